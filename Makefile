@@ -1,0 +1,49 @@
+# Run `make` or `make help` for the list.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+JOBS ?= 2
+export OMP_NUM_THREADS ?= 1
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(BIN)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+install: $(BIN)/.installed ## create .venv with pinned versions
+
+demo: install ## pretrain, transfer and compare with training from scratch, in a few minutes
+	$(BIN)/python -m tlclass.fetch plasticc --folder data/plasticc
+	$(BIN)/python -m tlclass.train +experiment=plasticc_modes -m
+	$(BIN)/python -m tlclass.report results/plasticc_modes
+
+plasticc: install ## download the PLAsTiCC training set (82 MB, from a Python package) into data/plasticc
+	$(BIN)/python -m tlclass.fetch plasticc --folder data/plasticc
+
+test: install ## all tests
+	$(BIN)/python -m pytest -n $(JOBS)
+
+test-fast: install ## tests that take less than 5 s each
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+
+test-all: test ## the same as test
+
+lint: install ## style and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: install ## mypy --strict
+	$(BIN)/mypy
+
+bench: install ## benchmarks, as ratios
+	$(BIN)/python benchmarks/throughput.py
+
+clean: ## remove the environment and what tests leave
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+
+.PHONY: help install demo plasticc test test-fast test-all lint types bench clean

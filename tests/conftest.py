@@ -1,0 +1,150 @@
+"""Fixtures: a small generated survey and the command line, in-process where a process of its own is not the point."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from tests.data.raw_surveys import write_all
+from tlclass import train
+from tlclass.config import CONF
+from tlclass.lightcurves import LightCurves, from_columns
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+SMALL = [
+    "model.hidden=8", "model.dense=8", "model.latent=8", "progress=false", "trainer=cpu", "logger=none",
+    "fit.batch_size=32", "fit.max_epochs=3", "fit.min_steps=12", "fit.learning_rate=0.01", "protocol.test=fixed",
+]  # fmt: skip
+
+Job = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with `ztf_bts` and `plasticc`; read only."""
+    folder = tmp_path_factory.mktemp("data")
+    write_all(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pretrained models, shared by the tests as users share them."""
+    return tmp_path_factory.mktemp("models")
+
+
+def compose(overrides: Sequence[str]) -> dict[str, Any]:
+    """The settings a job gets, without Hydra's own node."""
+    with hydra.initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        config = hydra.compose("train", overrides=list(overrides))
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+
+
+@pytest.fixture
+def overrides(data: Path, cache: Path, models: Path, tmp_path: Path) -> list[str]:
+    """Small network, few steps, generated data, results under tmp_path."""
+    paths = {"data": data, "cache": cache, "models": models, "results": tmp_path / "results"}
+    return [*SMALL, *(f"paths.{name}={path}" for name, path in paths.items())]
+
+
+@pytest.fixture
+def settings(overrides: list[str]) -> Job:
+    """`settings("freeze_policy=full", ...)`: those of a small job."""
+    return lambda *more: compose([*overrides, *more])
+
+
+@pytest.fixture
+def train_cli(monkeypatch: pytest.MonkeyPatch, overrides: list[str], restored_logging: None) -> Callable[..., None]:
+    """`python -m tlclass.train` in this process, with the small overrides before the given ones."""
+
+    def call(*more: str) -> None:
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+        monkeypatch.setattr(train, "FAILED", [])
+        monkeypatch.setattr(sys, "argv", ["tlclass.train", *overrides, *more])
+        train.main()
+
+    return call
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    """Hydra replaces the root logger's handlers; put them back."""
+    import logging
+
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    for handler in set(root.handlers) - set(handlers):
+        handler.close()
+    root.handlers, root.level = handlers, level
+    for logger in logging.Logger.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):
+            logger.disabled = False
+
+
+def run_process(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`python -m ...` as a user starts it."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=170, check=False
+    )
+
+
+@pytest.fixture
+def process() -> Callable[..., subprocess.CompletedProcess[str]]:
+    return run_process
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def make_curves(n: int = 30, seed: int = 0, passbands: tuple[str, ...] = ("ztfg", "ztfr"), longest: int = 40) -> LightCurves:
+    """Random valid light curves whose trigger is in `trigger_mjd`."""
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(1, longest, n)
+    owner = np.repeat(np.arange(n), lengths)
+    n_obs = len(owner)
+    names = np.array([f"object{number}" for number in range(n)])
+    observations = {
+        "object_id": names[owner], "mjd": 59000 + generator.uniform(-30, 70, n_obs), "passband": generator.integers(0, len(passbands), n_obs),
+        "flux": generator.normal(300, 400, n_obs), "flux_err": generator.uniform(5, 50, n_obs), "detected": generator.random(n_obs) < 0.7,
+    }  # fmt: skip
+    objects = {"object_id": names, "label": np.array(["SN Ia", "SN II", "TDE"])[np.arange(n) % 3], "mwebv": generator.uniform(0, 0.4, n)}
+    objects |= {"trigger_mjd": np.full(n, 59000.0), "field": np.arange(n) % 4}
+    return from_columns(objects, observations, passbands, "generated")
+
+
+@pytest.fixture
+def curves() -> LightCurves:
+    return make_curves()
+
+
+def shared_data(name: str) -> Path:
+    """A folder of real or published data beside the checkout; the test is skipped where it is absent."""
+    if not (SHARED / name).is_dir():
+        pytest.skip(f"{SHARED / name} is not on this machine")
+    return SHARED
+
+
+def equal_curves(a: LightCurves, b: LightCurves) -> bool:
+    """Whether every column is equal (NaN equals NaN)."""
+    names = [name for name in vars(a) if name not in ("extra", "passbands")]
+    equal = all(np.array_equal(getattr(a, name), getattr(b, name), equal_nan=getattr(a, name).dtype.kind == "f") for name in names)
+    extras = a.extra.keys() == b.extra.keys() and all(np.array_equal(a.extra[name], b.extra[name]) for name in a.extra)
+    return equal and extras and a.passbands == b.passbands

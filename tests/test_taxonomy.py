@@ -1,0 +1,109 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from omegaconf import OmegaConf
+
+from tests.conftest import shared_data
+from tlclass.config import CONF
+from tlclass.surveys.plasticc import CLASS_NAMES
+from tlclass.taxonomy import DROPPED, Taxonomy
+
+TAXONOMIES = sorted((CONF / "taxonomy").glob("*.yaml"))
+
+
+def load(path: Path) -> Taxonomy:
+    card: Any = OmegaConf.to_container(OmegaConf.load(path))
+    card.pop("_target_")
+    return Taxonomy(**card)
+
+
+def named(name: str) -> Taxonomy:
+    return load(CONF / "taxonomy" / f"{name}.yaml")
+
+
+@pytest.mark.parametrize("path", TAXONOMIES, ids=lambda path: path.stem)
+def test_every_taxonomy_loads_and_maps_what_it_lists(path: Path) -> None:
+    taxonomy = load(path)
+    for index, (name, labels) in enumerate(taxonomy.members.items()):
+        exact = [label for label in (name, *labels) if "*" not in label]
+        assert taxonomy.encode(np.array(exact), "t").tolist() == [index] * len(exact)
+    exact = [label for label in taxonomy.dropped if "*" not in label]
+    assert taxonomy.encode(np.array(exact), "t").tolist() == [DROPPED] * len(exact)
+    assert Taxonomy(**taxonomy.to_mapping()).to_mapping() == taxonomy.to_mapping()
+    assert taxonomy.class_map(taxonomy.classes) == tuple(range(len(taxonomy.classes)))
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        *[(label, "SN Ia") for label in ("SN Ia", "SN Ia-91T", "SN Ia-norm", "SN Ia-CSM", "SN Iax")],
+        *[(label, "SN II") for label in ("SN II", "SN IIP", "SN IIn", "SN IIb")],
+        *[(label, "SN Ib/c") for label in ("SN Ib", "SN Ic", "SN Ib/c", "SN Ic-BL", "SN Ibn", "SN Icn")],
+        ("SLSN-I", "SLSN-I"),
+        ("TDE", "TDE"),
+        *[(label, None) for label in ("other", "ILRT", "LBV", "LRN", "Ca-rich", "nova", "SLSN-II")],
+    ],
+)
+def test_the_bts_map_of_the_design(label: str, name: str | None) -> None:
+    taxonomy = named("bts")
+    index = taxonomy.index_of(label)
+    assert index is not None
+    assert (None if index == DROPPED else taxonomy.classes[index]) == name
+
+
+@pytest.mark.parametrize("target", ["bts", "bts_common"])
+def test_plasticc_classes_find_their_place_in_bts(target: str) -> None:
+    source, taxonomy = named("plasticc"), named(target)
+    expected = {
+        "SNIa": "SN Ia", "SNIa-91bg": "SN Ia", "SNIax": "SN Ia", "SNII": "SN II", "SNIbc": "SN Ib/c",
+        "TDE": "TDE", "SLSN-I": "SLSN-I", "AGN": None,
+    }  # fmt: skip
+    places = taxonomy.class_map(source.classes)
+    found = {name: taxonomy.classes[place] if place >= 0 else None for name, place in zip(source.classes, places, strict=True)}
+    assert found == {name: place if place in taxonomy.classes else None for name, place in expected.items()}
+
+
+@pytest.mark.parametrize("label", ["SNIb", "SNIc", "SNIc-BL", "SNIbc"])
+def test_stripped_envelope_classes_of_our_simulations_are_ibc(label: str) -> None:
+    assert named("bts").class_map([label]) == (2,)
+
+
+def test_every_plasticc_class_is_listed() -> None:
+    assert (named("plasticc").encode(np.array(list(CLASS_NAMES.values())), "t") != DROPPED).sum() == 8
+
+
+def test_every_class_of_the_simulated_surveys_is_listed_in_bts() -> None:
+    for path in (CONF / "survey").glob("*_simulated.yaml"):
+        mix: Any = OmegaConf.load(path).get("mix", {})
+        assert all(named("bts").index_of(str(name)) is not None for name in mix), path.stem
+
+
+def test_an_unknown_label_is_an_error_with_its_count() -> None:
+    with pytest.raises(ValueError, match=r"file: unknown class label 'SN Xa' \(2\), 'supernova' \(1\); the taxonomy maps SN Ia.*drops other") as error:
+        named("bts").encode(np.array(["SN Ia", "SN Xa", "SN Xa", "supernova"]), "file")
+    assert "add the label" in str(error.value)
+
+
+def test_an_exact_label_beats_a_pattern() -> None:
+    taxonomy = Taxonomy({"A": ("SN*",), "B": ("SN x",)}, dropped=("SN y",))
+    assert taxonomy.encode(np.array(["SN z", "SN x", "SN y"]), "t").tolist() == [0, 1, DROPPED]
+
+
+def test_contradictions_are_refused() -> None:
+    with pytest.raises(ValueError, match="label 'x' is listed for both A and B"):
+        Taxonomy({"A": ("x",), "B": ("x",)})
+    with pytest.raises(ValueError, match="label 'x' is listed for both A and dropped"):
+        Taxonomy({"A": ("x",)}, dropped=("x",))
+    with pytest.raises(ValueError, match="common classes C are not among A"):
+        Taxonomy({"A": ()}, common=("C",))
+
+
+def test_the_real_types_map_to_the_class_their_collectors_gave() -> None:
+    objects = pq.read_table(shared_data("ztf_bts") / "ztf_bts" / "objects.parquet", columns=["source_class", "class"]).to_pandas()
+    taxonomy = named("bts")
+    names = np.array([*taxonomy.classes, "other"])
+    ours = names[taxonomy.encode(objects["source_class"].to_numpy(dtype=str), "ztf_bts")]
+    assert objects.loc[ours != objects["class"], ["source_class", "class"]].drop_duplicates().to_numpy().tolist() == []

@@ -1,0 +1,95 @@
+"""The LightningDataModule of a survey: from its card to batches."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader
+
+from tlclass.batches import CurveDataset, LengthBucketSampler, SortedSampler
+from tlclass.encode import Encoded, Encoding, encode
+from tlclass.lightcurves import LightCurves
+from tlclass.split import Split, class_weights, draw_split
+from tlclass.surveys import Survey
+
+Array = npt.NDArray[Any]
+
+
+class LightCurveDataModule(L.LightningDataModule):
+    """Encoded light curves of one survey, split by a label budget.
+
+    Args:
+        survey: the data set, built from its card.
+        encoding: of observations.
+        metadata: columns for the metadata branch.
+        split: keyword arguments of `draw_split`.
+        cache: folder of the parsed surveys.
+        seed: of the split and the shuffling.
+        batch_size: objects per training batch.
+    """
+
+    def __init__(
+        self,
+        survey: Survey,
+        encoding: Encoding,
+        metadata: Sequence[str],
+        split: Mapping[str, Any],
+        cache: Path,
+        seed: int,
+        batch_size: int = 128,
+    ):
+        super().__init__()
+        self.survey, self.encoding, self.metadata = survey, encoding, tuple(metadata)
+        self.split_settings, self.cache, self.seed, self.batch_size = dict(split), cache, seed, batch_size
+        self.curves: LightCurves | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in output order."""
+        return self.survey.taxonomy.classes
+
+    def prepare_data(self) -> None:
+        """Parse the survey into the cache (once per machine)."""
+        if self.curves is None:
+            self.survey.load(self.cache)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load, select, encode and split; idempotent."""
+        if self.curves is not None:
+            return
+        self.curves, self.label = self.survey.load(self.cache)
+        self.encoded: Encoded = encode(self.curves, self.survey.passbands, self.encoding, self.metadata)
+        self.split: Split = draw_split(self.label, self.curves.object_id, self.seed, **self.split_settings)
+
+    def dataset(self, part: Array, device: str | torch.device = "cpu") -> CurveDataset:
+        """The objects at these indices, with labels."""
+        return CurveDataset(subset(self.encoded, part), self.label[part], device)
+
+    def class_weights(self) -> torch.Tensor:
+        """(K,) from the training part only; see `tlclass.split.class_weights`."""
+        return torch.from_numpy(class_weights(self.label[self.split.train], len(self.classes)))
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Shuffled, length-bucketed batches."""
+        data = self.dataset(self.split.train, self._device())
+        return DataLoader(data, sampler=LengthBucketSampler(data.lengths, self.batch_size, self.seed), batch_size=None)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """The validation part, sorted by length."""
+        data = self.dataset(self.split.val, self._device())
+        return DataLoader(data, sampler=SortedSampler(data.lengths, 512), batch_size=None)
+
+    def _device(self) -> torch.device:
+        return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+
+
+def subset(encoded: Encoded, part: Array) -> Encoded:
+    """The light curves at these indices, in this order."""
+    lengths = np.diff(encoded.offsets)[part]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    rows = np.arange(offsets[-1]) + np.repeat(encoded.offsets[part] - offsets[:-1], lengths)
+    return Encoded(encoded.x[rows], offsets, encoded.days[rows], encoded.metadata[part])

@@ -1,0 +1,71 @@
+"""Scores of a trained model on the test part, and its predictions there."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from tlclass.atomic import atomic_path, write_json
+from tlclass.checkpoint import TrainedModel
+from tlclass.data import LightCurveDataModule
+from tlclass.inference import predict_logits
+from tlclass.metrics import Scores, classification_scores, confusion_matrix, macro_auroc
+from tlclass.model import Classifier
+from tlclass.surveys.survey import matching
+
+DAYS = (0, 5, 10, 20, 30, 50, 70)  # since the trigger, for early classification
+
+
+def evaluate(model: TrainedModel, data: LightCurveDataModule, folder: Path) -> Scores:
+    """Score the test part, store its predictions and the split's object ids."""
+    assert data.curves is not None
+    part, survey = data.split.test, data.survey
+    tested = data.dataset(part)
+    classifier = model.classifier.cpu()
+    logits = predict_logits(classifier, tested)
+    label = torch.from_numpy(data.label[part])
+    scores = classification_scores(logits, label, data.classes, survey.taxonomy.common)
+    for name, conditions in survey.subsets.items():
+        inside = torch.from_numpy(matching(data.curves.take(part), conditions, survey.name))
+        some = classification_scores(logits[inside], label[inside], data.classes, survey.taxonomy.common)
+        scores |= {f"{name}/{key}": value for key, value in some.items() if not key.startswith("auprc")}
+    scores |= early_scores(classifier, data, logits, label)
+    write_predictions(folder / "predictions.parquet", data, logits)
+    write_json(
+        folder / "confusion.json", {"classes": list(data.classes), "counts": confusion_matrix(logits, label).tolist()}
+    )
+    ids = data.curves.object_id
+    write_json(folder / "split.json", {"train": ids[data.split.train].tolist(), "val": ids[data.split.val].tolist()})
+    return scores
+
+
+def early_scores(
+    classifier: Classifier, data: LightCurveDataModule, logits: torch.Tensor, label: torch.Tensor
+) -> Scores:
+    """Macro AUROC from the observations up to so many days after the trigger."""
+    part = data.split.test
+    tested = data.dataset(part)
+    encoded = data.encoded
+    owner = np.repeat(np.arange(len(encoded)), np.diff(encoded.offsets))
+    scores = {}
+    for day in DAYS:
+        steps = np.bincount(owner[encoded.days <= day], minlength=len(encoded))[part]
+        seen = torch.from_numpy(np.maximum(steps, 1))
+        complete = bool((seen == tested.lengths).all())
+        scores[f"auroc_macro@{day}d"] = macro_auroc(
+            logits if complete else predict_logits(classifier, tested, seen), label
+        )
+    return scores
+
+
+def write_predictions(path: Path, data: LightCurveDataModule, logits: torch.Tensor) -> None:
+    """One row per test object: id, true class, probability per class."""
+    assert data.curves is not None
+    part = data.split.test
+    probability = torch.softmax(logits.double(), dim=1).numpy()
+    columns = {"object_id": data.curves.object_id[part], "class": np.array(data.classes)[data.label[part]]}
+    columns |= {f"p({name})": probability[:, k] for k, name in enumerate(data.classes)}
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), temporary)

@@ -1,0 +1,92 @@
+"""Heads: from the latent vector to class logits."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class LinearHead(nn.Module):
+    """One linear layer: the paper's head for BTS (zero hidden layers)."""
+
+    def __init__(self, in_features: int, n_classes: int):
+        super().__init__()
+        self.output = nn.Linear(in_features, n_classes)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """(N, in_features) to (N, n_classes) logits."""
+        logits: Tensor = self.output(latent)
+        return logits
+
+
+class MLPHead(nn.Module):
+    """Hidden ReLU layers, then linear: the paper's head for LSST has two (section 3.4)."""
+
+    def __init__(self, in_features: int, n_classes: int, hidden: Sequence[int] = (100, 100)):
+        super().__init__()
+        sizes = [in_features, *hidden]
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.output = nn.Linear(sizes[-1], n_classes)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """(N, in_features) to (N, n_classes) logits."""
+        for layer in self.hidden:
+            latent = torch.relu(layer(latent))
+        logits: Tensor = self.output(latent)
+        return logits
+
+
+class SourceHead(nn.Module):
+    """The source model's own head; probabilities of source classes are summed to target classes.
+
+    With it a model classifies the target survey before any target label is used (zero-shot), and
+    fine-tuning starts there.
+
+    Args:
+        in_features: size of the latent vector.
+        n_classes: target classes.
+        source: settings of the source's head, with its `n_classes`.
+        class_map: target class index of every source class, -1 where there is none.
+
+    Raises:
+        ValueError: a target class has no source class.
+    """
+
+    member: Tensor
+
+    def __init__(self, in_features: int, n_classes: int, source: Mapping[str, Any], class_map: Sequence[int]):
+        super().__init__()
+        self.source = build_head(source, in_features, len(class_map))
+        orphans = sorted(set(range(n_classes)) - set(class_map))
+        if orphans:
+            raise ValueError(
+                f"head=source: target class number(s) {', '.join(map(str, orphans))} have no source class: "
+                "list the source's class names in the target's taxonomy, or choose head=linear or head=mlp"
+            )
+        member = torch.full((len(class_map), n_classes), -torch.inf)
+        for position, target in enumerate(class_map):
+            if target >= 0:
+                member[position, target] = 0.0
+        self.register_buffer("member", member, persistent=False)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """(N, in_features) to (N, n_classes) logits; logsumexp sums probabilities up to one factor."""
+        return torch.logsumexp(self.source(latent)[:, :, None] + self.member, dim=1)
+
+
+HEADS: dict[str, type[nn.Module]] = {"linear": LinearHead, "mlp": MLPHead, "source": SourceHead}
+
+
+def build_head(settings: Mapping[str, Any], in_features: int, n_classes: int) -> nn.Module:
+    """Build a head from `{name, ...}`, the form of `conf/head/` and of a stored model.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    options = dict(settings)
+    name = options.pop("name")
+    if name not in HEADS:
+        raise ValueError(f"head '{name}' is unknown: choose one of {', '.join(HEADS)}")
+    return HEADS[name](in_features=in_features, n_classes=n_classes, **options)

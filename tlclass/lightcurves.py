@@ -1,0 +1,340 @@
+"""Light curves of many objects as one columnar, ragged table."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tlclass.atomic import atomic_path
+
+log = logging.getLogger(__name__)
+
+Array = npt.NDArray[Any]
+
+OBSERVATION_DTYPES = {"mjd": np.float64, "flux": np.float32, "flux_err": np.float32, "detected": np.bool_}
+OBJECT_NUMBERS = ("mwebv", "ra", "dec", "redshift", "trigger_mjd")
+LISTS = ("mjd", "band", "flux", "flux_err", "detected")
+
+
+@dataclass(frozen=True)
+class LightCurves:
+    """One flat array per observed quantity and offsets that delimit the objects.
+
+    Observations `offsets[i]:offsets[i + 1]` belong to object `i`, in ascending time.
+
+    Attributes:
+        passbands: names; `passband` holds codes into this list.
+        mjd: (n_obs,) float64, Modified Julian Date in days.
+        passband: (n_obs,) uint8.
+        flux: (n_obs,) float32 at zero point 27.5 AB (SNANA FLUXCAL).
+        flux_err: (n_obs,) float32, same unit, > 0.
+        detected: (n_obs,) bool, the survey's own detection flag.
+        offsets: (n + 1,) int64.
+        object_id: (n,) str, unique.
+        label: (n,) str, the class as the survey states it; empty where unknown.
+        mwebv: (n,) Milky Way E(B-V) in mag; NaN where unknown, as all that follow.
+        ra: (n,) degrees. dec: (n,) degrees. redshift: (n,).
+        trigger_mjd: (n,) the survey's own trigger time.
+        extra: further columns per object, (n,) each.
+    """
+
+    passbands: tuple[str, ...]
+    mjd: Array
+    passband: Array
+    flux: Array
+    flux_err: Array
+    detected: Array
+    offsets: Array
+    object_id: Array
+    label: Array
+    mwebv: Array
+    ra: Array
+    dec: Array
+    redshift: Array
+    trigger_mjd: Array
+    extra: Mapping[str, Array] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.object_id)
+
+    @property
+    def lengths(self) -> Array:
+        """(n,) observations per object."""
+        return np.diff(self.offsets)
+
+    @property
+    def owner(self) -> Array:
+        """(n_obs,) index of the object each observation belongs to."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def object_columns(self) -> dict[str, Array]:
+        """Every per-object column by name, `extra` included."""
+        named = {name: getattr(self, name) for name in ("object_id", "label", *OBJECT_NUMBERS)}
+        return named | dict(self.extra)
+
+    def take(self, objects: Array) -> "LightCurves":
+        """The objects at these indices (or where this mask is true), in this order."""
+        objects = np.flatnonzero(objects) if np.asarray(objects).dtype == bool else np.asarray(objects, dtype=np.int64)
+        lengths = self.lengths[objects]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[objects] - offsets[:-1], lengths)
+        columns = {name: column[objects] for name, column in self.object_columns().items()}
+        return self._with_objects(columns)._with_observations(rows, offsets)
+
+    def keep(self, observations: Array) -> "LightCurves":
+        """The same objects with only the observations where this (n_obs,) mask is true."""
+        counts = np.bincount(self.owner[observations], minlength=len(self))
+        return self._with_observations(observations, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
+
+    def _with_observations(self, rows: Array, offsets: Array) -> "LightCurves":
+        columns: dict[str, Any] = {name: getattr(self, name)[rows] for name in (*OBSERVATION_DTYPES, "passband")}
+        return replace(self, **columns, offsets=offsets)
+
+    def _with_objects(self, columns: dict[str, Array]) -> "LightCurves":
+        own = {column.name for column in fields(self)}
+        named: dict[str, Any] = {name: column for name, column in columns.items() if name in own}
+        return replace(self, **named, extra={name: c for name, c in columns.items() if name not in own})
+
+
+def from_columns(
+    objects: Mapping[str, Array], observations: Mapping[str, Array], passbands: tuple[str, ...], origin: str
+) -> LightCurves:
+    """Check, sort and pack long-format columns: the one door through which light curves enter.
+
+    Observations are sorted by object and time. Rows with a non-finite time or flux, a
+    non-positive or non-finite error, of an object not listed, or repeated exactly, are dropped
+    and counted in the log.
+
+    Args:
+        objects: `object_id` and any of label, mwebv, ra, dec, redshift, trigger_mjd; others become `extra`.
+        observations: `object_id`, `mjd`, `passband` (uint8 codes), `flux`, `flux_err`, optionally `detected`.
+        passbands: names the codes stand for.
+        origin: what to call the source in messages, e.g. the file.
+
+    Raises:
+        ValueError: an object id is listed twice, or nothing is left.
+    """
+    object_id = np.asarray(objects["object_id"]).astype(str)
+    order = np.argsort(object_id, kind="stable")
+    _refuse_duplicates(object_id[order], origin)
+    rows = _owner_of(np.asarray(observations["object_id"]), object_id, order)
+    keep = _good_rows(rows, observations, origin)
+    owner = rows[keep]
+    columns: dict[str, Array] = {
+        name: np.asarray(observations[name])[keep].astype(dtype)
+        for name, dtype in OBSERVATION_DTYPES.items()
+        if name in observations
+    }
+    columns["passband"] = np.asarray(observations["passband"])[keep].astype(np.uint8)
+    columns.setdefault("detected", np.ones(len(owner), dtype=bool))
+    by_time = np.lexsort((columns["flux"], columns["passband"], columns["mjd"], owner))
+    owner, columns = owner[by_time], {name: column[by_time] for name, column in columns.items()}
+    fresh = _first_of_repeats(owner, columns, origin)
+    offsets = np.searchsorted(owner[fresh], np.arange(len(object_id) + 1)).astype(np.int64)
+    return _pack(objects, object_id, {name: column[fresh] for name, column in columns.items()}, offsets, passbands)
+
+
+def _pack(
+    objects: Mapping[str, Array],
+    object_id: Array,
+    columns: dict[str, Array],
+    offsets: Array,
+    passbands: tuple[str, ...],
+) -> LightCurves:
+    unknown = np.full(len(object_id), np.nan)
+    numbers = {name: np.asarray(objects.get(name, unknown), dtype=np.float64) for name in OBJECT_NUMBERS}
+    label = np.asarray(objects.get("label", np.full(len(object_id), ""))).astype(str)
+    known = {"object_id", "label", *OBJECT_NUMBERS}
+    extra = {name: np.asarray(column) for name, column in objects.items() if name not in known}
+    return LightCurves(
+        passbands=passbands, offsets=offsets, object_id=object_id, label=label, extra=extra, **numbers, **columns
+    )
+
+
+def _refuse_duplicates(sorted_ids: Array, origin: str) -> None:
+    repeated = np.unique(sorted_ids[1:][sorted_ids[1:] == sorted_ids[:-1]])
+    if len(repeated):
+        raise ValueError(
+            f"{origin}: {len(repeated)} object id(s) appear more than once, e.g. {_some(repeated)}: "
+            "every object must have one row; merge or rename them"
+        )
+
+
+def _owner_of(ids: Array, object_id: Array, order: Array) -> Array:
+    """(n_obs,) index into object_id; -1 where an observation's object is not listed."""
+    names, code = _factorize(ids)
+    position = np.searchsorted(object_id[order], names)
+    position = np.minimum(position, max(len(order) - 1, 0))
+    found = object_id[order][position] == names if len(order) else np.zeros(len(names), bool)
+    return np.where(found, order[position] if len(order) else -1, -1)[code]
+
+
+def _factorize(ids: Array) -> tuple[Array, Array]:
+    """Distinct ids as str and the code of each row, through Arrow's hash table."""
+    encoded = pa.array(ids).dictionary_encode()
+    names = np.asarray(encoded.dictionary.to_numpy(zero_copy_only=False)).astype(str)
+    return names, np.asarray(encoded.indices.to_numpy(zero_copy_only=False))
+
+
+def _good_rows(rows: Array, observations: Mapping[str, Array], origin: str) -> Array:
+    mjd, flux, error = (np.asarray(observations[name], dtype=np.float64) for name in ("mjd", "flux", "flux_err"))
+    with np.errstate(over="ignore"):  # a value beyond float32 is not finite there either
+        bad = {
+            "of objects that are not in the object table": rows < 0,
+            "with a missing or infinite time": ~np.isfinite(mjd),
+            "with a missing or infinite flux": ~np.isfinite(flux.astype(np.float32)),
+            "with a missing, zero or negative flux error": ~(
+                np.isfinite(error.astype(np.float32)) & (error.astype(np.float32) > 0)
+            ),
+        }
+    keep = np.ones(len(rows), dtype=bool)
+    for reason, mask in bad.items():
+        dropped = int(np.count_nonzero(mask & keep))
+        if dropped:
+            log.warning("%s: dropped %d of %d observations %s", origin, dropped, len(rows), reason)
+        keep &= ~mask
+    if len(rows) and not keep.any():
+        raise ValueError(f"{origin}: none of its {len(rows)} observations is usable (see the reasons logged above)")
+    return keep
+
+
+def _first_of_repeats(owner: Array, columns: dict[str, Array], origin: str) -> Array:
+    same = owner[1:] == owner[:-1]
+    for name in ("mjd", "passband", "flux", "flux_err"):
+        same &= columns[name][1:] == columns[name][:-1]
+    fresh = np.concatenate([[True], ~same])[: len(owner)]
+    if same.any():
+        log.warning("%s: dropped %d of %d observations that repeat another one exactly", origin, same.sum(), len(owner))
+    return fresh
+
+
+def check(curves: LightCurves, origin: str) -> LightCurves:
+    """Return `curves` if every invariant of the class holds.
+
+    Raises:
+        ValueError: names the first violation, its object and its row within the object.
+    """
+    n, n_obs = len(curves), int(curves.offsets[-1]) if len(curves.offsets) else 0
+    if len(curves.offsets) != n + 1 or curves.offsets[0] != 0 or (np.diff(curves.offsets) < 0).any():
+        raise ValueError(f"{origin}: offsets must start at 0, never fall and number objects + 1 = {n + 1}")
+    for name in (*OBSERVATION_DTYPES, "passband"):
+        if len(getattr(curves, name)) != n_obs:
+            raise ValueError(f"{origin}: column {name} has {len(getattr(curves, name))} rows, the offsets say {n_obs}")
+    _refuse_duplicates(np.sort(curves.object_id), origin)
+    inside = np.ones(n_obs, dtype=bool)
+    inside[curves.offsets[:-1][curves.lengths > 0]] = False  # the first row has nothing before it
+    rising = np.concatenate([[True], np.diff(curves.mjd) >= 0])[:n_obs] | ~inside
+    laws = {
+        "mjd must be finite": np.isfinite(curves.mjd),
+        "mjd must not fall within an object": rising,
+        "flux must be finite": np.isfinite(curves.flux),
+        "flux_err must be finite and > 0": np.isfinite(curves.flux_err) & (curves.flux_err > 0),
+        f"passband codes must be below {len(curves.passbands)}": curves.passband < len(curves.passbands),
+    }
+    for law, holds in laws.items():
+        if not holds.all():
+            row = int(np.flatnonzero(~holds)[0])
+            owner = int(np.searchsorted(curves.offsets, row, side="right")) - 1
+            raise ValueError(f"{origin}: {law}: object {curves.object_id[owner]}, row {row - curves.offsets[owner]}")
+    return curves
+
+
+def concatenate(parts: list[LightCurves]) -> LightCurves:
+    """Join sets over the union of their passbands; `extra` keeps the columns all of them have."""
+    names = tuple(dict.fromkeys(name for part in parts for name in part.passbands))
+    codes = [np.array([names.index(name) for name in part.passbands], dtype=np.uint8)[part.passband] for part in parts]
+    shifts = np.concatenate([[0], np.cumsum([len(part.mjd) for part in parts])])
+    offsets = [parts[0].offsets[:1], *(part.offsets[1:] + shift for part, shift in zip(parts, shifts, strict=False))]
+    shared = [name for name in parts[0].extra if all(name in part.extra for part in parts)]
+    plain = [
+        column.name
+        for column in fields(LightCurves)
+        if column.name not in ("passbands", "passband", "offsets", "extra")
+    ]
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in plain}
+    return LightCurves(
+        passbands=names,
+        passband=np.concatenate(codes),
+        offsets=np.concatenate(offsets),
+        extra={name: np.concatenate([part.extra[name] for part in parts]) for name in shared},
+        **joined,
+    )
+
+
+def write(curves: LightCurves, path: Path) -> None:
+    """Write one row per object with list columns, atomically (nested-pandas / LSDB / HATS convention).
+
+    `.arrow` gives an uncompressed Arrow file that opens memory-mapped; any other suffix zstd Parquet.
+    """
+    table = to_arrow(curves)
+    with atomic_path(Path(path)) as temporary:
+        if Path(path).suffix == ".arrow":
+            with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table, max_chunksize=max(len(table), 1))
+        else:
+            pq.write_table(table, temporary, compression="zstd")
+
+
+def read(path: Path) -> LightCurves:
+    """Read what `write` wrote; an `.arrow` file is memory-mapped, its columns stay on disk until used.
+
+    Raises:
+        ValueError: the file is damaged, or is not a light-curve table.
+    """
+    try:
+        if Path(path).suffix == ".arrow":
+            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        else:
+            table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} cannot be read as light curves: {error}") from error
+    return from_arrow(table, str(path))
+
+
+def to_arrow(curves: LightCurves) -> pa.Table:
+    """One row per object; observations as large_list columns; bands by code, their names in the schema."""
+    flat = {"mjd": curves.mjd, "band": curves.passband, "flux": curves.flux, "flux_err": curves.flux_err}
+    flat["detected"] = curves.detected.view(np.uint8)  # Arrow packs booleans into bits, which cannot be mapped
+    offsets = pa.array(curves.offsets)
+    columns = {name: pa.array(column) for name, column in curves.object_columns().items()}
+    columns |= {name: pa.LargeListArray.from_arrays(offsets, pa.array(column)) for name, column in flat.items()}
+    return pa.table(columns).replace_schema_metadata({"passbands": " ".join(curves.passbands)})
+
+
+def from_arrow(table: pa.Table, origin: str) -> LightCurves:
+    """The inverse of `to_arrow`, without a copy where Arrow holds one chunk."""
+    missing = [name for name in ("object_id", *LISTS) if name not in table.column_names]
+    if missing or b"passbands" not in (table.schema.metadata or {}):
+        raise ValueError(
+            f"{origin} is not a light-curve file of this package: it lacks {', '.join(missing) or 'its passband names'}; "
+            f"it has {', '.join(table.column_names)}"
+        )
+    table = table.combine_chunks()
+    lists = {name: _single_chunk(table[name]) for name in LISTS}
+    objects = {name: _numpy(table[name]) for name in table.column_names if name not in LISTS}
+    columns = {name: np.asarray(array.flatten().to_numpy(zero_copy_only=False)) for name, array in lists.items()}
+    columns["passband"] = columns.pop("band")
+    columns["detected"] = columns["detected"].view(np.bool_)
+    offsets = np.asarray(lists["mjd"].offsets.to_numpy(zero_copy_only=False)).astype(np.int64, copy=False)
+    offsets = offsets - offsets[0]
+    passbands = tuple(table.schema.metadata[b"passbands"].decode().split())
+    return _pack(objects, objects["object_id"].astype(str), columns, offsets, passbands)
+
+
+def _single_chunk(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _numpy(column: pa.ChunkedArray) -> Array:
+    values = np.asarray(column.to_numpy())
+    return values.astype(str) if values.dtype == object else values
+
+
+def _some(names: Array, count: int = 3) -> str:
+    return ", ".join(str(name) for name in names[:count])

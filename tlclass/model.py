@@ -1,0 +1,135 @@
+"""The network: an encoder of light curves and a head."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tlclass.head import build_head
+
+
+class MetadataBranch(nn.Module):
+    """Object metadata, standardised, through one linear layer (paper section 3.2).
+
+    The mean and scale belong to the data the encoder was trained on and travel with its weights.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, n_metadata: int, units: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_metadata))
+        self.register_buffer("scale", torch.ones(n_metadata))
+        self.linear = nn.Linear(n_metadata, units)
+
+    def standardise_by(self, metadata: Tensor) -> None:
+        """Take mean and scale from (n, M) training metadata."""
+        known = torch.where(metadata.isnan(), metadata.nanmean(0), metadata).nan_to_num(0.0)
+        self.mean.copy_(known.mean(0))
+        self.scale.copy_(known.std(0).clamp_min(1e-6).nan_to_num(1.0))
+
+    def forward(self, metadata: Tensor) -> Tensor:
+        """(N, M) raw values, NaN where unknown (then the mean is taken), to (N, units)."""
+        standardised = ((metadata - self.mean) / self.scale).nan_to_num(0.0)
+        out: Tensor = self.linear(standardised)
+        return out
+
+
+class GRUEncoder(nn.Module):
+    """Two GRU layers, the state at the last valid step, dense layers (sizes of the paper's code).
+
+    Layers: GRU C -> 100 -> 100, dense 100 tanh, [metadata -> 10, concatenated], dense 100 ReLU,
+    dense 100 ReLU: the latent vector. Its parameter names `gru`, `metadata`, `dense`, `latent` are
+    what freeze policies refer to.
+
+    Args:
+        n_channels: input channels.
+        metadata: names of the metadata columns; none removes the branch.
+        hidden, layers: of the GRU. dense, latent: units. metadata_units: units of the branch.
+    """
+
+    def __init__(
+        self,
+        n_channels: int,
+        metadata: Sequence[str] = (),
+        hidden: int = 100,
+        layers: int = 2,
+        dense: int = 100,
+        latent: int = 100,
+        metadata_units: int = 10,
+    ):
+        super().__init__()
+        self.out_features = latent
+        self.gru = nn.GRU(n_channels, hidden, num_layers=layers, batch_first=True)
+        self.metadata = MetadataBranch(len(metadata), metadata_units) if metadata else None
+        joint = dense + (metadata_units if metadata else 0)
+        self.dense = nn.ModuleDict({"state": nn.Linear(hidden, dense), "joint": nn.Linear(joint, dense)})
+        self.latent = nn.Linear(dense, latent)
+
+    def forward(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> Tensor:
+        """Padded (N, T, C), (N,) valid steps >= 1, (N, M) to (N, latent)."""
+        states, _ = self.gru(x)  # one-directional: what follows the last valid step cannot reach it
+        last = states[torch.arange(len(x), device=x.device), lengths - 1]
+        out = torch.tanh(self.dense["state"](last))
+        if self.metadata is not None:
+            out = torch.cat([out, self.metadata(metadata)], dim=1)
+        return torch.relu(self.latent(torch.relu(self.dense["joint"](out))))
+
+
+class Classifier(nn.Module):
+    """An encoder and a head; `forward` gives logits."""
+
+    def __init__(self, encoder: nn.Module, head: nn.Module):
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+
+    def forward(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> Tensor:
+        """Padded (N, T, C), (N,), (N, M) to (N, n_classes) logits."""
+        logits: Tensor = self.head(self.encoder(x, lengths, metadata))
+        return logits
+
+
+ENCODERS: dict[str, type[nn.Module]] = {"gru": GRUEncoder}
+
+
+def build_classifier(
+    encoder: Mapping[str, Any], head: Mapping[str, Any], n_channels: int, n_classes: int, seed: int | None = None
+) -> Classifier:
+    """Build a classifier from settings; dimensions come from the data.
+
+    Args:
+        encoder: `{name, ...}` as in `conf/model/`. head: `{name, ...}` as in `conf/head/`.
+        n_channels: of the encoding. n_classes: of the taxonomy.
+        seed: initialise as Keras does, reproducibly; None leaves that to a later load.
+
+    Raises:
+        ValueError: unknown encoder or head.
+    """
+    options = dict(encoder)
+    name = options.pop("name")
+    if name not in ENCODERS:
+        raise ValueError(f"model '{name}' is unknown: choose one of {', '.join(ENCODERS)}")
+    built = ENCODERS[name](n_channels=n_channels, **options)
+    classifier = Classifier(built, build_head(head, int(built.out_features), n_classes))  # type: ignore[arg-type]
+    if seed is not None:
+        initialise(classifier, torch.Generator().manual_seed(seed))
+    return classifier
+
+
+def initialise(module: nn.Module, generator: torch.Generator) -> None:
+    """Keras's initialisation, which the paper used: Glorot-uniform kernels, orthogonal recurrent ones, zero bias.
+
+    As in Keras a GRU's three gates are one kernel of shape (inputs, 3 units).
+    """
+    for name, parameter in module.named_parameters():
+        if parameter.dim() == 1:
+            nn.init.zeros_(parameter)
+        elif ".weight_hh" in name or name.startswith("weight_hh"):
+            nn.init.orthogonal_(parameter, generator=generator)
+        else:
+            bound = math.sqrt(6 / sum(parameter.shape))
+            nn.init.uniform_(parameter, -bound, bound, generator=generator)

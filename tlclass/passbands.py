@@ -1,0 +1,135 @@
+"""The passbands of a survey: names, effective wavelengths, and what else files call them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Passband:
+    """One filter.
+
+    Attributes:
+        name: unique across surveys, e.g. `ztfg` (sncosmo's names).
+        wavelength: effective wavelength in micrometres, as given to the model.
+        aliases: what files call it, e.g. `g`, `ZTF-g`, `1`.
+        source: where the wavelength comes from.
+    """
+
+    name: str
+    wavelength: float
+    aliases: tuple[str, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Passbands:
+    """The ordered passbands of one survey.
+
+    >>> ztf = Passbands.from_mapping({"ztfg": {"wavelength": 0.4746, "aliases": ["g"]}})
+    >>> ztf.codes(np.array(["g", "ZTFG"]), "example")
+    array([0, 0], dtype=uint8)
+    """
+
+    bands: tuple[Passband, ...]
+
+    @classmethod
+    def from_mapping(cls, table: Mapping[str, Mapping[str, Any]]) -> "Passbands":
+        """Build from `{name: {wavelength, aliases, source}}`, the form of `conf/passbands/`.
+
+        Raises:
+            ValueError: two passbands share a name or alias, or a wavelength is not between 0.1 and 30 um.
+        """
+        bands = cls(tuple(_passband(name, row) for name, row in table.items()))
+        bands._aliases()
+        return bands
+
+    def to_mapping(self) -> dict[str, dict[str, Any]]:
+        """The inverse of `from_mapping`, in plain types."""
+        return {
+            band.name: {"wavelength": band.wavelength, "aliases": list(band.aliases), "source": band.source}
+            for band in self.bands
+        }
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in code order."""
+        return tuple(band.name for band in self.bands)
+
+    def wavelengths(self, names: Sequence[str]) -> Array:
+        """(len(names),) float32 effective wavelengths in um of these passbands.
+
+        Raises:
+            ValueError: a passband is not in the table.
+        """
+        return np.array([band.wavelength for band in self.bands], dtype=np.float32)[
+            self.codes(np.array(names), "table")
+        ]
+
+    def codes(self, raw: Array, origin: str) -> Array:
+        """(n,) uint8 codes of raw band names or numbers, aliases resolved.
+
+        Raises:
+            ValueError: a band is unknown; the message gives its count and the known names.
+        """
+        encoded = pa.array(raw).dictionary_encode()
+        spelled = [_spelling(name) for name in encoded.dictionary.to_pylist()]
+        aliases = self._aliases()
+        index = encoded.indices.to_numpy(zero_copy_only=False)
+        unknown = {
+            name: int(np.count_nonzero(index == code))
+            for code, name in enumerate(spelled)
+            if _find(name, aliases) is None
+        }
+        if encoded.null_count:
+            unknown["(missing)"] = encoded.null_count
+        if unknown:
+            raise ValueError(
+                f"{origin}: unknown passband {_counts(unknown)}; known are {self._known()}: "
+                "correct the file, or add the name to the survey's passbands as an alias"
+            )
+        lookup = np.array([_find(name, aliases) for name in spelled] or [0], dtype=np.uint8)
+        return np.asarray(lookup[index])
+
+    def _aliases(self) -> dict[str, int]:
+        table: dict[str, int] = {}
+        for code, band in enumerate(self.bands):
+            for name in (band.name, *band.aliases):
+                if table.setdefault(name, code) != code:
+                    raise ValueError(f"passbands {self.names[table[name]]} and {band.name} are both called '{name}'")
+        return table
+
+    def _known(self) -> str:
+        return ", ".join(
+            f"{band.name} ({', '.join(band.aliases)})" if band.aliases else band.name for band in self.bands
+        )
+
+
+def _passband(name: str, row: Mapping[str, Any]) -> Passband:
+    wavelength = float(row["wavelength"])
+    if not 0.1 < wavelength < 30:
+        raise ValueError(f"passband {name}: wavelength {wavelength} is not between 0.1 and 30 micrometres")
+    return Passband(name, wavelength, tuple(str(alias) for alias in row.get("aliases", ())), str(row.get("source", "")))
+
+
+def _spelling(name: object) -> str:
+    text = name.decode() if isinstance(name, bytes) else str(name)
+    return text.strip()
+
+
+def _find(name: str, aliases: Mapping[str, int]) -> int | None:
+    """Exact spelling first; then without regard to case, if that is one passband only."""
+    if name in aliases:
+        return aliases[name]
+    loose = {code for alias, code in aliases.items() if alias.casefold() == name.casefold()}
+    return loose.pop() if len(loose) == 1 else None
+
+
+def _counts(unknown: Mapping[str, int]) -> str:
+    return ", ".join(f"'{name}' ({count} observations)" for name, count in unknown.items())

@@ -1,0 +1,160 @@
+"""`python -m tlclass.predict MODEL INPUT -o OUT.parquet`: class probabilities for a table of light curves."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import torch
+
+from tlclass import lightcurves
+from tlclass.atomic import atomic_path
+from tlclass.batches import CurveDataset
+from tlclass.checkpoint import TrainedModel, load_model
+from tlclass.encode import encode
+from tlclass.inference import predict_logits
+from tlclass.lightcurves import LightCurves
+from tlclass.surveys import Table
+
+log = logging.getLogger(__name__)
+
+
+def predict(model: TrainedModel, curves: LightCurves, origin: str = "input") -> pa.Table:
+    """Class probabilities of light curves, by the same steps as training and evaluation.
+
+    Args:
+        model: see `tlclass.checkpoint.load_model`.
+        curves: unselected; the model's own photometry rule, trigger and window are applied.
+        origin: what to call the input in messages.
+
+    Returns:
+        One row per object of `curves`, in its order: `object_id`, `class` (the most probable one),
+        `p(<class>)` each, `n_observations` used. An object that cannot be classified (no trigger, or too
+        few observations in the window) has null there and 0 observations.
+
+    Raises:
+        ValueError: no object can be classified, or a passband or metadata column is unknown.
+    """
+    selected = model.selection.apply(curves, origin)
+    encoded = encode(selected, model.passbands, model.encoding, model.metadata)
+    logits = predict_logits(model.classifier, CurveDataset(encoded))
+    probability = torch.softmax(logits.double(), dim=1).numpy()
+    row = {name: number for number, name in enumerate(curves.object_id)}
+    place = np.array([row[name] for name in selected.object_id], dtype=np.int64)
+    known = np.zeros(len(curves), dtype=bool)
+    known[place] = True
+    best = np.zeros(len(curves), dtype=np.int64)
+    best[place] = probability.argmax(1)
+    used = np.zeros(len(curves), dtype=np.int64)
+    used[place] = selected.lengths
+    columns = {"object_id": pa.array(curves.object_id), "class": pa.array(np.array(model.classes)[best], mask=~known)}
+    for k, name in enumerate(model.classes):
+        column = np.zeros(len(curves))
+        column[place] = probability[:, k]
+        columns[f"p({name})"] = pa.array(column, mask=~known)
+    return pa.table(columns | {"n_observations": pa.array(used)})
+
+
+def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> LightCurves:
+    """Light curves from a file or folder.
+
+    A folder holds `objects` and `observations` (.parquet or .csv); a file is either one row per object
+    with list columns (as this package writes) or one row per observation.
+
+    Raises:
+        FileNotFoundError, ValueError: it is not there, or not readable that way.
+    """
+    settings = {**model.input, **options}
+    settings["columns"] = {name: column for name, column in settings.get("columns", {}).items() if name != "label"}
+    if path.is_dir():
+        objects, observations = (_only(path, name) for name in ("objects", "observations"))
+        return Table(observations, model.passbands, objects, **settings).read()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no file or folder {path}: give a table of light curves (.parquet, .csv) or a folder with objects and observations"
+        )
+    if path.suffix == ".arrow" or (path.suffix == ".parquet" and _has_lists(path)):
+        return lightcurves.check(lightcurves.read(path), str(path))
+    return Table(path, model.passbands, None, **settings).read()
+
+
+def _only(folder: Path, name: str) -> Path:
+    for suffix in (".parquet", ".csv", ".csv.gz"):
+        if (folder / f"{name}{suffix}").is_file():
+            return folder / f"{name}{suffix}"
+    raise FileNotFoundError(
+        f"{folder} holds no {name}.parquet or {name}.csv: give a folder with objects and observations, or one file"
+    )
+
+
+def _has_lists(path: Path) -> bool:
+    try:
+        return any(pa.types.is_list(kind) or pa.types.is_large_list(kind) for kind in pq.read_schema(path).types)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write Parquet, or CSV by suffix, atomically."""
+    if path.suffix not in (".parquet", ".csv"):
+        raise ValueError(f"output {path}: choose a name that ends in .parquet or .csv")
+    with atomic_path(path) as temporary:
+        (pa.csv.write_csv if path.suffix == ".csv" else pq.write_table)(table, temporary)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; mistakes end with one sentence and exit code 2."""
+    parser = argparse.ArgumentParser(prog="python -m tlclass.predict", description=__doc__)
+    parser.add_argument("model", type=Path, help="folder with model.safetensors and model.json")
+    parser.add_argument(
+        "input", type=Path, help="table of light curves: .parquet, .csv, or a folder with objects and observations"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="probabilities, .parquet or .csv")
+    parser.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="NAME=COLUMN",
+        help="our name = the file's column, e.g. mjd=time",
+    )
+    parser.add_argument("--flux-unit", help="fluxcal (zero point 27.5 AB), ujy, njy, or the AB zero point")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    torch.set_num_threads(1)
+    try:
+        model = load_model(given.model)
+        options: dict[str, Any] = {"flux_unit": _unit(given.flux_unit)} if given.flux_unit else {}
+        if given.column:
+            options["columns"] = {**model.input.get("columns", {}), **_pairs(given.column)}
+        curves = read_input(given.input, model, options)
+        table = predict(model, curves, str(given.input))
+        write_table(table, given.output)
+    except (ValueError, FileNotFoundError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(2) from None
+    note = " (trained on simulated light curves)" if model.simulated else ""
+    sys.stdout.write(f"{len(table)} objects, {table['class'].null_count} not classifiable, to {given.output}{note}\n")
+
+
+def _pairs(given: Sequence[str]) -> dict[str, str]:
+    wrong = [pair for pair in given if "=" not in pair]
+    if wrong:
+        raise ValueError(f"--column {wrong[0]}: write it as NAME=COLUMN, e.g. --column mjd=time")
+    return dict(pair.split("=", 1) for pair in given)
+
+
+def _unit(given: str) -> str | float:
+    try:
+        return float(given)
+    except ValueError:
+        return given
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""One result per job: a flat row of scores, stored where the job's coordinates say."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tlclass.atomic import write_json
+
+RESULT = "result.json"
+VOLATILE = ("paths", "logger", "overwrite", "progress", "threads", "trainer", "launcher")
+
+Row = dict[str, Any]
+
+
+def config_key(settings: Mapping[str, Any]) -> str:
+    """Hash of the settings that decide the result; where files lie and what is printed does not count."""
+    kept = {name: value for name, value in settings.items() if name not in VOLATILE}
+    text = json.dumps(_without_folder(kept, str(settings["paths"]["data"])), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _without_folder(settings: Any, folder: str) -> Any:
+    """The settings with paths relative to the data folder: moved data are the same experiment."""
+    if isinstance(settings, Mapping):
+        return {name: _without_folder(value, folder) for name, value in settings.items()}
+    if isinstance(settings, list | tuple):
+        return [_without_folder(value, folder) for value in settings]
+    inside = isinstance(settings, str) and settings.startswith(f"{folder}/")
+    return settings.removeprefix(folder) if inside else settings
+
+
+def finished(folder: Path, key: str, overwrite: bool) -> Row | None:
+    """The row of a finished job in `folder`, or None if there is work to do.
+
+    Raises:
+        ValueError: the folder holds a job with another configuration and `overwrite` is false.
+    """
+    started = _read(folder / "job.json")
+    if started is not None and started["config_key"] != key:
+        if not overwrite and any((folder / name).exists() for name in (RESULT, "checkpoints")):
+            raise ValueError(
+                f"{folder} holds a job with another configuration (see its config.yaml): "
+                "add overwrite=true to replace it, or choose another experiment_name"
+            )
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        (folder / RESULT).unlink(missing_ok=True)
+    return _read(folder / RESULT)
+
+
+def start(folder: Path, key: str) -> None:
+    """Mark `folder` as holding the job with this configuration."""
+    write_json(folder / "job.json", {"config_key": key})
+
+
+def write_result(folder: Path, row: Row) -> None:
+    """Write the finished job's row, the last thing a job does."""
+    write_json(folder / RESULT, row)
+
+
+def read_results(folder: Path) -> list[Row]:
+    """All rows below `folder`, ordered by path; each gets its `folder`.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    paths = sorted(folder.rglob(RESULT))
+    if not paths:
+        raise FileNotFoundError(
+            f"no {RESULT} below {folder}: run `python -m tlclass.train +experiment=plasticc2bts` first, or name the folder of its results"
+        )
+    return [json.loads(path.read_text(encoding="utf-8")) | {"folder": str(path.parent)} for path in paths]
+
+
+def _read(path: Path) -> Row | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

@@ -1,0 +1,134 @@
+"""Write a simulated survey to a file, for other tools or for a look.
+
+    python -m tlclass.simulate survey=lsst_simulated n_objects=20000 -o lsst.parquet --plot sheet.png
+
+Keys are those of the survey's card in `conf/survey`, with dots inside blocks:
+`systematics.outlier_fraction=0`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tlclass.config import CONF
+from tlclass.lightcurves import LightCurves, write
+from tlclass.simulator import Simulation
+
+SUFFIX = "_simulated"
+KEYS = tuple(item.name for item in fields(Simulation) if item.name != "version")
+
+
+def load_simulation(survey: str, overrides: Sequence[str] = (), conf: Path = CONF) -> Simulation:
+    """Read the card `conf/survey/<survey>.yaml`, apply `key=value` overrides and build the simulation."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    known = sorted(path.stem for path in (conf / "survey").glob(f"*{SUFFIX}.yaml"))
+    if survey not in known:
+        raise ValueError(f"no simulated survey {survey!r}: choose survey= from {known}")
+    card: Any = OmegaConf.load(conf / "survey" / f"{survey}.yaml")
+    for entry in card.pop("defaults"):
+        mount, choice = ("", "") if isinstance(entry, str) else next(iter(entry.items()))
+        group, _, node = mount.partition("@")
+        if node in KEYS:  # the other groups describe training, not the simulation
+            card[node] = OmegaConf.load(conf / group.strip("/") / f"{choice}.yaml")
+    card = OmegaConf.create({key: card[key] for key in KEYS if key in card})
+    OmegaConf.set_struct(card, True)
+    try:
+        card.merge_with_dotlist(list(overrides))
+        values: Any = OmegaConf.to_container(card, resolve=True)
+    except OmegaConfBaseException as error:
+        message = str(error).splitlines()[0]
+        raise ValueError(f"cannot set {', '.join(overrides)}: {message} (keys: {', '.join(KEYS)})") from error
+    return Simulation.from_config(**values)
+
+
+def plot_sheet(curves: LightCurves, path: Path, per_class: int = 4) -> None:
+    """Draw the first light curves of every class, one row each; points below S/N = 5 are faint."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    classes = list(dict.fromkeys(curves.label.tolist()))
+    shape = (len(classes), per_class)
+    figure, axes = plt.subplots(*shape, figsize=(3.2 * per_class, 1.7 * len(classes)), squeeze=False, sharex=True)
+    for row, name in zip(axes, classes, strict=True):
+        for axis, index in zip(row, np.flatnonzero(curves.label == name)[:per_class], strict=False):
+            _draw(axis, curves, int(index))
+        row[0].set_ylabel(name)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper right", ncols=len(labels), frameon=False)
+    figure.suptitle("simulated light curves: flux (zero point 27.5) against days since trigger", x=0.4, fontsize=11)
+    figure.tight_layout(rect=(0, 0, 1, 0.985))
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
+
+
+def _draw(axis: Any, curves: LightCurves, index: int) -> None:
+    part = slice(int(curves.offsets[index]), int(curves.offsets[index + 1]))
+    days = curves.mjd[part] - curves.trigger_mjd[index]
+    band, flux, error = curves.passband[part], curves.flux[part], curves.flux_err[part]
+    colors = ["purple", "green", "red", "orange", "brown", "black"] if len(curves.passbands) > 2 else ["green", "red"]
+    for code, name in enumerate(curves.passbands):
+        for sure, alpha in ((True, 1.0), (False, 0.25)):
+            chosen = (band == code) & (curves.detected[part] == sure)
+            axis.errorbar(
+                days[chosen], flux[chosen], error[chosen], fmt=".", ms=4, lw=0.7, alpha=alpha,
+                color=colors[code % len(colors)], label=name if sure else None,
+            )  # fmt: skip
+    axis.axvline(0, color="0.8", lw=0.7, zorder=0)
+    axis.set_title(f"z = {curves.redshift[index]:.3f}", fontsize=8, pad=2)
+    axis.tick_params(labelsize=7)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m tlclass.simulate", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="survey=NAME and keys of its card")
+    parser.add_argument("-o", "--output", type=Path, help="Parquet file to write")
+    parser.add_argument("--plot", type=Path, help="also draw examples of every class into this image")
+    return parser.parse_args(argv)
+
+
+def _simulate_with_bar(simulation: Simulation) -> LightCurves:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(simulation.name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(simulation.name, total=sum(simulation.counts().values()))
+        return simulation.read(lambda done, _: bar.update(task, completed=done))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; a mistake of the user prints one sentence and returns 2."""
+    arguments = _arguments(argv)
+    try:
+        if arguments.output is None:
+            raise ValueError("where should the light curves go? give -o FILE.parquet")
+        bad = [setting for setting in arguments.settings if "=" not in setting]
+        if bad:
+            raise ValueError(f"settings are key=value, got {bad[0]!r}")
+        settings = dict(setting.split("=", 1) for setting in arguments.settings)
+        overrides = [setting for setting in arguments.settings if not setting.startswith("survey=")]
+        simulation = load_simulation(settings.get("survey", ""), overrides)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    curves = _simulate_with_bar(simulation)
+    write(curves, arguments.output)
+    print(f"{curves.label.size} simulated light curves in {arguments.output}")
+    if arguments.plot is not None:
+        plot_sheet(curves, arguments.plot)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

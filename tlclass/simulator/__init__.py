@@ -1,0 +1,26 @@
+"""The built-in light-curve simulator: physical models of transients, observed by simulated surveys.
+
+Nothing is read from disk and nothing is downloaded; all numbers live in `conf/population` and `conf/survey`.
+"""
+
+from tlclass.simulator.card import simulated_survey
+from tlclass.simulator.population import Limits, Population
+from tlclass.simulator.survey import Band, Observatory, Simulation, Systematics, Trigger, simulate
+from tlclass.simulator.transients import Bands, Gap, Transient, band_flux, rest_frame_magnitudes
+
+__all__ = [
+    "Band",
+    "Bands",
+    "Gap",
+    "Limits",
+    "Observatory",
+    "Population",
+    "Simulation",
+    "Systematics",
+    "Transient",
+    "Trigger",
+    "band_flux",
+    "rest_frame_magnitudes",
+    "simulate",
+    "simulated_survey",
+]

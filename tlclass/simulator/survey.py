@@ -1,0 +1,479 @@
+"""Observe the simulated sky: epochs, noise, systematics, trigger and selection, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, fields
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+
+from tlclass.lightcurves import LightCurves
+from tlclass.simulator.cadence import NightlyCadence, PairCadence, build_pool, parse_cadence
+from tlclass.simulator.parameters import Array, Pair, record
+from tlclass.simulator.population import Limits, Population, Volume, volume_tables
+from tlclass.simulator.transients import Bands, Gap, band_flux
+
+VERSION = 1  # raise it whenever the same settings give other light curves
+CHUNK = 1024  # trials of one class drawn from one random stream; never change it for the last chunk
+ZERO_POINT = 27.5  # AB mag of unit flux (SNANA FLUXCAL)
+DUST_SHEET = (0.024, 0.45, 0.003, 1.0)  # E(B-V) at the pole, sigma of its log, bounds: Milky Way dust
+LATITUDE = 0.17  # smallest |sin b|
+MILKY_WAY_RV = 3.1
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Band:
+    """One pass band of a survey.
+
+    Attributes:
+        edges: half-power wavelengths, um.
+        depth: typical m5 without moon, mag.
+        moon: loss of depth at full moon, mag.
+        gain: photo-electrons per unit flux.
+        saturation: mag; brighter epochs are lost.
+    """
+
+    edges: Pair
+    depth: float
+    moon: float
+    gain: float
+    saturation: float
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """Discovery: the second significant epoch.
+
+    Attributes:
+        snr: signal to noise a detection exceeds.
+        min_gap: days between the first detection and the triggering one.
+    """
+
+    snr: float
+    min_gap: float
+
+
+@dataclass(frozen=True)
+class Systematics:
+    """Everything that is not photon noise; all zero (and `error_scale` 1) is a perfect survey.
+
+    Attributes:
+        error_floor: part of the flux added in quadrature to the error.
+        zero_point_scatter: relative, per object and band.
+        error_scale: true noise over quoted error.
+        error_jitter: sigma of the log of quoted errors.
+        outlier_fraction: of epochs, shifted by Student's t (2 degrees) times `outlier_scale` errors.
+        outlier_scale: see above.
+        baseline_offset: constant offset per object and band, in errors of the empty sky.
+        reference_light: fraction of objects whose light is in the reference image.
+        reference_share: largest part of the peak flux that is.
+        forced_fraction: of the objects have forced photometry; the others only epochs above `min_snr`.
+        min_snr: see above.
+    """
+
+    error_floor: float = 0.0
+    zero_point_scatter: float = 0.0
+    error_scale: float = 1.0
+    error_jitter: float = 0.0
+    outlier_fraction: float = 0.0
+    outlier_scale: float = 3.0
+    baseline_offset: float = 0.0
+    reference_light: float = 0.0
+    reference_share: float = 0.15
+    forced_fraction: float = 1.0
+    min_snr: float = 3.0
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A simulated survey: everything that decides its light curves, and nothing else.
+
+    Attributes:
+        name: of the survey, the first part of its object names.
+        population: the classes.
+        bands: pass bands by name.
+        cadence: when it looks.
+        trigger: discovery rule.
+        limits: selection.
+        systematics: departures from photon noise.
+        gap: differences of the sky from the population.
+        mix: relative numbers of the classes.
+        classes: simulate only these of the mix; None means all.
+        full_size: objects of the complete set.
+        seed: of everything random.
+        n_objects: size of the set; None means `full_size`.
+        keep: days around the trigger that are kept.
+        window: days around the trigger in which `limits.min_epochs` are counted.
+        n_jobs: processes; it does not change the result.
+    """
+
+    name: str
+    population: Population
+    bands: Mapping[str, Band]
+    cadence: NightlyCadence | PairCadence
+    trigger: Trigger
+    limits: Limits
+    systematics: Systematics
+    gap: Gap
+    mix: Mapping[str, float]
+    full_size: int
+    seed: int
+    classes: tuple[str, ...] | None = None
+    n_objects: int | None = None
+    keep: Pair = (-60.0, 100.0)
+    window: Pair = (-30.0, 70.0)
+    n_jobs: int = field(default=1, repr=False)
+    version: int = VERSION
+
+    @classmethod
+    def from_config(cls, **config: Any) -> Simulation:
+        """Build from the keys of a survey card; see conf/survey/ztf_simulated.yaml."""
+        allowed = [item.name for item in fields(cls) if item.name != "version"]
+        optional = ("classes", "n_objects", "keep", "window", "n_jobs")
+        for key in ("n_objects", "seed", "full_size", "n_jobs"):
+            if not isinstance(config.get(key, 1), int | None):
+                raise ValueError(f"{key} must be a whole number, got {config[key]!r}")
+        unknown = sorted(set(config) - set(allowed))
+        missing = [key for key in allowed if key not in config and key not in optional]
+        if unknown or missing:
+            raise ValueError(f"a simulated survey has the keys {allowed}; unknown: {unknown}, missing: {missing}")
+        bands = {name: record(Band, band, f"bands.{name}") for name, band in config["bands"].items()}
+        blocks = {"trigger": Trigger, "limits": Limits, "systematics": Systematics, "gap": Gap}
+        values: dict[str, Any] = {key: record(kind, config[key], key) for key, kind in blocks.items()}
+        values |= {"bands": bands, "cadence": parse_cadence(config["cadence"], list(bands))}
+        values |= {"population": Population.from_config(config["population"]), "mix": dict(config["mix"])}
+        lists = ("keep", "window", "classes")
+        values |= {key: tuple(config[key]) for key in lists if config.get(key) is not None}
+        return cls(**{**config, **values})
+
+    def __post_init__(self) -> None:
+        """Check sizes and classes."""
+        for name, share in self.mix.items():
+            self.population.index(name)
+            if share < 0:
+                raise ValueError(f"mix.{name} must not be negative, got {share}")
+        unknown = sorted(set(self.classes or ()) - set(self.mix))
+        if unknown:
+            raise ValueError(f"classes has {unknown}, which are not in the mix: {list(self.mix)}")
+        if sum(self.shares().values()) <= 0:
+            raise ValueError(f"mix needs at least one positive share, got {self.shares()}")
+        if self.n_objects is not None and self.n_objects < 1:
+            raise ValueError(f"n_objects must be at least 1 or null (all {self.full_size}), got {self.n_objects}")
+        if self.n_jobs < 1:
+            raise ValueError(f"n_jobs must be at least 1, got {self.n_jobs}")
+
+    def shares(self) -> dict[str, float]:
+        """The part of the mix that is simulated."""
+        return {name: share for name, share in self.mix.items() if self.classes is None or name in self.classes}
+
+    def counts(self) -> dict[str, int]:
+        """Objects per class: the mix scaled to the size, by largest remainder."""
+        total = self.full_size if self.n_objects is None else self.n_objects
+        share = np.array(list(self.shares().values()), float)
+        share *= total / share.sum()
+        count = np.floor(share).astype(int)
+        order = np.argsort(count - share, kind="stable")
+        count[order[: total - count.sum()]] += 1
+        return dict(zip(self.shares(), count.tolist(), strict=True))
+
+    def files(self) -> list[Path]:
+        """No files are read."""
+        return []
+
+    def read(self, progress: Progress | None = None) -> LightCurves:
+        """Simulate; `progress` is called with (objects done, objects in all)."""
+        return simulate(self, progress)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Accepted objects of a chunk: flat observations, `counts` and `columns` per object."""
+
+    counts: Array
+    mjd: Array
+    band: Array
+    flux: Array
+    flux_err: Array
+    detected: Array
+    columns: Mapping[str, Array]
+
+    def head(self, n: int) -> Batch:
+        """Keep the first `n` objects."""
+        m = int(self.counts[:n].sum())
+        flat = (self.mjd[:m], self.band[:m], self.flux[:m], self.flux_err[:m], self.detected[:m])
+        return Batch(self.counts[:n], *flat, {key: values[:n] for key, values in self.columns.items()})
+
+
+class Observatory:
+    """A survey ready to observe: its pool of pointings, and tables of each class, built when first used.
+
+    Args:
+        simulation: the survey.
+    """
+
+    def __init__(self, simulation: Simulation) -> None:
+        """Draw the pool."""
+        self.simulation = simulation
+        bands = simulation.bands.values()
+        self.depth = np.array([band.depth for band in bands])
+        moon = np.array([band.moon for band in bands])
+        self.gain = np.array([band.gain for band in bands], np.float32)
+        self.saturation = np.array([flux_of(band.saturation) for band in bands], np.float32)
+        self.edges = [band.edges for band in bands]
+        self.bands = Bands.top_hats(self.edges)
+        rng = np.random.default_rng([simulation.seed, 1_000_000])
+        self.pool = build_pool(simulation.cadence, list(simulation.bands), self.depth, moon, rng)
+        self._volumes: dict[str, Volume] = {}
+
+    def volume(self, name: str) -> Volume:
+        """Tables of class `name`."""
+        if name not in self._volumes:
+            simulation, population = self.simulation, self.simulation.population
+            transient = population.classes[population.index(name)]
+            bands = Bands.top_hats(self.edges, nodes=2)
+            self._volumes[name] = volume_tables(
+                transient,
+                population.cosmology,
+                simulation.limits,
+                simulation.gap,
+                bands,
+                self.depth,
+                simulation.seed,
+            )
+        return self._volumes[name]
+
+    def observe(self, name: str, chunk: int) -> Batch:
+        """Observe one chunk of class `name` and return the accepted objects."""
+        simulation = self.simulation
+        index = simulation.population.index(name)
+        transient = simulation.population.classes[index]
+        rng = np.random.default_rng([simulation.seed, index, chunk])
+        drawn = self.volume(name).draw(transient, simulation.limits, simulation.gap, rng, CHUNK)
+        histories = transient.evolve(drawn, rng)
+        mwebv = milky_way_reddening(rng, CHUNK)
+        stretch = (1 + drawn["redshift"]) * simulation.gap.time_scale
+        peak = np.nan_to_num(histories.peak_time) * stretch
+        start = rng.uniform(-60.0, simulation.cadence.length - 70.0, CHUNK)
+        pointing = rng.integers(self.pool.pointings, size=CHUNK)
+        duration = np.where(np.isnan(histories.peak_time), 200.0, 60.0 + 1.25 * peak) + simulation.keep[1]
+        objects, visit = self.pool.between(pointing, start + simulation.keep[0], start + duration)
+        since = self.pool.mjd[visit] - self.pool.start - start[objects]
+        flux = np.zeros(visit.size, np.float32)
+        phase = since / stretch[objects] + transient.lead
+        on = np.flatnonzero(phase > 0)
+        light = band_flux(
+            histories, self.bands, drawn["redshift"],
+            (objects[on], self.pool.band[visit[on]].astype(np.int64), phase[on]),
+            drawn["host_av"], MILKY_WAY_RV * mwebv,
+        )  # fmt: skip
+        scale = flux_of(drawn["peak_magnitude"] + drawn["modulus"]).astype(np.float32)
+        flux[on] = light * scale[objects[on]]
+        columns = {
+            "redshift": drawn["redshift"],
+            "mwebv": mwebv,
+            "peak_abs_mag": drawn["peak_magnitude"],
+            "host_av": drawn["host_av"],
+            "peak_mjd": self.pool.start + start + histories.peak_time * stretch,
+        }
+        return self._detect(Visits(objects, visit, since, flux), columns, rng)
+
+    def _detect(self, visits: Visits, columns: dict[str, Array], rng: Generator) -> Batch:
+        simulation = self.simulation
+        band, mjd = self.pool.band[visits.visit], self.pool.mjd[visits.visit]
+        flux, error = self.measure(visits, band, rng)
+        keep = np.abs(visits.flux) < self.saturation[band]
+        if simulation.systematics.forced_fraction < 1:
+            forced = rng.random(CHUNK) < simulation.systematics.forced_fraction
+            keep &= forced[visits.objects] | (flux >= simulation.systematics.min_snr * error)
+        detected = flux > simulation.trigger.snr * error
+        found = keep & detected & (visits.since > 0)
+        trigger = second_detection(visits.objects[found], mjd[found], simulation.trigger.min_gap, CHUNK)
+        days = mjd - trigger[visits.objects]
+        keep &= (days >= simulation.keep[0]) & (days <= simulation.keep[1])
+        accepted = self._select(visits.objects[keep], days[keep], flux[keep] * detected[keep])
+        keep &= accepted[visits.objects]
+        counts = np.bincount(visits.objects[keep], minlength=CHUNK)[accepted]
+        columns["trigger_mjd"] = trigger
+        columns["days_trigger_to_peak"] = columns.pop("peak_mjd") - trigger
+        chosen = {key: values[accepted] for key, values in columns.items()}
+        return Batch(counts, mjd[keep], band[keep], flux[keep], error[keep], detected[keep], chosen)
+
+    def measure(self, visits: Visits, band: Array, rng: Generator) -> tuple[Array, Array]:
+        """Add noise and systematics: observed flux and quoted error, each (m,) float32."""
+        settings = self.simulation.systematics
+        true, size = visits.flux, visits.flux.size
+        sky = np.float32(0.2) * np.exp(np.float32(0.4 * np.log(10)) * (ZERO_POINT - self.pool.depth[visits.visit]))
+        error = np.sqrt(sky**2 + np.maximum(true, 0) / self.gain[band] + (settings.error_floor * true) ** 2)
+        flux = true + settings.error_scale * error * rng.standard_normal(size, np.float32)
+        which = visits.objects * len(self.depth) + band
+        shape = CHUNK * len(self.depth)
+        if settings.zero_point_scatter > 0:
+            flux += true * (settings.zero_point_scatter * rng.standard_normal(shape, np.float32))[which]
+        if settings.baseline_offset > 0:
+            empty = 0.2 * flux_of(np.tile(self.depth, CHUNK)).astype(np.float32)
+            flux += (settings.baseline_offset * empty * rng.standard_normal(shape, np.float32))[which]
+        if settings.reference_light > 0:
+            flux -= self._reference_light(which, true, rng)[which]
+        if settings.outlier_fraction > 0:
+            out = np.flatnonzero(rng.random(size, np.float32) < settings.outlier_fraction)
+            flux[out] += settings.outlier_scale * error[out] * rng.standard_t(2, out.size).astype(np.float32)
+        if settings.error_jitter > 0:
+            error *= np.exp(settings.error_jitter * rng.standard_normal(size, np.float32))
+        return flux, error
+
+    def _reference_light(self, which: Array, true: Array, rng: Generator) -> Array:
+        settings, bands = self.simulation.systematics, len(self.depth)
+        peak = np.zeros(CHUNK * bands, np.float32)
+        np.maximum.at(peak, which, true)
+        affected = rng.random(CHUNK) < settings.reference_light
+        share = np.where(affected, rng.uniform(0, settings.reference_share, CHUNK), 0.0)
+        return peak * np.repeat(share, bands).astype(np.float32)
+
+    def _select(self, objects: Array, days: Array, signal: Array) -> Array:
+        limits, (first, last) = self.simulation.limits, self.simulation.window
+        inside = (days > first) & (days < last)
+        accepted = np.bincount(objects[inside], minlength=CHUNK) >= limits.min_epochs
+        if limits.peak_magnitude is not None:
+            bright = objects[signal > flux_of(limits.peak_magnitude)]
+            accepted &= np.bincount(bright, minlength=CHUNK) > 0
+        return accepted
+
+
+@dataclass(frozen=True)
+class Visits:
+    """Noiseless visits of a chunk: object, index in the pool, days since the start, flux; each (m,)."""
+
+    objects: Array
+    visit: Array
+    since: Array
+    flux: Array
+
+
+def flux_of(magnitude: Any) -> Any:
+    """AB magnitude to flux at zero point 27.5."""
+    return 10.0 ** (0.4 * (ZERO_POINT - magnitude))
+
+
+def milky_way_reddening(rng: Generator, n: int) -> Array:
+    """Draw E(B-V), (n,) mag, of a dust sheet seen at random galactic latitudes."""
+    pole, scatter, low, high = DUST_SHEET
+    sine = rng.uniform(LATITUDE, 1.0, n)
+    return np.clip(pole / sine * np.exp(scatter * rng.standard_normal(n)), low, high)
+
+
+def second_detection(objects: Array, mjd: Array, min_gap: float, n: int) -> Array:
+    """Date of the first detection more than `min_gap` days after the very first, (n,); NaN if there is none.
+
+    Args:
+        objects: (m,) object of each detection, ascending.
+        mjd: (m,) its date, ascending within an object.
+        min_gap: days.
+        n: number of objects.
+    """
+    first = first_value(objects, mjd, n)
+    later = mjd > first[objects] + min_gap
+    return first_value(objects[later], mjd[later], n)
+
+
+def first_value(objects: Array, values: Array, n: int) -> Array:
+    """First of the `values` of each object, (n,); NaN where there is none."""
+    first = np.full(n, np.nan)
+    start = np.flatnonzero(np.diff(objects, prepend=-1))
+    first[objects[start]] = values[start]
+    return first
+
+
+def simulate(simulation: Simulation, progress: Progress | None = None) -> LightCurves:
+    """Simulate all classes: classes in the order of the mix, objects in order of generation."""
+    counts = {name: count for name, count in simulation.counts().items() if count > 0}
+    total, done = sum(counts.values()), 0
+    labels, batches = [], []
+    with _Chunks(simulation) as observe:
+        for name, count in counts.items():
+            found = 0
+            for batch in observe(name, count):
+                batches.append(batch)
+                found += batch.counts.size
+                done += batch.counts.size
+                if progress is not None:
+                    progress(done, total)
+            labels += [name] * found
+    return _collect(simulation, np.array(labels, dtype=np.str_), batches)
+
+
+class _Chunks:
+    """Context that yields the accepted batches of a class, in-process or from a pool of processes."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.observatory = Observatory(simulation)
+        self.executor: ProcessPoolExecutor | None = None
+        if simulation.n_jobs > 1:
+            self.executor = ProcessPoolExecutor(
+                simulation.n_jobs, get_context("spawn"), _start_worker, (self.observatory,)
+            )
+
+    def __enter__(self) -> Callable[[str, int], Iterator[Batch]]:
+        return self._batches
+
+    def __exit__(self, *_: object) -> None:
+        if self.executor is not None:
+            self.executor.shutdown(cancel_futures=True)
+
+    def _batches(self, name: str, wanted: int) -> Iterator[Batch]:
+        found, chunk, accepted = 0, 0, 0.5
+        while found < wanted:
+            wave = max(1, round((wanted - found) / (CHUNK * max(accepted, 0.02)))) if self.executor else 1
+            for batch in self._observe(name, range(chunk, chunk + wave)):
+                if found < wanted:
+                    yield batch.head(wanted - found)
+                    found += min(batch.counts.size, wanted - found)
+            chunk += wave
+            accepted = found / (chunk * CHUNK)
+            if found == 0 and chunk >= 20:
+                raise ValueError(f"none of {chunk * CHUNK} objects of class {name} passed the trigger and the limits")
+
+    def _observe(self, name: str, chunks: range) -> Iterator[Batch]:
+        if self.executor is None:
+            return (self.observatory.observe(name, chunk) for chunk in chunks)
+        return self.executor.map(_observe_in_worker, [name] * len(chunks), chunks)
+
+
+_worker: dict[str, Observatory] = {}
+
+
+def _start_worker(observatory: Observatory) -> None:
+    _worker["observatory"] = observatory
+
+
+def _observe_in_worker(name: str, chunk: int) -> Batch:
+    return _worker["observatory"].observe(name, chunk)
+
+
+def _collect(simulation: Simulation, label: Array, batches: list[Batch]) -> LightCurves:
+    counts = np.concatenate([batch.counts for batch in batches])
+    columns = {key: np.concatenate([b.columns[key] for b in batches]) for key in batches[0].columns}
+    number = np.concatenate([np.arange(np.sum(label == name)) for name in dict.fromkeys(label.tolist())])
+    unknown = np.full(counts.size, np.nan)
+    return LightCurves(
+        passbands=tuple(simulation.bands),
+        mjd=np.concatenate([batch.mjd for batch in batches]),
+        passband=np.concatenate([batch.band for batch in batches]),
+        flux=np.concatenate([batch.flux for batch in batches]),
+        flux_err=np.concatenate([batch.flux_err for batch in batches]),
+        detected=np.concatenate([batch.detected for batch in batches]),
+        offsets=np.append(0, np.cumsum(counts)).astype(np.int64),
+        object_id=np.array([f"{simulation.name}-{c}-{i:07d}" for c, i in zip(label, number, strict=True)]),
+        label=label,
+        mwebv=columns.pop("mwebv"),
+        ra=unknown,
+        dec=unknown.copy(),
+        redshift=columns.pop("redshift"),
+        trigger_mjd=columns.pop("trigger_mjd"),
+        extra=columns,
+    )

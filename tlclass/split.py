@@ -1,0 +1,138 @@
+"""Label budgets: which objects train, validate and test. Indices only; drawn from named seed streams."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlclass.seeds import stream
+
+Array = npt.NDArray[Any]
+
+TEST_KINDS = ("remainder", "fixed")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices of the objects in each part; `budget` labels are used, train and val together.
+
+    Attributes:
+        train, val, test: int64 indices, disjoint.
+        pool: how many labelled objects the budget was drawn from.
+    """
+
+    train: Array
+    val: Array
+    test: Array
+    pool: int
+
+    @property
+    def budget(self) -> int:
+        """Number of labels used."""
+        return len(self.train) + len(self.val)
+
+
+def budget_size(pool: int, fraction: float | None, count: int | None) -> int:
+    """Labels in a budget given as a fraction of the pool or as a count.
+
+    Raises:
+        ValueError: both or neither are given, or the budget is not between 0 and the pool.
+    """
+    if (fraction is None) == (count is None):
+        raise ValueError(
+            f"data_fraction: give either fraction (now {fraction}) or count (now {count}), not both or neither"
+        )
+    size = count if count is not None else round(pool * fraction) if fraction is not None else 0
+    if not 0 <= size <= pool or (size < 5 and size != 0):
+        raise ValueError(
+            f"label budget of {size} objects: the pool holds {pool}; choose 5 to {pool}, or 0 for no training at all"
+        )
+    return size
+
+
+def draw_split(
+    label: Array,
+    object_id: Array,
+    seed: int,
+    fraction: float | None = None,
+    count: int | None = None,
+    test: str = "remainder",
+    test_fraction: float = 0.2,
+    validation_fraction: float = 0.2,
+) -> Split:
+    """Draw a label budget, 80 % of it for training and 20 % for validation (paper section 3.3).
+
+    The n objects are a uniform draw from the pool, so classes come in their real proportions; for one
+    seed a smaller budget is part of a larger one. Validation is stratified inside the budget and never
+    takes a class's only object.
+
+    Args:
+        label: (n,) class index.
+        object_id: (n,) names; decide the fixed test part, so that it depends on nothing else.
+        seed: different seeds draw different objects.
+        fraction: of the pool. count: or a number of objects.
+        test: `remainder` (all that is not drawn, as in the paper) or `fixed` (a stratified
+            `test_fraction` by object id, the same for every seed and budget).
+        test_fraction: used by `fixed`.
+        validation_fraction: of the budget.
+
+    Raises:
+        ValueError: the budget does not fit, or no object is left to test on.
+    """
+    if test not in TEST_KINDS:
+        raise ValueError(f"test is '{test}': choose one of {', '.join(TEST_KINDS)}")
+    fixed = fixed_test(label, object_id, test_fraction) if test == "fixed" else np.zeros(len(label), dtype=bool)
+    pool = np.flatnonzero(~fixed)
+    size = budget_size(len(pool), fraction, count)
+    order = np.random.default_rng(stream(seed, "subset")).permutation(pool)
+    drawn, rest = order[:size], order[size:]
+    train, val = _hold_out(drawn, label, validation_fraction, np.random.default_rng(stream(seed, "validation")))
+    tested = np.flatnonzero(fixed) if test == "fixed" else np.sort(rest)
+    if not len(tested):
+        raise ValueError(
+            f"the budget takes all {size} objects and test=remainder leaves none to test on: "
+            "choose a smaller data_fraction or protocol.test=fixed"
+        )
+    return Split(np.sort(train), np.sort(val), tested, len(pool))
+
+
+def fixed_test(label: Array, object_id: Array, fraction: float) -> Array:
+    """(n,) bool: the `fraction` of each class whose hashed ids are smallest."""
+    digest = np.array([zlib.crc32(f"test/{name}".encode()) for name in object_id])
+    chosen = np.zeros(len(label), dtype=bool)
+    for value in np.unique(label):
+        members = np.flatnonzero(label == value)
+        chosen[members[np.lexsort((object_id[members], digest[members]))][: round(fraction * len(members))]] = True
+    return chosen
+
+
+def _hold_out(drawn: Array, label: Array, fraction: float, generator: np.random.Generator) -> tuple[Array, Array]:
+    """Systematic sampling along the class-sorted draw: exact total, proportional in each class."""
+    if not len(drawn):
+        return drawn, drawn
+    shuffled: Array = generator.permutation(drawn)
+    by_class = shuffled[np.argsort(label[shuffled], kind="stable")]
+    values, counts = np.unique(label[by_class], return_counts=True)
+    single = np.isin(label[by_class], values[counts == 1])
+    candidates = by_class[~single]
+    wanted = min(round(fraction * len(drawn)), len(candidates) - int(np.count_nonzero(counts > 1)))
+    positions = np.floor((np.arange(wanted) + generator.random()) * len(candidates) / max(wanted, 1)).astype(np.int64)
+    chosen = np.zeros(len(candidates), dtype=bool)
+    chosen[positions] = True
+    return np.concatenate([by_class[single], candidates[~chosen]]), candidates[chosen]
+
+
+def class_weights(label: Array, n_classes: int) -> Array:
+    """(n_classes,) float32 inverse-frequency weights with mean 1 over the objects; 0 for an absent class."""
+    counts = np.bincount(label, minlength=n_classes).astype(np.float64)
+    present = counts > 0
+    weights: Array = np.divide(len(label), counts * present.sum(), out=np.zeros(n_classes), where=present)
+    return np.asarray(weights, dtype=np.float32)
+
+
+def absent_classes(label: Array, classes: Sequence[str]) -> list[str]:
+    """Names of the classes that have no object."""
+    return [name for index, name in enumerate(classes) if not np.any(label == index)]

@@ -1,0 +1,251 @@
+"""The LightningModule, and one fit with early stopping, best weights and resume."""
+
+import json
+import logging
+import math
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import Tensor
+
+from tlclass.atomic import write_json
+from tlclass.batches import Batch
+from tlclass.data import LightCurveDataModule
+from tlclass.metrics import macro_auroc
+from tlclass.model import Classifier
+from tlclass.seeds import stream
+
+log = logging.getLogger(__name__)
+
+SCHEDULES = ("constant", "one_cycle")
+MONITORS = {"val/loss": "min", "val/auroc_macro": "max"}
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How long and how fast to train (paper section 3.3, in optimizer steps where budgets are small).
+
+    Attributes:
+        learning_rate: of Adam; the peak of a `one_cycle` schedule.
+        schedule: `constant`, or `one_cycle` over all of max_epochs (Smith & Topin 2019).
+        truncate: share of training batches whose light curves are cut at a random observation, so that
+            early light curves are learnt too.
+        batch_size: objects per step.
+        max_epochs: limit in epochs; never fewer than `min_steps` optimizer steps.
+        min_steps: with 80 training objects an epoch is one step, so epochs alone would stop too early.
+        patience_epochs, patience_steps: early stopping after the longer of the two without progress.
+        monitor: what early stopping and the choice of the best weights look at: `val/loss` or `val/auroc_macro`.
+        validate_every_steps: validate after this many steps, at least once an epoch of more steps.
+    """
+
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    truncate: float = 0.0
+    batch_size: int = 128
+    max_epochs: int = 100
+    min_steps: int = 1000
+    patience_epochs: int = 10
+    patience_steps: int = 200
+    validate_every_steps: int = 5
+    monitor: str = "val/loss"
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown score to monitor."""
+        if self.monitor not in MONITORS:
+            raise ValueError(f"fit.monitor is '{self.monitor}': choose one of {', '.join(MONITORS)}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"fit.schedule is '{self.schedule}': choose one of {', '.join(SCHEDULES)}")
+
+    def plan(self, steps_per_epoch: int) -> dict[str, int]:
+        """Epochs at most, epochs between validations, validations without progress until the stop."""
+        every = max(1, self.validate_every_steps // steps_per_epoch)
+        patience_epochs = max(self.patience_epochs, math.ceil(self.patience_steps / steps_per_epoch))
+        epochs = max(self.max_epochs, math.ceil(self.min_steps / steps_per_epoch))
+        return {"epochs": epochs, "every": every, "patience": max(1, math.ceil(patience_epochs / every))}
+
+
+@dataclass(frozen=True)
+class FitSummary:
+    """How one fit went."""
+
+    steps: int
+    epochs: int
+    best_epoch: int
+    best_score: float
+    stopped_early: bool
+
+
+class ClassifierTask(L.LightningModule):
+    """Weighted cross-entropy on a classifier; only parameters that require gradients are optimised.
+
+    The loss is the mean over objects of weight times cross-entropy, in training and in validation
+    (weights have mean 1 over the training part), so its value does not depend on the batches.
+    """
+
+    def __init__(self, classifier: Classifier, class_weights: Tensor, settings: FitSettings, seed: int):
+        super().__init__()
+        self.classifier, self.settings, self.seed = classifier, settings, seed
+        self.register_buffer("class_weights", class_weights)
+        self._seen: list[tuple[Tensor, Tensor]] = []
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step; returns the loss."""
+        if self.settings.truncate:
+            batch = truncated(
+                batch, self.settings.truncate, stream(self.seed, f"truncate/{self.current_epoch}/{batch_idx}")
+            )
+        return self._step("train", batch)[0]
+
+    def validation_step(self, batch: Batch) -> None:
+        """Collect logits for the epoch's AUROC."""
+        _, logits = self._step("val", batch)
+        self._seen.append((logits.cpu(), batch.label.cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the macro AUROC of the whole validation part."""
+        logits, label = (torch.cat(parts) for parts in zip(*self._seen, strict=True))
+        self._seen.clear()
+        self.log("val/auroc_macro", macro_auroc(logits, label), prog_bar=True, sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """Adam over the trainable parameters, with the schedule."""
+        rate = self.settings.learning_rate
+        optimizer = torch.optim.Adam([p for p in self.classifier.parameters() if p.requires_grad], lr=rate)
+        if self.settings.schedule == "constant":
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+    def _step(self, phase: str, batch: Batch) -> tuple[Tensor, Tensor]:
+        logits = self.classifier(batch.x, batch.lengths, batch.metadata)
+        each = torch.nn.functional.cross_entropy(logits, batch.label, reduction="none")
+        weights: Tensor = self.class_weights  # type: ignore[assignment]
+        loss = (weights[batch.label] * each).mean()
+        self.log(
+            f"{phase}/loss",
+            loss,
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(batch.label),
+            prog_bar=True,
+            sync_dist=phase == "val",
+        )
+        return loss, logits
+
+
+class ProgressLines(Callback):
+    """One line about every ten seconds, for log files, where a progress bar would leave rubbish."""
+
+    def __init__(self) -> None:
+        self.said = time.monotonic()
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Say where training is."""
+        if time.monotonic() - self.said > 10:
+            self.said = time.monotonic()
+            scores = ", ".join(f"{name} {float(value):.3f}" for name, value in trainer.callback_metrics.items())
+            log.info(
+                "epoch %d of at most %s, step %d: %s",
+                trainer.current_epoch + 1,
+                trainer.max_epochs,
+                trainer.global_step,
+                scores,
+            )
+
+
+def truncated(batch: Batch, share: float, seed: int) -> Batch:
+    """With probability `share` the batch cut at a random observation of each light curve, else the batch."""
+    generator = torch.Generator().manual_seed(seed)
+    if torch.rand((), generator=generator) >= share:
+        return batch
+    part = torch.rand(len(batch.lengths), generator=generator).to(batch.lengths.device)
+    lengths = (part * batch.lengths).long() + 1
+    return batch._replace(x=batch.x[:, : int(lengths.max())], lengths=lengths)
+
+
+def fit(
+    classifier: Classifier,
+    data: LightCurveDataModule,
+    settings: FitSettings,
+    folder: Path,
+    trainer_options: Mapping[str, Any],
+    logger: Logger | None = None,
+    progress: bool = True,
+) -> FitSummary:
+    """Train `classifier` in place and leave it with the weights that were best on validation.
+
+    `folder` holds the checkpoints. Called again after an interruption it goes on from the last one and
+    ends where an uninterrupted fit would (shuffling is seeded per epoch); called again after the end
+    it only loads the best weights.
+
+    Raises:
+        SystemExit: 143 if the process was asked to terminate.
+    """
+    done = folder / "done.json"
+    best = ModelCheckpoint(
+        folder, "best", settings.monitor, mode=MONITORS[settings.monitor], save_last=True, enable_version_counter=False
+    )
+    if not done.exists():
+        summary = _run(classifier, data, settings, folder, trainer_options, logger, progress, best)
+        write_json(done, vars(summary))
+    state = torch.load(folder / "best.ckpt", weights_only=True, map_location="cpu")["state_dict"]
+    prefix = "classifier."
+    classifier.load_state_dict({name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)})
+    return FitSummary(**json.loads(done.read_text()))
+
+
+def _run(
+    classifier: Classifier,
+    data: LightCurveDataModule,
+    settings: FitSettings,
+    folder: Path,
+    trainer_options: Mapping[str, Any],
+    logger: Logger | None,
+    progress: bool,
+    best: ModelCheckpoint,
+) -> FitSummary:
+    plan = settings.plan(-(-len(data.split.train) // settings.batch_size))
+    stopper = EarlyStopping(settings.monitor, patience=plan["patience"], mode=MONITORS[settings.monitor])
+    callbacks: list[Callback] = [stopper, best, RichProgressBar(leave=False) if progress else ProgressLines()]
+    trainer = L.Trainer(
+        **trainer_options,
+        max_epochs=plan["epochs"],
+        check_val_every_n_epoch=plan["every"],
+        callbacks=callbacks,
+        logger=logger or False,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        default_root_dir=folder,
+    )
+    task = ClassifierTask(classifier, data.class_weights(), settings, data.seed)
+    last = folder / "last.ckpt"
+    if last.exists():
+        log.info("resuming from %s", last)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+            trainer.fit(task, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+    except SIGTERMException as error:  # Lightning's own exit code would be 0, which a sweep takes for success
+        raise SystemExit(143) from error
+    state = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
+    return FitSummary(
+        steps=trainer.global_step,
+        epochs=trainer.current_epoch,
+        best_epoch=int(state["epoch"]),
+        best_score=float(best.best_model_score),  # type: ignore[arg-type]
+        stopped_early=stopper.stopped_epoch > 0,
+    )

@@ -1,0 +1,85 @@
+"""Ordered classes and the labels that belong to them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+DROPPED = -1
+
+
+@dataclass(frozen=True)
+class Taxonomy:
+    """Which class every raw label belongs to; a label that is not listed is an error, never a guess.
+
+    Attributes:
+        members: class name -> its raw labels or shell patterns (`SN Ia*`), in the order of the network's outputs.
+            A class's own name always belongs to it; an exact label beats a pattern.
+        dropped: labels (or patterns) to leave out knowingly.
+        common: the well-populated classes whose mean score is also reported (empty: not reported).
+
+    >>> taxonomy = Taxonomy({"SN Ia": ("SN Ia*",), "SN II": ("SN IIP",)}, dropped=("nova",))
+    >>> taxonomy.encode(np.array(["SN Ia-91T", "nova", "SN II"]), "example")
+    array([ 0, -1,  1])
+    """
+
+    members: Mapping[str, Sequence[str]]
+    dropped: Sequence[str] = ()
+    common: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a label listed for two classes and a common class that does not exist."""
+        strange = sorted(set(self.common) - set(self.members))
+        if strange:
+            raise ValueError(f"taxonomy: common classes {', '.join(strange)} are not among {', '.join(self.classes)}")
+        listed = [(label, name) for name, labels in self.members.items() for label in {name, *labels}]
+        listed += [(label, "dropped") for label in self.dropped]
+        seen: dict[str, str] = {}
+        for label, name in listed:
+            if seen.setdefault(label, name) != name:
+                raise ValueError(f"taxonomy: label '{label}' is listed for both {seen[label]} and {name}")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in output order."""
+        return tuple(self.members)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain types, the form of `conf/taxonomy/`."""
+        members = {name: list(labels) for name, labels in self.members.items()}
+        return {"members": members, "dropped": list(self.dropped), "common": list(self.common)}
+
+    def encode(self, labels: Array, origin: str) -> Array:
+        """(n,) int64 class index per raw label; -1 where the label is dropped.
+
+        Raises:
+            ValueError: labels that are neither mapped nor dropped, each with its count.
+        """
+        names, code, counts = np.unique(np.asarray(labels).astype(str), return_inverse=True, return_counts=True)
+        index = [self.index_of(str(name).strip()) for name in names]
+        unknown = [f"'{name}' ({count})" for name, count, i in zip(names, counts, index, strict=True) if i is None]
+        if unknown:
+            raise ValueError(
+                f"{origin}: unknown class label {', '.join(unknown)}; the taxonomy maps {', '.join(self.classes)} "
+                f"and drops {', '.join(self.dropped) or 'nothing'}: add the label to one of its classes or to 'dropped'"
+            )
+        return np.array(index, dtype=np.int64)[code]
+
+    def index_of(self, label: str) -> int | None:
+        """Class index of one raw label, -1 if it is dropped, None if it is not listed."""
+        for matches in (str.__eq__, fnmatchcase):
+            for index, (name, labels) in enumerate(self.members.items()):
+                if any(matches(label, pattern) for pattern in (name, *labels)):
+                    return index
+            if any(matches(label, pattern) for pattern in self.dropped):
+                return DROPPED
+        return None
+
+    def class_map(self, source_classes: Sequence[str]) -> tuple[int, ...]:
+        """For each source class the index of the class here that contains it, -1 if there is none."""
+        found = (self.index_of(name) for name in source_classes)
+        return tuple(DROPPED if index is None else index for index in found)
