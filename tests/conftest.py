@@ -1,5 +1,7 @@
 """Fixtures: a small generated survey and the command line, in-process where a process of its own is not the point."""
 
+import copy
+import functools
 import os
 import subprocess
 import sys
@@ -23,6 +25,7 @@ SHARED = ROOT.parent / "shared" / "data"
 SMALL = [
     "model.hidden=8", "model.dense=8", "model.latent=8", "progress=false", "trainer=cpu", "logger=none",
     "fit.batch_size=32", "fit.max_epochs=3", "fit.min_steps=12", "fit.learning_rate=0.01", "protocol.test=fixed",
+    "pretrain.fit.batch_size=32", "pretrain.fit.max_epochs=3", "pretrain.fit.learning_rate=0.01",
 ]  # fmt: skip
 
 Job = Callable[..., dict[str, Any]]
@@ -49,6 +52,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def compose(overrides: Sequence[str]) -> dict[str, Any]:
     """The settings a job gets, without Hydra's own node."""
+    return copy.deepcopy(_composed(tuple(overrides)))
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:
     with hydra.initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         config = hydra.compose("train", overrides=list(overrides))
     return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
@@ -100,7 +108,13 @@ def run_process(*arguments: str, cwd: Path, **environment: str) -> subprocess.Co
     """`python -m ...` as a user starts it."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=170, check=False
+        [sys.executable, "-m", *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
     )
 
 
@@ -114,7 +128,9 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def make_curves(n: int = 30, seed: int = 0, passbands: tuple[str, ...] = ("ztfg", "ztfr"), longest: int = 40) -> LightCurves:
+def make_curves(
+    n: int = 30, seed: int = 0, passbands: tuple[str, ...] = ("ztfg", "ztfr"), longest: int = 40
+) -> LightCurves:
     """Random valid light curves whose trigger is in `trigger_mjd`."""
     generator = np.random.default_rng(seed)
     lengths = generator.integers(1, longest, n)
@@ -125,7 +141,11 @@ def make_curves(n: int = 30, seed: int = 0, passbands: tuple[str, ...] = ("ztfg"
         "object_id": names[owner], "mjd": 59000 + generator.uniform(-30, 70, n_obs), "passband": generator.integers(0, len(passbands), n_obs),
         "flux": generator.normal(300, 400, n_obs), "flux_err": generator.uniform(5, 50, n_obs), "detected": generator.random(n_obs) < 0.7,
     }  # fmt: skip
-    objects = {"object_id": names, "label": np.array(["SN Ia", "SN II", "TDE"])[np.arange(n) % 3], "mwebv": generator.uniform(0, 0.4, n)}
+    objects = {
+        "object_id": names,
+        "label": np.array(["SN Ia", "SN II", "TDE"])[np.arange(n) % 3],
+        "mwebv": generator.uniform(0, 0.4, n),
+    }
     objects |= {"trigger_mjd": np.full(n, 59000.0), "field": np.arange(n) % 4}
     return from_columns(objects, observations, passbands, "generated")
 
@@ -145,6 +165,9 @@ def shared_data(name: str) -> Path:
 def equal_curves(a: LightCurves, b: LightCurves) -> bool:
     """Whether every column is equal (NaN equals NaN)."""
     names = [name for name in vars(a) if name not in ("extra", "passbands")]
-    equal = all(np.array_equal(getattr(a, name), getattr(b, name), equal_nan=getattr(a, name).dtype.kind == "f") for name in names)
+    equal = all(
+        np.array_equal(getattr(a, name), getattr(b, name), equal_nan=getattr(a, name).dtype.kind == "f")
+        for name in names
+    )
     extras = a.extra.keys() == b.extra.keys() and all(np.array_equal(a.extra[name], b.extra[name]) for name in a.extra)
     return equal and extras and a.passbands == b.passbands

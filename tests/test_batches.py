@@ -30,7 +30,6 @@ def test_a_batch_holds_each_light_curve_and_zeros_after_it(dataset: CurveDataset
         assert (batch.x[row, n:] == 0).all()
     assert batch.label.tolist() == (index % 3).tolist()
     assert np.array_equal(batch.metadata[:, 0], curves.mwebv[index.numpy()].astype(np.float32))
-    assert batch.index.tolist() == index.tolist()
 
 
 def test_labels_are_minus_one_where_unknown() -> None:

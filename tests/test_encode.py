@@ -22,7 +22,9 @@ def encoding(request: pytest.FixtureRequest) -> Encoding:
 
 
 def network(encoding: Encoding, seed: int = 1) -> Classifier:
-    return build_classifier({"name": "gru", "hidden": 16, "dense": 16, "latent": 16}, {"name": "linear"}, len(encoding.channels), 5, seed)
+    return build_classifier(
+        {"name": "gru", "hidden": 16, "dense": 16, "latent": 16}, {"name": "linear"}, len(encoding.channels), 5, seed
+    )
 
 
 def first(curves: LightCurves, k: int) -> LightCurves:
@@ -34,7 +36,9 @@ def test_equation_1_by_hand() -> None:
         "object_id": np.array(["a", "a"]), "mjd": np.array([59010.0, 58985.0]), "passband": np.array([0, 1]),
         "flux": np.array([1000.0, -50.0]), "flux_err": np.array([25.0, 5.0]),
     }  # fmt: skip
-    curves = from_columns({"object_id": np.array(["a"]), "trigger_mjd": np.array([59000.0])}, observations, ("ztfg", "ztfr"), "t")
+    curves = from_columns(
+        {"object_id": np.array(["a"]), "trigger_mjd": np.array([59000.0])}, observations, ("ztfg", "ztfr"), "t"
+    )
     encoded = encode(curves, ZTF, encoding_from({"name": "paper"}))
     assert np.allclose(encoded.x, [[0.6366, 0.15, -0.1, 0.01], [0.4746, 0.40, 2.0, 0.05]], atol=1e-7)
     assert encoded.x.dtype == np.float32
@@ -75,7 +79,9 @@ def test_an_object_is_encoded_without_looking_at_others(encoding: Encoding, curv
 
 
 @pytest.mark.parametrize("k", [1, 3, 10])
-def test_predictions_on_the_first_k_equal_those_on_the_truncated_curve(encoding: Encoding, curves: LightCurves, k: int) -> None:
+def test_predictions_on_the_first_k_equal_those_on_the_truncated_curve(
+    encoding: Encoding, curves: LightCurves, k: int
+) -> None:
     classifier = network(encoding)
     whole = CurveDataset(encode(curves, ZTF, encoding))
     early = predict_logits(classifier, whole, whole.lengths.clamp_max(k))
@@ -87,10 +93,14 @@ def test_predictions_on_the_first_k_equal_those_on_the_truncated_curve(encoding:
 def test_padding_order_and_bucketing_change_no_logit(encoding: Encoding, curves: LightCurves) -> None:
     classifier = network(encoding)
     encoded = encode(curves, ZTF, encoding)
-    alone = torch.cat([predict_logits(classifier, CurveDataset(subset(encoded, np.array([i])))) for i in range(len(curves))])
+    alone = torch.cat(
+        [predict_logits(classifier, CurveDataset(subset(encoded, np.array([i])))) for i in range(len(curves))]
+    )
     assert alone.std(0).min() > 1e-3
     for batch_size in (1, 7, 512):
-        assert torch.allclose(predict_logits(classifier, CurveDataset(encoded), batch_size=batch_size), alone, rtol=0, atol=1e-5)
+        assert torch.allclose(
+            predict_logits(classifier, CurveDataset(encoded), batch_size=batch_size), alone, rtol=0, atol=1e-5
+        )
     order = np.random.default_rng(0).permutation(len(curves))
     shuffled = predict_logits(classifier, CurveDataset(subset(encoded, order)))
     assert torch.allclose(shuffled, alone[torch.from_numpy(order)], rtol=0, atol=1e-5)
@@ -105,15 +115,15 @@ def test_settings_round_trip(encoding: Encoding) -> None:
 
 
 def test_an_unknown_encoding_names_the_known() -> None:
-    with pytest.raises(ValueError, match="encoding 'papr' is unknown: choose one of .*paper"):
+    with pytest.raises(ValueError, match=r"encoding 'papr' is unknown: choose one of .*paper"):
         encoding_from({"name": "papr"})
 
 
 def test_unknown_metadata_and_passbands_are_errors(curves: LightCurves) -> None:
     paper: Any = encoding_from({"name": "paper"})
-    with pytest.raises(ValueError, match="metadata distance not found; there are object_id, label, mwebv"):
+    with pytest.raises(ValueError, match=r"metadata distance not found; there are object_id, label, mwebv"):
         encode(curves, ZTF, paper, ["mwebv", "distance"])
-    with pytest.raises(ValueError, match="unknown passband 'ztfr'.*known are ztfg"):
+    with pytest.raises(ValueError, match=r"unknown passband 'ztfr'.*known are ztfg"):
         encode(curves, Passbands.from_mapping({"ztfg": {"wavelength": 0.4746}}), paper)
 
 

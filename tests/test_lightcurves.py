@@ -22,9 +22,18 @@ Columns = dict[str, Any]
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[Columns, Columns]:
     """Distinct objects (some without observations) and observations in any order, good and bad."""
-    ids = draw(st.lists(st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=8), min_size=1, max_size=6, unique=True))
+    ids = draw(
+        st.lists(
+            st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=8),
+            min_size=1,
+            max_size=6,
+            unique=True,
+        )
+    )
     n_obs = draw(st.integers(1, 40))
-    anything = st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -1.0, 1.0, 2.0]) | st.floats(-1e30, 1e30, allow_subnormal=False)
+    anything = st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -1.0, 1.0, 2.0]) | st.floats(
+        -1e30, 1e30, allow_subnormal=False
+    )
     observations = {
         "object_id": np.array(draw(st.lists(st.sampled_from(ids), min_size=n_obs, max_size=n_obs))),
         "mjd": np.array(draw(st.lists(st.integers(50000, 50010), min_size=n_obs, max_size=n_obs)), dtype=float),
@@ -39,14 +48,22 @@ def tables(draw: st.DrawFn) -> tuple[Columns, Columns]:
 
 def one(**changes: Any) -> LightCurves:
     """Object `a` with three observations at days 1, 2, 3, columns overridden."""
-    columns: Columns = {"object_id": np.array(["a"] * 3), "mjd": np.array([1.0, 2.0, 3.0]), "passband": np.array([0, 1, 0])}
+    columns: Columns = {
+        "object_id": np.array(["a"] * 3),
+        "mjd": np.array([1.0, 2.0, 3.0]),
+        "passband": np.array([0, 1, 0]),
+    }
     columns |= {"flux": np.array([10.0, 20.0, 30.0]), "flux_err": np.ones(3)}
     return from_columns({"object_id": np.array(["a", "b"])}, columns | changes, BANDS, "file.csv")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(tables(), st.randoms(use_true_random=False))
-def test_what_enters_keeps_the_invariants_and_row_order_does_not_matter(table: tuple[Columns, Columns], random: Any) -> None:
+def test_what_enters_keeps_the_invariants_and_row_order_does_not_matter(
+    table: tuple[Columns, Columns], random: Any
+) -> None:
     objects, observations = table
     curves = check(from_columns(objects, observations, BANDS, "t"), "t")
     assert np.array_equal(curves.object_id, objects["object_id"])
@@ -55,7 +72,10 @@ def test_what_enters_keeps_the_invariants_and_row_order_does_not_matter(table: t
     rows = list(zip(*(observations[name][usable].tolist() for name in columns), strict=True))
     expected = {(a, b, c, np.float32(d), np.float32(e)) for a, b, c, d, e in rows if np.float32(e) > 0}
     owner = curves.object_id[curves.owner].tolist()
-    assert set(zip(owner, curves.mjd.tolist(), curves.passband.tolist(), curves.flux, curves.flux_err, strict=True)) == expected
+    assert (
+        set(zip(owner, curves.mjd.tolist(), curves.passband.tolist(), curves.flux, curves.flux_err, strict=True))
+        == expected
+    )
     assert len(curves.mjd) == len(expected)  # nothing twice
 
     order = list(range(len(observations["mjd"])))
@@ -79,7 +99,9 @@ def test_what_enters_keeps_the_invariants_and_row_order_does_not_matter(table: t
         ("mjd", np.inf, "missing or infinite time"),
     ],
 )
-def test_bad_rows_are_dropped_and_counted(column: str, value: float, reason: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_bad_rows_are_dropped_and_counted(
+    column: str, value: float, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
     good = {"mjd": np.array([1.0, 2.0, 3.0]), "flux": np.array([10.0, 20.0, 30.0]), "flux_err": np.ones(3)}[column]
     bad = good.copy()
     bad[1] = value
@@ -121,7 +143,7 @@ def test_duplicate_object_ids_are_an_error_naming_them() -> None:
 
 
 def test_nothing_usable_is_an_error() -> None:
-    with pytest.raises(ValueError, match="file.csv: none of its 3 observations is usable"):
+    with pytest.raises(ValueError, match=r"file.csv: none of its 3 observations is usable"):
         one(flux=np.full(3, np.nan))
 
 
@@ -132,18 +154,39 @@ def test_objects_without_observations_and_with_one_survive() -> None:
 
 
 def test_an_empty_observation_table_gives_empty_objects() -> None:
-    nothing = {name: np.array([], dtype=float) for name in ("mjd", "flux", "flux_err")} | {"passband": np.array([], np.uint8)}
-    curves = check(from_columns({"object_id": np.array(["a"])}, {"object_id": np.array([], str)} | nothing, BANDS, "t"), "t")
+    nothing = {name: np.array([], dtype=float) for name in ("mjd", "flux", "flux_err")} | {
+        "passband": np.array([], np.uint8)
+    }
+    curves = check(
+        from_columns({"object_id": np.array(["a"])}, {"object_id": np.array([], str)} | nothing, BANDS, "t"), "t"
+    )
     assert curves.lengths.tolist() == [0]
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_written_and_read_back_is_equal(suffix: str, tmp_path: Path) -> None:
     ids = np.array(["ZTF18å", "星雲", "a b/c", "1"])
-    observations = {"object_id": ids[[0, 0, 1, 3]], "mjd": np.array([2.5, 1.5, 1.0, 5.0]), "passband": np.array([0, 1, 1, 0])}
-    observations |= {"flux": np.array([-1e30, 1e30, 0.0, 1e-30]), "flux_err": np.array([1e-30, 1e30, 1.0, 2.0]), "detected": np.array([1, 0, 1, 0], bool)}
-    objects = {"object_id": ids, "label": np.array(["SN Ia", "", "é", "TDE"]), "mwebv": np.array([0.1, np.nan, 0.2, 0.3])}
-    curves = from_columns(objects | {"ddf": np.array([True, False, True, False]), "survey": np.array(["x", "yy", "", "é"])}, observations, BANDS, "t")
+    observations = {
+        "object_id": ids[[0, 0, 1, 3]],
+        "mjd": np.array([2.5, 1.5, 1.0, 5.0]),
+        "passband": np.array([0, 1, 1, 0]),
+    }
+    observations |= {
+        "flux": np.array([-1e30, 1e30, 0.0, 1e-30]),
+        "flux_err": np.array([1e-30, 1e30, 1.0, 2.0]),
+        "detected": np.array([1, 0, 1, 0], bool),
+    }
+    objects = {
+        "object_id": ids,
+        "label": np.array(["SN Ia", "", "é", "TDE"]),
+        "mwebv": np.array([0.1, np.nan, 0.2, 0.3]),
+    }
+    curves = from_columns(
+        objects | {"ddf": np.array([True, False, True, False]), "survey": np.array(["x", "yy", "", "é"])},
+        observations,
+        BANDS,
+        "t",
+    )
     for subset in (curves, curves.take(np.array([2])), curves.take(np.array([], int))):
         write(subset, tmp_path / f"curves{suffix}")
         assert equal_curves(subset, check(read(tmp_path / f"curves{suffix}"), "t"))
@@ -186,7 +229,10 @@ def test_a_damaged_file_is_named(suffix: str, tmp_path: Path, curves: LightCurve
 
 def test_another_parquet_file_is_refused_with_what_it_lacks(tmp_path: Path) -> None:
     pq.write_table(pa.table({"object_id": ["a"], "mjd": [1.0]}), tmp_path / "other.parquet")
-    with pytest.raises(ValueError, match=r"other.parquet is not a light-curve file.*lacks band, flux, flux_err, detected; it has object_id, mjd"):
+    with pytest.raises(
+        ValueError,
+        match=r"other.parquet is not a light-curve file.*lacks band, flux, flux_err, detected; it has object_id, mjd",
+    ):
         read(tmp_path / "other.parquet")
 
 
@@ -259,13 +305,19 @@ def test_check_names_the_object_and_the_row(curves: LightCurves, column: str, va
 
 def test_check_refuses_inconsistent_offsets_and_duplicates(curves: LightCurves) -> None:
     for offsets in (curves.offsets[:-1], curves.offsets + 1, curves.offsets[::-1]):
-        with pytest.raises(ValueError, match="file: offsets must start at 0"):
+        with pytest.raises(ValueError, match=r"file: offsets must start at 0"):
             check(replace(curves, offsets=offsets), "file")
-    with pytest.raises(ValueError, match="column flux has"):
+    with pytest.raises(ValueError, match=r"column flux has"):
         check(replace(curves, flux=curves.flux[:-1]), "file")
-    with pytest.raises(ValueError, match="appear more than once, e.g. object1"):
+    with pytest.raises(ValueError, match=r"appear more than once, e.g. object1"):
         check(replace(curves, object_id=np.where(curves.object_id == "object2", "object1", curves.object_id)), "file")
 
 
 def _observations(object_id: str) -> Columns:
-    return {"object_id": np.array([object_id]), "mjd": np.ones(1), "passband": np.zeros(1, int), "flux": np.ones(1), "flux_err": np.ones(1)}
+    return {
+        "object_id": np.array([object_id]),
+        "mjd": np.ones(1),
+        "passband": np.zeros(1, int),
+        "flux": np.ones(1),
+        "flux_err": np.ones(1),
+    }

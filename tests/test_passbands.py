@@ -65,7 +65,9 @@ def test_what_files_call_them(table: str, raw: Any, name: str) -> None:
 
 def test_an_unknown_band_is_counted_and_the_known_ones_are_named(passbands: Passbands) -> None:
     raw = np.array([passbands.names[0], "Q", "Q", "W1"])
-    with pytest.raises(ValueError, match=r"file.csv: unknown passband 'Q' \(2 observations\), 'W1' \(1 observations\); known are") as error:
+    with pytest.raises(
+        ValueError, match=r"file.csv: unknown passband 'Q' \(2 observations\), 'W1' \(1 observations\); known are"
+    ) as error:
         passbands.codes(raw, "file.csv")
     assert all(name in str(error.value) for name in passbands.names)
 
@@ -84,7 +86,7 @@ def test_mapping_round_trip(passbands: Passbands) -> None:
 
 
 def test_two_bands_cannot_share_a_name_and_wavelengths_are_micrometres() -> None:
-    with pytest.raises(ValueError, match="passbands a and b are both called 'g'"):
+    with pytest.raises(ValueError, match=r"passbands a and b are both called 'g'"):
         Passbands.from_mapping({"a": {"wavelength": 0.5, "aliases": ["g"]}, "b": {"wavelength": 0.6, "aliases": ["g"]}})
     with pytest.raises(ValueError, match=r"passband g: wavelength 4746.0 is not between 0.1 and 30 micrometres"):
         Passbands.from_mapping({"g": {"wavelength": 4746.0}})

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import equal_curves
 from tlclass.lightcurves import LightCurves, from_columns
-from tlclass.selection import Photometry, Selection, Trigger
+from tlclass.selection import PHOTOMETRY_KINDS, Photometry, Selection, Trigger
 
 MINUTE = 1 / 1440
 
@@ -16,15 +16,22 @@ def survey(rows: dict[str, list[tuple[float, float, bool]]], **objects: Any) -> 
     """Light curves from `{object: [(mjd, flux, detected)]}`, flux error 1."""
     flat = [(name, *row) for name, observations in rows.items() for row in observations]
     names, mjd, flux, detected = (np.array(column) for column in zip(*flat, strict=True))
-    columns = {"object_id": names, "mjd": mjd, "passband": np.zeros(len(mjd), int), "flux": flux, "flux_err": np.ones(len(mjd)), "detected": detected}
+    columns = {
+        "object_id": names,
+        "mjd": mjd,
+        "passband": np.zeros(len(mjd), int),
+        "flux": flux,
+        "flux_err": np.ones(len(mjd)),
+        "detected": detected,
+    }
     return from_columns({"object_id": np.array(list(rows)), **objects}, columns, ("ztfg",), "t")
 
 
-@pytest.mark.parametrize(
-    ("rule", "zero"), [("column", 7.0), ("first_detection", 2.0), ("second_detection", 3.0)]
-)
+@pytest.mark.parametrize(("rule", "zero"), [("column", 7.0), ("first_detection", 2.0), ("second_detection", 3.0)])
 def test_trigger_rules(rule: str, zero: float) -> None:
-    curves = survey({"a": [(1, 9, False), (2, 9, True), (2 + 20 * MINUTE, 9, True), (3, 9, True)]}, trigger_mjd=np.array([7.0]))
+    curves = survey(
+        {"a": [(1, 9, False), (2, 9, True), (2 + 20 * MINUTE, 9, True), (3, 9, True)]}, trigger_mjd=np.array([7.0])
+    )
     assert Trigger(rule).time_zero(curves).tolist() == [zero]
 
 
@@ -36,7 +43,9 @@ def test_the_second_detection_must_be_more_than_the_gap_later() -> None:
 
 @pytest.mark.parametrize("rule", ["column", "first_detection", "second_detection"])
 def test_objects_that_never_trigger_are_dropped_and_counted(rule: str, caplog: pytest.LogCaptureFixture) -> None:
-    curves = survey({"seen": [(1, 9, True), (2, 9, True)], "unseen": [(1, 9, False)]}, trigger_mjd=np.array([1.0, np.nan]))
+    curves = survey(
+        {"seen": [(1, 9, True), (2, 9, True)], "unseen": [(1, 9, False)]}, trigger_mjd=np.array([1.0, np.nan])
+    )
     selected = Selection(trigger=Trigger(rule)).apply(curves, "survey")
     assert selected.object_id.tolist() == ["seen"]
     assert f"survey: dropped 1 of 2 objects without a trigger ({rule}), e.g. unseen" in caplog.text
@@ -90,10 +99,20 @@ def test_photometry_of_an_object_does_not_look_at_its_future(curves: LightCurves
         assert equal_curves(late.keep(position < first[late.owner]), early)
 
 
+@pytest.mark.parametrize("kind", PHOTOMETRY_KINDS)
+def test_the_draws_belong_to_the_object_and_not_to_its_place(kind: str, curves: LightCurves) -> None:
+    photometry = Photometry(kind, snr=[3, 8])
+    some = np.array([20, 3, 11, 4])
+    assert equal_curves(photometry.apply(curves.take(some)), photometry.apply(curves).take(some))
+
+
 def test_short_light_curves_are_dropped_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     curves = survey({"a": [(1, 9, True), (2, 9, True)], "b": [(1, 9, True), (200, 9, True)]})
     assert Selection(min_observations=2).apply(curves, "survey").object_id.tolist() == ["a"]
-    assert "survey: dropped 1 of 2 objects with fewer than 2 observation(s) between -30 and 70 d of the trigger, e.g. b" in caplog.text
+    assert (
+        "survey: dropped 1 of 2 objects with fewer than 2 observation(s) between -30 and 70 d of the trigger, e.g. b"
+        in caplog.text
+    )
 
 
 def test_an_object_without_observation_in_the_window_is_dropped_and_counted(caplog: pytest.LogCaptureFixture) -> None:
@@ -109,7 +128,10 @@ def test_nothing_dropped_is_nothing_logged(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_nothing_left_is_an_error() -> None:
-    with pytest.raises(ValueError, match=r"survey: no object is left after the cuts \(window -30 to 70 d about first_detection\): check"):
+    with pytest.raises(
+        ValueError,
+        match=r"survey: no object is left after the cuts \(window -30 to 70 d about first_detection\): check",
+    ):
         Selection().apply(survey({"a": [(1, 9, False)]}), "survey")
 
 
@@ -121,14 +143,18 @@ def test_time_zero_replaces_the_trigger_column(curves: LightCurves) -> None:
 
 
 def test_unknown_kinds_and_rules_name_the_allowed() -> None:
-    with pytest.raises(ValueError, match="photometry kind is 'alerts': choose one of forced, detections, mixed"):
+    with pytest.raises(ValueError, match=r"photometry kind is 'alerts': choose one of forced, detections, mixed"):
         Photometry("alerts")
-    with pytest.raises(ValueError, match="trigger rule is 'peak': choose one of column, first_detection, second_detection"):
+    with pytest.raises(
+        ValueError, match=r"trigger rule is 'peak': choose one of column, first_detection, second_detection"
+    ):
         Trigger("peak")
 
 
 def test_mapping_round_trip() -> None:
-    selection = Selection(Photometry("mixed", [4.0, 6.0], 0.3, 7), Trigger("second_detection", [-10.0, 5.0]), [-20.0, 50.0], 4, 99)
+    selection = Selection(
+        Photometry("mixed", [4.0, 6.0], 0.3, 7), Trigger("second_detection", [-10.0, 5.0]), [-20.0, 50.0], 4, 99
+    )
     assert Selection.from_mapping(selection.to_mapping()) == selection
 
 

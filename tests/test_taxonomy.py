@@ -62,7 +62,10 @@ def test_plasticc_classes_find_their_place_in_bts(target: str) -> None:
         "TDE": "TDE", "SLSN-I": "SLSN-I", "AGN": None,
     }  # fmt: skip
     places = taxonomy.class_map(source.classes)
-    found = {name: taxonomy.classes[place] if place >= 0 else None for name, place in zip(source.classes, places, strict=True)}
+    found = {
+        name: taxonomy.classes[place] if place >= 0 else None
+        for name, place in zip(source.classes, places, strict=True)
+    }
     assert found == {name: place if place in taxonomy.classes else None for name, place in expected.items()}
 
 
@@ -82,9 +85,26 @@ def test_every_class_of_the_simulated_surveys_is_listed_in_bts() -> None:
 
 
 def test_an_unknown_label_is_an_error_with_its_count() -> None:
-    with pytest.raises(ValueError, match=r"file: unknown class label 'SN Xa' \(2\), 'supernova' \(1\); the taxonomy maps SN Ia.*drops other") as error:
+    with pytest.raises(
+        ValueError,
+        match=r"file: unknown class label 'SN Xa' \(2\), 'supernova' \(1\); the taxonomy maps SN Ia.*drops other",
+    ) as error:
         named("bts").encode(np.array(["SN Ia", "SN Xa", "SN Xa", "supernova"]), "file")
     assert "add the label" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "source", [path for path in TAXONOMIES if path.stem in ("plasticc", "twelve")], ids=lambda path: path.stem
+)
+def test_every_class_of_a_source_that_belongs_to_bts_has_a_share_there(source: Path) -> None:
+    taxonomy, classes = named("bts"), load(source).classes
+    assert taxonomy.shares_of(classes) == tuple(float(taxonomy.shares.get(name, 1)) for name in classes)
+
+
+def test_a_class_without_share_is_named() -> None:
+    taxonomy = Taxonomy({"A": ("a1", "a2")}, shares={"a1": 3})
+    with pytest.raises(ValueError, match=r"taxonomy: no share of a2; there are a1: add them .* head.use_shares=false"):
+        taxonomy.shares_of(["a1", "a2", "b"])
 
 
 def test_an_exact_label_beats_a_pattern() -> None:
@@ -93,16 +113,18 @@ def test_an_exact_label_beats_a_pattern() -> None:
 
 
 def test_contradictions_are_refused() -> None:
-    with pytest.raises(ValueError, match="label 'x' is listed for both A and B"):
+    with pytest.raises(ValueError, match=r"label 'x' is listed for both A and B"):
         Taxonomy({"A": ("x",), "B": ("x",)})
-    with pytest.raises(ValueError, match="label 'x' is listed for both A and dropped"):
+    with pytest.raises(ValueError, match=r"label 'x' is listed for both A and dropped"):
         Taxonomy({"A": ("x",)}, dropped=("x",))
-    with pytest.raises(ValueError, match="common classes C are not among A"):
+    with pytest.raises(ValueError, match=r"common classes C are not among A"):
         Taxonomy({"A": ()}, common=("C",))
 
 
 def test_the_real_types_map_to_the_class_their_collectors_gave() -> None:
-    objects = pq.read_table(shared_data("ztf_bts") / "ztf_bts" / "objects.parquet", columns=["source_class", "class"]).to_pandas()
+    objects = pq.read_table(
+        shared_data("ztf_bts") / "ztf_bts" / "objects.parquet", columns=["source_class", "class"]
+    ).to_pandas()
     taxonomy = named("bts")
     names = np.array([*taxonomy.classes, "other"])
     ours = names[taxonomy.encode(objects["source_class"].to_numpy(dtype=str), "ztf_bts")]

@@ -1,5 +1,6 @@
 """The LightningDataModule of a survey: from its card to batches."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ import lightning as L
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 
 from tlclass.batches import CurveDataset, LengthBucketSampler, SortedSampler
 from tlclass.encode import Encoded, Encoding, encode
+from tlclass.inference import encode_all
 from tlclass.lightcurves import LightCurves
 from tlclass.split import Split, class_weights, draw_split
 from tlclass.surveys import Survey
@@ -63,11 +66,26 @@ class LightCurveDataModule(L.LightningDataModule):
             return
         self.curves, self.label = self.survey.load(self.cache)
         self.encoded: Encoded = encode(self.curves, self.survey.passbands, self.encoding, self.metadata)
+        self.lengths = torch.from_numpy(np.diff(self.encoded.offsets))
         self.split: Split = draw_split(self.label, self.curves.object_id, self.seed, **self.split_settings)
 
     def dataset(self, part: Array, device: str | torch.device = "cpu") -> CurveDataset:
         """The objects at these indices, with labels."""
         return CurveDataset(subset(self.encoded, part), self.label[part], device)
+
+    def with_features(self, encoder: nn.Module) -> "LightCurveDataModule":
+        """The same objects, split and batches with the encoder's output in place of the light curves.
+
+        For heads trained on a frozen encoder: it runs once instead of at every step. A light curve becomes
+        one step of `latent` channels.
+        """
+        used = np.concatenate([self.split.train, self.split.val])
+        latent = encode_all(encoder, self.dataset(used))
+        x = np.zeros((len(self.encoded), latent.shape[1]), dtype=np.float32)
+        x[used] = latent.numpy()
+        featured = copy.copy(self)
+        featured.encoded = Encoded(x, np.arange(len(x) + 1), x[:, 0], np.empty((len(x), 0), dtype=np.float32))
+        return featured
 
     def class_weights(self) -> torch.Tensor:
         """(K,) from the training part only; see `tlclass.split.class_weights`."""
@@ -76,7 +94,8 @@ class LightCurveDataModule(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled, length-bucketed batches."""
         data = self.dataset(self.split.train, self._device())
-        return DataLoader(data, sampler=LengthBucketSampler(data.lengths, self.batch_size, self.seed), batch_size=None)
+        sampler = LengthBucketSampler(self.lengths[self.split.train], self.batch_size, self.seed)
+        return DataLoader(data, sampler=sampler, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """The validation part, sorted by length."""

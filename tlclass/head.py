@@ -1,5 +1,6 @@
 """Heads: from the latent vector to class logits."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -49,6 +50,9 @@ class SourceHead(nn.Module):
         n_classes: target classes.
         source: settings of the source's head, with its `n_classes`.
         class_map: target class index of every source class, -1 where there is none.
+        shares: expected number of objects of every source class in the target survey, in any unit. The source
+            model learnt balanced classes; these turn its probabilities into those of the target's mix. None
+            leaves them as they are.
 
     Raises:
         ValueError: a target class has no source class.
@@ -56,7 +60,14 @@ class SourceHead(nn.Module):
 
     member: Tensor
 
-    def __init__(self, in_features: int, n_classes: int, source: Mapping[str, Any], class_map: Sequence[int]):
+    def __init__(
+        self,
+        in_features: int,
+        n_classes: int,
+        source: Mapping[str, Any],
+        class_map: Sequence[int],
+        shares: Sequence[float] | None = None,
+    ):
         super().__init__()
         self.source = build_head(source, in_features, len(class_map))
         orphans = sorted(set(range(n_classes)) - set(class_map))
@@ -68,7 +79,7 @@ class SourceHead(nn.Module):
         member = torch.full((len(class_map), n_classes), -torch.inf)
         for position, target in enumerate(class_map):
             if target >= 0:
-                member[position, target] = 0.0
+                member[position, target] = math.log(shares[position]) if shares is not None else 0.0
         self.register_buffer("member", member, persistent=False)
 
     def forward(self, latent: Tensor) -> Tensor:

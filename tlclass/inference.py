@@ -1,15 +1,15 @@
-"""Probabilities of a trained classifier: the one path used by evaluation and prediction."""
+"""Running a trained network over a data set: the one path used by evaluation and prediction."""
+
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tlclass.batches import CurveDataset, SortedSampler
-from tlclass.model import Classifier
 
 
-@torch.inference_mode()
 def predict_logits(
-    classifier: Classifier, data: CurveDataset, steps: Tensor | None = None, batch_size: int = 512
+    classifier: nn.Module, data: CurveDataset, steps: Tensor | None = None, batch_size: int = 512
 ) -> Tensor:
     """(n, n_classes) logits on the CPU, in the order of the data.
 
@@ -20,14 +20,21 @@ def predict_logits(
             The network is causal, so this equals a truncated light curve.
         batch_size: objects per batch.
     """
-    classifier.eval()
-    steps = data.lengths if steps is None else steps
-    logits = torch.empty(len(data), 0)
+    return _over_batches(classifier.eval(), data, data.lengths if steps is None else steps, batch_size)
+
+
+def encode_all(encoder: nn.Module, data: CurveDataset, batch_size: int = 512) -> Tensor:
+    """(n, latent) embeddings on the CPU, in the order of the data."""
+    return _over_batches(encoder.eval(), data, data.lengths, batch_size)
+
+
+@torch.inference_mode()
+def _over_batches(network: Callable[..., Tensor], data: CurveDataset, steps: Tensor, batch_size: int) -> Tensor:
+    rows: list[Tensor] = []
+    order: list[Tensor] = []
     for index in SortedSampler(steps, batch_size):
         batch = data[index]
-        longest = int(steps[index].max())
-        out = classifier(batch.x[:, :longest], steps[index].to(batch.x.device), batch.metadata).cpu()
-        if not logits.shape[1]:
-            logits = torch.empty(len(data), out.shape[1])
-        logits[index] = out
-    return logits
+        seen = steps[index]
+        rows.append(network(batch.x[:, : int(seen.max())], seen.to(batch.x.device), batch.metadata).cpu())
+        order.append(index)
+    return torch.cat(rows)[torch.argsort(torch.cat(order))]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 
 from tlclass.atomic import atomic_path
@@ -133,7 +134,9 @@ def from_columns(
     }
     columns["passband"] = np.asarray(observations["passband"])[keep].astype(np.uint8)
     columns.setdefault("detected", np.ones(len(owner), dtype=bool))
-    by_time = np.lexsort((columns["flux"], columns["passband"], columns["mjd"], owner))
+    by_time = np.lexsort(
+        (~columns["detected"], columns["flux_err"], columns["flux"], columns["passband"], columns["mjd"], owner)
+    )
     owner, columns = owner[by_time], {name: column[by_time] for name, column in columns.items()}
     fresh = _first_of_repeats(owner, columns, origin)
     offsets = np.searchsorted(owner[fresh], np.arange(len(object_id) + 1)).astype(np.int64)
@@ -177,7 +180,12 @@ def _owner_of(ids: Array, object_id: Array, order: Array) -> Array:
 
 def _factorize(ids: Array) -> tuple[Array, Array]:
     """Distinct ids as str and the code of each row, through Arrow's hash table."""
-    encoded = pa.array(ids).dictionary_encode()
+    values = pa.array(ids)
+    encoded = (
+        values.dictionary_encode()
+        if isinstance(values, pa.Array)
+        else pa.compute.dictionary_encode(values).combine_chunks()
+    )
     names = np.asarray(encoded.dictionary.to_numpy(zero_copy_only=False)).astype(str)
     return names, np.asarray(encoded.indices.to_numpy(zero_copy_only=False))
 

@@ -29,7 +29,7 @@ class MetadataBranch(nn.Module):
         """Take mean and scale from (n, M) training metadata."""
         known = torch.where(metadata.isnan(), metadata.nanmean(0), metadata).nan_to_num(0.0)
         self.mean.copy_(known.mean(0))
-        self.scale.copy_(known.std(0).clamp_min(1e-6).nan_to_num(1.0))
+        self.scale.copy_(known.std(0, correction=0).clamp_min(1e-6))
 
     def forward(self, metadata: Tensor) -> Tensor:
         """(N, M) raw values, NaN where unknown (then the mean is taken), to (N, units)."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlclass.lightcurves import LightCurves
+from tlclass.seeds import uniform_by_name
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -26,7 +27,7 @@ class Photometry:
         snr: detection threshold in flux / error; one number, or [low, high] to draw one per object;
             None takes the survey's own detection flag.
         forced_fraction: the share of objects kept forced when mixed.
-        seed: of the draws per object.
+        seed: of the draws per object, which depend on the object id alone.
     """
 
     kind: str = "forced"
@@ -40,14 +41,16 @@ class Photometry:
 
     def apply(self, curves: LightCurves) -> LightCurves:
         """Drop the epochs this kind of photometry does not hold; redefine `detected` by the S/N threshold."""
-        generator = np.random.default_rng([self.seed, 31])
         low, high = self.snr if isinstance(self.snr, Sequence) else (self.snr, self.snr)
         if low is not None and high is not None:
-            threshold = generator.uniform(low, high, len(curves)).astype(np.float32)
+            draw = uniform_by_name(curves.object_id, f"snr/{self.seed}") if low != high else 0.0
+            threshold = np.full(len(curves), low + (high - low) * draw, dtype=np.float32)
             curves = replace(curves, detected=curves.flux > threshold[curves.owner] * curves.flux_err)
         if self.kind == "forced":
             return curves
-        forced = generator.random(len(curves)) < (self.forced_fraction if self.kind == "mixed" else 0.0)
+        if self.kind == "detections":
+            return curves.keep(curves.detected)
+        forced = uniform_by_name(curves.object_id, f"forced/{self.seed}") < self.forced_fraction
         return curves.keep(curves.detected | forced[curves.owner])
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tlclass.lightcurves import LightCurves, write
 from tlclass.simulator import Simulation
 
 SUFFIX = "_simulated"
+GROUPS = ("population",)  # keys that name a file of their own: population=observed
 KEYS = tuple(item.name for item in fields(Simulation) if item.name != "version")
 
 
@@ -33,21 +34,37 @@ def load_simulation(survey: str, overrides: Sequence[str] = (), conf: Path = CON
     known = sorted(path.stem for path in (conf / "survey").glob(f"*{SUFFIX}.yaml"))
     if survey not in known:
         raise ValueError(f"no simulated survey {survey!r}: choose survey= from {known}")
-    card: Any = OmegaConf.load(conf / "survey" / f"{survey}.yaml")
-    for entry in card.pop("defaults"):
-        mount, choice = ("", "") if isinstance(entry, str) else next(iter(entry.items()))
-        group, _, node = mount.partition("@")
-        if node in KEYS:  # the other groups describe training, not the simulation
-            card[node] = OmegaConf.load(conf / group.strip("/") / f"{choice}.yaml")
+    chosen = {key: name for key, _, name in (entry.partition("=") for entry in overrides) if key in GROUPS}
+    card: Any = _compose(conf / "survey", survey, conf, chosen)
     card = OmegaConf.create({key: card[key] for key in KEYS if key in card})
     OmegaConf.set_struct(card, True)
     try:
-        card.merge_with_dotlist(list(overrides))
+        card.merge_with_dotlist([entry for entry in overrides if entry.partition("=")[0] not in GROUPS])
         values: Any = OmegaConf.to_container(card, resolve=True)
     except OmegaConfBaseException as error:
         message = str(error).splitlines()[0]
         raise ValueError(f"cannot set {', '.join(overrides)}: {message} (keys: {', '.join(KEYS)})") from error
     return Simulation.from_config(**values)
+
+
+def _compose(folder: Path, name: str, conf: Path, chosen: Mapping[str, str]) -> Any:
+    """Load `folder/name.yaml` over what its defaults list names; groups mounted outside KEYS are skipped."""
+    from omegaconf import OmegaConf
+
+    if not (folder / f"{name}.yaml").is_file():
+        known = sorted(path.stem for path in folder.glob("*.yaml"))
+        raise ValueError(f"no {folder.name} {name!r}: choose from {known}")
+    card: Any = OmegaConf.load(folder / f"{name}.yaml")
+    base: Any = OmegaConf.create({})
+    for entry in card.pop("defaults", []):
+        if isinstance(entry, str):
+            base = base if entry == "_self_" else OmegaConf.merge(base, _compose(folder, entry, conf, {}))
+            continue
+        mount, choice = next(iter(entry.items()))
+        group, _, node = mount.partition("@")
+        if node in KEYS:
+            base[node] = _compose(conf / group.strip("/"), chosen.get(node, choice), conf, {})
+    return OmegaConf.merge(base, card)
 
 
 def plot_sheet(curves: LightCurves, path: Path, per_class: int = 4) -> None:

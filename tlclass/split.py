@@ -1,6 +1,5 @@
 """Label budgets: which objects train, validate and test. Indices only; drawn from named seed streams."""
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlclass.seeds import stream
+from tlclass.seeds import stream, uniform_by_name
 
 Array = npt.NDArray[Any]
 
@@ -101,11 +100,11 @@ def draw_split(
 
 def fixed_test(label: Array, object_id: Array, fraction: float) -> Array:
     """(n,) bool: the `fraction` of each class whose hashed ids are smallest."""
-    digest = np.array([zlib.crc32(f"test/{name}".encode()) for name in object_id])
+    draw = uniform_by_name(object_id, "test")
     chosen = np.zeros(len(label), dtype=bool)
     for value in np.unique(label):
         members = np.flatnonzero(label == value)
-        chosen[members[np.lexsort((object_id[members], digest[members]))][: round(fraction * len(members))]] = True
+        chosen[members[np.argsort(draw[members], kind="stable")][: round(fraction * len(members))]] = True
     return chosen
 
 
@@ -118,6 +117,10 @@ def _hold_out(drawn: Array, label: Array, fraction: float, generator: np.random.
     values, counts = np.unique(label[by_class], return_counts=True)
     single = np.isin(label[by_class], values[counts == 1])
     candidates = by_class[~single]
+    if len(drawn) and not (counts > 1).any():
+        raise ValueError(
+            f"the {len(drawn)} labels hold one object of each class, so none is left for validation: choose a larger budget"
+        )
     wanted = min(round(fraction * len(drawn)), len(candidates) - int(np.count_nonzero(counts > 1)))
     positions = np.floor((np.arange(wanted) + generator.random()) * len(candidates) / max(wanted, 1)).astype(np.int64)
     chosen = np.zeros(len(candidates), dtype=bool)

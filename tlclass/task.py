@@ -1,5 +1,6 @@
 """The LightningModule, and one fit with early stopping, best weights and resume."""
 
+import copy
 import json
 import logging
 import math
@@ -15,11 +16,12 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from torch import Tensor
+from torch import Tensor, nn
 
 from tlclass.atomic import write_json
 from tlclass.batches import Batch
 from tlclass.data import LightCurveDataModule
+from tlclass.inference import predict_logits
 from tlclass.metrics import macro_auroc
 from tlclass.model import Classifier
 from tlclass.seeds import stream
@@ -75,12 +77,20 @@ class FitSettings:
 
 @dataclass(frozen=True)
 class FitSummary:
-    """How one fit went."""
+    """How one fit went.
+
+    Attributes:
+        steps, epochs: done.
+        best_epoch: whose weights were kept; -1 if none was better than the start.
+        best_score: of those weights, in what was monitored. initial_score: before the first step.
+        stopped_early: whether patience ended it.
+    """
 
     steps: int
     epochs: int
     best_epoch: int
     best_score: float
+    initial_score: float
     stopped_early: bool
 
 
@@ -91,8 +101,9 @@ class ClassifierTask(L.LightningModule):
     (weights have mean 1 over the training part), so its value does not depend on the batches.
     """
 
-    def __init__(self, classifier: Classifier, class_weights: Tensor, settings: FitSettings, seed: int):
+    def __init__(self, classifier: nn.Module, class_weights: Tensor, settings: FitSettings, seed: int):
         super().__init__()
+        self.class_weights: Tensor
         self.classifier, self.settings, self.seed = classifier, settings, seed
         self.register_buffer("class_weights", class_weights)
         self._seen: list[tuple[Tensor, Tensor]] = []
@@ -128,9 +139,7 @@ class ClassifierTask(L.LightningModule):
 
     def _step(self, phase: str, batch: Batch) -> tuple[Tensor, Tensor]:
         logits = self.classifier(batch.x, batch.lengths, batch.metadata)
-        each = torch.nn.functional.cross_entropy(logits, batch.label, reduction="none")
-        weights: Tensor = self.class_weights  # type: ignore[assignment]
-        loss = (weights[batch.label] * each).mean()
+        loss = weighted_loss(logits, batch.label, self.class_weights)
         self.log(
             f"{phase}/loss",
             loss,
@@ -141,6 +150,19 @@ class ClassifierTask(L.LightningModule):
             sync_dist=phase == "val",
         )
         return loss, logits
+
+
+class HeadOnly(nn.Module):
+    """A head on features that a frozen encoder made once; see `LightCurveDataModule.with_features`."""
+
+    def __init__(self, head: nn.Module):
+        super().__init__()
+        self.head = head
+
+    def forward(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> Tensor:
+        """(N, 1, latent) to (N, n_classes) logits; lengths and metadata went into the features."""
+        logits: Tensor = self.head(x[:, 0])
+        return logits
 
 
 class ProgressLines(Callback):
@@ -182,7 +204,7 @@ def fit(
     logger: Logger | None = None,
     progress: bool = True,
 ) -> FitSummary:
-    """Train `classifier` in place and leave it with the weights that were best on validation.
+    """Train `classifier` in place and leave it with the weights that were best on validation, the first ones included.
 
     `folder` holds the checkpoints. Called again after an interruption it goes on from the last one and
     ends where an uninterrupted fit would (shuffling is seeded per epoch); called again after the end
@@ -192,20 +214,45 @@ def fit(
         SystemExit: 143 if the process was asked to terminate.
     """
     done = folder / "done.json"
+    frozen_encoder = not any(parameter.requires_grad for parameter in classifier.encoder.parameters())
+    trained: nn.Module = classifier
+    if frozen_encoder and not settings.truncate:
+        trained = HeadOnly(classifier.head)
+        data = data.with_features(classifier.encoder) if not done.exists() else data
     best = ModelCheckpoint(
         folder, "best", settings.monitor, mode=MONITORS[settings.monitor], save_last=True, enable_version_counter=False
     )
+    before = copy.deepcopy(trained.state_dict())
     if not done.exists():
-        summary = _run(classifier, data, settings, folder, trainer_options, logger, progress, best)
+        start = validation_score(trained, data, settings.monitor)
+        summary = _run(trained, data, settings, folder, trainer_options, logger, progress, best, start)
         write_json(done, vars(summary))
-    state = torch.load(folder / "best.ckpt", weights_only=True, map_location="cpu")["state_dict"]
-    prefix = "classifier."
-    classifier.load_state_dict({name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)})
-    return FitSummary(**json.loads(done.read_text()))
+    summary = FitSummary(**json.loads(done.read_text()))
+    trained.load_state_dict(before)
+    if summary.best_epoch >= 0:
+        state = torch.load(folder / "best.ckpt", weights_only=True, map_location="cpu")["state_dict"]
+        prefix = "classifier."
+        trained.load_state_dict({name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)})
+    return summary
+
+
+def validation_score(classifier: nn.Module, data: LightCurveDataModule, monitor: str) -> float:
+    """What `monitor` would be for these weights, by the same formulas as in training."""
+    validation = data.dataset(data.split.val)
+    logits = predict_logits(classifier, validation)
+    if monitor == "val/auroc_macro":
+        return macro_auroc(logits, validation.label)
+    return float(weighted_loss(logits, validation.label, data.class_weights()))
+
+
+def weighted_loss(logits: Tensor, label: Tensor, class_weights: Tensor) -> Tensor:
+    """Mean over objects of class weight times cross-entropy."""
+    each = torch.nn.functional.cross_entropy(logits, label, reduction="none")
+    return (class_weights[label] * each).mean()
 
 
 def _run(
-    classifier: Classifier,
+    classifier: nn.Module,
     data: LightCurveDataModule,
     settings: FitSettings,
     folder: Path,
@@ -213,6 +260,7 @@ def _run(
     logger: Logger | None,
     progress: bool,
     best: ModelCheckpoint,
+    start: float,
 ) -> FitSummary:
     plan = settings.plan(-(-len(data.split.train) // settings.batch_size))
     stopper = EarlyStopping(settings.monitor, patience=plan["patience"], mode=MONITORS[settings.monitor])
@@ -238,14 +286,20 @@ def _run(
             warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+            task.train()
             trainer.fit(task, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
     except SIGTERMException as error:  # Lightning's own exit code would be 0, which a sweep takes for success
         raise SystemExit(143) from error
     state = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
+    reached = float(best.best_model_score)  # type: ignore[arg-type]
+    better = reached < start if MONITORS[settings.monitor] == "min" else reached > start
+    if not better:
+        log.info("no epoch beat the start on validation (%s %.4f): the first weights are kept", settings.monitor, start)
     return FitSummary(
         steps=trainer.global_step,
         epochs=trainer.current_epoch,
-        best_epoch=int(state["epoch"]),
-        best_score=float(best.best_model_score),  # type: ignore[arg-type]
+        best_epoch=int(state["epoch"]) if better else -1,
+        best_score=reached if better else start,
+        initial_score=start,
         stopped_early=stopper.stopped_epoch > 0,
     )

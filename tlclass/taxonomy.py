@@ -1,7 +1,7 @@
 """Ordered classes and the labels that belong to them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -20,6 +20,7 @@ class Taxonomy:
         members: class name -> its raw labels or shell patterns (`SN Ia*`), in the order of the network's outputs.
             A class's own name always belongs to it; an exact label beats a pattern.
         dropped: labels (or patterns) to leave out knowingly.
+        shares: expected objects per class of a balanced source model (any unit), for `head=source`; empty if unknown.
         common: the well-populated classes whose mean score is also reported (empty: not reported).
 
     >>> taxonomy = Taxonomy({"SN Ia": ("SN Ia*",), "SN II": ("SN IIP",)}, dropped=("nova",))
@@ -30,6 +31,7 @@ class Taxonomy:
     members: Mapping[str, Sequence[str]]
     dropped: Sequence[str] = ()
     common: Sequence[str] = ()
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a label listed for two classes and a common class that does not exist."""
@@ -51,7 +53,12 @@ class Taxonomy:
     def to_mapping(self) -> dict[str, Any]:
         """Plain types, the form of `conf/taxonomy/`."""
         members = {name: list(labels) for name, labels in self.members.items()}
-        return {"members": members, "dropped": list(self.dropped), "common": list(self.common)}
+        return {
+            "members": members,
+            "dropped": list(self.dropped),
+            "common": list(self.common),
+            "shares": dict(self.shares),
+        }
 
     def encode(self, labels: Array, origin: str) -> Array:
         """(n,) int64 class index per raw label; -1 where the label is dropped.
@@ -78,6 +85,23 @@ class Taxonomy:
             if any(matches(label, pattern) for pattern in self.dropped):
                 return DROPPED
         return None
+
+    def shares_of(self, source_classes: Sequence[str]) -> tuple[float, ...]:
+        """The expected number of objects of each source class here.
+
+        Raises:
+            ValueError: a source class that belongs to a class here has no share.
+        """
+        mapped = [
+            name for name, index in zip(source_classes, self.class_map(source_classes), strict=True) if index >= 0
+        ]
+        absent = [name for name in mapped if self.shares.get(name, 0) <= 0]
+        if absent:
+            raise ValueError(
+                f"taxonomy: no share of {', '.join(absent)}; there are {', '.join(self.shares) or 'none'}: "
+                "add them to the taxonomy's shares, or set head.use_shares=false"
+            )
+        return tuple(self.shares.get(name, 1.0) for name in source_classes)
 
     def class_map(self, source_classes: Sequence[str]) -> tuple[int, ...]:
         """For each source class the index of the class here that contains it, -1 if there is none."""

@@ -68,8 +68,8 @@ def run_job(settings: Settings, folder: Path) -> Row:
     start(folder, key)
     write_text(folder / "config.yaml", OmegaConf.to_yaml(settings))
     policy = FreezePolicy(**settings["freeze_policy"])
-    source = source_model(settings) if policy.load or settings["head"]["name"] == "source" else None
-    job = job_settings(settings)
+    source = source_model(settings) if policy.load else None
+    job = job_settings(settings, policy)
     row = train_and_score(job, policy, source, folder, make_logger(settings, folder), settings)
     row = {
         "config_key": key,
@@ -82,8 +82,13 @@ def run_job(settings: Settings, folder: Path) -> Row:
     return row
 
 
-def job_settings(settings: Settings) -> Settings:
-    """What `train_and_score` needs, for the target."""
+def job_settings(settings: Settings, policy: FreezePolicy) -> Settings:
+    """What `train_and_score` needs, for the target.
+
+    Training from scratch beside `head=source` has no head to keep; it gets a new linear one.
+    """
+    if settings["head"]["name"] == "source" and not policy.load:
+        settings = {**settings, "head": {"name": "linear"}}
     names = ("seed", "head", "data_fraction", "protocol", "fit", "encoding", "model")
     return {"survey": settings["target"], **{name: settings[name] for name in names}}
 
@@ -162,8 +167,13 @@ def prepare(
 ) -> tuple[TrainedModel, TransferReport]:
     """The target's network with what the policy loads; prints the transfer report."""
     survey, head = data.survey, dict(job["head"])
-    if head["name"] == "source" and source is not None:
+    if head["name"] == "source":
+        if source is None:
+            raise ValueError(
+                "head=source keeps the source model's head, but pretraining has no source model: choose pretrain.head.name=linear or mlp"
+            )
         head |= {"source": dict(source.head), "class_map": list(survey.taxonomy.class_map(source.classes))}
+        head["shares"] = list(survey.taxonomy.shares_of(source.classes)) if head.pop("use_shares") else None
         policy = replace(policy, load=[*policy.load, "head.*"])
     classifier = build_classifier(
         job["model"], head, len(data.encoding.channels), len(data.classes), stream(job["seed"], "initialisation")
@@ -330,6 +340,8 @@ def _said(error: Exception) -> str:
 def main() -> None:
     """`python -m tlclass.train`: a mistake on the command line exits with 2, failed jobs with 1; one sentence each."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let errors through to here
+    sweep = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]  # Hydra wants it first or last
+    sys.argv[1:] = sweep[:1] + [word for word in sys.argv[1:] if word not in sweep]
     try:
         app()
     except (HydraException, OmegaConfBaseException, ValueError, FileNotFoundError) as error:

@@ -1,6 +1,6 @@
 """Writes tiny raw files in the formats the survey cards expect. Simulated, with classes that really differ.
 
-    python -m tests.data.raw_surveys FOLDER
+python -m tests.data.raw_surveys FOLDER
 """
 
 import sys
@@ -25,7 +25,11 @@ PLASTICC = {
     "SNIa": ("SN Ia", 90, 40), "SNIa-91bg": ("SN Ib/c", 67, 10), "SNIax": ("SN Ib/c", 52, 10), "SNII": ("SN II", 42, 30),
     "SNIbc": ("SN Ib/c", 62, 20), "TDE": ("TDE", 15, 20), "SLSN-I": ("SLSN-I", 95, 20), "AGN": ("TDE", 88, 12), "RRL": ("nova", 92, 3),
 }  # fmt: skip
-SUBTYPES = {"SN Ia": ("SN Ia", "SN Ia-91T", "SN Iax"), "SN II": ("SN II", "SN IIP", "SN IIn"), "SN Ib/c": ("SN Ib", "SN Ic-BL")}
+SUBTYPES = {
+    "SN Ia": ("SN Ia", "SN Ia-91T", "SN Iax"),
+    "SN II": ("SN II", "SN IIP", "SN IIn"),
+    "SN Ib/c": ("SN Ib", "SN Ic-BL"),
+}
 
 
 def light_curve(shape: str, bands: Mapping[str, float], generator: np.random.Generator) -> dict[str, Any]:
@@ -71,11 +75,21 @@ def write_plasticc(folder: Path, seed: int = 2) -> None:
             })  # fmt: skip
     _write(folder, objects, rows)
     table = pd.concat(rows)
-    published = {"object_id": table.object_id, "mjd": table.mjd, "passband": table.band.map({name: code for code, name in enumerate("ugrizy")})}
+    published = {
+        "object_id": table.object_id,
+        "mjd": table.mjd,
+        "passband": table.band.map({name: code for code, name in enumerate("ugrizy")}),
+    }
     published |= {"flux": table.flux, "flux_err": table.flux_err, "detected_bool": table.detected.astype(int)}
     pd.DataFrame(published).to_csv(folder / "plasticc_train_lightcurves.csv", index=False)
     meta = pd.DataFrame(objects)
-    columns = {"object_id": meta.object_id, "ra": meta.ra, "decl": meta.dec, "ddf_bool": meta.ddf.astype(int), "true_target": meta.code}
+    columns = {
+        "object_id": meta.object_id,
+        "ra": meta.ra,
+        "decl": meta.dec,
+        "ddf_bool": meta.ddf.astype(int),
+        "true_target": meta.code,
+    }
     columns |= {"true_submodel": 1, "true_z": meta.redshift, "mwebv": meta.mwebv}
     pd.DataFrame(columns).to_csv(folder / "plasticc_train_metadata.csv", index=False)
 

@@ -104,6 +104,11 @@ def test_bright_survey_holds_bright_objects() -> None:
     assert (peak > flux_of(18.5)).all()
 
 
+def test_trigger_may_be_required_before_peak() -> None:
+    changes = ["n_objects=60", "classes=[SNII, SLSN-I]", "limits.peak_lead=3"]
+    assert load_simulation("ztf_simulated", changes).read().extra["days_trigger_to_peak"].min() >= 3
+
+
 def test_half_the_bright_survey_has_no_forced_photometry() -> None:
     curves = load_simulation("bts_simulated", ["n_objects=400", "classes=[SNIa]"]).read()
     weakest = np.minimum.reduceat(curves.flux / curves.flux_err, curves.offsets[:-1])

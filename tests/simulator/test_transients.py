@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tlclass.simulate import load_simulation
 from tlclass.simulator import Bands, Gap, Population, Transient, rest_frame_magnitudes
 from tlclass.simulator.parameters import Array
 
@@ -83,6 +84,16 @@ def test_histories_are_finite_and_start_dark(population: Population) -> None:
         assert np.isfinite(histories.columns).all(), transient.name
         if transient.spectrum is not None:
             assert histories.columns[0].max() < 1.0  # log light, early cooling may exceed the main peak
+
+
+def test_observed_population_changes_only_some_classes() -> None:
+    plain = load_simulation("ztf_simulated").population.classes
+    observed = load_simulation("ztf_simulated", ["population=observed"]).population.classes
+    assert [a.name for a in plain] == [b.name for b in observed]
+    changed = {a.name for a, b in zip(plain, observed, strict=True) if a != b}
+    assert changed == {"SNIa", "SNIb", "SNIc", "SNIc-BL", "SNII", "TDE", "SLSN-I"}
+    for transient in observed:
+        assert np.isfinite(rest_frame_magnitudes(transient, BANDS, DAYS[::30], 5, 0)).any()
 
 
 def test_gap_shifts_the_sky(population: Population) -> None:

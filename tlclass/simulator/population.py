@@ -77,12 +77,14 @@ class Limits:
         redshift: largest redshift.
         peak_magnitude: mag, objects must be observed brighter than this, or None.
         min_epochs: observations required inside the analysis window.
+        peak_lead: days by which the trigger must precede maximum light, or None.
     """
 
     magnitude: float
     redshift: float
     peak_magnitude: float | None = None
     min_epochs: int = 5
+    peak_lead: float | None = None
 
 
 @dataclass(frozen=True)

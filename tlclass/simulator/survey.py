@@ -16,7 +16,7 @@ from tlclass.lightcurves import LightCurves
 from tlclass.simulator.cadence import NightlyCadence, PairCadence, build_pool, parse_cadence
 from tlclass.simulator.parameters import Array, Pair, record
 from tlclass.simulator.population import Limits, Population, Volume, volume_tables
-from tlclass.simulator.transients import Bands, Gap, band_flux
+from tlclass.simulator.transients import Bands, Gap, Histories, band_flux
 
 VERSION = 1  # raise it whenever the same settings give other light curves
 CHUNK = 1024  # trials of one class drawn from one random stream; never change it for the last chunk
@@ -258,30 +258,37 @@ class Observatory:
         histories = transient.evolve(drawn, rng)
         mwebv = milky_way_reddening(rng, CHUNK)
         stretch = (1 + drawn["redshift"]) * simulation.gap.time_scale
-        peak = np.nan_to_num(histories.peak_time) * stretch
-        start = rng.uniform(-60.0, simulation.cadence.length - 70.0, CHUNK)
-        pointing = rng.integers(self.pool.pointings, size=CHUNK)
-        duration = np.where(np.isnan(histories.peak_time), 200.0, 60.0 + 1.25 * peak) + simulation.keep[1]
-        objects, visit = self.pool.between(pointing, start + simulation.keep[0], start + duration)
+        start, objects, visit = self._visits(histories.peak_time * stretch, rng)
         since = self.pool.mjd[visit] - self.pool.start - start[objects]
-        flux = np.zeros(visit.size, np.float32)
         phase = since / stretch[objects] + transient.lead
-        on = np.flatnonzero(phase > 0)
-        light = band_flux(
-            histories, self.bands, drawn["redshift"],
-            (objects[on], self.pool.band[visit[on]].astype(np.int64), phase[on]),
-            drawn["host_av"], MILKY_WAY_RV * mwebv,
-        )  # fmt: skip
-        scale = flux_of(drawn["peak_magnitude"] + drawn["modulus"]).astype(np.float32)
-        flux[on] = light * scale[objects[on]]
-        columns = {
-            "redshift": drawn["redshift"],
-            "mwebv": mwebv,
-            "peak_abs_mag": drawn["peak_magnitude"],
-            "host_av": drawn["host_av"],
-            "peak_mjd": self.pool.start + start + histories.peak_time * stretch,
-        }
+        flux = self._flux(histories, mwebv, objects, visit, phase)
+        columns = {"redshift": drawn["redshift"], "mwebv": mwebv, "host_av": drawn["host_av"]}
+        columns["peak_abs_mag"] = drawn["peak_magnitude"]
+        columns["peak_mjd"] = self.pool.start + start + histories.peak_time * stretch
         return self._detect(Visits(objects, visit, since, flux), columns, rng)
+
+    def _visits(self, rise: Array, rng: Generator) -> tuple[Array, Array, Array]:
+        """Place objects on the sky and in time, given their observed rise, (n,) days or NaN.
+
+        Returns:
+            start, (n,) days; and the object and index in the pool, (m,), of all visits that may be kept.
+        """
+        first, last = self.simulation.keep
+        start = rng.uniform(-60.0, self.simulation.cadence.length - 70.0, CHUNK)
+        pointing = rng.integers(self.pool.pointings, size=CHUNK)
+        latest = np.where(np.isnan(rise), 200.0, 60.0 + 1.25 * np.nan_to_num(rise))  # of a trigger
+        return start, *self.pool.between(pointing, start + first, start + latest + last)
+
+    def _flux(self, histories: Histories, mwebv: Array, objects: Array, visit: Array, phase: Array) -> Array:
+        """Noiseless flux of all visits, (m,) float32: zero before the object exists."""
+        drawn = histories.drawn
+        on = np.flatnonzero(phase > 0)
+        epochs = objects[on], self.pool.band[visit[on]].astype(np.int64), phase[on]
+        dust = drawn["host_av"], MILKY_WAY_RV * mwebv
+        scale = flux_of(drawn["peak_magnitude"] + drawn["modulus"]).astype(np.float32)
+        flux = np.zeros(visit.size, np.float32)
+        flux[on] = band_flux(histories, self.bands, drawn["redshift"], epochs, *dust) * scale[objects[on]]
+        return flux
 
     def _detect(self, visits: Visits, columns: dict[str, Array], rng: Generator) -> Batch:
         simulation = self.simulation
@@ -296,11 +303,13 @@ class Observatory:
         trigger = second_detection(visits.objects[found], mjd[found], simulation.trigger.min_gap, CHUNK)
         days = mjd - trigger[visits.objects]
         keep &= (days >= simulation.keep[0]) & (days <= simulation.keep[1])
-        accepted = self._select(visits.objects[keep], days[keep], flux[keep] * detected[keep])
-        keep &= accepted[visits.objects]
-        counts = np.bincount(visits.objects[keep], minlength=CHUNK)[accepted]
         columns["trigger_mjd"] = trigger
         columns["days_trigger_to_peak"] = columns.pop("peak_mjd") - trigger
+        accepted = self._select(visits.objects[keep], days[keep], flux[keep] * detected[keep])
+        if simulation.limits.peak_lead is not None:
+            accepted &= ~(columns["days_trigger_to_peak"] < simulation.limits.peak_lead)
+        keep &= accepted[visits.objects]
+        counts = np.bincount(visits.objects[keep], minlength=CHUNK)[accepted]
         chosen = {key: values[accepted] for key, values in columns.items()}
         return Batch(counts, mjd[keep], band[keep], flux[keep], error[keep], detected[keep], chosen)
 

@@ -1,0 +1,150 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import Job
+from tlclass import lightcurves
+from tlclass.checkpoint import load_model
+from tlclass.lightcurves import LightCurves
+from tlclass.predict import main, predict, read_input
+from tlclass.train import run_job
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("model")
+
+
+@pytest.fixture
+def model(folder: Path, settings: Job) -> Path:
+    """A trained model, made once for this file."""
+    if not (folder / "model.json").exists():
+        run_job(settings("freeze_policy=from_scratch"), folder)
+    return folder
+
+
+@pytest.fixture
+def curves(model: Path, data: Path) -> LightCurves:
+    return read_input(data / "ztf_bts", load_model(model), {})
+
+
+def frame(path: Path) -> pd.DataFrame:
+    return pq.read_table(path).to_pandas()
+
+
+def test_every_object_has_a_row_in_its_order(model: Path, curves: LightCurves) -> None:
+    table = predict(load_model(model), curves).to_pandas()
+    assert table.object_id.tolist() == curves.object_id.tolist()
+    classes = load_model(model).classes
+    p = table[[f"p({name})" for name in classes]]
+    assert np.allclose(p.dropna().sum(axis=1), 1)
+    known = table["n_observations"] > 0
+    assert (np.array(classes)[p[known].to_numpy().argmax(1)] == table["class"][known]).all()
+
+
+def test_objects_that_cannot_be_classified_are_null_and_stay(model: Path, curves: LightCurves) -> None:
+    alone = curves.keep(curves.owner != 3)
+    table = predict(load_model(model), alone)
+    assert len(table) == len(curves)
+    row = table.slice(3, 1).to_pylist()[0]
+    assert row["n_observations"] == 0 and row["class"] is None and row["p(SN Ia)"] is None
+
+
+def test_predictions_do_not_depend_on_the_company(model: Path, curves: LightCurves) -> None:
+    whole = predict(load_model(model), curves).to_pandas().set_index("object_id")
+    some = predict(load_model(model), curves.take(np.array([50, 7, 99]))).to_pandas().set_index("object_id")
+    columns = [name for name in whole if name.startswith("p(")]
+    assert np.allclose(some[columns], whole.loc[some.index, columns], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "form", ["folder", "observations.parquet", "observations.csv", "curves.parquet", "curves.arrow"]
+)
+def test_every_form_of_input_gives_the_same(
+    form: str, model: Path, curves: LightCurves, data: Path, tmp_path: Path
+) -> None:
+    expected = predict(load_model(model), curves).to_pandas().set_index("object_id")
+    path = data / "ztf_bts" if form == "folder" else tmp_path / form
+    if form.startswith("observations"):
+        table = pd.read_parquet(data / "ztf_bts" / "observations.parquet")
+        table.to_parquet(path) if path.suffix == ".parquet" else table.to_csv(path, index=False)
+    elif form.startswith("curves"):
+        lightcurves.write(curves, path)
+    main([str(model), str(path), "-o", str(tmp_path / "out.parquet")])
+    got = frame(tmp_path / "out.parquet").set_index("object_id")
+    if form.startswith("observations"):  # no object table: `search` about the survey's own trigger cannot be applied
+        got = got.loc[got.index.intersection(expected.index)]
+    columns = [name for name in expected if name.startswith("p(")]
+    both = expected.loc[got.index, columns]
+    assert len(got) > 100 and np.allclose(got[columns], both, atol=1e-6, equal_nan=True)
+
+
+def test_other_column_names_and_units(model: Path, data: Path, tmp_path: Path) -> None:
+    table = pd.read_parquet(data / "ztf_bts" / "observations.parquet")
+    main([str(model), str(data / "ztf_bts" / "observations.parquet"), "-o", str(tmp_path / "a.parquet")])
+    renamed = table.rename(columns={"mjd": "time", "band": "filter"})
+    renamed[["flux", "flux_err"]] *= 10 ** (-0.4 * 3.6)
+    renamed.to_csv(tmp_path / "mine.csv", index=False)
+    main(
+        [
+            str(model),
+            str(tmp_path / "mine.csv"),
+            "-o",
+            str(tmp_path / "b.csv"),
+            "--column",
+            "mjd=time",
+            "--column",
+            "band=filter",
+            "--flux-unit",
+            "ujy",
+        ]
+    )
+    a, b = frame(tmp_path / "a.parquet").set_index("object_id"), pd.read_csv(tmp_path / "b.csv").set_index("object_id")
+    columns = [name for name in a if name.startswith("p(")]
+    assert np.allclose(a[columns], b.loc[a.index, columns], atol=1e-5, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["{model}", "/no/such.csv", "-o", "{out}"],
+            "error: no file or folder /no/such.csv: give a table of light curves",
+        ),
+        (
+            ["/no/model", "{data}", "-o", "{out}"],
+            "error: no model at /no/model: it must hold model.json and model.safetensors",
+        ),
+        (
+            ["{model}", "{empty}", "-o", "{out}"],
+            "holds no objects.parquet or objects.csv: give a folder with objects and observations",
+        ),
+        (["{model}", "{data}", "-o", "{out}.txt"], "choose a name that ends in .parquet or .csv"),
+        (["{model}", "{data}", "-o", "{out}", "--column", "mjd"], "error: --column mjd: write it as NAME=COLUMN"),
+        (["{model}", "{data}", "-o", "{out}", "--column", "mjd=time"], r"lacks the column(s) time (mjd)"),
+        (["{model}", "{data}", "-o", "{out}", "--flux-unit", "mJy"], "error: flux unit 'mJy': choose one of"),
+        (["{model}", "{damaged}", "-o", "{out}"], "damaged.parquet cannot be read"),
+        (["{model}", "{lsst}", "-o", "{out}"], "unknown passband"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    arguments: list[str], message: str, model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "damaged.parquet").write_bytes(b"PAR1 nothing")
+    places: dict[str, Any] = {
+        "model": model,
+        "data": data / "ztf_bts",
+        "out": tmp_path / "out.parquet",
+        "lsst": data / "plasticc",
+    }
+    places |= {"empty": tmp_path / "empty", "damaged": tmp_path / "damaged.parquet"}
+    with pytest.raises(SystemExit) as stop:
+        main([argument.format(**places) for argument in arguments])
+    text = f"{stop.value.code}\n{capsys.readouterr().err}"
+    assert message in text and "Traceback" not in text and stop.value.code not in (0, None)
+    assert not (tmp_path / "out.parquet").exists()

@@ -1,0 +1,69 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import compose
+from tlclass.result import config_key, finished, read_results, start, write_result
+
+
+def key(*overrides: str) -> str:
+    return config_key(compose(overrides))
+
+
+def test_moved_folders_and_how_it_is_run_are_the_same_experiment() -> None:
+    same = ["paths.data=/elsewhere", "paths.models=/m", "paths.results=/r", "paths.cache=/c", "logger=none"]
+    same += ["progress=false", "threads=2", "trainer=cpu", "overwrite=true"]
+    for override in same:
+        assert key(override) == key(), override
+    assert key("paths.data=/data") == key("paths.data=data")
+
+
+def test_what_decides_the_result_changes_the_key() -> None:
+    changes = [
+        "seed=1", "freeze_policy=head_only", "head=mlp", "fit.learning_rate=0.1", "data_fraction=5pct", "protocol.test=fixed", "model.hidden=99",
+        "target=plasticc", "target.selection.window=[-20,70]", "encoding.flux_scale=1", "target.taxonomy.common=[]", "source=plasticc_ddf",
+    ]  # fmt: skip
+    keys = {key(change) for change in changes}
+    assert len(keys) == len(changes) and key() not in keys
+
+
+def test_a_job_is_finished_when_its_result_is_written(tmp_path: Path) -> None:
+    assert finished(tmp_path, "k", overwrite=False) is None
+    start(tmp_path, "k")
+    assert finished(tmp_path, "k", overwrite=False) is None  # interrupted: there is work to do
+    write_result(tmp_path, {"config_key": "k", "auroc_macro": 0.5})
+    assert finished(tmp_path, "k", overwrite=False) == {"config_key": "k", "auroc_macro": 0.5}
+
+
+def test_another_configuration_in_the_same_place_is_an_error_unless_overwritten(tmp_path: Path) -> None:
+    start(tmp_path, "old")
+    write_result(tmp_path, {"config_key": "old"})
+    with pytest.raises(ValueError, match=f"{tmp_path} holds a job with another configuration .*overwrite=true"):
+        finished(tmp_path, "new", overwrite=False)
+    assert (tmp_path / "result.json").exists()  # refusing loses nothing
+    (tmp_path / "checkpoints").mkdir()
+    assert finished(tmp_path, "new", overwrite=True) is None
+    assert not (tmp_path / "result.json").exists() and not (tmp_path / "checkpoints").exists()
+
+
+def test_missing_scores_are_null_in_json(tmp_path: Path) -> None:
+    write_result(tmp_path, {"config_key": "k", "auroc/TDE": float("nan"), "nested": [float("nan"), 1.0]})
+    text = (tmp_path / "result.json").read_text()
+    assert "NaN" not in text
+    row: dict[str, Any] = json.loads(text)
+    assert row["auroc/TDE"] is None and row["nested"] == [None, 1.0]
+
+
+def test_all_rows_below_a_folder_are_read(tmp_path: Path) -> None:
+    for name in ("b/seed1", "a/seed0"):
+        write_result(tmp_path / name, {"config_key": name})
+    rows = read_results(tmp_path)
+    assert [row["config_key"] for row in rows] == ["a/seed0", "b/seed1"]
+    assert rows[0]["folder"] == str(tmp_path / "a" / "seed0")
+
+
+def test_no_result_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=f"no result.json below {tmp_path}: run `python -m tlclass.train"):
+        read_results(tmp_path)

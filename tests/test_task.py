@@ -1,0 +1,139 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger
+
+from tlclass.data import LightCurveDataModule
+from tlclass.encode import encoding_from
+from tlclass.inference import predict_logits
+from tlclass.metrics import macro_auroc
+from tlclass.model import Classifier, build_classifier
+from tlclass.task import MONITORS, FitSettings, FitSummary, fit, truncated
+from tlclass.train import build_survey
+from tlclass.transfer import set_trainable
+
+TRAINER = {"accelerator": "cpu", "devices": 1, "deterministic": True}
+HASTY = FitSettings(learning_rate=0.1, batch_size=16, max_epochs=8, min_steps=0, patience_epochs=50, patience_steps=0)
+
+
+@pytest.fixture
+def module(settings: Callable[..., dict[str, Any]], cache: Path) -> LightCurveDataModule:
+    job = settings("target=bts")
+    split = {"count": 80, "test": "fixed"}
+    module = LightCurveDataModule(build_survey(job["target"]), encoding_from(job["encoding"]), (), split, cache, 0, 16)
+    module.setup()
+    return module
+
+
+def network(seed: int = 0) -> Classifier:
+    return build_classifier({"name": "gru", "hidden": 8, "dense": 8, "latent": 8}, {"name": "linear"}, 4, 5, seed)
+
+
+def trained(
+    module: LightCurveDataModule, settings: FitSettings, folder: Path, train: str = "*"
+) -> tuple[Classifier, FitSummary, pd.DataFrame]:
+    classifier = network()
+    set_trainable(classifier, [train], "test")
+    summary = fit(
+        classifier, module, settings, folder / "fit", TRAINER, CSVLogger(folder, name="", version=""), progress=False
+    )
+    return classifier, summary, pd.read_csv(folder / "metrics.csv")
+
+
+@pytest.mark.parametrize("train", ["*", "head.*"])
+@pytest.mark.parametrize("monitor", sorted(MONITORS))
+def test_the_best_weights_are_restored_and_the_validation_loss_is_weighted_as_the_training_loss(
+    monitor: str, train: str, module: LightCurveDataModule, tmp_path: Path
+) -> None:
+    settings = FitSettings(**{**vars(HASTY), "monitor": monitor, "max_epochs": 20})
+    classifier, summary, metrics = trained(module, settings, tmp_path, train)
+    logged = metrics.dropna(subset="val/loss").set_index("epoch")
+    best = logged[monitor].idxmin() if MONITORS[monitor] == "min" else logged[monitor].idxmax()
+    assert summary.best_epoch == best
+    assert train != "*" or best < summary.epochs - 1  # not simply the last one
+    logits = predict_logits(classifier, module.dataset(module.split.val))
+    label = torch.from_numpy(module.label[module.split.val])
+    weights = module.class_weights()[label]
+    loss = float((weights * torch.nn.functional.cross_entropy(logits, label, reduction="none")).mean())
+    assert loss == pytest.approx(logged["val/loss"][best], rel=1e-4)
+    assert macro_auroc(logits, label) == pytest.approx(logged["val/auroc_macro"][best], rel=1e-4)
+    assert summary.best_score == pytest.approx(logged[monitor][best], rel=1e-4)
+
+
+def test_weights_that_nothing_improves_on_are_kept(module: LightCurveDataModule, tmp_path: Path) -> None:
+    settings = FitSettings(**{**vars(HASTY), "learning_rate": 1000.0, "max_epochs": 3})
+    classifier, summary, metrics = trained(module, settings, tmp_path)
+    assert summary.best_epoch == -1 and metrics["val/loss"].min() > summary.initial_score
+    assert all(torch.equal(tensor, network().state_dict()[name]) for name, tensor in classifier.state_dict().items())
+
+
+def test_weights_come_from_the_training_part_only(module: LightCurveDataModule) -> None:
+    label = torch.from_numpy(module.label[module.split.train])
+    weights = module.class_weights()
+    assert weights[label].mean() == pytest.approx(1, abs=1e-5)
+    counts = torch.bincount(label, minlength=5)
+    totals = (weights * counts)[counts > 0]
+    assert torch.allclose(totals, totals.mean())
+
+
+def test_the_same_seed_trains_the_same_weights(module: LightCurveDataModule, tmp_path: Path) -> None:
+    states = []
+    for number in range(2):
+        torch.manual_seed(number)  # the global stream decides nothing
+        states.append(trained(module, HASTY, tmp_path / str(number))[0].state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_a_finished_fit_is_only_loaded(module: LightCurveDataModule, tmp_path: Path) -> None:
+    classifier, summary, _ = trained(module, HASTY, tmp_path)
+    again = network(seed=9)
+    before = (tmp_path / "fit" / "best.ckpt").stat().st_mtime_ns
+    assert fit(again, module, HASTY, tmp_path / "fit", TRAINER, progress=False) == summary
+    assert (tmp_path / "fit" / "best.ckpt").stat().st_mtime_ns == before
+    assert all(torch.equal(tensor, classifier.state_dict()[name]) for name, tensor in again.state_dict().items())
+
+
+def test_training_stops_early_without_progress(module: LightCurveDataModule, tmp_path: Path) -> None:
+    settings = FitSettings(
+        learning_rate=0.3, batch_size=16, max_epochs=300, min_steps=0, patience_epochs=2, patience_steps=0
+    )
+    _, summary, _ = trained(module, settings, tmp_path)
+    assert summary.stopped_early and summary.epochs < 300
+
+
+def test_one_cycle_uses_up_its_rate(module: LightCurveDataModule, tmp_path: Path) -> None:
+    settings = FitSettings(**{**vars(HASTY), "schedule": "one_cycle", "max_epochs": 3, "learning_rate": 0.01})
+    assert trained(module, settings, tmp_path)[1].steps == 3 * 4
+
+
+@pytest.mark.parametrize(
+    ("steps_per_epoch", "expected"),
+    [
+        (1, {"epochs": 1000, "every": 5, "patience": 40}),
+        (4, {"epochs": 250, "every": 1, "patience": 50}),
+        (100, {"epochs": 100, "every": 1, "patience": 10}),
+    ],
+)
+def test_small_budgets_are_given_their_length_in_steps(steps_per_epoch: int, expected: dict[str, int]) -> None:
+    assert FitSettings().plan(steps_per_epoch) == expected
+
+
+def test_settings_name_what_they_allow() -> None:
+    with pytest.raises(ValueError, match=r"fit.monitor is 'loss': choose one of val/loss, val/auroc_macro"):
+        FitSettings(monitor="loss")
+    with pytest.raises(ValueError, match=r"fit.schedule is 'cosine': choose one of constant, one_cycle"):
+        FitSettings(schedule="cosine")
+
+
+def test_truncated_batches_are_the_beginnings_of_whole_ones(module: LightCurveDataModule) -> None:
+    batch = module.dataset(module.split.train)[torch.arange(40)]
+    cut = truncated(batch, 1.0, seed=3)
+    assert (cut.lengths >= 1).all() and (cut.lengths <= batch.lengths).all() and (cut.lengths < batch.lengths).any()
+    assert cut.x.shape[1] == cut.lengths.max()
+    assert torch.equal(cut.x, batch.x[:, : cut.x.shape[1]])
+    assert truncated(batch, 0.0, seed=3) is batch
+    assert torch.equal(truncated(batch, 1.0, seed=3).lengths, cut.lengths)

@@ -1,0 +1,457 @@
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import safetensors.torch
+import torch
+
+from tests.conftest import ROOT, Job, compose
+from tlclass import predict
+from tlclass.checkpoint import load_model
+from tlclass.config import CONF
+from tlclass.train import run_job
+
+EXPERIMENTS = sorted((CONF / "experiment").glob("*.yaml"))
+SCRATCH = "freeze_policy=from_scratch"
+Process = Callable[..., subprocess.CompletedProcess[str]]
+CLI = Callable[..., None]
+
+
+def result(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "result.json").read_text())  # type: ignore[no-any-return]
+
+
+def jobs(folder: Path) -> list[str]:
+    return sorted(str(path.parent.relative_to(folder)) for path in folder.rglob("result.json"))
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    """The `error:` lines; a traceback is never what a user should see."""
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    lines = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert lines, text
+    return "\n".join(lines)
+
+
+# -- what a job leaves and how its coordinates decide it
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_composes_and_begins_with_its_command(path: Path) -> None:
+    settings = compose([f"+experiment={path.stem}"])
+    assert settings["experiment_name"] != "default"
+    comments = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert any(f"python -m tlclass.train +experiment={path.stem}" in line for line in comments)
+
+
+def test_a_job_leaves_all_that_describes_it(settings: Job, tmp_path: Path) -> None:
+    row = run_job(
+        settings("freeze_policy=head_only", "data_fraction=count", "data_fraction.count=60"), tmp_path / "job"
+    )
+    names = {path.name for path in (tmp_path / "job").iterdir()}
+    assert {"result.json", "job.json", "config.yaml", "model.json", "model.safetensors"} <= names
+    assert {"predictions.parquet", "split.json", "confusion.json", "timing.json"} <= names
+    assert "checkpoints" not in names
+    assert result(tmp_path / "job") == json.loads(json.dumps(row).replace("NaN", "null"))
+    assert (row["budget"], row["n_train"], row["n_val"]) == (60, 48, 12)
+    assert row["source"] == "plasticc" and row["target"] == "bts" and row["policy"] == "head_only"
+    assert row["frozen_identical"] and row["trained_parameters"] == 8 * 5 + 5
+    assert row["source_simulated"] and not row["simulated"]
+    assert {
+        "auroc_macro",
+        "auroc_common",
+        "antares_alert/auroc_macro",
+        "auroc/TDE",
+        "auroc_macro@5d",
+        "log_loss",
+        "ece",
+    } <= set(row)
+    predictions = pd.read_parquet(tmp_path / "job" / "predictions.parquet")
+    split = json.loads((tmp_path / "job" / "split.json").read_text())
+    assert len(predictions) == row["n_test"] and len(split["train"]) == 48
+    assert set(predictions.object_id).isdisjoint({*split["train"], *split["val"]})
+    confusion = json.loads((tmp_path / "job" / "confusion.json").read_text())
+    assert sum(map(sum, confusion["counts"])) == row["n_test"]
+    assert "seconds" not in row and json.loads((tmp_path / "job" / "timing.json").read_text())["seconds"] > 0
+
+
+def test_frozen_tensors_of_the_saved_model_are_the_sources_bit_by_bit(settings: Job, tmp_path: Path) -> None:
+    run_job(settings("freeze_policy=gru_and_head", f"paths.models={tmp_path / 'models'}"), tmp_path / "job")
+    model = safetensors.torch.load_file(tmp_path / "job" / "model.safetensors")
+    (path,) = (tmp_path / "models").rglob("model.safetensors")
+    source = safetensors.torch.load_file(path)
+    for name, tensor in model.items():
+        if name.startswith("encoder."):
+            assert torch.equal(tensor, source[name]) == (not name.startswith("encoder.gru.")), name
+
+
+@pytest.mark.parametrize("policy", ["from_scratch", "probe_then_full"])
+def test_the_same_job_twice_gives_the_same_result_row(policy: str, settings: Job, tmp_path: Path) -> None:
+    for number in range(2):
+        torch.manual_seed(number)
+        run_job(settings(f"freeze_policy={policy}", "seed=3", "fit.truncate=0.5"), tmp_path / str(number))
+    assert (tmp_path / "0" / "result.json").read_bytes() == (tmp_path / "1" / "result.json").read_bytes()
+    weights = [(tmp_path / str(number) / "model.safetensors").read_bytes() for number in range(2)]
+    assert weights[0] == weights[1]
+
+
+def test_another_seed_gives_another_row(settings: Job, tmp_path: Path) -> None:
+    rows = [run_job(settings("freeze_policy=from_scratch", f"seed={seed}"), tmp_path / str(seed)) for seed in (0, 1)]
+    assert rows[0]["log_loss"] != rows[1]["log_loss"]
+
+
+def test_both_arms_see_the_same_objects(settings: Job, tmp_path: Path) -> None:
+    for policy in ("from_scratch", "full"):
+        run_job(settings(f"freeze_policy={policy}", "data_fraction=50pct"), tmp_path / policy)
+    splits = [(tmp_path / policy / "split.json").read_text() for policy in ("from_scratch", "full")]
+    assert splits[0] == splits[1]
+
+
+def test_a_finished_job_is_skipped_and_a_changed_one_refused_unless_overwritten(
+    settings: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    job = settings("freeze_policy=from_scratch")
+    row = run_job(job, tmp_path / "job")
+    before = (tmp_path / "job" / "model.safetensors").stat().st_mtime_ns
+    assert run_job(job, tmp_path / "job")["log_loss"] == row["log_loss"]
+    assert (tmp_path / "job" / "model.safetensors").stat().st_mtime_ns == before
+    assert "is finished" in caplog.text and "skipped" in caplog.text
+    changed = settings("freeze_policy=from_scratch", "fit.learning_rate=0.02")
+    with pytest.raises(ValueError, match=r"holds a job with another configuration .*overwrite=true"):
+        run_job(changed, tmp_path / "job")
+    assert result(tmp_path / "job")["log_loss"] == row["log_loss"]
+    assert run_job({**changed, "overwrite": True}, tmp_path / "job")["log_loss"] != row["log_loss"]
+
+
+def test_pretraining_happens_once_and_is_reused(
+    settings: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    stamps = []
+    for policy in ("full", "head_only"):
+        run_job(settings(f"freeze_policy={policy}", f"paths.models={tmp_path / 'models'}"), tmp_path / policy)
+        stamps += [path.stat().st_mtime_ns for path in (tmp_path / "models").rglob("model.safetensors")]
+    assert len(stamps) == 2 and stamps[0] == stamps[1]
+    assert caplog.text.count("pretraining on plasticc, into") == 1
+
+
+def test_pretraining_depends_on_what_decides_it_only(settings: Job, tmp_path: Path) -> None:
+    models = f"paths.models={tmp_path / 'models'}"
+    for number, more in enumerate((["data_fraction=50pct"], ["fit.learning_rate=0.02"], ["seed=0", "head=mlp"])):
+        run_job(settings("freeze_policy=full", models, *more), tmp_path / str(number))
+    assert len(list((tmp_path / "models").rglob("result.json"))) == 1
+    run_job(settings("freeze_policy=full", models, "model.hidden=9"), tmp_path / "other")
+    assert len(list((tmp_path / "models").rglob("result.json"))) == 2
+
+
+def test_from_scratch_needs_no_source_at_all(settings: Job, tmp_path: Path) -> None:
+    job = settings("freeze_policy=from_scratch", "source=bts")
+    job["source"]["reader"]["observations"] = "/nowhere/o.parquet"
+    assert run_job(job, tmp_path / "job")["source"] == ""
+
+
+def test_zero_labels_classify_with_the_source_head(settings: Job, tmp_path: Path) -> None:
+    job = settings(
+        "head=source", "freeze_policy=head_only", "data_fraction=count", "data_fraction.count=0", "model=gru_metadata"
+    )
+    row = run_job(job, tmp_path / "job")
+    assert row["budget"] == 0 and row["n_test"] == 33 and 0 <= row["auroc_macro"] <= 1
+    with pytest.raises(ValueError, match=r"a budget of 0 labels trains nothing.*head=source"):
+        run_job(settings("data_fraction=count", "data_fraction.count=0"), tmp_path / "other")
+
+
+def test_a_class_absent_from_a_small_budget_is_said_and_survives(
+    settings: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = run_job(
+        settings("freeze_policy=from_scratch", "data_fraction=count", "data_fraction.count=6"), tmp_path / "job"
+    )
+    assert row["absent_in_training"]
+    assert f"no training object of {', '.join(row['absent_in_training'])} among the 6 labels of seed 0" in caplog.text
+    assert all(row[f"auroc/{name}"] is not None for name in row["absent_in_training"])
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp", "source"])
+def test_metadata_and_heads_train_end_to_end(head: str, settings: Job, tmp_path: Path) -> None:
+    row = run_job(settings("model=gru_metadata", f"head={head}", "freeze_policy=full"), tmp_path / "job")
+    assert row["head"] == head and load_model(tmp_path / "job").metadata == ("mwebv",)
+
+
+# -- predict equals evaluation
+
+
+@pytest.mark.parametrize("head", ["linear", "source"])
+def test_predict_equals_evaluation(
+    head: str, settings: Job, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_job(settings("freeze_policy=full", "model=gru_metadata", f"head={head}"), tmp_path / "job")
+    predict.main([str(tmp_path / "job"), str(data / "ztf_bts"), "-o", str(tmp_path / "out.parquet")])
+    evaluated = pq.read_table(tmp_path / "job" / "predictions.parquet").to_pandas().set_index("object_id")
+    predicted = pq.read_table(tmp_path / "out.parquet").to_pandas().set_index("object_id")
+    columns = [name for name in evaluated if name.startswith("p(")]
+    assert len(predicted) == 168 and len(evaluated) == 33
+    assert (evaluated[columns] - predicted.loc[evaluated.index, columns]).abs().max().max() < 1e-6
+    assert "168 objects" in capsys.readouterr().out
+
+    for name in ("objects", "observations"):  # the same objects alone: to the last bit
+        table = pd.read_parquet(data / "ztf_bts" / f"{name}.parquet")
+        (tmp_path / "test").mkdir(exist_ok=True)
+        table[table.object_id.isin(evaluated.index)].to_parquet(tmp_path / "test" / f"{name}.parquet")
+    predict.main([str(tmp_path / "job"), str(tmp_path / "test"), "-o", str(tmp_path / "out.parquet")])
+    predicted = pq.read_table(tmp_path / "out.parquet").to_pandas().set_index("object_id")
+    assert (evaluated[columns] == predicted.loc[evaluated.index, columns]).all().all()
+
+
+# -- the command line
+
+
+def test_the_word_for_a_sweep_may_stand_anywhere(train_cli: CLI, tmp_path: Path) -> None:
+    """`+experiment=plasticc2bts -m seed=0,1,2` is what the help says and what people type."""
+    train_cli(SCRATCH, "-m", "seed=0,1")
+    assert jobs(tmp_path / "results") == [f"default/from_scratch/full/seed{seed}" for seed in (0, 1)]
+
+
+def test_a_sweep_leaves_a_result_per_job_at_its_coordinates(train_cli: CLI, tmp_path: Path) -> None:
+    train_cli(
+        "experiment_name=sweep",
+        "seed=0,1",
+        "freeze_policy=from_scratch,full",
+        "data_fraction=count",
+        "data_fraction.count=50",
+        "-m",
+    )
+    expected = [f"sweep/{policy}/n50/seed{seed}" for policy in ("from_scratch", "full") for seed in (0, 1)]
+    assert jobs(tmp_path / "results") == expected
+
+
+def test_one_failed_job_does_not_take_the_sweep_down(
+    train_cli: CLI, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        train_cli("freeze_policy=from_scratch", "data_fraction=count", "data_fraction.count=5000,50", "-m")
+    assert stop.value.code == 1
+    assert jobs(tmp_path / "results") == ["default/from_scratch/n50/seed0"]
+    message = said(capsys)
+    assert (
+        "from_scratch/n5000/seed0: label budget of 5000 objects: the pool holds 131" in message
+        and message.count("error:") == 1
+    )
+
+
+MISTAKES = {
+    "missing data folder": ([SCRATCH, "paths.data=/no/such"], r"no data folder /no/such/ztf_bts: set paths.data=FOLDER"),
+    "missing source folder": (["source=table", "source.reader.objects=/no/such/o.csv"], r"no data folder /no/such: set paths.data"),
+    "missing column": ([SCRATCH, "target.reader.columns.label=typ"], r"lacks the column\(s\) typ \(label\); it has object_id, source_class, class"),
+    "misspelt band column": ([SCRATCH, "+target.reader.columns.band=bnd"], r"lacks the column\(s\) bnd \(band\).*columns.band=COLUMN"),
+    "unknown band": ([SCRATCH, "target.reader.columns.label=source_class", "~target.passbands.table.ztfr"], r"unknown passband 'r' \(\d+ obs.*known are ztfg"),
+    "unknown label": ([SCRATCH, "target.reader.columns.label=phot_origin"], r"bts: unknown class label 'antares_alert' \(\d+\), .*; the taxonomy maps SN Ia"),
+    "no object in the window": ([SCRATCH, "target.selection.window=[-30,-20]"], r"bts: no object is left after the cuts"),
+    "budget larger than the pool": ([SCRATCH, "data_fraction=count", "data_fraction.count=999"], r"budget of 999 objects: the pool holds 131; choose 5 to 131"),
+    "everything drawn": ([SCRATCH, "protocol.test=remainder"], r"test=remainder leaves none to test on"),
+    "misspelt freeze pattern": ([SCRATCH, "freeze_policy.train=[encodr.*]"], r"train pattern 'encodr.\*' matches no parameter; the parts are encoder.dense.\*"),
+    "neither loaded nor trained": ([SCRATCH, "freeze_policy.train=[head.*]"], r"would be neither loaded nor trained"),
+    "no source model": (["source_model=/no/model"], r"no model at /no/model: it must hold model.json and model.safetensors"),
+    "metadata column": ([SCRATCH, "model.metadata=[distance]"], r"metadata distance not found; there are object_id"),
+    "wrong monitor": ([SCRATCH, "fit.monitor=loss"], r"fit.monitor is 'loss': choose one of"),
+    "misspelt override": (["fit.learning_rat=0.1"], r"learning_rat"),
+    "misspelt group": (["freez_policy=full"], r"freez_policy"),
+    "unknown option": (["freeze_policy=ful"], r"(?s)ful.*from_scratch"),
+    "unknown experiment": (["+experiment=plastic"], r"(?s)plastic.*plasticc2bts"),
+    "no value": (["seed"], r"seed"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_clear_message(
+    mistake: str, train_cli: CLI, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, message = MISTAKES[mistake]
+    with pytest.raises(SystemExit) as stop:
+        train_cli(*arguments)
+    assert stop.value.code in (1, 2)
+    text = capsys.readouterr().err
+    assert re.search(message, text[text.index("error: ") :]), text
+    assert "Traceback" not in text and text.count("error: ") == 1
+    assert not jobs(tmp_path / "results")
+
+
+def test_a_checkpoint_of_another_architecture_lists_both_sides(
+    train_cli: CLI, settings: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_job(settings(SCRATCH, "model.hidden=9"), tmp_path / "source")
+    with pytest.raises(SystemExit):
+        train_cli("freeze_policy=full", f"source_model={tmp_path / 'source'}")
+    message = said(capsys)
+    assert (
+        "its architecture differs" in message
+        and "encoder.gru.weight_hh_l0: (27, 9) in the source, (24, 8) here" in message
+    )
+    with pytest.raises(SystemExit):
+        train_cli(
+            "freeze_policy=full",
+            f"source_model={tmp_path / 'source'}",
+            "encoding.flux_scale=1",
+            "experiment_name=other",
+        )
+    assert "set encoding to match" in said(capsys)
+
+
+def test_a_mistake_corrected_in_the_same_place_just_runs(
+    train_cli: CLI, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        train_cli(SCRATCH, "fit.monitor=loss")
+    train_cli(SCRATCH)
+    assert jobs(tmp_path / "results") == ["default/from_scratch/full/seed0"]
+
+
+def test_the_composed_configuration_is_shown(
+    train_cli: CLI, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    train_cli("+experiment=plasticc2bts", "seed=7", "--cfg", "job")
+    shown = capsys.readouterr().out
+    assert "experiment_name: plasticc2bts" in shown and "seed: 7" in shown
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.slow
+def test_help_from_another_folder(process: Process, tmp_path: Path) -> None:
+    help_text = process("tlclass.train", "--help", cwd=tmp_path)
+    assert help_text.returncode == 0, help_text.stderr
+    assert all(
+        word in help_text.stdout for word in ("freeze_policy", "from_scratch", "data_fraction", "paths.data=FOLDER")
+    )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_the_front_door(process: Process, overrides: list[str], tmp_path: Path, data: Path) -> None:
+    """Train, sweep, report and predict as a user does, from another folder, saying nothing alarming."""
+    (tmp_path / "cwd").mkdir()
+    here = [item for item in overrides if not item.startswith(("paths.results", "logger"))]
+    sweep = [
+        "+experiment=plasticc2bts",
+        *here,
+        "freeze_policy=from_scratch,full",
+        "seed=0,1",
+        "data_fraction.count=50",
+        "-m",
+    ]
+    run = process("tlclass.train", *sweep, cwd=tmp_path / "cwd")
+    assert run.returncode == 0, run.stderr
+    assert "Warning" not in run.stdout + run.stderr and "Traceback" not in run.stderr
+    assert "transfer 'full'" in run.stdout and "source classes: SNIa" in run.stdout
+    results = tmp_path / "cwd" / "results" / "plasticc2bts"
+    assert len(jobs(results)) == 4
+    assert (results / "full" / "n50" / "seed0" / "metrics.csv").exists()
+    report = process("tlclass.report", str(results), cwd=tmp_path)
+    assert (
+        report.returncode == 0
+        and "from_scratch" in report.stdout
+        and "is real; source plasticc is simulated" in report.stdout
+    )
+    assert {"results.csv", "summary.csv"} <= {path.name for path in results.iterdir()}
+    out = process(
+        "tlclass.predict", str(results / "full" / "n50" / "seed0"), str(data / "ztf_bts"), "-o", "out.csv", cwd=tmp_path
+    )
+    assert out.returncode == 0 and len(pd.read_csv(tmp_path / "out.csv")) == 168
+
+
+# -- interrupted and resumed
+
+
+LONG = [
+    "freeze_policy=probe_then_full",
+    "fit.max_epochs=40",
+    "fit.patience_epochs=200",
+    "model.hidden=32",
+    "fit.truncate=0.3",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "stage", "more"),
+    [(signal.SIGKILL, "stage0", ["fit.schedule=one_cycle"]), (signal.SIGTERM, "stage1", ["fit.schedule=constant"])],
+    ids=["SIGKILL", "SIGTERM"],
+)
+def test_an_interrupted_job_ends_where_an_uninterrupted_one_does(
+    how: signal.Signals,
+    stage: str,
+    more: list[str],
+    settings: Job,
+    overrides: list[str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    job = settings(*LONG, *more)
+    run_job(job, tmp_path / "whole")
+    folder = tmp_path / "results" / "default" / "probe_then_full" / "full" / "seed0"
+    command = [sys.executable, "-m", "tlclass.train", *overrides, *LONG, *more]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 120
+    while (
+        not (folder / "checkpoints" / stage / "last.ckpt").exists()
+        and process.poll() is None
+        and time.monotonic() < deadline
+    ):
+        time.sleep(0.01)
+    time.sleep(0.2)  # into the middle of it
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=60)
+    assert not (folder / "result.json").exists(), "the job was over before it could be interrupted"
+    assert (folder / "checkpoints" / stage / "last.ckpt").exists(), errors.decode()
+    assert process.returncode == (-9 if how == signal.SIGKILL else 143)
+    caplog.clear()
+    run_job(job, folder)
+    assert "resuming from" in caplog.text
+    assert result(folder) == result(tmp_path / "whole")
+    assert (folder / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+
+
+def test_a_half_pretrained_source_is_finished_and_not_used(settings: Job, tmp_path: Path) -> None:
+    job = settings("freeze_policy=full", f"paths.models={tmp_path / 'models'}")
+    row = run_job(job, tmp_path / "whole")
+    source = next((tmp_path / "models").rglob("result.json")).parent
+    (source / "result.json").unlink()  # as a kill just before the end leaves it
+    shutil.rmtree(tmp_path / "whole")
+    assert run_job(job, tmp_path / "whole") == row
+    assert (source / "result.json").exists()
+
+
+# -- W&B
+
+
+@pytest.mark.slow
+def test_wandb_gets_one_closed_offline_run_per_job(
+    train_cli: CLI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    train_cli("logger=wandb", SCRATCH, "seed=0,1", "-m")
+    runs = sorted(tmp_path.rglob("run-*.wandb"))
+    assert len(runs) == 2 and len({path.name for path in runs}) == 2
+    assert ["seed0" in str(path) for path in runs].count(True) == 1
+    assert wandb.run is None
