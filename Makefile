@@ -17,9 +17,9 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 install: $(BIN)/.installed ## create .venv with pinned versions
 
 demo: install ## pretrain, transfer and compare with training from scratch, in a few minutes
-	$(BIN)/python -m tlclass.fetch plasticc --folder data/plasticc
-	$(BIN)/python -m tlclass.train +experiment=plasticc_modes -m
-	$(BIN)/python -m tlclass.report results/plasticc_modes
+	$(BIN)/python -m tlclass.train -m +experiment=demo_bts
+	$(BIN)/python -m tlclass.train -m +experiment=demo_lsst
+	$(BIN)/python -m tlclass.report results/demo
 
 plasticc: install ## download the PLAsTiCC training set (82 MB, from a Python package) into data/plasticc
 	$(BIN)/python -m tlclass.fetch plasticc --folder data/plasticc

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlclass.lightcurves import LightCurves
+from tlclass.options import build_named
 from tlclass.passbands import Passbands
 
 Array = npt.NDArray[Any]
@@ -145,13 +146,9 @@ def encoding_from(settings: Mapping[str, Any]) -> Encoding:
     """Build an encoding from `{name, ...}`, the form of `conf/encoding/` and of a stored model.
 
     Raises:
-        ValueError: unknown name.
+        ValueError: unknown name or option.
     """
-    options = dict(settings)
-    name = options.pop("name")
-    if name not in ENCODINGS:
-        raise ValueError(f"encoding '{name}' is unknown: choose one of {', '.join(ENCODINGS)}")
-    encoding: Encoding = ENCODINGS[name](**options)
+    encoding: Encoding = build_named(ENCODINGS, settings, "encoding")
     return encoding
 
 
@@ -188,9 +185,10 @@ def encode(curves: LightCurves, passbands: Passbands, encoding: Encoding, metada
         ValueError: a passband or a metadata column is unknown.
     """
     columns = curves.object_columns()
-    absent = [name for name in metadata if name not in columns]
+    numeric = [name for name, column in columns.items() if column.dtype.kind in "fiub"]
+    absent = [name for name in metadata if name not in numeric]
     if absent:
-        raise ValueError(f"metadata {', '.join(absent)} not found; there are {', '.join(columns)}")
+        raise ValueError(f"metadata {', '.join(absent)} is no numeric column; there are {', '.join(numeric)}")
     wavelength = passbands.wavelengths(curves.passbands)[curves.passband]
     table = np.stack([columns[name] for name in metadata], axis=1) if metadata else np.empty((len(curves), 0))
     days = days_since_trigger(curves).astype(np.float32)

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tlclass.options import build_named
+
 
 class LinearHead(nn.Module):
     """One linear layer: the paper's head for BTS (zero hidden layers)."""
@@ -53,9 +55,6 @@ class SourceHead(nn.Module):
         shares: expected number of objects of every source class in the target survey, in any unit. The source
             model learnt balanced classes; these turn its probabilities into those of the target's mix. None
             leaves them as they are.
-
-    Raises:
-        ValueError: a target class has no source class.
     """
 
     member: Tensor
@@ -70,12 +69,6 @@ class SourceHead(nn.Module):
     ):
         super().__init__()
         self.source = build_head(source, in_features, len(class_map))
-        orphans = sorted(set(range(n_classes)) - set(class_map))
-        if orphans:
-            raise ValueError(
-                f"head=source: target class number(s) {', '.join(map(str, orphans))} have no source class: "
-                "list the source's class names in the target's taxonomy, or choose head=linear or head=mlp"
-            )
         member = torch.full((len(class_map), n_classes), -torch.inf)
         for position, target in enumerate(class_map):
             if target >= 0:
@@ -94,10 +87,6 @@ def build_head(settings: Mapping[str, Any], in_features: int, n_classes: int) ->
     """Build a head from `{name, ...}`, the form of `conf/head/` and of a stored model.
 
     Raises:
-        ValueError: unknown name.
+        ValueError: unknown name or option.
     """
-    options = dict(settings)
-    name = options.pop("name")
-    if name not in HEADS:
-        raise ValueError(f"head '{name}' is unknown: choose one of {', '.join(HEADS)}")
-    return HEADS[name](in_features=in_features, n_classes=n_classes, **options)
+    return build_named(HEADS, settings, "head", in_features=in_features, n_classes=n_classes)

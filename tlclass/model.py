@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tlclass.head import build_head
+from tlclass.options import build_named
 
 
 class MetadataBranch(nn.Module):
@@ -109,11 +110,7 @@ def build_classifier(
     Raises:
         ValueError: unknown encoder or head.
     """
-    options = dict(encoder)
-    name = options.pop("name")
-    if name not in ENCODERS:
-        raise ValueError(f"model '{name}' is unknown: choose one of {', '.join(ENCODERS)}")
-    built = ENCODERS[name](n_channels=n_channels, **options)
+    built = build_named(ENCODERS, encoder, "model", n_channels=n_channels)
     classifier = Classifier(built, build_head(head, int(built.out_features), n_classes))  # type: ignore[arg-type]
     if seed is not None:
         initialise(classifier, torch.Generator().manual_seed(seed))

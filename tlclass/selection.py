@@ -142,7 +142,7 @@ class Selection:
         if not len(curves):
             raise ValueError(
                 f"{origin}: no object is left after the cuts (window {low:g} to {high:g} d about "
-                f"{self.trigger.rule}): check that times are in MJD days and that detections are flagged"
+                f"{self.trigger.rule}): check that times are in MJD days, that detections are flagged or selection.photometry.snr is set, and the window"
             )
         return curves
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import numpy as np
 import torch
 from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
@@ -26,6 +27,7 @@ from tlclass.data import LightCurveDataModule
 from tlclass.encode import encoding_from
 from tlclass.evaluate import evaluate
 from tlclass.model import build_classifier
+from tlclass.options import build
 from tlclass.result import Row, config_key, finished, start, write_result
 from tlclass.seeds import stream
 from tlclass.split import absent_classes
@@ -67,7 +69,8 @@ def run_job(settings: Settings, folder: Path) -> Row:
         return row
     start(folder, key)
     write_text(folder / "config.yaml", OmegaConf.to_yaml(settings))
-    policy = FreezePolicy(**settings["freeze_policy"])
+    refuse_unknown(settings)
+    policy = build(FreezePolicy, settings["freeze_policy"], "freeze_policy")
     source = source_model(settings) if policy.load else None
     job = job_settings(settings, policy)
     row = train_and_score(job, policy, source, folder, make_logger(settings, folder), settings)
@@ -80,6 +83,17 @@ def run_job(settings: Settings, folder: Path) -> Row:
     write_result(folder, row)
     log.info("%s: macro AUROC %.3f on %d test objects", folder, row["auroc_macro"], row["n_test"])
     return row
+
+
+def refuse_unknown(settings: Settings) -> None:
+    """Raise ValueError for a top-level key that nothing reads, such as `+freez_policy=full`."""
+    defaults: Any = OmegaConf.load(CONF / "train.yaml")
+    known = [*(next(iter(entry)) for entry in defaults.pop("defaults") if not isinstance(entry, str)), *defaults]
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise ValueError(
+            f"unknown setting {', '.join(unknown)}; known are {', '.join(name for name in known if name != 'hydra')}"
+        )
 
 
 def job_settings(settings: Settings, policy: FreezePolicy) -> Settings:
@@ -142,7 +156,7 @@ def train_and_score(
     began = time.perf_counter()
     survey, encoding = build_survey(job["survey"]), encoding_from(job["encoding"])
     budget = {name: job["data_fraction"][name] for name in ("fraction", "count")}
-    fit_settings = FitSettings(**job["fit"])
+    fit_settings = build(FitSettings, job["fit"], "fit")
     data = LightCurveDataModule(
         survey, encoding, job["model"].get("metadata", ()), {**job["protocol"], **budget},
         Path(settings["paths"]["cache"]), job["seed"], fit_settings.batch_size,
@@ -172,8 +186,18 @@ def prepare(
             raise ValueError(
                 "head=source keeps the source model's head, but pretraining has no source model: choose pretrain.head.name=linear or mlp"
             )
+        orphans = absent_classes(np.array(survey.taxonomy.class_map(source.classes)), data.classes)
+        if orphans:
+            raise ValueError(
+                f"head=source: no class of the source ({', '.join(source.classes)}) belongs to {', '.join(orphans)}: "
+                "list the source's class names in the target's taxonomy, or choose head=linear or head=mlp"
+            )
         head |= {"source": dict(source.head), "class_map": list(survey.taxonomy.class_map(source.classes))}
-        head["shares"] = list(survey.taxonomy.shares_of(source.classes)) if head.pop("use_shares") else None
+        head["shares"] = (
+            list(survey.taxonomy.shares_of(source.classes))
+            if head.pop("use_shares") and survey.taxonomy.shares
+            else None
+        )
         policy = replace(policy, load=[*policy.load, "head.*"])
     classifier = build_classifier(
         job["model"], head, len(data.encoding.channels), len(data.classes), stream(job["seed"], "initialisation")
@@ -196,7 +220,7 @@ def prepare(
         raise ValueError(
             "a budget of 0 labels trains nothing, so every part must come from the source: choose head=source and a freeze policy that loads the encoder"
         )
-    reader = job["survey"]["reader"]
+    reader = job["survey"].get("reader", {})
     given = {name: reader[name] for name in ("columns", "flux_unit", "time_offset") if name in reader}
     simulated = survey.simulated or bool(source and source.simulated)
     return TrainedModel(

@@ -113,7 +113,7 @@ def transfer(
     idle = sorted(set(parameters) - loaded - trained)
     if idle and not policy.allow_untrained:
         raise ValueError(
-            f"freeze policy '{policy.name}': {', '.join(idle)} would be neither loaded nor trained: "
+            f"freeze policy '{policy.name}': {', '.join(sorted({f'{part_of(name)}.*' for name in idle}))} would be neither loaded nor trained: "
             "add them to load or train, or set freeze_policy.allow_untrained=true"
         )
     if loaded:

@@ -16,6 +16,8 @@ from tlclass.passbands import Passbands
 
 Array = npt.NDArray[Any]
 
+OBSERVATION_COLUMNS = ("object_id", "mjd", "band", "flux", "flux_err", "detected")
+COLUMNS = (*OBSERVATION_COLUMNS, "label", *OBJECT_NUMBERS)
 FLUX_UNITS = {"fluxcal": 1.0, "ujy": 10 ** (0.4 * (27.5 - 23.9)), "njy": 10 ** (0.4 * (27.5 - 31.4))}
 
 
@@ -43,6 +45,12 @@ class Table:
     extra: tuple[str, ...] = ()
     flux_unit: str | float = "fluxcal"
     time_offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a column mapping for a name that is not ours."""
+        strange = sorted(set(self.columns) - set(COLUMNS))
+        if strange:
+            raise ValueError(f"columns: {', '.join(strange)} is not a name of ours; those are {', '.join(COLUMNS)}")
 
     def files(self) -> list[Path]:
         """The one or two files.
@@ -105,7 +113,7 @@ class Table:
         if absent:
             raise ValueError(
                 f"{path} lacks the column(s) {', '.join(f'{wanted[name]} ({name})' for name in absent)}; it has "
-                f"{', '.join(table.column_names)}: name yours with reader.columns.{absent[0]}=COLUMN"
+                f"{', '.join(table.column_names)}: name yours in the survey's card or with +target.reader.columns.{absent[0]}=COLUMN"
             )
         return {
             name: column_values(table[file_name])
