@@ -1,3 +1,4 @@
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from tests.conftest import make_curves
 from tlclass.batches import CurveDataset
 from tlclass.data import subset
-from tlclass.encode import ENCODINGS, Encoding, encode, encoding_from, encoding_settings
+from tlclass.encode import ENCODINGS, Context, Encoding, encode, encoding_from, encoding_settings
 from tlclass.inference import predict_logits
 from tlclass.lightcurves import LightCurves, from_columns
 from tlclass.model import Classifier, build_classifier
@@ -121,7 +122,7 @@ def test_an_unknown_encoding_names_the_known() -> None:
 
 def test_unknown_metadata_and_passbands_are_errors(curves: LightCurves) -> None:
     paper: Any = encoding_from({"name": "paper"})
-    with pytest.raises(ValueError, match=r"metadata distance not found; there are object_id, label, mwebv"):
+    with pytest.raises(ValueError, match=r"metadata distance is no numeric column; there are mwebv, ra"):
         encode(curves, ZTF, paper, ["mwebv", "distance"])
     with pytest.raises(ValueError, match=r"unknown passband 'ztfr'.*known are ztfg"):
         encode(curves, Passbands.from_mapping({"ztfg": {"wavelength": 0.4746}}), paper)
@@ -130,3 +131,30 @@ def test_unknown_metadata_and_passbands_are_errors(curves: LightCurves) -> None:
 def test_metadata_are_raw_values_per_object(curves: LightCurves) -> None:
     encoded = encode(curves, ZTF, encoding_from({"name": "paper"}), ["mwebv", "field"])
     assert np.allclose(encoded.metadata, np.stack([curves.mwebv, curves.extra["field"]], 1))
+
+
+def test_context_is_what_a_loop_over_one_light_curve_finds() -> None:
+    curves = make_curves(4, passbands=("ztfg", "ztfr", "ztfi"))
+    table = {"ztfg": 0.4746, "ztfr": 0.6366, "ztfi": 0.7829}
+    passbands = Passbands.from_mapping({name: {"wavelength": value} for name, value in table.items()})
+    wavelength = passbands.wavelengths(curves.passbands)[curves.passband]
+    x = Context()(curves, wavelength)
+    for start, stop in pairwise(curves.offsets):
+        flux, band, mjd, lam = (
+            x[start:stop, 2],
+            curves.passband[start:stop],
+            curves.mjd[start:stop],
+            wavelength[start:stop],
+        )
+        for i in range(stop - start):
+            same = [j for j in range(i) if band[j] == band[i]]
+            others = {band[j]: j for j in range(i) if band[j] != band[i]}  # the last point of each other band
+            near = min(others.values(), key=lambda j: (abs(lam[j] - lam[i]), lam[j])) if others else None
+            expected = [
+                flux[i] - flux[same[-1]] if same else 0,
+                (mjd[i] - mjd[same[-1]]) / 10 if same else 0,
+                flux[i] - flux[near] if near is not None else 0,
+                lam[i] - lam[near] if near is not None else 0,
+                flux[: i + 1].max() - flux[i],
+            ]
+            assert np.allclose(x[start + i, 4:], expected, atol=1e-4)

@@ -137,3 +137,14 @@ def test_truncated_batches_are_the_beginnings_of_whole_ones(module: LightCurveDa
     assert torch.equal(cut.x, batch.x[:, : cut.x.shape[1]])
     assert truncated(batch, 0.0, seed=3) is batch
     assert torch.equal(truncated(batch, 1.0, seed=3).lengths, cut.lengths)
+
+
+def test_a_head_on_features_made_once_is_the_head_on_the_frozen_encoder(
+    module: LightCurveDataModule, tmp_path: Path
+) -> None:
+    """`truncate` so small that it never strikes switches the shortcut off and changes nothing else."""
+    settings = FitSettings(**{**vars(HASTY), "learning_rate": 0.01})
+    fast, _, _ = trained(module, settings, tmp_path / "fast", "head.*")
+    slow, _, _ = trained(module, FitSettings(**{**vars(settings), "truncate": 1e-12}), tmp_path / "slow", "head.*")
+    for name, tensor in fast.state_dict().items():
+        assert torch.allclose(tensor, slow.state_dict()[name], atol=1e-6), name

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -21,7 +22,7 @@ from tests.conftest import ROOT, Job, compose
 from tlclass import predict
 from tlclass.checkpoint import load_model
 from tlclass.config import CONF
-from tlclass.train import run_job
+from tlclass.train import build_survey, run_job
 
 EXPERIMENTS = sorted((CONF / "experiment").glob("*.yaml"))
 SCRATCH = "freeze_policy=from_scratch"
@@ -265,7 +266,7 @@ MISTAKES = {
     "misspelt freeze pattern": ([SCRATCH, "freeze_policy.train=[encodr.*]"], r"train pattern 'encodr.\*' matches no parameter; the parts are encoder.dense.\*"),
     "neither loaded nor trained": ([SCRATCH, "freeze_policy.train=[head.*]"], r"would be neither loaded nor trained"),
     "no source model": (["source_model=/no/model"], r"no model at /no/model: it must hold model.json and model.safetensors"),
-    "metadata column": ([SCRATCH, "model.metadata=[distance]"], r"metadata distance not found; there are object_id"),
+    "metadata column": ([SCRATCH, "model.metadata=[distance]"], r"metadata distance is no numeric column; there are mwebv"),
     "wrong monitor": ([SCRATCH, "fit.monitor=loss"], r"fit.monitor is 'loss': choose one of"),
     "misspelt override": (["fit.learning_rat=0.1"], r"learning_rat"),
     "misspelt override, forced": ([SCRATCH, "+fit.learning_rat=0.1"], r"learning_rat"),
@@ -459,3 +460,44 @@ def test_wandb_gets_one_closed_offline_run_per_job(
     assert len(runs) == 2 and len({path.name for path in runs}) == 2
     assert ["seed0" in str(path) for path in runs].count(True) == 1
     assert wandb.run is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["bts_simulated", "lsst_simulated"])
+def test_simulated_surveys_transfer_through_the_same_door(target: str, settings: Job, tmp_path: Path) -> None:
+    surveys = ["source=ztf_simulated", f"target={target}", "source.n_objects=240", "target.n_objects=240"]
+    row = run_job(settings(*surveys, "head=source", "freeze_policy=full", "encoding=context"), tmp_path / "job")
+    assert row["simulated"] and row["source_simulated"] and row["target"] == target
+    assert json.loads((tmp_path / "job/model.json").read_text())["simulated"]
+
+
+def test_a_source_that_lacks_a_class_of_the_target_is_named(settings: Job, tmp_path: Path) -> None:
+    job = settings("head=source", "freeze_policy=full")
+    job["target"]["taxonomy"]["members"]["TDE"] = []
+    job["target"]["taxonomy"]["members"]["SN II"] = ["SN II*"]
+    with pytest.raises(ValueError, match=r"head=source: no class of the source \(.*\) belongs to SN II: .*head=linear"):
+        run_job(job, tmp_path / "job")
+
+
+def test_a_simulated_survey_cannot_be_called_real(settings: Job) -> None:
+    card = settings("target=bts_simulated", "target.simulated=false")["target"]
+    with pytest.raises(ValueError, match="its light curves are simulated"):
+        build_survey(card)
+
+
+def test_one_number_in_a_simulated_card_changes_the_light_curves(settings: Job, cache: Path) -> None:
+    plain, clean = (
+        build_survey(settings("target=bts_simulated", "target.n_objects=30", *more)["target"]).load(cache)[0]
+        for more in ([], ["target.systematics.outlier_fraction=0"])
+    )
+    assert (plain.object_id == clean.object_id).all() and not np.array_equal(plain.flux, clean.flux)
+
+
+def test_faint_and_bright_simulations_are_one_source(settings: Job, cache: Path) -> None:
+    job = settings(
+        "source=alerts_simulated", "source.reader.parts.faint.n_objects=24", "source.reader.parts.bright.n_objects=24"
+    )
+    curves, label = build_survey(job["source"]).load(cache)
+    origin = {str(name).split("-")[0] for name in curves.object_id}
+    assert origin == {"faint_simulated", "bright_simulated"} and set(label) <= set(range(12))
+    assert curves.detected.all()  # alerts hold detections only

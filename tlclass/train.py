@@ -203,7 +203,7 @@ def prepare(
         job["model"], head, len(data.encoding.channels), len(data.classes), stream(job["seed"], "initialisation")
     )
     branch = getattr(classifier.encoder, "metadata", None)
-    if branch is not None:
+    if branch is not None and data.split.budget:
         branch.standardise_by(torch.from_numpy(data.encoded.metadata[data.split.train]))
     state = source.classifier.state_dict() if source else None
     report = transfer(classifier, policy, _under_own_head(state, head), source.classes if source else (), data.classes)
