@@ -72,7 +72,7 @@ def test_the_command_prints_the_table_and_writes_csv_and_figure(
     main([str(results)])
     out = capsys.readouterr().out
     assert "from_scratch" in out and "0.910 ±0.010" in out and "TDE" in out and "SN Ia" in out
-    assert "target bts is real; source plasticc is simulated" in out
+    assert "plasticc (simulated) to bts (real)" in out
     assert len(pd.read_csv(results / "results.csv")) == 12
     written = pd.read_csv(results / "summary.csv")
     assert len(written) == 4 and {"auroc_macro", "auroc_macro sd", "auroc_macro n", "auroc/TDE"} <= set(written)
@@ -87,7 +87,7 @@ def test_one_job_has_no_spread(results: Path) -> None:
 
 def test_simulated_targets_are_called_so(results: Path) -> None:
     table = results_table(results)
-    assert data_note(table.assign(simulated=True)).startswith("target bts is simulated")
+    assert data_note(table.assign(simulated=True)).endswith("bts (simulated)")
 
 
 def test_an_empty_folder_says_what_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -367,7 +367,7 @@ def test_the_front_door(process: Process, overrides: list[str], tmp_path: Path, 
     assert (
         report.returncode == 0
         and "from_scratch" in report.stdout
-        and "is real; source plasticc is simulated" in report.stdout
+        and "plasticc (simulated) to bts (real)" in report.stdout
     )
     assert {"results.csv", "summary.csv"} <= {path.name for path in results.iterdir()}
     out = process(
