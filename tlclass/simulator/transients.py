@@ -12,6 +12,7 @@ from numpy.random import Generator
 from tlclass.simulator import engines
 from tlclass.simulator.parameters import Array, Parameter, draw_parameters, parse_parameters, record
 from tlclass.simulator.photosphere import AccretionRows, Rows, Spectrum, transmission
+from tlclass.simulator.templates import Template, TemplateRows, template_entry
 
 COOLING = ("temperature_peak", "temperature_floor", "cooling_index")
 ENGINES: dict[str, tuple[str, ...]] = {
@@ -26,6 +27,7 @@ ENGINES: dict[str, tuple[str, ...]] = {
         "rise_time", "fall_time", "fall_index", "late_fraction", "log_temperature", "heating_rate",
     ),
     "random_walk": ("log_amplitude", "log_damping_time", "color_index", "reference_level"),
+    "template": ("stretch",),
 }  # fmt: skip
 OPTIONAL = {  # a parameter and the one it needs beside it
     "dip": "dip_time",
@@ -127,7 +129,7 @@ class Transient:
         engine: a key of `ENGINES`.
         duration: rest-frame days covered by the phase grid.
         parameters: what is drawn per object, in order.
-        spectrum: spectral shape; None for AGN.
+        spectrum: spectral shape, or a template that holds the light curve too; None for AGN.
         dust: host extinction.
         rate: volumetric rate.
         lead: rest-frame days by which the history starts before the object may be discovered (AGN).
@@ -141,7 +143,7 @@ class Transient:
     parameters: tuple[tuple[str, Parameter], ...]
     dust: Dust
     rate: Rate
-    spectrum: Spectrum | None = None
+    spectrum: Spectrum | Template | None = None
     lead: float = 0.0
     blanketing_scatter: float = 0.0
     feature_scatter: float = 0.0
@@ -149,6 +151,8 @@ class Transient:
     @classmethod
     def from_config(cls, name: str, config: Mapping[str, Any]) -> Transient:
         """Build from one entry of a population file."""
+        if config.get("engine") == "template":
+            config = template_entry(name, config)
         values = {"name": name, **config}
         for key, build in _parsers(name).items():
             if key in config:
@@ -168,7 +172,7 @@ class Transient:
         if missing:
             raise ValueError(f"{self.name}: the engine {self.engine} needs the parameters {missing}")
         chosen = [name for name in OPTIONAL if name in names]
-        if self.spectrum is not None and self.spectrum.second_peak > 0:
+        if isinstance(self.spectrum, Spectrum) and self.spectrum.second_peak > 0:
             chosen.append("second_peak")
         used = {*needed, *chosen, *(OPTIONAL[name] for name in chosen)}
         if not used <= names:
@@ -202,13 +206,17 @@ class Transient:
         """Compute the histories of n objects on the phase grid."""
         if self.engine == "random_walk":
             return _disc(self, drawn, rng)
+        if isinstance(self.spectrum, Template):
+            return _template(self, self.spectrum, drawn)
         return _explosion(self, drawn)
 
 
 def _parsers(name: str) -> dict[str, Callable[[Any], Any]]:
     return {
         "parameters": lambda block: parse_parameters(block, f"{name}.parameters"),
-        "spectrum": lambda block: Spectrum.from_config(block, f"{name}.spectrum"),
+        "spectrum": lambda block: (
+            block if isinstance(block, Template) else Spectrum.from_config(block, f"{name}.spectrum")
+        ),
         "dust": lambda block: record(Dust, block, f"{name}.dust"),
         "rate": lambda block: record(Rate, block, f"{name}.rate"),
     }
@@ -221,7 +229,8 @@ class Histories:
     Attributes:
         transient: their class.
         drawn: their parameters.
-        columns: (H, n, P) float32: log light, temperature and perhaps second maximum; for AGN the magnitude.
+        columns: (H, n, P) float32: log light, temperature and perhaps second maximum; for AGN the magnitude;
+            empty for templates.
         peak_time: (n,) rest days from the start of the clock to maximum light at 0.62 um.
         power: exponent of the spacing of the grid.
     """
@@ -246,14 +255,16 @@ class Histories:
         values: Array = low + (np.take(flat, left, axis=1) - low) * weight
         return values
 
-    def rows(self, wave: Array) -> Rows | AccretionRows:
+    def rows(self, wave: Array) -> Rows | AccretionRows | TemplateRows:
         """Prepare the spectra for rest wavelengths `wave`, (K, M) with M = bands x n, band after band."""
         if self.transient.spectrum is not None:
             return self.transient.spectrum.at(wave)
         index = self.drawn["color_index"]
         return AccretionRows.at(wave, np.tile(index, wave.shape[1] // index.size))
 
-    def spectral_flux(self, rows: Rows | AccretionRows, which: Array, objects: Array, phase: Array) -> Array:
+    def spectral_flux(
+        self, rows: Rows | AccretionRows | TemplateRows, which: Array, objects: Array, phase: Array
+    ) -> Array:
         """F_nu relative to the peak continuum at 0.62 um, (K, m), at rest `phase`, (m,) days.
 
         Args:
@@ -262,6 +273,8 @@ class Histories:
             objects: (m,) object of each epoch.
             phase: (m,) rest-frame days since the start.
         """
+        if isinstance(rows, TemplateRows):
+            return rows.flux(which, phase / self.drawn["stretch"][objects])
         values = self.at(objects, phase)
         if isinstance(rows, AccretionRows):
             reference = self.drawn["reference_level"].astype(np.float32)[objects]
@@ -359,7 +372,7 @@ def _explosion(transient: Transient, drawn: Mapping[str, Array]) -> Histories:
     since_peak = t - peak_time
     light, temperature = _embellish(transient, drawn, t, since_peak, light)
     columns = [np.log(np.maximum(light, 1e-20)), temperature * drawn["temperature_factor"]]
-    if transient.spectrum is not None and transient.spectrum.second_peak > 0:
+    if isinstance(transient.spectrum, Spectrum) and transient.spectrum.second_peak > 0:
         columns.append(engines.second_peak(since_peak, drawn["second_peak"], drawn["second_peak_time"]))
     stacked = np.stack([np.ascontiguousarray(column.T, dtype=np.float32) for column in columns])
     return Histories(transient, drawn, stacked, peak_time, engines.GRID_POWER)
@@ -419,3 +432,11 @@ def _disc(transient: Transient, drawn: Mapping[str, Array], rng: Generator) -> H
     level = dict(drawn, reference_level=drawn["reference_level"] * amplitude / np.sqrt(2.0))
     columns = np.ascontiguousarray(walk.T, dtype=np.float32)[None]
     return Histories(transient, level, columns, np.full(amplitude.size, np.nan), 1.0)
+
+
+def _template(transient: Transient, template: Template, drawn: Mapping[str, Array]) -> Histories:
+    stretch = drawn["stretch"]
+    if stretch.min() <= 0:
+        raise ValueError(f"{transient.name}: stretch must be positive, but {stretch.min():.2g} was drawn: add `within`")
+    empty = np.zeros((0, stretch.size, 2), np.float32)
+    return Histories(transient, drawn, empty, template.peak_time * stretch, engines.GRID_POWER)
