@@ -34,4 +34,4 @@ def observatory() -> Callable[[str], Observatory]:
 @pytest.fixture(scope="session")
 def small() -> Simulation:
     """Two classes, few objects."""
-    return load_simulation("ztf_simulated", ["n_objects=40", "classes=[SNIa, SNII]", "mix.SNIa=3"])
+    return load_simulation("ztf_simulated", ["n_objects=40", "classes=[SNIa, SNII]", "mix.SNIa=3", "mix.SNII=1"])
