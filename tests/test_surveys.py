@@ -226,8 +226,13 @@ def test_a_missing_column_lists_what_there_is_and_how_to_name_it(tmp_path: Path)
         ValueError, match=r"objects.parquet lacks the column\(s\) typ \(label\); it has object_id, label"
     ):
         table(tmp_path, columns={"label": "typ"})
-    with pytest.raises(ValueError, match=r"objects.parquet lacks the column\(s\) origin \(origin\)"):
-        table(tmp_path, extra=("origin",))
+
+
+def test_extra_columns_are_read_where_present_and_needed_where_they_choose(tmp_path: Path) -> None:
+    curves = table(tmp_path, extra=("origin",))
+    assert "origin" not in curves.extra
+    with pytest.raises(ValueError, match="no column 'origin' to choose objects by"):
+        matching(curves, {"origin": "x"}, "table")
 
 
 def test_a_misspelt_key_of_the_column_map_is_an_error(tmp_path: Path) -> None:

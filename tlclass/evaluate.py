@@ -1,5 +1,6 @@
 """Scores of a trained model on the test part, and its predictions there."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from tlclass.metrics import Scores, classification_scores, confusion_matrix, mac
 from tlclass.model import Classifier
 from tlclass.surveys.survey import matching
 
+log = logging.getLogger(__name__)
+
 DAYS = (0, 5, 10, 20, 30, 50, 70)  # since the trigger, for early classification
 
 
@@ -28,6 +31,10 @@ def evaluate(model: TrainedModel, data: LightCurveDataModule, folder: Path) -> S
     label = torch.from_numpy(data.label[part])
     scores = classification_scores(logits, label, data.classes, survey.taxonomy.common)
     for name, conditions in survey.subsets.items():
+        absent = [column for column in conditions if column not in data.curves.extra]
+        if absent:
+            log.warning("%s: no column %s, so the subset %s is not scored", survey.name, ", ".join(absent), name)
+            continue
         inside = torch.from_numpy(matching(data.curves.take(part), conditions, survey.name))
         some = classification_scores(logits[inside], label[inside], data.classes, survey.taxonomy.common)
         scores |= {f"{name}/{key}": value for key, value in some.items() if not key.startswith("auprc")}

@@ -33,7 +33,7 @@ class Table:
             objects: object_id, label, mwebv, ra, dec, redshift, trigger_mjd. A name set to null is not read.
             object_id, mjd, band, flux and flux_err are required; the rest is read where present,
             and must be present where the mapping renames it.
-        extra: further object columns to keep, for subsets and diagnostics.
+        extra: further object columns to keep where present, for `where`, `subsets` and diagnostics.
         flux_unit: `fluxcal` (zero point 27.5 AB), `ujy`, `njy`, or a zero point (AB) as a number.
         time_offset: days to add to get MJD (-2400000.5 for Julian dates).
     """
@@ -96,7 +96,7 @@ class Table:
         if self.objects is None:
             return {"object_id": np.unique(seen["object_id"].astype(str))}
         origin = str(self.objects)
-        columns = self._columns(Path(self.objects), ("object_id", *self.extra), ("label", *OBJECT_NUMBERS))
+        columns = self._columns(Path(self.objects), ("object_id",), ("label", *OBJECT_NUMBERS, *self.extra))
         for name in OBJECT_NUMBERS:
             if name in columns:
                 shift = self.time_offset if name == "trigger_mjd" else 0.0
