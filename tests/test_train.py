@@ -362,6 +362,7 @@ def test_the_front_door(process: Process, overrides: list[str], tmp_path: Path, 
         *here,
         "freeze_policy=from_scratch,full",
         "seed=0,1",
+        "data_fraction=count",
         "data_fraction.count=50",
         "-m",
     ]
