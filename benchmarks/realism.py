@@ -166,7 +166,7 @@ def survey_section() -> list[str]:
     columns = []
     for name in SURVEYS:
         size = 12_000 if name != "bts_simulated" else None
-        simulation = load_simulation(name, [f"n_objects={size}"] if size else [])
+        simulation = load_simulation(name, [f"n_objects={size or 'null'}"])
         curves = simulation.read()
         columns.append(survey_column(curves, simulation))
         axes[0].hist(curves.redshift[curves.label == "SNIa"], 40, density=True, histtype="step", label=name)
