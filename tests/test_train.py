@@ -511,3 +511,13 @@ def test_faint_and_bright_simulations_are_one_source(settings: Job, cache: Path)
     origin = {str(name).split("-")[0] for name in curves.object_id}
     assert origin == {"faint_simulated", "bright_simulated"} and set(label) <= set(range(12))
     assert curves.detected.all()  # alerts hold detections only
+
+
+def test_a_subset_without_test_objects_is_said_and_left_out(
+    settings: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = settings("freeze_policy=from_scratch", "target=bts")
+    job["target"]["subsets"] = {"deep": {"phot_origin": "nowhere"}, "wide": {"no_such_column": "x"}}
+    row = run_job(job, tmp_path / "job")
+    assert not any(name.startswith(("deep/", "wide/")) for name in row)
+    assert "no test object is in the subset deep" in caplog.text and "no column no_such_column" in caplog.text

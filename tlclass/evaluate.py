@@ -36,6 +36,9 @@ def evaluate(model: TrainedModel, data: LightCurveDataModule, folder: Path) -> S
             log.warning("%s: no column %s, so the subset %s is not scored", survey.name, ", ".join(absent), name)
             continue
         inside = torch.from_numpy(matching(data.curves.take(part), conditions, survey.name))
+        if not inside.any():
+            log.warning("%s: no test object is in the subset %s, so it is not scored", survey.name, name)
+            continue
         some = classification_scores(logits[inside], label[inside], data.classes, survey.taxonomy.common)
         scores |= {f"{name}/{key}": value for key, value in some.items() if not key.startswith("auprc")}
     scores |= early_scores(classifier, data, logits, label)

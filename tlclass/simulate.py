@@ -31,7 +31,8 @@ def load_simulation(survey: str, overrides: Sequence[str] = (), conf: Path = CON
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    known = sorted(path.stem for path in (conf / "survey").glob(f"*{SUFFIX}.yaml"))
+    cards = (conf / "survey").glob(f"*{SUFFIX}.yaml")
+    known = sorted(path.stem for path in cards if "tlclass.simulator.simulated_survey" in path.read_text())
     if survey not in known:
         raise ValueError(f"no simulated survey {survey!r}: choose survey= from {known}")
     chosen = {key: name for key, _, name in (entry.partition("=") for entry in overrides) if key in GROUPS}

@@ -40,8 +40,9 @@ def app(config: DictConfig) -> float:
     try:
         return float(run_job(settings, folder)["auroc_macro"])
     except Exception as error:
-        FAILED.append(f"{folder}: {error}")
-        log.error("%s failed: %s", folder, error)
+        said = str(error) if str(error).startswith(str(folder)) else f"{folder}: {error}"
+        FAILED.append(said)
+        log.error("failed: %s", said)
         raise
 
 
