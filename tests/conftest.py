@@ -164,10 +164,10 @@ def shared_data(name: str) -> Path:
 
 def equal_curves(a: LightCurves, b: LightCurves) -> bool:
     """Whether every column is equal (NaN equals NaN)."""
-    names = [name for name in vars(a) if name not in ("extra", "passbands")]
+    names = [name for name in vars(a) if name not in ("extra", "passbands", "dropped")]
     equal = all(
         np.array_equal(getattr(a, name), getattr(b, name), equal_nan=getattr(a, name).dtype.kind == "f")
         for name in names
     )
     extras = a.extra.keys() == b.extra.keys() and all(np.array_equal(a.extra[name], b.extra[name]) for name in a.extra)
-    return equal and extras and a.passbands == b.passbands
+    return equal and extras and a.passbands == b.passbands and a.dropped == b.dropped

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.conftest import equal_curves, make_curves
-from tlclass.lightcurves import LightCurves, check, concatenate, from_columns, read, write
+from tlclass.lightcurves import (
+    LightCurves,
+    check,
+    concatenate,
+    from_columns,
+    log_dropped,
+    read,
+    read_parts,
+    write,
+    write_parts,
+)
 
 BANDS = ("ztfg", "ztfr")
 FORMATS = (".parquet", ".arrow")
@@ -99,21 +109,19 @@ def test_what_enters_keeps_the_invariants_and_row_order_does_not_matter(
         ("mjd", np.inf, "missing or infinite time"),
     ],
 )
-def test_bad_rows_are_dropped_and_counted(
-    column: str, value: float, reason: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_bad_rows_are_dropped_and_counted(column: str, value: float, reason: str) -> None:
     good = {"mjd": np.array([1.0, 2.0, 3.0]), "flux": np.array([10.0, 20.0, 30.0]), "flux_err": np.ones(3)}[column]
     bad = good.copy()
     bad[1] = value
     curves = one(**{column: bad})
     assert np.array_equal(getattr(curves, column), good[[0, 2]].astype(getattr(curves, column).dtype))
-    assert f"file.csv: dropped 1 of 3 observations with a {reason}" in caplog.text
+    assert curves.dropped == {f"with a {reason}": 1}
 
 
-def test_repeated_rows_are_dropped_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+def test_repeated_rows_are_dropped_and_counted() -> None:
     curves = one(mjd=np.array([1.0, 1.0, 1.0]), passband=np.array([0, 0, 0]), flux=np.array([10.0, 10.0, 11.0]))
     assert curves.flux.tolist() == [10.0, 11.0]
-    assert "dropped 1 of 3 observations that repeat another one exactly" in caplog.text
+    assert curves.dropped == {"that repeat another one exactly": 1}
 
 
 def test_rows_that_tie_in_all_but_the_error_or_the_flag_do_not_depend_on_their_order() -> None:
@@ -124,10 +132,35 @@ def test_rows_that_tie_in_all_but_the_error_or_the_flag_do_not_depend_on_their_o
         assert one(**same, detected=np.array(flag)).detected.tolist() == [True]
 
 
-def test_observations_of_objects_not_listed_are_dropped_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+def test_observations_of_objects_not_listed_are_dropped_and_counted() -> None:
     curves = one(object_id=np.array(["a", "zzz", "a"]))
     assert len(curves.mjd) == 2
-    assert "dropped 1 of 3 observations of objects that are not in the object table" in caplog.text
+    assert curves.dropped == {"of objects that are not in the object table": 1}
+
+
+def test_the_account_of_what_was_dropped_says_why_and_of_how_many(caplog: pytest.LogCaptureFixture) -> None:
+    curves = one(flux=np.array([np.nan, np.nan, 1.0]))
+    log_dropped(curves.dropped, len(curves.mjd), "file.csv")
+    assert "file.csv: dropped 2 of 3 observations with a missing or infinite flux" in caplog.text
+
+
+def test_parts_are_read_back_one_by_one_and_joined_they_are_the_whole(tmp_path: Path) -> None:
+    curves = replace(make_curves(), dropped={"x": 2})
+    parts = [curves.take(np.arange(10)), curves.take(np.arange(10, 30))]
+    write_parts(iter(parts), tmp_path / "c.arrow")
+    back = list(read_parts(tmp_path / "c.arrow"))
+    assert all(equal_curves(part, other) for part, other in zip(back, parts, strict=True))
+    assert equal_curves(concatenate(back), replace(curves, dropped={"x": 4}))
+    assert equal_curves(read(tmp_path / "c.arrow"), replace(curves, dropped={"x": 4}))
+
+
+def test_an_object_in_two_parts_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
+    curves = make_curves()
+    with pytest.raises(ValueError, match=r"1 object id\(s\) appear more than once, e.g. object3"):
+        write_parts([curves.take(np.array([1, 3])), curves.take(np.array([3]))], tmp_path / "c.arrow")
+    with pytest.raises(ValueError, match="there are no light curves to write"):
+        write_parts([], tmp_path / "c.arrow")
+    assert not list(tmp_path.iterdir())
 
 
 def test_sorting_by_time_is_silent(caplog: pytest.LogCaptureFixture) -> None:

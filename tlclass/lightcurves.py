@@ -1,7 +1,8 @@
 """Light curves of many objects as one columnar, ragged table."""
 
+import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ class LightCurves:
         ra: (n,) degrees. dec: (n,) degrees. redshift: (n,).
         trigger_mjd: (n,) the survey's own trigger time.
         extra: further columns per object, (n,) each.
+        dropped: reason -> how many of the raw observations did not enter for it.
     """
 
     passbands: tuple[str, ...]
@@ -60,6 +62,7 @@ class LightCurves:
     redshift: Array
     trigger_mjd: Array
     extra: Mapping[str, Array] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.object_id)
@@ -104,28 +107,34 @@ class LightCurves:
 
 
 def from_columns(
-    objects: Mapping[str, Array], observations: Mapping[str, Array], passbands: tuple[str, ...], origin: str
+    objects: Mapping[str, Array],
+    observations: Mapping[str, Array],
+    passbands: tuple[str, ...],
+    origin: str,
+    dropped: Mapping[str, int] | None = None,
 ) -> LightCurves:
     """Check, sort and pack long-format columns: the one door through which light curves enter.
 
     Observations are sorted by object and time. Rows with a non-finite time or flux, a
     non-positive or non-finite error, of an object not listed, or repeated exactly, are dropped
-    and counted in the log.
+    and counted in `dropped`, which `log_dropped` says.
 
     Args:
         objects: `object_id` and any of label, mwebv, ra, dec, redshift, trigger_mjd; others become `extra`.
         observations: `object_id`, `mjd`, `passband` (uint8 codes), `flux`, `flux_err`, optionally `detected`.
         passbands: names the codes stand for.
         origin: what to call the source in messages, e.g. the file.
+        dropped: observations the reader left out before, by reason.
 
     Raises:
         ValueError: an object id is listed twice, or nothing is left.
     """
+    counts = dict(dropped or {})
     object_id = np.asarray(objects["object_id"]).astype(str)
     order = np.argsort(object_id, kind="stable")
     _refuse_duplicates(object_id[order], origin)
     rows = _owner_of(np.asarray(observations["object_id"]), object_id, order)
-    keep = _good_rows(rows, observations, origin)
+    keep = _good_rows(rows, observations, origin, counts)
     owner = rows[keep]
     columns: dict[str, Array] = {
         name: np.asarray(observations[name])[keep].astype(dtype)
@@ -138,9 +147,23 @@ def from_columns(
         (~columns["detected"], columns["flux_err"], columns["flux"], columns["passband"], columns["mjd"], owner)
     )
     owner, columns = owner[by_time], {name: column[by_time] for name, column in columns.items()}
-    fresh = _first_of_repeats(owner, columns, origin)
+    fresh = _first_of_repeats(owner, columns)
+    _count(counts, "that repeat another one exactly", len(fresh) - np.count_nonzero(fresh))
     offsets = np.searchsorted(owner[fresh], np.arange(len(object_id) + 1)).astype(np.int64)
-    return _pack(objects, object_id, {name: column[fresh] for name, column in columns.items()}, offsets, passbands)
+    packed = _pack(objects, object_id, {name: column[fresh] for name, column in columns.items()}, offsets, passbands)
+    return replace(packed, dropped=counts)
+
+
+def log_dropped(dropped: Mapping[str, int], kept: int, origin: str) -> None:
+    """Say how many of the raw observations did not enter, and why; `kept` did."""
+    total = kept + sum(dropped.values())
+    for reason, count in dropped.items():
+        log.warning("%s: dropped %d of %d observations %s", origin, count, total, reason)
+
+
+def _count(counts: dict[str, int], reason: str, number: Any) -> None:
+    if number:
+        counts[reason] = counts.get(reason, 0) + int(number)
 
 
 def _pack(
@@ -155,9 +178,8 @@ def _pack(
     label = np.asarray(objects.get("label", np.full(len(object_id), ""))).astype(str)
     known = {"object_id", "label", *OBJECT_NUMBERS}
     extra = {name: np.asarray(column) for name, column in objects.items() if name not in known}
-    return LightCurves(
-        passbands=passbands, offsets=offsets, object_id=object_id, label=label, extra=extra, **numbers, **columns
-    )
+    named: dict[str, Any] = {**numbers, **columns}
+    return LightCurves(passbands=passbands, offsets=offsets, object_id=object_id, label=label, extra=extra, **named)
 
 
 def _refuse_duplicates(sorted_ids: Array, origin: str) -> None:
@@ -190,7 +212,7 @@ def _factorize(ids: Array) -> tuple[Array, Array]:
     return names, np.asarray(encoded.indices.to_numpy(zero_copy_only=False))
 
 
-def _good_rows(rows: Array, observations: Mapping[str, Array], origin: str) -> Array:
+def _good_rows(rows: Array, observations: Mapping[str, Array], origin: str, counts: dict[str, int]) -> Array:
     mjd, flux, error = (np.asarray(observations[name], dtype=np.float64) for name in ("mjd", "flux", "flux_err"))
     with np.errstate(over="ignore"):  # a value beyond float32 is not finite there either
         bad = {
@@ -203,23 +225,19 @@ def _good_rows(rows: Array, observations: Mapping[str, Array], origin: str) -> A
         }
     keep = np.ones(len(rows), dtype=bool)
     for reason, mask in bad.items():
-        dropped = int(np.count_nonzero(mask & keep))
-        if dropped:
-            log.warning("%s: dropped %d of %d observations %s", origin, dropped, len(rows), reason)
+        _count(counts, reason, np.count_nonzero(mask & keep))
         keep &= ~mask
     if len(rows) and not keep.any():
-        raise ValueError(f"{origin}: none of its {len(rows)} observations is usable (see the reasons logged above)")
+        reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+        raise ValueError(f"{origin}: none of its {len(rows)} observations is usable: {reasons}")
     return keep
 
 
-def _first_of_repeats(owner: Array, columns: dict[str, Array], origin: str) -> Array:
+def _first_of_repeats(owner: Array, columns: dict[str, Array]) -> Array:
     same = owner[1:] == owner[:-1]
     for name in ("mjd", "passband", "flux", "flux_err"):
         same &= columns[name][1:] == columns[name][:-1]
-    fresh = np.concatenate([[True], ~same])[: len(owner)]
-    if same.any():
-        log.warning("%s: dropped %d of %d observations that repeat another one exactly", origin, same.sum(), len(owner))
-    return fresh
+    return np.concatenate([[True], ~same])[: len(owner)]
 
 
 def check(curves: LightCurves, origin: str) -> LightCurves:
@@ -263,7 +281,7 @@ def concatenate(parts: list[LightCurves]) -> LightCurves:
     plain = [
         column.name
         for column in fields(LightCurves)
-        if column.name not in ("passbands", "passband", "offsets", "extra")
+        if column.name not in ("passbands", "passband", "offsets", "extra", "dropped")
     ]
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in plain}
     return LightCurves(
@@ -271,8 +289,18 @@ def concatenate(parts: list[LightCurves]) -> LightCurves:
         passband=np.concatenate(codes),
         offsets=np.concatenate(offsets),
         extra={name: np.concatenate([part.extra[name] for part in parts]) for name in shared},
+        dropped=sum_dropped(part.dropped for part in parts),
         **joined,
     )
+
+
+def sum_dropped(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Counts by reason over several sets."""
+    total: dict[str, int] = {}
+    for part in parts:
+        for reason, number in part.items():
+            _count(total, reason, number)
+    return total
 
 
 def write(curves: LightCurves, path: Path) -> None:
@@ -280,13 +308,48 @@ def write(curves: LightCurves, path: Path) -> None:
 
     `.arrow` gives an uncompressed Arrow file that opens memory-mapped; any other suffix zstd Parquet.
     """
-    table = to_arrow(curves)
+    if Path(path).suffix == ".arrow":
+        write_parts([curves], path)
+        return
     with atomic_path(Path(path)) as temporary:
-        if Path(path).suffix == ".arrow":
-            with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-                writer.write_table(table, max_chunksize=max(len(table), 1))
-        else:
-            pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(to_arrow(curves), temporary, compression="zstd")
+
+
+def write_parts(parts: Iterable[LightCurves], path: Path) -> None:
+    """Write many sets into one `.arrow` file, atomically and one at a time, for `read_parts`.
+
+    Raises:
+        ValueError: an object id stands in two parts, or there is no part.
+    """
+    names: list[Array] = []
+    with atomic_path(Path(path)) as temporary, pa.OSFile(str(temporary), "wb") as sink:
+        writer = None
+        for part in parts:
+            table = to_arrow(part)
+            writer = writer or pa.ipc.new_file(sink, table.schema)
+            batch = pa.RecordBatch.from_arrays([_single_chunk(column) for column in table.columns], schema=table.schema)
+            writer.write_batch(batch, custom_metadata={"dropped": json.dumps(dict(part.dropped))})
+            names.append(part.object_id)
+        if writer is None:
+            raise ValueError(f"{path}: there are no light curves to write")
+        writer.close()
+        _refuse_duplicates(np.sort(np.concatenate(names)), str(path))
+
+
+def read_parts(path: Path) -> Iterator[LightCurves]:
+    """The sets `write_parts` wrote, one at a time, memory-mapped.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        file = pa.ipc.open_file(pa.memory_map(str(path)))
+        found = [file.get_batch_with_custom_metadata(number) for number in range(file.num_record_batches)]
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} cannot be read as light curves: {error}") from error
+    for batch, metadata in found:
+        curves = from_arrow(pa.Table.from_batches([batch]), str(path))
+        yield replace(curves, dropped=json.loads(metadata[b"dropped"]))
 
 
 def read(path: Path) -> LightCurves:
@@ -295,11 +358,11 @@ def read(path: Path) -> LightCurves:
     Raises:
         ValueError: the file is damaged, or is not a light-curve table.
     """
+    if Path(path).suffix == ".arrow":
+        parts = list(read_parts(path))
+        return parts[0] if len(parts) == 1 else concatenate(parts)
     try:
-        if Path(path).suffix == ".arrow":
-            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        else:
-            table = pq.read_table(path)
+        table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path} cannot be read as light curves: {error}") from error
     return from_arrow(table, str(path))
@@ -312,7 +375,9 @@ def to_arrow(curves: LightCurves) -> pa.Table:
     offsets = pa.array(curves.offsets)
     columns = {name: pa.array(column) for name, column in curves.object_columns().items()}
     columns |= {name: pa.LargeListArray.from_arrays(offsets, pa.array(column)) for name, column in flat.items()}
-    return pa.table(columns).replace_schema_metadata({"passbands": " ".join(curves.passbands)})
+    return pa.table(columns).replace_schema_metadata(
+        {"passbands": " ".join(curves.passbands), "dropped": json.dumps(dict(curves.dropped))}
+    )
 
 
 def from_arrow(table: pa.Table, origin: str) -> LightCurves:
@@ -332,7 +397,8 @@ def from_arrow(table: pa.Table, origin: str) -> LightCurves:
     offsets = np.asarray(lists["mjd"].offsets.to_numpy(zero_copy_only=False)).astype(np.int64, copy=False)
     offsets = offsets - offsets[0]
     passbands = tuple(table.schema.metadata[b"passbands"].decode().split())
-    return _pack(objects, objects["object_id"].astype(str), columns, offsets, passbands)
+    packed = _pack(objects, objects["object_id"].astype(str), columns, offsets, passbands)
+    return replace(packed, dropped=json.loads(table.schema.metadata.get(b"dropped", b"{}")))
 
 
 def _single_chunk(column: pa.ChunkedArray) -> pa.Array:

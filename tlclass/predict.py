@@ -19,7 +19,7 @@ from tlclass.batches import CurveDataset
 from tlclass.checkpoint import TrainedModel, load_model
 from tlclass.encode import encode
 from tlclass.inference import predict_logits
-from tlclass.lightcurves import LightCurves
+from tlclass.lightcurves import LightCurves, log_dropped
 from tlclass.surveys import Table
 
 log = logging.getLogger(__name__)
@@ -133,6 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.column:
             options["columns"] = {**model.input.get("columns", {}), **_pairs(given.column)}
         curves = read_input(given.input, model, options)
+        log_dropped(curves.dropped, len(curves.mjd), str(given.input))
         table = predict(model, curves, str(given.input))
         write_table(table, given.output)
     except (ValueError, FileNotFoundError, OSError) as error:

@@ -126,34 +126,72 @@ class Selection:
         Raises:
             ValueError: no object is left.
         """
+        selected, cuts = self.select(curves)
+        self.account(len(curves), cuts, origin)
+        return selected
+
+    def select(self, curves: LightCurves) -> tuple[LightCurves, list["Cut"]]:
+        """The same without a word: the selected light curves, and the objects each rule removed, in order."""
         curves = self.photometry.apply(self.trigger.near_survey_trigger(curves))
         zero = self.trigger.time_zero(curves)
-        curves = _keep_objects(
-            replace(curves, trigger_mjd=zero), np.isfinite(zero), f"without a trigger ({self.trigger.rule})", origin
-        )
+        cuts = [Cut.of(curves, ~np.isfinite(zero), f"without a trigger ({self.trigger.rule})")]
+        curves = replace(curves, trigger_mjd=zero).take(np.isfinite(zero))
         days = curves.mjd - curves.trigger_mjd[curves.owner]
         curves = curves.keep((days > self.window[0]) & (days < self.window[1]))
         rank = np.arange(len(curves.mjd)) - curves.offsets[curves.owner]
         curves = curves.keep(rank < self.max_observations)
         low, high = self.window
-        enough = curves.lengths >= max(self.min_observations, 1)
-        reason = f"with fewer than {max(self.min_observations, 1)} observation(s) between {low:g} and {high:g} d of the trigger"
-        curves = _keep_objects(curves, enough, reason, origin)
-        if not len(curves):
+        least = max(self.min_observations, 1)
+        reason = f"with fewer than {least} observation(s) between {low:g} and {high:g} d of the trigger"
+        enough = curves.lengths >= least
+        return curves.take(enough), [*cuts, Cut.of(curves, ~enough, reason)]
+
+    def account(self, total: int, cuts: Sequence["Cut"], origin: str) -> None:
+        """Log what each cut cost of `total` objects.
+
+        Raises:
+            ValueError: nothing is left.
+        """
+        for cut in cuts:
+            if len(cut):
+                names = ", ".join(cut.object_id[:3])
+                log.warning("%s: dropped %d of %d objects %s, e.g. %s", origin, len(cut), total, cut.reason, names)
+            total -= len(cut)
+        if not total:
             raise ValueError(
-                f"{origin}: no object is left after the cuts (window {low:g} to {high:g} d about "
+                f"{origin}: no object is left after the cuts (window {self.window[0]:g} to {self.window[1]:g} d about "
                 f"{self.trigger.rule}): check that times are in MJD days, that detections are flagged or selection.photometry.snr is set, and the window"
             )
-        return curves
 
 
-def _keep_objects(curves: LightCurves, keep: Array, reason: str, origin: str) -> LightCurves:
-    dropped = np.flatnonzero(~keep)
-    if not len(dropped):
-        return curves
-    names = ", ".join(curves.object_id[dropped[:3]])
-    log.warning("%s: dropped %d of %d objects %s, e.g. %s", origin, len(dropped), len(curves), reason, names)
-    return curves.take(keep)
+@dataclass(frozen=True)
+class Cut:
+    """The objects that one rule removed.
+
+    Attributes:
+        reason: completes "dropped so many objects ...".
+        object_id, label: (n,) of those objects.
+    """
+
+    reason: str
+    object_id: Array
+    label: Array
+
+    def __len__(self) -> int:
+        return len(self.object_id)
+
+    @classmethod
+    def of(cls, curves: LightCurves, removed: Array, reason: str) -> "Cut":
+        """The objects of `curves` where the (n,) mask `removed` is true."""
+        return cls(reason, curves.object_id[removed], curves.label[removed])
+
+
+def merge_cuts(parts: Sequence[Sequence[Cut]]) -> list[Cut]:
+    """The same rules applied to several sets, as one list."""
+    return [
+        Cut(cuts[0].reason, *(np.concatenate([getattr(cut, name) for cut in cuts]) for name in ("object_id", "label")))
+        for cuts in zip(*parts, strict=True)
+    ]
 
 
 def _first_mjd(curves: LightCurves, mask: Array) -> Array:

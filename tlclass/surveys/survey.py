@@ -12,19 +12,26 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from tlclass import lightcurves
-from tlclass.lightcurves import LightCurves
+from tlclass.lightcurves import LightCurves, log_dropped
 from tlclass.passbands import Passbands
-from tlclass.selection import Selection
+from tlclass.selection import Cut, Selection, merge_cuts
+from tlclass.surveys.parallel import in_order
 from tlclass.taxonomy import DROPPED, Taxonomy
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
-CACHE_VERSION = 1  # raise it when a reader's result changes for the same files
+CACHE_VERSION = 2  # raise it when a reader's result changes for the same files
 
 
 class Reader(Protocol):
-    """Reads one file format. A frozen dataclass, so that its repr states every setting."""
+    """Reads one file format. A frozen dataclass, so that its repr states every setting.
+
+    A format of many files has a third method, `pieces() -> list[Reader]`: readers of independent pieces
+    (other objects in each), which are parsed in parallel and one at a time in memory. A piece all of whose
+    objects have one label, known without opening it, says so in an attribute `label`; where the taxonomy
+    drops that label the piece is not read.
+    """
 
     def files(self) -> list[Path]:
         """The raw files; empty if there are none. Raises FileNotFoundError if they are missing."""
@@ -64,11 +71,67 @@ class Survey:
             FileNotFoundError: the raw files are absent.
             ValueError: the files break a rule; the message says which, where and what to do.
         """
-        curves = read_cached(self.reader, cache / self.name)
-        curves = curves.take(matching(curves, self.where, self.name))
-        curves = curves.take(self.taxonomy.encode(curves.label, self.name) != DROPPED)
-        selected = self.selection.apply(curves, self.name)
-        return selected, self.taxonomy.encode(selected.label, self.name)
+        loaded = self.select(cache)
+        log_dropped(loaded.curves.dropped, loaded.observations, self.name)
+        self.selection.account(loaded.objects, loaded.cuts, self.name)
+        return loaded.curves, self.taxonomy.encode(loaded.curves.label, self.name)
+
+    def select(self, cache: Path) -> "Selected":
+        """What `load` gives, with an account of what was left out; memory holds one part and the result."""
+        unread, pieces = self._wanted()
+        path = cached(pieces, cache / self.name)
+        self.taxonomy.encode(np.concatenate([part.label for part in lightcurves.read_parts(path)]), self.name)
+        selected, cuts = [], []
+        objects = observations = 0
+        for part in lightcurves.read_parts(path):
+            objects, observations = objects + len(part), observations + len(part.mjd)
+            curves, cut = self._select(part)
+            selected.append(curves)
+            cuts.append(cut)
+        return Selected(lightcurves.concatenate(selected), merge_cuts(cuts), objects, observations, unread)
+
+    def _wanted(self) -> tuple[dict[str, int], list[Reader]]:
+        """Pieces by label that are left unread because the taxonomy drops them, and the readers of the others."""
+        pieces = pieces_of(self.reader)
+        labels = np.array([getattr(piece, "label", "") for piece in pieces])
+        known = labels != ""
+        dropped = known.copy()
+        dropped[known] = self.taxonomy.encode(labels[known], f"{self.name} (folders)") == DROPPED
+        names, counts = np.unique(labels[dropped], return_counts=True)
+        unread = dict(zip(names.tolist(), counts.tolist(), strict=True))
+        if unread:
+            listed = ", ".join(f"{name} ({count})" for name, count in unread.items())
+            log.info("%s: files of dropped classes are not read: %s", self.name, listed)
+        if dropped.all() and len(pieces):
+            raise ValueError(f"{self.name}: the taxonomy drops every class of its files: {', '.join(unread)}")
+        return unread, [piece for piece, drop in zip(pieces, dropped, strict=True) if not drop]
+
+    def _select(self, curves: LightCurves) -> tuple[LightCurves, list[Cut]]:
+        chosen = matching(curves, self.where, self.name)
+        cuts = [Cut.of(curves, ~chosen, f"outside {dict(self.where)}")]
+        curves = curves.take(chosen)
+        dropped = self.taxonomy.encode(curves.label, self.name) == DROPPED
+        cuts.append(Cut.of(curves, dropped, "of classes the taxonomy drops"))
+        selected, more = self.selection.select(curves.take(~dropped))
+        return selected, [*cuts, *more]
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The selected light curves of a survey and what became of the rest.
+
+    Attributes:
+        curves: selected; `dropped` counts the raw observations that never entered.
+        cuts: the objects each rule removed, in order.
+        objects, observations: read from the files.
+        unread: label -> number of files left unread because the taxonomy drops the label.
+    """
+
+    curves: LightCurves
+    cuts: list[Cut]
+    objects: int
+    observations: int
+    unread: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -107,23 +170,47 @@ def matching(curves: LightCurves, conditions: Mapping[str, Any], origin: str) ->
     return keep
 
 
-def read_cached(reader: Reader, folder: Path) -> LightCurves:
-    """What `reader` reads, parsed once and then opened memory-mapped.
+def pieces_of(reader: Reader) -> list[Reader]:
+    """The independent pieces of a reader, or the reader itself; see `Reader`."""
+    pieces: list[Reader] = reader.pieces() if hasattr(reader, "pieces") else [reader]
+    return pieces
 
-    The key covers the reader's settings and the raw files' names, sizes and times, so a changed
-    file is parsed again. A lock lets parallel jobs share one parse.
+
+def read_cached(reader: Reader, folder: Path) -> LightCurves:
+    """What `reader` reads, parsed once (see `cached`) and then opened memory-mapped."""
+    return lightcurves.read(cached(pieces_of(reader), folder))
+
+
+def cached(pieces: Sequence[Reader], folder: Path) -> Path:
+    """The file below `folder` with what these readers read, made now if it is not there.
+
+    The key covers the readers' settings and the raw files' names, sizes and times, so a changed
+    file is parsed again. Parsing is parallel over the pieces. A lock lets parallel jobs share one
+    parse. A failure leaves no file.
+
+    Raises:
+        ValueError: an object id stands in two pieces; or what a reader raises.
     """
-    key = reader_key(reader)
-    path = folder / f"{key}.arrow"
+    files = [file for piece in pieces for file in piece.files()]
+    path = folder / f"{_key(pieces, files)}.arrow"
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{key}.lock"):
+    with FileLock(path.with_suffix(".lock")):
         if not path.exists():
             log.info("reading %s (cached in %s from now on)", folder.name, path)
-            lightcurves.write(lightcurves.check(reader.read(), folder.name), path)
-    return lightcurves.read(path)
+            size = sum(file.stat().st_size for file in files)
+            lightcurves.write_parts(in_order(_read_checked, pieces, folder.name, size), path)
+    return path
+
+
+def _read_checked(piece: Reader) -> LightCurves:
+    return lightcurves.check(piece.read(), ", ".join(str(file) for file in piece.files()[:2]))
 
 
 def reader_key(reader: Reader) -> str:
     """Hash of the reader's settings and of its raw files' names, sizes and times."""
-    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in reader.files()]
-    return hashlib.sha256(repr((CACHE_VERSION, reader, stats)).encode()).hexdigest()[:16]
+    return _key([reader], reader.files())
+
+
+def _key(pieces: Sequence[Reader], files: Sequence[Path]) -> str:
+    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(repr((CACHE_VERSION, list(pieces), stats)).encode()).hexdigest()[:16]
