@@ -169,5 +169,7 @@ def equal_curves(a: LightCurves, b: LightCurves) -> bool:
         np.array_equal(getattr(a, name), getattr(b, name), equal_nan=getattr(a, name).dtype.kind == "f")
         for name in names
     )
-    extras = a.extra.keys() == b.extra.keys() and all(np.array_equal(a.extra[name], b.extra[name]) for name in a.extra)
+    extras = a.extra.keys() == b.extra.keys() and all(
+        np.array_equal(a.extra[name], b.extra[name], equal_nan=a.extra[name].dtype.kind == "f") for name in a.extra
+    )
     return equal and extras and a.passbands == b.passbands and a.dropped == b.dropped

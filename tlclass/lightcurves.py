@@ -121,7 +121,8 @@ def from_columns(
 
     Args:
         objects: `object_id` and any of label, mwebv, ra, dec, redshift, trigger_mjd; others become `extra`.
-        observations: `object_id`, `mjd`, `passband` (uint8 codes), `flux`, `flux_err`, optionally `detected`.
+        observations: `object_id` (or `owner`, the row of the object, -1 for none), `mjd`, `passband` (uint8 codes),
+            `flux`, `flux_err`, optionally `detected`.
         passbands: names the codes stand for.
         origin: what to call the source in messages, e.g. the file.
         dropped: observations the reader left out before, by reason.
@@ -133,7 +134,11 @@ def from_columns(
     object_id = np.asarray(objects["object_id"]).astype(str)
     order = np.argsort(object_id, kind="stable")
     _refuse_duplicates(object_id[order], origin)
-    rows = _owner_of(np.asarray(observations["object_id"]), object_id, order)
+    rows = (
+        np.asarray(observations["owner"])
+        if "owner" in observations
+        else _owner_of(np.asarray(observations["object_id"]), object_id, order)
+    )
     keep = _good_rows(rows, observations, origin, counts)
     owner = rows[keep]
     columns: dict[str, Array] = {
