@@ -15,10 +15,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tlclass.config import CONF
 from tlclass.lightcurves import LightCurves, write
+from tlclass.sheet import draw_sheet
 from tlclass.simulator import Simulation
 
 SUFFIX = "_simulated"
@@ -68,45 +67,6 @@ def _compose(folder: Path, name: str, conf: Path, chosen: Mapping[str, str]) -> 
     return OmegaConf.merge(base, card)
 
 
-def plot_sheet(curves: LightCurves, path: Path, per_class: int = 4) -> None:
-    """Draw the first light curves of every class, one row each; points below S/N = 5 are faint."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot as plt
-
-    classes = list(dict.fromkeys(curves.label.tolist()))
-    shape = (len(classes), per_class)
-    figure, axes = plt.subplots(*shape, figsize=(3.2 * per_class, 1.7 * len(classes)), squeeze=False, sharex=True)
-    for row, name in zip(axes, classes, strict=True):
-        for axis, index in zip(row, np.flatnonzero(curves.label == name)[:per_class], strict=False):
-            _draw(axis, curves, int(index))
-        row[0].set_ylabel(name)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper right", ncols=len(labels), frameon=False)
-    figure.suptitle("simulated light curves: flux (zero point 27.5) against days since trigger", x=0.4, fontsize=11)
-    figure.tight_layout(rect=(0, 0, 1, 0.985))
-    figure.savefig(path, dpi=80)
-    plt.close(figure)
-
-
-def _draw(axis: Any, curves: LightCurves, index: int) -> None:
-    part = slice(int(curves.offsets[index]), int(curves.offsets[index + 1]))
-    days = curves.mjd[part] - curves.trigger_mjd[index]
-    band, flux, error = curves.passband[part], curves.flux[part], curves.flux_err[part]
-    colors = ["purple", "green", "red", "orange", "brown", "black"] if len(curves.passbands) > 2 else ["green", "red"]
-    for code, name in enumerate(curves.passbands):
-        for sure, alpha in ((True, 1.0), (False, 0.25)):
-            chosen = (band == code) & (curves.detected[part] == sure)
-            axis.errorbar(
-                days[chosen], flux[chosen], error[chosen], fmt=".", ms=4, lw=0.7, alpha=alpha,
-                color=colors[code % len(colors)], label=name if sure else None,
-            )  # fmt: skip
-    axis.axvline(0, color="0.8", lw=0.7, zorder=0)
-    axis.set_title(f"z = {curves.redshift[index]:.3f}", fontsize=8, pad=2)
-    axis.tick_params(labelsize=7)
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tlclass.simulate", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("settings", nargs="*", metavar="key=value", help="survey=NAME and keys of its card")
@@ -144,7 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     write(curves, arguments.output)
     print(f"{curves.label.size} simulated light curves in {arguments.output}")
     if arguments.plot is not None:
-        plot_sheet(curves, arguments.plot)
+        title = "simulated light curves: flux (zero point 27.5) against days since trigger"
+        draw_sheet(curves, curves.label, arguments.plot, title)
     return 0
 
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,19 @@ def source_model(settings: Settings) -> TrainedModel:
         return load_model(folder)
 
 
+def compose(overrides: Sequence[str], config_dir: str | None = None) -> Settings:
+    """The settings these words of a command line give, without running anything.
+
+    Raises:
+        HydraException, OmegaConfBaseException: a word means nothing; see `one_sentence`.
+    """
+    own = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
+    with hydra.initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        config = hydra.compose("train", overrides=[*own, *overrides])
+    settings: Settings = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    return settings
+
+
 def build_survey(card: Mapping[str, Any]) -> Survey:
     """A survey from its card.
 
@@ -189,6 +202,12 @@ def _said(error: Exception) -> str:
     return "\n".join(
         line for line in lines if line.strip() and not line.strip().startswith(("full_key", "object_type"))
     )
+
+
+def one_sentence(error: Exception) -> str | None:
+    """What a user did wrong, or None if the error is ours."""
+    mistakes = (HydraException, OmegaConfBaseException, ValueError, FileNotFoundError)
+    return _said(error) if isinstance(error, mistakes) else None
 
 
 def main() -> None:

@@ -1,0 +1,185 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import compose, make_curves
+from tlclass import lightcurves
+from tlclass.inspect import as_target, main
+from tlclass.inspection import duplicates, inspect_survey, wrong_times, wrong_wavelengths
+from tlclass.passbands import Passbands
+from tlclass.train import build_survey
+
+Inspect = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def inspect(data: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> Inspect:
+    """`inspect("survey=bts", data=FOLDER)`: exit code and what was printed."""
+
+    def call(*words: str, data: Path = data, cache: Path = cache) -> tuple[int, str]:
+        code = main([*words, f"paths.data={data}", f"paths.cache={cache}", "-o", str(tmp_path / "report")])
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        return code, printed.out + printed.err
+
+    return call
+
+
+@pytest.fixture
+def changed(data: Path, tmp_path: Path) -> Callable[..., Path]:
+    """A copy of the BTS tables, `change(objects, observations)` applied."""
+
+    def call(change: Callable[[pd.DataFrame, pd.DataFrame], tuple[pd.DataFrame, pd.DataFrame]]) -> Path:
+        folder = tmp_path / "changed" / "ztf_bts"
+        folder.mkdir(parents=True)
+        tables = (pd.read_parquet(data / "ztf_bts" / f"{name}.parquet") for name in ("objects", "observations"))
+        for name, table in zip(("objects", "observations"), change(*tables), strict=True):
+            table.to_parquet(folder / f"{name}.parquet", index=False)
+        return folder.parent
+
+    return call
+
+
+def test_a_sound_survey_is_described_and_exits_with_0(inspect: Inspect, tmp_path: Path) -> None:
+    code, said = inspect("survey=bts", "source=plasticc_table")
+    assert code == 0 and "0 violation(s)" in said and "real" in said and "SIMULATED" in said
+    names = ("report.txt", "report.html", "sheet.png", "distributions.png")
+    assert all((tmp_path / "report" / name).stat().st_size > 1000 for name in names)
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 2 and "http" not in page.replace("http-equiv", "")
+    assert (tmp_path / "report" / "report.txt").read_text() in said
+
+
+def test_the_counts_are_what_training_gets_and_every_loss_has_its_column(data: Path, cache: Path) -> None:
+    survey = build_survey(compose(["target=bts", f"paths.data={data}"])["target"])
+    found = inspect_survey(survey, cache)
+    curves, label = survey.load(cache)
+    raw = pd.read_parquet(data / "ztf_bts" / "objects.parquet")["class"].value_counts()
+    table = found.counts
+    for k, name in enumerate(survey.taxonomy.classes):
+        assert table.loc[name].iloc[0] == raw[name] and table.loc[name].iloc[-1] == (label == k).sum()
+    assert table.loc["total"].iloc[0] == raw.sum() and table.loc["total"].iloc[-1] == len(curves)
+    assert (table.diff(axis=1).iloc[:, 1:] <= 0).all(axis=None)
+    assert table.loc["(dropped)"].tolist()[0] == raw["other"] and table.loc["(dropped)"].tolist()[-1] == 0
+    assert found.fluxes["observations"].sum() == len(curves.mjd)
+    assert found.medians.loc["all", "observations"] == np.median(curves.lengths)
+
+
+def test_an_unknown_label_is_a_violation_with_its_count(inspect: Inspect, changed: Callable[..., Path]) -> None:
+    folder = changed(lambda objects, seen: (objects.replace({"class": {"TDE": "TED"}}), seen))
+    code, said = inspect("survey=bts", data=folder)
+    assert code == 1
+    assert "the label 'TED' (16) is in no class and not dropped" in said and "no object of class TDE is left" in said
+
+
+@pytest.mark.parametrize(("unit", "shift"), [(1 / 27.54, "+3.6"), (36.3, "-3.9")])
+def test_a_wrong_flux_unit_jumps_out(
+    unit: float, shift: str, inspect: Inspect, changed: Callable[..., Path], data: Path
+) -> None:
+    folder = changed(lambda objects, seen: (objects, seen.assign(flux=seen.flux * unit, flux_err=seen.flux_err * unit)))
+    source = ["source=table", "source.reader.columns.label=class"]
+    source += [f"source.reader.{name}={data}/ztf_bts/{name}.parquet" for name in ("objects", "observations")]
+    code, said = inspect("survey=bts", *source, data=folder)
+    assert (
+        code == 1 and f"the 5-sigma depth differs by {shift} mag from table" in said and "check the flux unit" in said
+    )
+
+
+def test_copies_of_an_object_are_found_by_observations_and_by_position(
+    inspect: Inspect, changed: Callable[..., Path]
+) -> None:
+    def copy(objects: pd.DataFrame, seen: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        objects = objects.assign(ra=np.arange(len(objects)) / 2.0, dec=10.0)
+        twin, near = objects.iloc[[0]], objects.iloc[[1]]
+        twin = twin.assign(object_id="twin", ra=300.0)
+        near = near.assign(object_id="near", ra=near.ra + 0.5 / 3600)
+        rows = [
+            seen[seen.object_id == objects.object_id[n]].assign(object_id=name)
+            for n, name in enumerate(("twin", "near"))
+        ]
+        rows[1] = rows[1].assign(mjd=rows[1].mjd + 1)
+        return pd.concat([objects, twin, near]), pd.concat([seen, *rows])
+
+    code, said = inspect("survey=bts", data=changed(copy))
+    assert code == 1
+    assert "1 pair(s) of objects have the same observations, e.g. " in said and "twin" in said
+    assert "1 pair(s) of objects are within 1 arcsec of each other, e.g. " in said and "near" in said
+
+
+def test_objects_in_source_and_target_are_a_violation(inspect: Inspect, data: Path) -> None:
+    source = [
+        "source=table",
+        f"source.reader.objects={data}/ztf_bts/objects.parquet",
+        "source.reader.columns.label=class",
+    ]
+    code, said = inspect("survey=bts", *source, f"source.reader.observations={data}/ztf_bts/observations.parquet")
+    assert code == 1 and "pair(s) of objects have the same id" in said and "(target bts, source table)" in said
+
+
+def test_julian_dates_are_noticed(inspect: Inspect, changed: Callable[..., Path]) -> None:
+    def shift(objects: pd.DataFrame, seen: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return objects.assign(trigger_mjd=objects.trigger_mjd + 2400000.5), seen.assign(mjd=seen.mjd + 2400000.5)
+
+    folder = changed(shift)
+    code, said = inspect("survey=bts", data=folder)
+    assert code == 1 and "set the reader's time_offset (Julian dates: -2400000.5)" in said
+
+
+def test_times_from_zero_are_a_simulation() -> None:
+    curves = make_curves()
+    assert not wrong_times(curves) and not wrong_times(replace(curves, mjd=curves.mjd - 59000))
+    assert wrong_times(replace(curves, mjd=curves.mjd + 2400000.5))
+
+
+def test_swapped_wavelengths_are_named() -> None:
+    bands = {"ztfg": {"wavelength": 0.6366}, "ztfr": {"wavelength": 0.4746}, "ztfi": {"wavelength": 0.78}}
+    (said,) = wrong_wavelengths(Passbands.from_mapping(bands))
+    assert "ztfg (0.6366 um) is not bluer than ztfr (0.4746 um)" in said
+    bands["ztfg"], bands["ztfr"] = bands["ztfr"], bands["ztfg"]
+    assert not wrong_wavelengths(Passbands.from_mapping(bands))
+
+
+def test_simulated_objects_may_share_a_position() -> None:
+    curves = replace(make_curves(), ra=np.full(30, 10.0), dec=np.full(30, 10.0))
+    assert not duplicates(curves, curves, simulated=True)
+    assert "435 pair(s)" in duplicates(curves, curves, simulated=False)[0]
+    other = lightcurves.concatenate([curves.take(np.array([4]))])
+    assert len(duplicates(curves, other, simulated=True)) == 2  # same id, same observations
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "which survey? give survey=NAME"),
+        (["survey=nope"], "nope"),
+        (["survey=bts", "survey.window=3"], "window"),
+        (["survey=table"], "no file objects.parquet"),
+    ],
+)
+def test_a_mistake_is_said_and_exits_with_2(words: list[str], message: str, inspect: Inspect, tmp_path: Path) -> None:
+    code, said = inspect(*words, data=tmp_path)
+    assert code == 2 and said.count("error: ") == 1 and message in said
+
+
+def test_survey_stands_for_the_target() -> None:
+    words = [
+        "survey=bts",
+        "survey.where.a=1",
+        "+survey.x=1",
+        "survey/passbands=lsst",
+        "source=table",
+        "paths.data=survey=x",
+    ]
+    expected = [
+        "target=bts",
+        "target.where.a=1",
+        "+target.x=1",
+        "target/passbands=lsst",
+        "source=table",
+        "paths.data=survey=x",
+    ]
+    assert [as_target(word) for word in words] == expected

@@ -1,0 +1,210 @@
+"""Look at a survey before training on it: `python -m tlclass.inspect survey=bts paths.data=FOLDER`.
+
+    python -m tlclass.inspect survey=table survey.reader.objects=o.csv survey.reader.observations=l.csv
+    python -m tlclass.inspect survey=elasticc source=ztf_simulated paths.data=FOLDER -o elasticc
+
+Settings are those of `tlclass.train`, with `survey` for its `target`; with `source=NAME` the two are compared.
+Writes report.txt, report.html, sheet.png and distributions.png. Exit code 1: something is wrong with the data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import html
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tlclass.atomic import atomic_path, write_text
+from tlclass.inspection import PERCENTILES, Inspection, compare, inspect_survey
+from tlclass.sheet import COLORS, draw_sheet
+from tlclass.train import build_survey, compose, one_sentence
+
+Section = tuple[str, "pd.DataFrame | list[str]"]
+
+
+def sections(target: Inspection, source: Inspection | None) -> list[Section]:
+    """The report: titles with a table or a list of sentences each, the judgement first."""
+    violations, notes = list(target.violations), list(target.notes)
+    if source is not None:
+        worse, more = compare(target, source)
+        violations, notes = violations + worse, notes + more
+        violations += [f"{source.name}: {sentence}" for sentence in source.violations]
+    found: list[Section] = [
+        (f"{len(violations)} violation(s)", violations),
+        ("notes", notes),
+        ("objects per class, as read and after each cut", target.counts),
+        ("raw labels", target.labels),
+        (
+            "raw observations that did not enter",
+            [f"{n:,} {reason}" for reason, n in target.dropped.items()] or ["none"],
+        ),
+        ("medians per class", target.medians.round(2)),
+        (
+            "flux per passband (zero point 27.5): percentiles, median error, 5-sigma depth in mag",
+            target.fluxes.round(2),
+        ),
+    ]
+    if source is not None:
+        found.append((f"the same of the source, {title_of(source)}", source.fluxes.round(2)))
+    return found
+
+
+def title_of(one: Inspection) -> str:
+    """Name, size and whether it is simulated."""
+    kind = "SIMULATED" if one.simulated else "real"
+    return f"{one.name}: {len(one.curves):,} light curves, {len(one.curves.mjd):,} observations, {kind}"
+
+
+def as_text(title: str, found: Sequence[Section]) -> str:
+    """Plain text, tables aligned."""
+    blocks = [title]
+    for heading, body in found:
+        said = "\n".join(f"- {line}" for line in body) if isinstance(body, list) else body.to_string()
+        blocks.append(f"{heading}\n{said}".strip())
+    return "\n\n".join(blocks) + "\n"
+
+
+def as_html(title: str, found: Sequence[Section], images: Sequence[Path]) -> str:
+    """One self-contained page."""
+    style = (
+        "body{font:15px/1.5 sans-serif;max-width:72em;margin:2em auto;padding:0 1em}table{border-collapse:collapse;font-size:13px}"
+        "td,th{padding:.2em .7em;text-align:right;border-bottom:1px solid #ddd}.wide{overflow-x:auto}img{max-width:100%}"
+    )
+    parts = [f"<h1>{html.escape(title)}</h1>"]
+    for heading, body in found:
+        parts.append(f"<h2>{html.escape(heading)}</h2>")
+        if isinstance(body, list):
+            parts.append("<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in body) + "</ul>")
+        else:
+            parts.append(f'<div class="wide">{body.to_html(border=0, na_rep="")}</div>')
+    for image in images:
+        data = base64.b64encode(image.read_bytes()).decode()
+        parts.append(
+            f'<h2>{html.escape(image.stem)}</h2><img alt="{html.escape(image.stem)}" src="data:image/png;base64,{data}">'
+        )
+    head = (
+        f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
+    )
+    return f"<!doctype html><html><head>{head}<style>{style}</style></head><body>{''.join(parts)}</body></html>\n"
+
+
+def draw_distributions(surveys: Sequence[Inspection], path: Path) -> None:
+    """Observations, days between them and signal to noise per survey; flux percentiles per passband."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(2, 2, figsize=(11, 7.5), layout="constrained")
+    labels = ("observations per light curve", "days between observations", "flux / error")
+    for axis, label, values in zip(axes.flat, labels, zip(*map(_spreads, surveys), strict=True), strict=False):
+        edges = _edges(np.concatenate(values))
+        for one, each in zip(surveys, values, strict=True):
+            share = np.full(len(each), 1 / max(len(each), 1))
+            axis.hist(np.clip(each, edges[0], edges[-1]), edges, weights=share, histtype="step", label=title_of(one))
+        axis.set(xscale="log", xlabel=label, ylabel="share")
+    _draw_fluxes(axes[1, 1], surveys)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", fontsize=8, ncols=2, frameon=False
+    )
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+    plt.close(figure)
+
+
+def _edges(values: Any) -> Any:
+    """Logarithmic bins over 99 % of the values, between whole numbers where the values are such."""
+    low, high = np.percentile(values, (0.5, 99.5)) if len(values) else (1, 10)
+    edges = np.geomspace(max(low, 1e-3), max(high, 10 * low, 1e-2) * 1.05, 40)
+    return np.unique(np.round(edges)) - 0.5 if np.issubdtype(values.dtype, np.integer) else edges
+
+
+def _spreads(one: Inspection) -> tuple[Any, Any, Any]:
+    curves = one.curves
+    gaps = np.diff(curves.mjd)[np.diff(curves.owner) == 0]
+    return curves.lengths, gaps[gaps > 0], np.abs(curves.flux) / curves.flux_err
+
+
+def _draw_fluxes(axis: Any, surveys: Sequence[Inspection]) -> None:
+    """5 to 95 % as a thin bar, 25 to 75 % as a thick one, a dot at the median; a row per survey and passband."""
+    rows = [(one, band) for one in surveys for band in one.fluxes.index]
+    for place, (one, band) in enumerate(reversed(rows)):
+        low, left, middle, right, high = (one.fluxes.loc[band, f"{p} %"] for p in PERCENTILES[1:-1])
+        color = COLORS.get(band[-1], "gray")
+        axis.plot([low, high], [place, place], color=color, lw=1)
+        axis.plot([left, right], [place, place], color=color, lw=5, alpha=0.5, solid_capstyle="butt")
+        axis.plot(middle, place, "o", color=color, ms=5)
+    axis.set_yticks(range(len(rows)), [f"{one.name} {band}" for one, band in reversed(rows)], fontsize=7)
+    axis.set_xscale("symlog", linthresh=10)
+    axis.set_xlabel("flux at zero point 27.5 (5, 25, 50, 75, 95 %)")
+    axis.grid(alpha=0.3, axis="x")
+
+
+def as_target(word: str) -> str:
+    """The setting of `tlclass.train` that a word of this command line means."""
+    for prefix in ("", "+", "++", "~"):
+        for ending in ("=", ".", "/", "@"):
+            if word.startswith(f"{prefix}survey{ending}"):
+                return f"{prefix}target{word.removeprefix(f'{prefix}survey')}"
+    return word
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line: 0 sound, 1 violations, 2 a mistake in the settings or unreadable files."""
+    parser = argparse.ArgumentParser("python -m tlclass.inspect", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "settings", nargs="*", metavar="key=value", help="survey=NAME, source=NAME, paths.data=FOLDER, survey.key=value"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="folder of the report (inspect/NAME)")
+    parser.add_argument("--config-dir", help="folder with cards of your own")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    logging.getLogger("tlclass.surveys").setLevel(logging.INFO)
+    try:
+        if not any(word.startswith("survey=") for word in given.settings):
+            raise ValueError(
+                "which survey? give survey=NAME, e.g. survey=bts paths.data=FOLDER; names: those of conf/survey"
+            )
+        settings = compose([as_target(word) for word in given.settings], given.config_dir)
+        cache = Path(settings["paths"]["cache"])
+        target = inspect_survey(build_survey(settings["target"]), cache)
+        compared = any(word.startswith("source=") for word in given.settings)
+        source = inspect_survey(build_survey(settings["source"]), cache) if compared else None
+        return write_report(target, source, given.output or Path("inspect") / target.name)
+    except Exception as error:
+        said = one_sentence(error)
+        if said is None:
+            raise
+        sys.stderr.write(f"error: {said}\n")
+        return 2
+
+
+def write_report(target: Inspection, source: Inspection | None, folder: Path) -> int:
+    """Write the files below `folder` and print the text; 1 if anything is violated."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found, title = sections(target, source), title_of(target)
+    images = []
+    if len(target.curves):
+        images = [folder / "sheet.png", folder / "distributions.png"]
+        draw_sheet(
+            target.curves, target.classes, images[0], f"{title}; flux (zero point 27.5) against days since trigger"
+        )
+        draw_distributions([target, *([source] if source else [])], images[1])
+    text = as_text(f"{title}\ncite: {target.citation or 'nothing stated in the card'}", found)
+    write_text(folder / "report.txt", text)
+    write_text(folder / "report.html", as_html(title, found, images))
+    sys.stdout.write(
+        text + f"\nwritten: {folder}/report.txt, report.html{''.join(f', {image.name}' for image in images)}\n"
+    )
+    return 1 if found[0][1] else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
