@@ -1,0 +1,126 @@
+"""One law for every reader: what a survey's files hold is what arrives, however they were written."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.data.raw_snana import write_pair
+from tlclass import lightcurves
+from tlclass.lightcurves import LightCurves, from_columns
+from tlclass.passbands import Passbands
+from tlclass.surveys import SnanaFits, Table
+from tlclass.surveys.survey import read_cached
+
+BANDS = "gri"
+PASSBANDS = Passbands.from_mapping(
+    {f"ztf{b}": {"wavelength": 0.4 + 0.1 * k, "aliases": [b]} for k, b in enumerate(BANDS)}
+)
+Objects = dict[str, pd.DataFrame]
+Write = Callable[[Objects, Path], Any]
+
+float32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
+fluxes = st.sampled_from([0.0, -1e30, 1e30, -12.5, 1e-30]) | float32
+errors = st.sampled_from([1e-30, 1.0, 1e30]) | st.floats(min_value=2.0**-120, width=32, allow_infinity=False)
+broken = st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -1.0])
+
+
+@st.composite
+def light_curves(draw: st.DrawFn, ids: st.SearchStrategy[str]) -> Objects:
+    """A few objects: none, one or many observations, in one band or several, shuffled, repeated, some with broken errors."""
+    found: Objects = {}
+    for name in draw(st.lists(ids, min_size=1, max_size=4, unique=True)):
+        days = draw(st.lists(st.integers(0, 4000), max_size=8, unique=True))
+        bands = draw(st.sampled_from(["g", "r", "gri"]))
+        rows = [
+            {
+                "mjd": 58000 + day / 64,
+                "band": draw(st.sampled_from(list(bands))),
+                "flux": np.float32(draw(fluxes)),
+                "flux_err": np.float32(draw(broken if draw(st.integers(0, 9)) == 0 else errors)),
+                "detected": draw(st.booleans()),
+            }
+            for day in days
+        ]
+        rows += rows[: draw(st.integers(0, 1))]
+        types = {"mjd": "float64", "band": "str", "flux": "float64", "flux_err": "float64", "detected": "bool"}
+        found[name] = pd.DataFrame(rows, columns=list(types)).astype(types)
+    return found
+
+
+def long_table(objects: Objects) -> pd.DataFrame:
+    parts = [table.assign(object_id=name) for name, table in objects.items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def write_table(objects: Objects, folder: Path, suffix: str) -> Table:
+    tables = {
+        "observations": long_table(objects).assign(seeing=1.5),
+        "objects": pd.DataFrame({"object_id": list(objects)}),
+    }
+    for name, table in tables.items():
+        path = folder / f"{name}{suffix}"
+        table.to_parquet(path) if suffix == ".parquet" else table.to_csv(path, index=False)
+    return Table(folder / f"observations{suffix}", PASSBANDS, folder / f"objects{suffix}")
+
+
+def write_snana(objects: Objects, folder: Path) -> SnanaFits:
+    curves = {
+        name: {**table.to_dict("list"), "photflag": 4096 * table.detected.astype(int)}
+        for name, table in objects.items()
+    }
+    write_pair(folder / "model", "a", curves)
+    return SnanaFits(folder, PASSBANDS)
+
+
+any_text = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=6)
+FORMATS: dict[str, tuple[Write, st.SearchStrategy[str]]] = {
+    "parquet": (lambda objects, folder: write_table(objects, folder, ".parquet"), any_text),
+    "csv": (
+        lambda objects, folder: write_table(objects, folder, ".csv"),
+        st.text("abcäλ☃ ", max_size=6).map("o{}o".format),
+    ),
+    "snana": (write_snana, st.integers(0, 10**9).map(str)),
+}
+
+
+def expected(objects: Objects) -> LightCurves:
+    table = long_table(objects)
+    columns = {name: table[name].to_numpy() for name in ("mjd", "flux", "flux_err", "detected")}
+    columns |= {
+        "object_id": table.object_id.to_numpy().astype(str),
+        "passband": PASSBANDS.codes(table.band.to_numpy(), "t"),
+    }
+    return from_columns({"object_id": np.array(list(objects))}, columns, PASSBANDS.names, "t")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_what_was_written_arrives_checked_sorted_and_counted(name: str, data: st.DataObject) -> None:
+    write, ids = FORMATS[name]
+    objects = data.draw(light_curves(ids))
+    usable = [np.isfinite(table.flux_err) & (table.flux_err > 0) for table in objects.values()]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        reader = write(objects, folder)
+        if not any(mask.any() for mask in usable):
+            if sum(map(len, objects.values())):
+                with pytest.raises(ValueError, match="is usable"):
+                    reader.read()
+            return
+        curves = lightcurves.check(reader.read(), name)
+        again = read_cached(reader, folder / "cache")
+    truth = expected(objects)
+    order = [truth.object_id.tolist().index(each) for each in curves.object_id]
+    assert len(order) == len(truth)
+    for column in ("mjd", "flux", "flux_err", "detected", "passband", "offsets"):
+        assert np.array_equal(getattr(curves, column), getattr(truth.take(np.array(order)), column)), column
+        assert np.array_equal(getattr(again, column), getattr(curves, column)), column
+    assert sum(curves.dropped.values()) == sum(truth.dropped.values())
