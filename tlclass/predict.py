@@ -73,7 +73,7 @@ def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> L
         FileNotFoundError, ValueError: it is not there, or not readable that way.
     """
     if packet_files(path):
-        return AlertPackets(path, model.passbands, **_packet_options(options)).read()
+        return AlertPackets(path, model.passbands, zero_point=_zero_point(options)).read()
     settings = {**model.input, **options}
     settings["columns"] = {name: column for name, column in settings.get("columns", {}).items() if name != "label"}
     if path.is_dir():
@@ -88,13 +88,14 @@ def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> L
     return Table(path, model.passbands, None, **settings).read()
 
 
-def _packet_options(options: Mapping[str, Any]) -> dict[str, float]:
-    unit = options.get("flux_unit", 0.0)
-    if "columns" in options or not isinstance(unit, float):
+def _zero_point(options: Mapping[str, Any]) -> float | None:
+    """Of Rubin packets, None where the command line says nothing."""
+    unit = options.get("flux_unit")
+    if "columns" in options or isinstance(unit, str):
         raise ValueError(
             "alert packets name their own columns and unit: leave out --column and --flux-unit, or give --flux-unit the AB zero point"
         )
-    return {"zero_point": unit} if unit else {}
+    return unit
 
 
 def _only(folder: Path, name: str) -> Path:

@@ -4,7 +4,7 @@ import io
 import logging
 import math
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -86,7 +86,7 @@ class AlertPackets:
     passbands: Passbands
     forced: bool = True
     labels: Path | None = None
-    label_columns: tuple[str, str] = ("object_id", "label")
+    label_columns: Sequence[str] = ("object_id", "label")
     schema: Path | None = None
     zero_point: float | None = None
 
