@@ -52,7 +52,7 @@ ROW = np.dtype(
     ]
 )  # fmt: skip
 HEAD = np.dtype([("object_id", "O"), ("issued", "f8"), ("ra", "f8"), ("dec", "f8"), ("trigger_mjd", "f8")])
-Row = tuple[int, float, bytes, float, float, bool, int, int]
+Row = tuple[float, bytes, float, float, bool, int, int]  # without `packet`
 Head = tuple[str, float, float, float, float]
 
 
@@ -145,12 +145,12 @@ class AlertPackets:
         names, owner = np.unique(heads["object_id"].astype(str), return_inverse=True)
         log.info("%s: %d %s packets of %d objects", self.path, len(heads), survey, len(names))
         objects = {"object_id": names, **_newest_heads(heads, owner)}
-        rows, dropped = _one_row_per_exposure(rows, owner, heads["issued"])
         if self.labels is not None:
             objects["label"] = self._labels(names)
             labelled = objects["label"] != ""
             objects = {name: column[labelled] for name, column in objects.items()}
             rows = rows[labelled[owner[rows["packet"]]]]
+        rows, dropped = _one_row_per_exposure(rows, owner, heads["issued"])
         observations = {name: rows[name] for name in ("mjd", "flux", "flux_err", "detected")}
         observations["object_id"] = names[owner[rows["packet"]]]
         observations["passband"] = self.passbands.codes(rows["band"].astype(str), str(self.path))
@@ -180,7 +180,7 @@ class AlertPackets:
     def _parse(self, file: Path) -> "_Parsed":
         """All packets of one file or archive."""
         heads: list[Head] = []
-        rows: list[Row] = []
+        rows: list[Array] = [np.empty(0, dtype=ROW)]
         surveys: set[str] = set()
         orphans = total = 0
         for origin, stream in _streams(file):
@@ -191,11 +191,11 @@ class AlertPackets:
                 if head is None:
                     orphans += 1
                     continue
-                rows += [(len(heads), *row) for row in seen]
+                rows.append(np.array([(len(heads), *row) for row in seen], dtype=ROW))
                 heads.append(head)
         if not total:
             raise ValueError(f"{file} holds no alert packet: it is empty or truncated; get it again, or remove it")
-        return _Parsed(frozenset(surveys), np.array(heads, dtype=HEAD), np.array(rows, dtype=ROW), orphans)
+        return _Parsed(frozenset(surveys), np.array(heads, dtype=HEAD), np.concatenate(rows), orphans)
 
     def _decoded(self, stream: IO[bytes], origin: str) -> Iterator[tuple[str, Packet]]:
         """The name of the schema and the content of each packet in an open file."""
@@ -241,19 +241,21 @@ class AlertPackets:
             raise ValueError(f"{origin} does not end where {self.schema} says: that is not the schema of id {number}")
         return str(schema["name"]), packet
 
-    def _convert(self, name: str, packet: Packet, origin: str) -> tuple[str, Head | None, list[tuple[Any, ...]]]:
-        try:
-            if "candidate" in packet and "objectId" in packet:
-                return "ZTF", *_ztf(packet, self.forced)
-            if "diaSource" in packet:
-                return "Rubin", *_rubin(packet, self.forced, self._zero_point(name, origin), origin)
-        except (KeyError, TypeError, OverflowError) as error:
+    def _convert(self, name: str, packet: Packet, origin: str) -> tuple[str, Head | None, list[Row]]:
+        known = packet if isinstance(packet, dict) else {}
+        if not known.keys() >= {"candidate", "objectId"} and "diaSource" not in known:
             raise ValueError(
-                f"{origin} is not laid out as a ZTF or Rubin alert: {type(error).__name__} {error}"
+                f"{origin} is not an alert of ZTF (objectId, candidate) or Rubin (diaSource): its record '{name}' has {', '.join(known) or 'nothing'}"
+            )
+        zero_point = self._zero_point(name, origin) if "diaSource" in known else None
+        try:
+            if zero_point is None:
+                return "ZTF", *_ztf(packet, self.forced)
+            return "Rubin", *_rubin(packet, self.forced, zero_point)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ValueError(
+                f"{origin} is not laid out as a ZTF or Rubin alert: {type(error).__name__}: {error}"
             ) from error
-        raise ValueError(
-            f"{origin} is not an alert of ZTF (objectId, candidate) or Rubin (diaSource): its record '{name}' has {', '.join(packet) or 'nothing'}"
-        )
 
     def _zero_point(self, name: str, origin: str) -> float:
         if self.zero_point is None and not name.startswith("lsst."):
@@ -320,15 +322,15 @@ def _schema(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not an Avro schema that can be used: {type(error).__name__} {error}") from error
 
 
-def _ztf(packet: Packet, forced: bool) -> tuple[Head, list[tuple[Any, ...]]]:
+def _ztf(packet: Packet, forced: bool) -> tuple[Head, list[Row]]:
     newest = packet["candidate"]
     rows = [_ztf_candidate(seen) for seen in (newest, *(packet.get("prv_candidates") or ()))]
     if forced:
         rows += [_ztf_forced(seen) for seen in packet.get("fp_hists") or ()]
-    return (str(packet["objectId"]), _mjd(newest["jd"]), newest["ra"], newest["dec"], math.nan), rows
+    return (str(packet["objectId"]), rows[0][0], _number(newest["ra"]), _number(newest["dec"]), math.nan), rows
 
 
-def _ztf_candidate(seen: Packet) -> tuple[Any, ...]:
+def _ztf_candidate(seen: Packet) -> Row:
     mjd, band = _mjd(seen["jd"]), _ztf_band(seen["fid"])
     if seen["magpsf"] is None:
         return mjd, band, math.nan, math.nan, False, NOTHING, UPPER_LIMIT
@@ -338,7 +340,7 @@ def _ztf_candidate(seen: Packet) -> tuple[Any, ...]:
     return mjd, band, size if positive else -size, error, positive, DETECTION, FINE
 
 
-def _ztf_forced(seen: Packet) -> tuple[Any, ...]:
+def _ztf_forced(seen: Packet) -> Row:
     mjd, band = _mjd(seen["jd"]), _ztf_band(seen["fid"])
     flux, error = _number(seen["forcediffimflux"]), _number(seen["forcediffimfluxunc"])
     zero_point, status = _number(seen["magzpsci"]), seen.get("procstatus")
@@ -350,8 +352,8 @@ def _ztf_forced(seen: Packet) -> tuple[Any, ...]:
     return mjd, band, flux * scale, error * scale, False, FORCED, FINE
 
 
-def _mjd(jd: float) -> float:
-    return jd - 2400000.5
+def _mjd(jd: float | None) -> float:
+    return _number(jd) - 2400000.5
 
 
 def _ztf_band(fid: int) -> bytes:
@@ -366,14 +368,12 @@ def _is_positive(given: object) -> bool:
     return text in ("t", "true", "1")
 
 
-def _rubin(packet: Packet, forced: bool, zero_point: float, origin: str) -> tuple[Head | None, list[tuple[Any, ...]]]:
+def _rubin(packet: Packet, forced: bool, zero_point: float) -> tuple[Head | None, list[Row]]:
     source, about = packet["diaSource"], packet.get("diaObject") or {}
     # Null or 0: not associated. A packet may name its object without carrying it.
     ids = {number for number in (about.get("diaObjectId"), source.get("diaObjectId")) if number}
     if len(ids) > 1:
-        raise ValueError(
-            f"{origin}: diaSource and diaObject name different objects: {' and '.join(map(str, sorted(ids)))}"
-        )
+        raise ValueError(f"diaSource and diaObject name different objects: {' and '.join(map(str, sorted(ids)))}")
     if not ids:
         return None, []
     scale = 10 ** (0.4 * (27.5 - zero_point))
@@ -383,13 +383,13 @@ def _rubin(packet: Packet, forced: bool, zero_point: float, origin: str) -> tupl
         rows += [_rubin_row(seen, scale, FORCED) for seen in packet.get("prvDiaForcedSources") or ()]
     place = about or source
     trigger = _number(about.get("firstDiaSourceMjdTai"))
-    ra, dec = place["ra"], _either(place, "dec", "decl")
-    return (str(ids.pop()), _either(source, "midpointMjdTai", "midPointTai"), ra, dec, trigger), rows
+    ra, dec = _number(place["ra"]), _number(_either(place, "dec", "decl"))
+    return (str(ids.pop()), rows[0][0], ra, dec, trigger), rows
 
 
-def _rubin_row(seen: Packet, scale: float, rank: int) -> tuple[Any, ...]:
+def _rubin_row(seen: Packet, scale: float, rank: int) -> Row:
     """Names changed with schema 5: midPointTai, filterName, psFlux and decl before; is_negative before 8."""
-    mjd, band = _either(seen, "midpointMjdTai", "midPointTai"), _either(seen, "band", "filterName")
+    mjd, band = _number(_either(seen, "midpointMjdTai", "midPointTai")), _either(seen, "band", "filterName")
     flux, error = (
         _number(_either(seen, new, old)) for new, old in (("psfFlux", "psFlux"), ("psfFluxErr", "psFluxErr"))
     )
@@ -411,7 +411,7 @@ def _either(seen: Packet, new: str, old: str) -> Any:
 
 
 def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+    return math.nan if value is None else float(value)
 
 
 def _joined(parts: list[_Parsed]) -> tuple[Array, Array]:
