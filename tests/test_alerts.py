@@ -158,6 +158,18 @@ def test_rubin_packets_of_every_schema(version: str, official: bool, tmp_path: P
     assert np.allclose(curves.trigger_mjd, expected, equal_nan=True)
 
 
+def test_rubins_own_sample_of_every_schema_is_read() -> None:
+    official = official_schema("9.0")
+    if official is None:
+        pytest.skip("lsst-alert-packet is not installed: pip install --no-deps lsst-alert-packet")
+    samples = sorted(official.parents[2].glob("*/*/sample_data/fakeAlert.avro"))
+    assert len(samples) > 10
+    for sample in samples:
+        curves = read(sample, LSST)
+        assert curves.object_id.tolist() == ["281323062375219201"]
+        assert curves.flux == pytest.approx(np.full(len(curves.flux), 1241 * NJY))
+
+
 def test_one_nanojansky_is_31_4_mag(tmp_path: Path) -> None:
     curves = rubin(tmp_path, "9.0", [rubin_packet("9.0", 1, rubin_seen("9.0", 61000.0, "i", 36307.805, 363.07805))])
     assert curves.flux == pytest.approx([1000.0]) and curves.flux_err == pytest.approx([10.0])  # 20 mag
@@ -371,6 +383,9 @@ def test_kafka_messages_need_their_schema(tmp_path: Path) -> None:
     path.write_bytes(confluent(rubin_schema("9.0", official=True), packet))
     whole = write_packets(tmp_path / "whole.avro", rubin_schema("9.0", official=True), [packet])
     assert equal_curves(read(path, LSST, schema=official), read(whole, LSST))
+    path.write_bytes(path.read_bytes() + b"more")
+    with pytest.raises(ValueError, match=r"message.avro does not end where .*alert.avsc says"):
+        read(path, LSST, schema=official)
 
 
 def test_missing_files_say_where(tmp_path: Path) -> None:
@@ -427,7 +442,7 @@ def packets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_packets_train_a_model_and_are_classified_by_it(
-    packets: Path, settings: Job, cache: Path, tmp_path: Path
+    packets: Path, settings: Job, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     card = [
         f"paths.data={packets}",
@@ -449,3 +464,4 @@ def test_packets_train_a_model_and_are_classified_by_it(
     assert pd.read_csv(tmp_path / "one.csv").object_id.tolist() == ["ZTF25aa00000"]
     with pytest.raises(SystemExit):
         main([str(tmp_path / "model"), str(one), "-o", str(tmp_path / "x.csv"), "--column", "mjd=time"])
+    assert "error: alert packets name their own columns and unit" in capsys.readouterr().err
