@@ -20,7 +20,8 @@ from tlclass.checkpoint import TrainedModel, load_model
 from tlclass.encode import encode
 from tlclass.inference import predict_logits
 from tlclass.lightcurves import LightCurves, log_dropped
-from tlclass.surveys import Table
+from tlclass.surveys import AlertPackets, Table
+from tlclass.surveys.alerts import packet_files
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +65,15 @@ def predict(model: TrainedModel, curves: LightCurves, origin: str = "input") -> 
 def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> LightCurves:
     """Light curves from a file or folder.
 
-    A folder holds `objects` and `observations` (.parquet or .csv); a file is either one row per object
-    with list columns (as this package writes) or one row per observation.
+    A folder holds `objects` and `observations` (.parquet or .csv), or alert packets (.avro, or tar archives of
+    them); a file is packets, one row per object with list columns (as this package writes), or one row per
+    observation.
 
     Raises:
         FileNotFoundError, ValueError: it is not there, or not readable that way.
     """
+    if packet_files(path):
+        return AlertPackets(path, model.passbands, zero_point=_zero_point(options)).read()
     settings = {**model.input, **options}
     settings["columns"] = {name: column for name, column in settings.get("columns", {}).items() if name != "label"}
     if path.is_dir():
@@ -77,11 +81,21 @@ def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> L
         return Table(observations, model.passbands, objects, **settings).read()
     if not path.is_file():
         raise FileNotFoundError(
-            f"no file or folder {path}: give a table of light curves (.parquet, .csv) or a folder with objects and observations"
+            f"no file or folder {path}: give a table of light curves (.parquet, .csv), a folder with objects and observations, or alert packets (.avro)"
         )
     if path.suffix == ".arrow" or (path.suffix == ".parquet" and _has_lists(path)):
         return lightcurves.check(lightcurves.read(path), str(path))
     return Table(path, model.passbands, None, **settings).read()
+
+
+def _zero_point(options: Mapping[str, Any]) -> float | None:
+    """Of Rubin packets, None where the command line says nothing."""
+    unit = options.get("flux_unit")
+    if "columns" in options or isinstance(unit, str):
+        raise ValueError(
+            "alert packets name their own columns and unit: leave out --column and --flux-unit, or give --flux-unit the AB zero point"
+        )
+    return unit
 
 
 def _only(folder: Path, name: str) -> Path:
@@ -113,7 +127,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tlclass.predict", description=__doc__)
     parser.add_argument("model", type=Path, help="folder with model.safetensors and model.json")
     parser.add_argument(
-        "input", type=Path, help="table of light curves: .parquet, .csv, or a folder with objects and observations"
+        "input",
+        type=Path,
+        help="table of light curves: .parquet, .csv, or a folder with objects and observations; alert packets: .avro, a tar or folder of them",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="probabilities, .parquet or .csv")
     parser.add_argument(
@@ -136,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         log_dropped(curves.dropped, len(curves.mjd), str(given.input))
         table = predict(model, curves, str(given.input))
         write_table(table, given.output)
-    except (ValueError, FileNotFoundError, OSError) as error:
+    except (ValueError, FileNotFoundError, OSError, ModuleNotFoundError) as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(2) from None
     note = " (trained on simulated light curves)" if model.simulated else ""

@@ -1,8 +1,9 @@
 """Surveys: what is known of each data set, and one reader per file format."""
 
+from tlclass.surveys.alerts import AlertPackets
 from tlclass.surveys.plasticc import PlasticcCSV
 from tlclass.surveys.snana import SnanaFits
 from tlclass.surveys.survey import Survey, Union
 from tlclass.surveys.table import Table
 
-__all__ = ["PlasticcCSV", "SnanaFits", "Survey", "Table", "Union"]
+__all__ = ["AlertPackets", "PlasticcCSV", "SnanaFits", "Survey", "Table", "Union"]
