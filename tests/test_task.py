@@ -13,7 +13,8 @@ from tlclass.encode import encoding_from
 from tlclass.inference import predict_logits
 from tlclass.metrics import macro_auroc
 from tlclass.model import Classifier, build_classifier
-from tlclass.task import HISTORY, MONITORS, FitSettings, FitSummary, fit, truncated
+from tlclass.result import HISTORY
+from tlclass.task import MONITORS, FitSettings, FitSummary, fit, truncated
 from tlclass.train import build_survey
 from tlclass.transfer import set_trainable
 

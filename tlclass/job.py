@@ -20,11 +20,11 @@ from tlclass.encode import encoding_from
 from tlclass.evaluate import evaluate
 from tlclass.model import build_classifier
 from tlclass.options import build
-from tlclass.result import Row
+from tlclass.result import HISTORY, Row
 from tlclass.seeds import stream
 from tlclass.split import absent_classes
 from tlclass.surveys import Survey
-from tlclass.task import HISTORY, FitSettings, FitSummary, fit
+from tlclass.task import FitSettings, FitSummary, fit
 from tlclass.transfer import FreezePolicy, TransferReport, assert_unchanged, frozen_copy, set_trainable, transfer
 
 log = logging.getLogger(__name__)

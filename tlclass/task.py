@@ -24,13 +24,13 @@ from tlclass.data import LightCurveDataModule
 from tlclass.inference import predict_logits
 from tlclass.metrics import macro_auroc
 from tlclass.model import Classifier
+from tlclass.result import HISTORY
 from tlclass.seeds import stream
 
 log = logging.getLogger(__name__)
 
 SCHEDULES = ("constant", "one_cycle")
 MONITORS = {"val/loss": "min", "val/auroc_macro": "max"}
-HISTORY = "history.json"
 
 
 @dataclass(frozen=True)
