@@ -93,7 +93,12 @@ class LightCurveDataModule(L.LightningDataModule):
 
     def class_counts(self) -> dict[str, Any]:
         """The survey's name, whether it is simulated, and objects per class: all usable ones and each part."""
-        parts = {"objects": slice(None), "train": self.split.train, "val": self.split.val, "test": self.split.test}
+        parts = {
+            "objects": np.arange(len(self.label)),
+            "train": self.split.train,
+            "val": self.split.val,
+            "test": self.split.test,
+        }
         counts = {name: np.bincount(self.label[part], minlength=len(self.classes)) for name, part in parts.items()}
         named = {name: dict(zip(self.classes, values.tolist(), strict=True)) for name, values in counts.items()}
         return {"survey": self.survey.name, "simulated": self.survey.simulated, **named}

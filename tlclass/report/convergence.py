@@ -30,7 +30,7 @@ def histories(sweep: Sweep) -> pd.DataFrame:
 def goals(history: pd.DataFrame, reference: str = "from_scratch") -> dict[int, float]:
     """The score to reach at each budget: 95 % of the reference's best validation AUROC, mean over seeds."""
     best = history[history["arm"] == reference].groupby(["budget", "seed"])[SCORE].max()
-    return {int(budget): SHARE * float(mean) for budget, mean in best.groupby("budget").mean().items()}
+    return {int(str(budget)): SHARE * float(mean) for budget, mean in best.groupby("budget").mean().items()}
 
 
 def convergence(sweep: Sweep) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from tlclass.report.statistics import mean_estimate
 from tlclass.report.sweep import Sweep, data_note
 
 Array = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
 
 BINS = 15  # as in the expected calibration error
 FEWEST = 10  # objects in a bin that is drawn
@@ -30,20 +31,22 @@ def arms_with_predictions(sweep: Sweep) -> list[str]:
     return [arm for arm, some in jobs.items() if all((Path(f) / "predictions.parquet").is_file() for f in some)]
 
 
-def probabilities(table: pd.DataFrame) -> tuple[list[str], Array, npt.NDArray[np.int64]]:
+def probabilities(table: pd.DataFrame) -> tuple[list[str], Array, Labels]:
     """Class names, (N, K) probabilities, (N,) index of the true class."""
     columns = [str(name) for name in table.columns if str(name).startswith("p(")]
     classes = [name[2:-1] for name in columns]
     places = {name: place for place, name in enumerate(classes)}
-    return classes, table[columns].to_numpy(dtype=float), table["class"].map(places).to_numpy(dtype=np.int64)
+    label = np.array([places[name] for name in table["class"]], dtype=np.int64)
+    return classes, np.asarray(table[columns], dtype=np.float64), label
 
 
-def confusion_shares(probability: Array, label: npt.NDArray[np.int64]) -> Array:
+def confusion_shares(probability: Array, label: Labels) -> Array:
     """(K, K) shares of each true class (rows) by predicted class; NaN rows for classes without objects."""
     n = probability.shape[1]
     counts = np.bincount(label * n + probability.argmax(axis=1), minlength=n * n).reshape(n, n).astype(float)
     total = counts.sum(axis=1, keepdims=True)
-    return np.divide(counts, total, out=np.full((n, n), np.nan), where=total > 0)
+    shares: Array = np.divide(counts, total, out=np.full((n, n), np.nan), where=total > 0)
+    return shares
 
 
 def confusion_matrices(sweep: Sweep) -> Figure:
@@ -76,7 +79,7 @@ def confusion_matrices(sweep: Sweep) -> Figure:
     return figure
 
 
-def reliability(probability: Array, label: npt.NDArray[np.int64]) -> pd.DataFrame:
+def reliability(probability: Array, label: Labels) -> pd.DataFrame:
     """Mean confidence of the predicted class, share of correct ones and objects, per bin of confidence."""
     confidence = probability.max(axis=1)
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)

@@ -29,7 +29,7 @@ class Gallery:
         path = self.folder / f"{name}.png"
         for file, options in ((path, {"dpi": 150}), (path.with_suffix(".pdf"), {"metadata": {"CreationDate": None}})):
             with atomic_path(file) as temporary:
-                figure.savefig(temporary, **options)  # type: ignore[arg-type]
+                figure.savefig(temporary, **options)
         return Picture(path, caption)
 
 

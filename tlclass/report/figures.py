@@ -1,6 +1,6 @@
 """Figures of scores against labels, days or steps: a colour and a marker per policy, the same in every figure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from tlclass.report.convergence import SCORE, convergence, goals, histories, median
 from tlclass.report.published import panel_of, published_curves
 from tlclass.report.statistics import mean_estimate
-from tlclass.report.sweep import Sweep, data_note
+from tlclass.report.sweep import Sweep, by_budget, data_note
 from tlclass.report.tables import MACRO, differences, title, training_counts
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart, and a marker each
@@ -21,10 +21,10 @@ LOOKS = {
     "lightgbm": ("#8C6D00", "v"),
     "random_frozen": ("#7F7F7F", "x"),
     "head_only": ("#E69F00", "s"),
-    "latent_and_head": ("#009E73", "D"),
+    "latent_and_head": ("#56B4E9", "D"),
     "gru_and_head": ("#CC79A7", "P"),
     "full": ("#0072B2", "p"),
-    "probe_then_full": ("#56B4E9", "h"),
+    "probe_then_full": ("#009E73", "h"),
 }
 SPARE = [("#332288", "<"), ("#882255", ">"), ("#117733", "*"), ("#AA4499", "d"), ("#44AA99", "X")]
 WIDTH = 6.4
@@ -57,10 +57,9 @@ def learning_curves(sweep: Sweep, published: bool = False) -> Figure:
     """Macro AUROC against labels."""
     figure = new_figure(4.6, f"{sweep.name}: {data_note(sweep.jobs)}")
     axes = figure.subplots()
-    if published:
-        _published(axes, panel_of(sweep))
+    panel = panel_of(sweep) if published else None
     curve_panel(axes, sweep, MACRO)
-    _budget_axis(axes, sweep)
+    _budget_axis(axes, [*sweep.jobs["budget"], *(_published(axes, panel) if panel else [])])
     axes.set_ylabel("macro one-vs-rest AUROC")
     add_legend(figure, axes)
     return figure
@@ -70,9 +69,9 @@ def curve_panel(axes: Axes, sweep: Sweep, score: str, prefix: str = "", line: st
     """Mean, bootstrap band and a point per seed for every arm; 0 labels as a horizontal line."""
     style = looks([sweep])
     for number, arm in enumerate(sweep.arms):
-        grid = sweep.grid(arm, score)
+        grid = by_budget(sweep.grid(arm, score))
         shift = 1.02 ** (number - (len(sweep.arms) - 1) / 2)
-        found = {budget: mean_estimate(column.to_numpy()) for budget, column in grid.items()}
+        found = {budget: mean_estimate(values) for budget, values in grid.items()}
         if 0 in found and found[0].n:
             zero = found.pop(0)
             label = f"{prefix}{arm}, 0 labels"
@@ -83,25 +82,26 @@ def curve_panel(axes: Axes, sweep: Sweep, score: str, prefix: str = "", line: st
         low, high = ([getattr(one, end) for one in shown.values()] for end in ("low", "high"))
         axes.fill_between(budgets, low, high, alpha=0.18, lw=0, color=style[arm]["color"])
         for budget in budgets:
-            each = grid[budget].dropna()
+            each = grid[budget]
             axes.plot([budget * shift] * len(each), each, ".", ms=4, alpha=0.6, mew=0, color=style[arm]["color"])
     axes.grid(alpha=0.25)
 
 
-def _published(axes: Axes, panel: str | None) -> None:
-    if panel is None:
-        return
+def _published(axes: Axes, panel: str) -> list[int]:
+    """Draw the paper's curves; returns their budgets."""
     note = "unfinished job, " if panel == "BTS" else ""
-    for number, (method, curve) in enumerate(published_curves(panel).groupby("method")):
+    curves = published_curves(panel)
+    for number, (method, curve) in enumerate(curves.groupby("method")):
         axes.errorbar(
             curve["labels"], curve["median"], yerr=curve["deviation"], color="#9A9A9A", ls=(":", "--")[number], lw=1,
             marker=("1", "2")[number], ms=6, elinewidth=0.7, zorder=1, label=f"paper, {method} ({note}other data)",
         )  # fmt: skip
+    return [int(budget) for budget in curves["labels"]]
 
 
-def _budget_axis(axes: Axes, sweep: Sweep, label: bool = True) -> None:
-    budgets = np.array(sorted(budget for budget in sweep.jobs["budget"].unique() if budget > 0))
-    if len(budgets):
+def _budget_axis(axes: Axes, given: Iterable[int], label: bool = True) -> None:
+    budgets = sorted({budget for budget in given if budget > 0})
+    if budgets:
         axes.set_xscale("log")
         kept = [budgets[-1]]  # from the right, as close as their labels fit
         span = np.log(budgets[-1] / budgets[0]) or 1.0
@@ -132,7 +132,7 @@ def class_curves(sweep: Sweep) -> Figure:
     for number, (axes, name) in enumerate(zip(drawn, sweep.classes, strict=True)):
         curve_panel(axes, sweep, f"auroc/{name}")
         last = number >= len(drawn) - columns
-        _budget_axis(axes, sweep, label=last)
+        _budget_axis(axes, sweep.jobs["budget"], label=last)
         axes.tick_params(labelbottom=last)
         axes.set_title(_class_title(sweep, name), fontsize=9)
         _count_bars(axes, counts[name], number % columns == columns - 1 or number == len(drawn) - 1)
@@ -176,7 +176,7 @@ def subset_curves(sweep: Sweep) -> Figure:
     for number, (axes, score) in enumerate(zip(drawn, scores, strict=True)):
         curve_panel(axes, sweep, score)
         last = number >= len(drawn) - columns
-        _budget_axis(axes, sweep, label=last)
+        _budget_axis(axes, sweep.jobs["budget"], label=last)
         axes.tick_params(labelbottom=last)
         axes.set_title("common classes" if score == "auroc_common" else title(score), fontsize=9)
         if number % columns == 0:
@@ -196,7 +196,7 @@ def difference_curves(sweep: Sweep) -> Figure:
             shift = 1.035 ** (number - (len(arms) - 1) / 2)
             paired = differences(sweep, arm, reference).drop(columns=0, errors="ignore").dropna(axis=1, how="all")
             x = np.array([budget * shift for budget in paired.columns])
-            found = [mean_estimate(column.to_numpy()) for _, column in paired.items()]
+            found = [mean_estimate(values) for values in by_budget(paired).values()]
             middle = np.array([one.value for one in found])
             ends = np.abs(np.array([[one.low, one.high] for one in found]).reshape(-1, 2).T - middle)
             axes.errorbar(x, middle, yerr=np.nan_to_num(ends), capsize=3, lw=1.2, ms=5, label=arm, **style[arm])
@@ -205,7 +205,7 @@ def difference_curves(sweep: Sweep) -> Figure:
         axes.axhline(0, color="black", lw=0.8)
         axes.set_ylabel(f"AUROC minus {reference}")
         axes.grid(alpha=0.25)
-        _budget_axis(axes, sweep, label=axes is drawn[-1])
+        _budget_axis(axes, sweep.jobs["budget"], label=axes is drawn[-1])
     _joint_legend(figure, drawn)
     return figure
 
@@ -254,28 +254,29 @@ def convergence_figure(sweep: Sweep) -> Figure:
     wanted = goals(history)
     largest = max(wanted)
     for (arm, _), lines in history[history["budget"] == largest].groupby(["arm", "seed"], sort=False):
-        mosaic["curves"].plot(lines["step"], lines[SCORE], lw=1, alpha=0.7, color=style[arm]["color"])
+        mosaic["curves"].plot(lines["step"], lines[SCORE], lw=1, alpha=0.7, color=style[str(arm)]["color"])
     mosaic["curves"].axhline(wanted[largest], color="black", lw=1, ls=":")
     mosaic["curves"].set_xscale("symlog", linthresh=10)
+    mosaic["curves"].set_xlim(left=-1)
     mosaic["curves"].set_xlabel("optimizer steps")
     mosaic["curves"].set_ylabel("validation macro AUROC")
     mosaic["curves"].set_title(f"{largest:,} labels, a line per seed; dotted: the goal", fontsize=9)
     for column in ("steps", "seconds"):
         axes = mosaic[column]
         for number, arm in enumerate(sweep.arms):
-            _until_goal(axes, found[found["arm"] == arm], column, style[arm], arm, 1.03**number)
+            _until_goal(axes, found[found["arm"] == arm], column, style[arm], arm, 1.03 ** (number + 1))
         axes.set_yscale("symlog", linthresh=1)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(bottom=-0.2)
         axes.set_ylabel(f"{'optimizer steps' if column == 'steps' else 'seconds'} until the goal")
         axes.grid(alpha=0.25)
-        _budget_axis(axes, sweep)
+        _budget_axis(axes, found["budget"])
     mosaic["curves"].grid(alpha=0.25)
     add_legend(figure, mosaic["steps"])
     return figure
 
 
 def _until_goal(axes: Axes, found: pd.DataFrame, column: str, style: dict[str, Any], arm: str, shift: float) -> None:
-    middle = {budget: median(some[column].to_numpy(dtype=float)) for budget, some in found.groupby("budget")}
+    middle = {int(str(budget)): median(some[column].to_numpy(dtype=float)) for budget, some in found.groupby("budget")}
     reached = {budget: value for budget, value in middle.items() if np.isfinite(value)}
     axes.plot(list(reached), list(reached.values()), lw=1.2, ms=5, label=arm, **style)
     finite = found[np.isfinite(found[column].astype(float))]
@@ -288,7 +289,7 @@ def comparison_curves(sweeps: Sequence[Sweep]) -> Figure:
     axes = figure.subplots()
     for number, sweep in enumerate(sweeps):
         curve_panel(axes, sweep, MACRO, f"{sweep.name}: ", LINES[number % len(LINES)])
-    _budget_axis(axes, Sweep("all", pd.concat([sweep.jobs for sweep in sweeps])))
+    _budget_axis(axes, [budget for sweep in sweeps for budget in sweep.jobs["budget"]])
     axes.set_ylabel("macro one-vs-rest AUROC")
     add_legend(figure, axes, 2)
     return figure

@@ -33,20 +33,20 @@ def resampled(n: int) -> Array:
     return np.random.default_rng(0).integers(0, n, (DRAWS, n))
 
 
-def estimate(scores: Array, statistic: Callable[[Array], float]) -> Estimate:
-    """A statistic of the seeds, resampled as a whole so that what belongs to one seed stays together.
+def estimate(scores: Array, statistic: Callable[[Array], Array]) -> Estimate:
+    """A statistic of the means over seeds; seeds are resampled as a whole, so that what belongs to one stays together.
 
     Args:
-        scores: (n_seeds, ...), NaN where a job is missing.
-        statistic: of such an array; inf where it is out of reach, NaN where it has no value.
+        scores: (n_seeds, C), NaN where a job is missing.
+        statistic: of means (..., C) to (...); inf where it is out of reach, NaN where it has no value.
     """
-    kept = scores[~np.isnan(scores.reshape(len(scores), -1)).all(axis=1)] if len(scores) else scores
+    kept = scores[~np.isnan(scores).all(axis=1)]
     if len(kept) == 0:
         return Estimate(float("nan"), float("nan"), float("nan"), 0)
-    value = statistic(kept)
+    value = float(statistic(means(kept)[None])[0])
     if len(kept) == 1:
         return Estimate(value, float("nan"), float("nan"), 1)
-    draws = np.array([statistic(kept[rows]) for rows in resampled(len(kept))])
+    draws = statistic(means(kept[resampled(len(kept))].swapaxes(0, 1)))
     low, high = quantiles(draws[~np.isnan(draws)])
     return Estimate(value, low, high, len(kept))
 
@@ -74,7 +74,8 @@ def means(scores: Array) -> Array:
     present = ~np.isnan(scores)
     counts = present.sum(axis=0)
     total: Array = np.where(present, scores, 0.0).sum(axis=0)
-    return np.divide(total, counts, out=np.full(total.shape, np.nan), where=counts > 0)
+    average: Array = np.divide(total, counts, out=np.full(total.shape, np.nan), where=counts > 0)
+    return average
 
 
 def isotonic(values: Array) -> Array:
@@ -102,7 +103,7 @@ def labels_to_reach(budgets: Array, scores: Array, level: float) -> float:
         budgets: (B,) ascending. scores: (B,), NaN where missing.
     """
     present = ~np.isnan(scores)
-    if not present.any():
+    if np.isnan(level) or not present.any():
         return float("nan")
     budgets, curve = budgets[present], isotonic(scores[present])
     reached = np.flatnonzero(curve >= level)
@@ -125,20 +126,19 @@ def label_efficiency(budgets: Array, scores: Array, reference: Array) -> Estimat
         reference: (n_seeds,) of the reference at its largest budget, same seeds.
     """
 
-    def labels(both: Array) -> float:
-        average = means(both)
-        return float("nan") if np.isnan(average[-1]) else labels_to_reach(budgets, average[:-1], float(average[-1]))
+    def labels(average: Array) -> Array:
+        return np.array([labels_to_reach(budgets, row[:-1], float(row[-1])) for row in average])
 
     return estimate(np.column_stack([scores, reference]), labels)
 
 
-def ratio(pair: Array) -> float:
-    """Mean of column 0 over mean of column 1."""
-    arm, reference = means(pair)
-    return float(arm / reference)
+def ratio(average: Array) -> Array:
+    """Column 0 over column 1."""
+    arm: Array = average[..., 0]
+    return arm / average[..., 1]
 
 
-def skill(pair: Array) -> float:
+def skill(average: Array) -> Array:
     """The same above chance, (A - 0.5) / (A_reference - 0.5); NaN if the reference has none."""
-    arm, reference = means(pair)
-    return float((arm - 0.5) / (reference - 0.5)) if reference > 0.5 else float("nan")
+    arm, reference = average[..., 0] - 0.5, average[..., 1] - 0.5
+    return np.divide(arm, reference, out=np.full(arm.shape, np.nan), where=reference > 0)

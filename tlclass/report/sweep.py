@@ -5,9 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from tlclass.result import RESULT, read_results
+
+Array = npt.NDArray[np.float64]
 
 BASELINES = ("from_scratch", "forest", "lightgbm")
 ORDER = (*BASELINES, "random_frozen", "head_only", "latent_and_head", "gru_and_head", "full", "probe_then_full")
@@ -130,6 +134,11 @@ def make_sweep(name: str, jobs: pd.DataFrame) -> Sweep:
     return Sweep(name, jobs)
 
 
+def by_budget(grid: pd.DataFrame) -> dict[int, Array]:
+    """The columns of a grid as arrays over the seeds."""
+    return {int(str(budget)): column.to_numpy(dtype=float) for budget, column in grid.items()}
+
+
 def missing_cells(sweep: Sweep) -> list[str]:
     """Every policy, budget and seed of the grid without a finished job, in words.
 
@@ -162,7 +171,8 @@ def untested_classes(sweep: Sweep) -> list[str]:
         if len(absent) == len(sweep.jobs):
             lines.append(f"{name}: missing in all jobs")
         elif len(absent):
-            cells = [f"{arm} at {budget:,}" for arm, budget in absent.groupby(["arm", "budget"]).groups]
+            pairs = sorted(set(zip(absent["arm"], absent["budget"], strict=True)))
+            cells = [f"{arm} at {budget:,}" for arm, budget in pairs]
             lines.append(f"{name}: missing in {len(absent)} of {len(sweep.jobs)} jobs ({'; '.join(cells)})")
     return lines
 

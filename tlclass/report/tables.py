@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tlclass.report.statistics import Estimate, estimate, label_efficiency, mean_estimate, ratio, skill
-from tlclass.report.sweep import CELL, Sweep, score_names
+from tlclass.report.sweep import CELL, Sweep, by_budget, score_names
 
 MACRO = "auroc_macro"
 
@@ -35,7 +35,7 @@ def summary_table(jobs: pd.DataFrame) -> pd.DataFrame:
 def cells(sweep: Sweep) -> list[tuple[str, int, pd.DataFrame]]:
     """Arm, budget and jobs of every cell, in the order of the report."""
     return [
-        (arm, int(budget), some)
+        (arm, int(str(budget)), some)
         for arm in sweep.arms
         for budget, some in sweep.jobs[sweep.jobs["arm"] == arm].groupby("budget")
     ]
@@ -96,8 +96,8 @@ def paired_table(sweep: Sweep) -> pd.DataFrame:
     rows = []
     for reference in sweep.references:
         for arm in (arm for arm in sweep.arms if arm != reference):
-            for budget, column in differences(sweep, arm, reference).items():
-                found = mean_estimate(column.to_numpy())
+            for budget, column in by_budget(differences(sweep, arm, reference)).items():
+                found = mean_estimate(column)
                 if found.n:
                     rows.append(
                         {
@@ -173,8 +173,8 @@ def share_table(sweep: Sweep) -> pd.DataFrame:
     for reference in sweep.references:
         level = sweep.grid(reference, MACRO)[sweep.largest(reference)].to_numpy()
         for arm in sweep.arms:
-            for budget, column in sweep.grid(arm, MACRO).items():
-                pair = np.column_stack([column.to_numpy(), level])
+            for budget, column in by_budget(sweep.grid(arm, MACRO)).items():
+                pair = np.column_stack([column, level])
                 row = {"policy": arm, "labels": f"{budget:,}", "of": f"{reference} at {sweep.largest(reference):,}"}
                 for name, statistic in (("AUROC ratio", ratio), ("skill above chance", skill)):
                     found = estimate(pair, statistic)
@@ -213,7 +213,7 @@ def training_counts(sweep: Sweep) -> pd.DataFrame:
     for (budget, seed), some in sweep.jobs.groupby(["budget", "seed"]):
         stored = [read_json(Path(folder) / "survey.json") for folder in some["folder"]]
         drawn = [counts["target"]["train"] for counts in stored if counts]
-        if drawn and budget > 0:
+        if drawn and int(str(budget)) > 0:
             rows.append({"budget": budget, "seed": seed, **drawn[0]})
     table = pd.DataFrame(rows, columns=["budget", "seed", *sweep.classes])
     return table.groupby("budget")[sweep.classes].mean()
