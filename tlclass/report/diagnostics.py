@@ -53,8 +53,8 @@ def confusion_matrices(sweep: Sweep) -> Figure:
     """Row-normalised, summed over the seeds of each arm's largest budget."""
     arms = arms_with_predictions(sweep)
     n = len(sweep.classes)
-    columns = min(2, len(arms)) if n <= 6 else 1
-    side = 3.6 if columns == 2 else max(4.2, 0.55 * n + 1)
+    columns = min(2 if n <= 6 else 3, len(arms))
+    side, size = (3.6, 7) if n <= 6 else (4.4, 5)
     figure = new_figure(
         side * -(-len(arms) // columns) + 0.5, f"{sweep.name}: {data_note(sweep.jobs)}", max(WIDTH, side * columns)
     )
@@ -64,10 +64,10 @@ def confusion_matrices(sweep: Sweep) -> Figure:
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for (row, column), share in np.ndenumerate(shares):
             text, colour = ("-", "black") if np.isnan(share) else (f"{share:.2f}", "white" if share > 0.6 else "black")
-            axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
+            axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
         tested = np.bincount(label, minlength=len(classes)) // max(len(sweep.at_largest(arm)), 1)
         rows = [
-            f"{name}\n({'missing' if not number else f'n={number:,}'})"
+            f"{name} ({'missing' if not number else f'{number:,}'})"
             for name, number in zip(classes, tested, strict=True)
         ]
         axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor", fontsize=7)

@@ -27,6 +27,9 @@ class Gallery:
     def keep(self, name: str, figure: Figure, caption: str) -> Picture:
         """Write the figure as PNG and PDF."""
         path = self.folder / f"{name}.png"
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)  # once for both files
+            figure.set_layout_engine("none")
         for file, options in ((path, {"dpi": 150}), (path.with_suffix(".pdf"), {"metadata": {"CreationDate": None}})):
             with atomic_path(file) as temporary:
                 figure.savefig(temporary, **options)

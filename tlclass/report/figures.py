@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from tlclass.report.convergence import SCORE, convergence, goals, histories, median
 from tlclass.report.published import panel_of, published_curves
 from tlclass.report.statistics import mean_estimate
-from tlclass.report.sweep import Sweep, by_budget, data_note
+from tlclass.report.sweep import Array, Sweep, by_budget, data_note
 from tlclass.report.tables import MACRO, differences, title, training_counts
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart, and a marker each
@@ -72,10 +72,6 @@ def curve_panel(axes: Axes, sweep: Sweep, score: str, prefix: str = "", line: st
         grid = by_budget(sweep.grid(arm, score))
         shift = 1.02 ** (number - (len(sweep.arms) - 1) / 2)
         found = {budget: mean_estimate(values) for budget, values in grid.items()}
-        if 0 in found and found[0].n:
-            zero = found.pop(0)
-            label = f"{prefix}{arm}, 0 labels"
-            axes.axhline(zero.value, color=style[arm]["color"], ls=(0, (1, 1.5)), lw=1.5, label=label)
         shown = {budget: one for budget, one in found.items() if one.n and budget > 0}
         budgets = list(shown)
         axes.plot(budgets, [one.value for one in shown.values()], ls=line, ms=5, label=f"{prefix}{arm}", **style[arm])
@@ -84,6 +80,9 @@ def curve_panel(axes: Axes, sweep: Sweep, score: str, prefix: str = "", line: st
         for budget in budgets:
             each = grid[budget]
             axes.plot([budget * shift] * len(each), each, ".", ms=4, alpha=0.6, mew=0, color=style[arm]["color"])
+        if 0 in found and found[0].n:
+            label = f"{prefix}{arm}, 0 labels"
+            axes.axhline(found[0].value, color=style[arm]["color"], ls=(0, (1, 1.5)), lw=1.5, zorder=1.5, label=label)
     axes.grid(alpha=0.25)
 
 
@@ -104,9 +103,10 @@ def _budget_axis(axes: Axes, given: Iterable[int], label: bool = True) -> None:
     if budgets:
         axes.set_xscale("log")
         kept = [budgets[-1]]  # from the right, as close as their labels fit
-        span = np.log(budgets[-1] / budgets[0]) or 1.0
+        spec = axes.get_subplotspec()
+        gap = 0.11 * (spec.get_gridspec().ncols if spec else 1) * (np.log(budgets[-1] / budgets[0]) or 1.0)
         for budget in budgets[-2::-1]:
-            if np.log(kept[-1] / budget) > 0.11 * span:
+            if np.log(kept[-1] / budget) > gap:
                 kept.append(budget)
         axes.set_xticks(kept, [f"{budget:,}" for budget in kept])
         axes.minorticks_off()
@@ -133,7 +133,7 @@ def class_curves(sweep: Sweep) -> Figure:
         curve_panel(axes, sweep, f"auroc/{name}")
         last = number >= len(drawn) - columns
         _budget_axis(axes, sweep.jobs["budget"], label=last)
-        axes.tick_params(labelbottom=last)
+        axes.tick_params(labelbottom=last, labelsize=8)
         axes.set_title(_class_title(sweep, name), fontsize=9)
         _count_bars(axes, counts[name], number % columns == columns - 1 or number == len(drawn) - 1)
         if number % columns == 0:
@@ -263,16 +263,29 @@ def convergence_figure(sweep: Sweep) -> Figure:
     mosaic["curves"].set_title(f"{largest:,} labels, a line per seed; dotted: the goal", fontsize=9)
     for column in ("steps", "seconds"):
         axes = mosaic[column]
-        for number, arm in enumerate(sweep.arms):
-            _until_goal(axes, found[found["arm"] == arm], column, style[arm], arm, 1.03 ** (number + 1))
-        axes.set_yscale("symlog", linthresh=1)
-        axes.set_ylim(bottom=-0.2)
+        timed = [arm for arm in sweep.arms if arm in set(found["arm"])]
+        for number, arm in enumerate(timed):
+            shift = 1.02 ** (number - (len(timed) - 1) / 2)
+            _until_goal(axes, found[found["arm"] == arm], column, style[arm], arm, shift)
+        _scale_from_zero(axes, found[column].to_numpy(dtype=float))
         axes.set_ylabel(f"{'optimizer steps' if column == 'steps' else 'seconds'} until the goal")
         axes.grid(alpha=0.25)
         _budget_axis(axes, found["budget"])
     mosaic["curves"].grid(alpha=0.25)
     add_legend(figure, mosaic["steps"])
     return figure
+
+
+def _scale_from_zero(axes: Axes, values: Array) -> None:
+    """Logarithmic, with a linear part down to 0 where some job is there from the start."""
+    positive = values[np.isfinite(values) & (values > 0)]
+    if not len(positive):
+        return
+    if (values > 0).all():
+        axes.set_yscale("log")
+        return
+    axes.set_yscale("symlog", linthresh=float(positive.min()))
+    axes.set_ylim(bottom=-0.1 * positive.min())
 
 
 def _until_goal(axes: Axes, found: pd.DataFrame, column: str, style: dict[str, Any], arm: str, shift: float) -> None:

@@ -134,11 +134,12 @@ def label_efficiency(budgets: Array, scores: Array, reference: Array) -> Estimat
 
 def ratio(average: Array) -> Array:
     """Column 0 over column 1."""
-    arm: Array = average[..., 0]
-    return arm / average[..., 1]
+    quotient: Array = average[..., 0] / average[..., 1]
+    return quotient
 
 
 def skill(average: Array) -> Array:
     """The same above chance, (A - 0.5) / (A_reference - 0.5); NaN if the reference has none."""
     arm, reference = average[..., 0] - 0.5, average[..., 1] - 0.5
-    return np.divide(arm, reference, out=np.full(arm.shape, np.nan), where=reference > 0)
+    quotient: Array = np.divide(arm, reference, out=np.full(arm.shape, np.nan), where=reference > 0)
+    return quotient
