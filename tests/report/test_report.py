@@ -13,6 +13,8 @@ from tests.report.sweeps import scratch, shifted, write_sweep
 from tlclass.report import write_report
 from tlclass.report.__main__ import main
 from tlclass.report.diagnostics import confusion_shares, reliability
+from tlclass.report.document import Gallery, scores
+from tlclass.report.pages import Paragraph
 from tlclass.report.published import panel_of, published_curves
 from tlclass.report.sweep import read_sweeps
 
@@ -91,6 +93,7 @@ def test_jobs_without_predictions_history_and_counts_are_named(tmp_path: Path) -
     assert "No job of from_scratch left a history.json" in said and "No job left a survey.json" in said
 
 
+@pytest.mark.slow
 def test_two_folders_are_compared_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = [write_sweep(tmp_path / name, ARMS, (100,), range(2), classes=("TDE",)) for name in ("a", "b")]
     before = sorted(path for path in folders[1].rglob("*"))
@@ -116,8 +119,8 @@ def test_published_curves_are_drawn_only_where_asked_for(reported: tuple[Path, s
 def test_a_target_without_published_curve_says_so(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, ARMS, (100,), range(2), classes=("TDE",), target="mine")
     assert panel_of(read_sweeps([folder])[0]) is None
-    write_report([folder], published=True)
-    assert "The paper published no curve for this target" in (folder / "report.md").read_text()
+    blocks = list(scores(read_sweeps([folder])[0], Gallery(tmp_path / "figures"), published=True))
+    assert Paragraph("The paper published no curve for this target (only LSST and BTS), so none is shown.") in blocks
 
 
 @pytest.mark.parametrize(("panel", "budgets"), [("LSST", 17), ("BTS", 19)])

@@ -51,7 +51,7 @@ def write_report(folders: Sequence[Path], published: bool = False) -> str:
 def report_folder(folders: Sequence[Path]) -> Path:
     """Where the report goes: the folder itself, or for several a folder in the first, named after the others."""
     first, *others = folders
-    return first / "_and_".join(["compared_with", *(slug(str(other)) for other in others)]) if others else first
+    return first / f"compared_with_{'_and_'.join(slug(str(other)) for other in others)}" if others else first
 
 
 def text_report(sweep: Sweep) -> str:
