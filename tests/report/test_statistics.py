@@ -90,6 +90,13 @@ def test_one_seed_has_no_interval_and_none_has_no_value() -> None:
     assert pair.value == pytest.approx(8 / 9) and np.isnan(pair.high)
 
 
+def test_what_one_seed_has_keeps_its_value_in_every_draw() -> None:
+    """0 labels, tried with one seed only, are enough: no draw may forget it."""
+    scores = np.column_stack([[0.9, np.nan, np.nan], np.full((3, 1), 0.9)])
+    found = label_efficiency(np.array([0.0, 100.0]), scores, np.array([0.6, 0.7, 0.65]))
+    assert (found.value, found.low, found.high) == (0, 0, 0)
+
+
 def test_the_same_scores_give_the_same_interval() -> None:
     scores = np.random.default_rng(3).normal(0.8, 0.02, 7)
     assert mean_estimate(scores) == mean_estimate(scores) and isinstance(mean_estimate(scores), Estimate)

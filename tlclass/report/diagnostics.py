@@ -58,6 +58,7 @@ def confusion_matrices(sweep: Sweep) -> Figure:
     figure = new_figure(
         side * -(-len(arms) // columns) + 0.5, f"{sweep.name}: {data_note(sweep.jobs)}", max(WIDTH, side * columns)
     )
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08)
     for axes, arm in zip(panels(figure, len(arms), columns), arms, strict=True):
         classes, probability, label = probabilities(predictions(sweep, arm))
         shares = confusion_shares(probability, label)

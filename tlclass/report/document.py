@@ -27,9 +27,8 @@ class Gallery:
     def keep(self, name: str, figure: Figure, caption: str) -> Picture:
         """Write the figure as PNG and PDF."""
         path = self.folder / f"{name}.png"
-        if engine := figure.get_layout_engine():
-            engine.execute(figure)  # once for both files
-            figure.set_layout_engine("none")
+        figure.draw_without_rendering()  # lays out, once for both files
+        figure.set_layout_engine("none")
         for file, options in ((path, {"dpi": 150}), (path.with_suffix(".pdf"), {"metadata": {"CreationDate": None}})):
             with atomic_path(file) as temporary:
                 figure.savefig(temporary, **options)
@@ -80,6 +79,7 @@ def interval_note(sweep: Sweep) -> str:
     if seeds == 1:
         return "One seed: there are no intervals and no standard deviations."
     said = f"Intervals: 95 % percentile bootstrap over the {seeds} seeds, resampled as a whole (arms stay paired)."
+    said += " Where only one seed has a job, its spread is not known and not in any interval."
     if seeds < 10:
         said += " With fewer than about ten seeds such intervals are too narrow"
         said += f"; with {seeds} they are the range of the seeds." if seeds <= 3 else "."

@@ -50,7 +50,9 @@ def add_legend(figure: Figure, axes: Axes, columns: int = 3) -> None:
     """Below the panels, where it covers nothing."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), fontsize=8)
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), fontsize=8, handlelength=3
+        )
 
 
 def learning_curves(sweep: Sweep, published: bool = False) -> Figure:
@@ -218,7 +220,12 @@ def _joint_legend(figure: Figure, drawn: Sequence[Axes]) -> None:
         entries = dict(zip(labels, handles, strict=True)) | entries
     if entries:
         figure.legend(
-            entries.values(), list(entries), loc="outside lower center", ncols=min(3, len(entries)), fontsize=8
+            entries.values(),
+            list(entries),
+            loc="outside lower center",
+            ncols=min(3, len(entries)),
+            fontsize=8,
+            handlelength=3,
         )
 
 

@@ -36,6 +36,8 @@ def resampled(n: int) -> Array:
 def estimate(scores: Array, statistic: Callable[[Array], Array]) -> Estimate:
     """A statistic of the means over seeds; seeds are resampled as a whole, so that what belongs to one stays together.
 
+    A column with one value keeps it in every draw: its spread is not known (and with 0 labels it may have none).
+
     Args:
         scores: (n_seeds, C), NaN where a job is missing.
         statistic: of means (..., C) to (...); inf where it is out of reach, NaN where it has no value.
@@ -46,6 +48,7 @@ def estimate(scores: Array, statistic: Callable[[Array], Array]) -> Estimate:
     value = float(statistic(means(kept)[None])[0])
     if len(kept) == 1:
         return Estimate(value, float("nan"), float("nan"), 1)
+    kept = np.where((~np.isnan(kept)).sum(axis=0) == 1, means(kept), kept)
     draws = statistic(means(kept[resampled(len(kept))].swapaxes(0, 1)))
     low, high = quantiles(draws[~np.isnan(draws)])
     return Estimate(value, low, high, len(kept))
