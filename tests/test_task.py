@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from tlclass.encode import encoding_from
 from tlclass.inference import predict_logits
 from tlclass.metrics import macro_auroc
 from tlclass.model import Classifier, build_classifier
+from tlclass.result import HISTORY
 from tlclass.task import MONITORS, FitSettings, FitSummary, fit, truncated
 from tlclass.train import build_survey
 from tlclass.transfer import set_trainable
@@ -86,6 +88,18 @@ def test_the_same_seed_trains_the_same_weights(module: LightCurveDataModule, tmp
         torch.manual_seed(number)  # the global stream decides nothing
         states.append(trained(module, HASTY, tmp_path / str(number))[0].state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_the_history_holds_every_validation_and_the_start(module: LightCurveDataModule, tmp_path: Path) -> None:
+    _, summary, metrics = trained(module, HASTY, tmp_path)
+    history = pd.DataFrame(json.loads((tmp_path / "fit" / HISTORY).read_text()))
+    logged = metrics.dropna(subset="val/loss")
+    assert history["step"].tolist() == [0, *(logged["step"] + 1)]
+    assert history["epoch"].tolist() == [0, *(logged["epoch"] + 1)]
+    for name in MONITORS:
+        assert history[name][1:].tolist() == pytest.approx(logged[name].tolist(), rel=1e-6)
+    assert history["val/loss"][0] == summary.initial_score
+    assert history["seconds"].is_monotonic_increasing and history["seconds"][0] > 0
 
 
 def test_a_finished_fit_is_only_loaded(module: LightCurveDataModule, tmp_path: Path) -> None:

@@ -34,6 +34,13 @@ def result(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "result.json").read_text())  # type: ignore[no-any-return]
 
 
+def validations(folder: Path) -> list[dict[str, float]]:
+    """The history of a job without its seconds, the only thing in it that differs from run to run."""
+    lines = json.loads((folder / "history.json").read_text())
+    assert [line["seconds"] for line in lines] == sorted(line["seconds"] for line in lines)
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
 def jobs(folder: Path) -> list[str]:
     return sorted(str(path.parent.relative_to(folder)) for path in folder.rglob("result.json"))
 
@@ -64,7 +71,14 @@ def test_a_job_leaves_all_that_describes_it(settings: Job, tmp_path: Path) -> No
     )
     names = {path.name for path in (tmp_path / "job").iterdir()}
     assert {"result.json", "job.json", "config.yaml", "model.json", "model.safetensors"} <= names
-    assert {"predictions.parquet", "split.json", "confusion.json", "timing.json"} <= names
+    assert {
+        "predictions.parquet",
+        "split.json",
+        "confusion.json",
+        "timing.json",
+        "history.json",
+        "survey.json",
+    } <= names
     assert "checkpoints" not in names
     assert result(tmp_path / "job") == json.loads(json.dumps(row).replace("NaN", "null"))
     assert (row["budget"], row["n_train"], row["n_val"]) == (60, 48, 12)
@@ -86,6 +100,10 @@ def test_a_job_leaves_all_that_describes_it(settings: Job, tmp_path: Path) -> No
     assert set(predictions.object_id).isdisjoint({*split["train"], *split["val"]})
     confusion = json.loads((tmp_path / "job" / "confusion.json").read_text())
     assert sum(map(sum, confusion["counts"])) == row["n_test"]
+    counts = json.loads((tmp_path / "job" / "survey.json").read_text())
+    assert counts["source"]["survey"] == "plasticc" and counts["source"]["simulated"]
+    assert [sum(counts["target"][part].values()) for part in ("train", "val", "test")] == [48, 12, row["n_test"]]
+    assert sum(counts["target"]["objects"].values()) == row["pool"] + row["n_test"]
     assert "seconds" not in row and json.loads((tmp_path / "job" / "timing.json").read_text())["seconds"] > 0
 
 
@@ -107,6 +125,8 @@ def test_the_same_job_twice_gives_the_same_result_row(policy: str, settings: Job
     assert (tmp_path / "0" / "result.json").read_bytes() == (tmp_path / "1" / "result.json").read_bytes()
     weights = [(tmp_path / str(number) / "model.safetensors").read_bytes() for number in range(2)]
     assert weights[0] == weights[1]
+    assert validations(tmp_path / "0") == validations(tmp_path / "1")
+    assert validations(tmp_path / "0")[-1]["step"] == result(tmp_path / "0")["steps"]  # of both stages
 
 
 def test_another_seed_gives_another_row(settings: Job, tmp_path: Path) -> None:
@@ -442,6 +462,7 @@ def test_an_interrupted_job_ends_where_an_uninterrupted_one_does(
     run_job(job, folder)
     assert "resuming from" in caplog.text
     assert result(folder) == result(tmp_path / "whole")
+    assert validations(folder) == validations(tmp_path / "whole")
     assert (folder / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
 
 

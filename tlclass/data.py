@@ -91,6 +91,18 @@ class LightCurveDataModule(L.LightningDataModule):
         """(K,) from the training part only; see `tlclass.split.class_weights`."""
         return torch.from_numpy(class_weights(self.label[self.split.train], len(self.classes)))
 
+    def class_counts(self) -> dict[str, Any]:
+        """The survey's name, whether it is simulated, and objects per class: all usable ones and each part."""
+        parts = {
+            "objects": np.arange(len(self.label)),
+            "train": self.split.train,
+            "val": self.split.val,
+            "test": self.split.test,
+        }
+        counts = {name: np.bincount(self.label[part], minlength=len(self.classes)) for name, part in parts.items()}
+        named = {name: dict(zip(self.classes, values.tolist(), strict=True)) for name, values in counts.items()}
+        return {"survey": self.survey.name, "simulated": self.survey.simulated, **named}
+
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled, length-bucketed batches."""
         data = self.dataset(self.split.train, self._device())

@@ -1,5 +1,6 @@
 """One job: transfer to a survey, fit, test, save."""
 
+import json
 import logging
 import shutil
 import sys
@@ -19,7 +20,7 @@ from tlclass.encode import encoding_from
 from tlclass.evaluate import evaluate
 from tlclass.model import build_classifier
 from tlclass.options import build
-from tlclass.result import Row
+from tlclass.result import HISTORY, Row
 from tlclass.seeds import stream
 from tlclass.split import absent_classes
 from tlclass.surveys import Survey
@@ -73,7 +74,10 @@ def run(
     model, report = prepare(job, policy, source, data)
     summary = train(model, policy, data, fit_settings, folder, logger, settings)
     row = describe(job, policy, source, data, report, summary) | evaluate(model, data, folder)
+    counts = data.class_counts()
+    write_json(folder / "survey.json", {"target": counts, "source": source.training.get("counts") if source else None})
     training = {"source": source.survey if source else None, "policy": policy.name, "seed": job["seed"], "row": row}
+    training["counts"] = counts
     save_model(replace(model, training=training), folder)
     write_json(folder / "timing.json", {"seconds": time.perf_counter() - began})
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -170,7 +174,7 @@ def train(
     logger: Any,
     settings: Settings,
 ) -> FitSummary | None:
-    """Fit every stage of the policy; None with no label.
+    """Fit every stage of the policy, and leave its `history.json` in `folder`; None with no label.
 
     Raises:
         RuntimeError: a frozen tensor moved.
@@ -186,7 +190,18 @@ def train(
         place = folder / "checkpoints" / f"stage{number}"
         summaries.append(fit(model.classifier, data, stage, place, settings["trainer"], logger, progress))
         assert_unchanged(model.classifier, frozen)
+    write_json(folder / HISTORY, joined_history(folder / "checkpoints", len(policy.stages)))
     return replace(summaries[-1], steps=sum(s.steps for s in summaries), epochs=sum(s.epochs for s in summaries))
+
+
+def joined_history(folder: Path, stages: int) -> list[dict[str, float]]:
+    """The validations of all stages, with steps, epochs and seconds counted from the first one's start."""
+    joined: list[dict[str, float]] = []
+    for number in range(stages):
+        before = joined[-1] if joined else {}
+        for line in json.loads((folder / f"stage{number}" / HISTORY).read_text(encoding="utf-8")):
+            joined.append(line | {name: line[name] + before.get(name, 0) for name in ("step", "epoch", "seconds")})
+    return joined
 
 
 def describe(

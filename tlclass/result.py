@@ -10,6 +10,7 @@ from typing import Any
 from tlclass.atomic import write_json
 
 RESULT = "result.json"
+HISTORY = "history.json"  # of the validations during the fit
 VOLATILE = ("paths", "logger", "overwrite", "progress", "threads", "trainer", "launcher")
 
 Row = dict[str, Any]

@@ -24,6 +24,7 @@ from tlclass.data import LightCurveDataModule
 from tlclass.inference import predict_logits
 from tlclass.metrics import macro_auroc
 from tlclass.model import Classifier
+from tlclass.result import HISTORY
 from tlclass.seeds import stream
 
 log = logging.getLogger(__name__)
@@ -165,6 +166,41 @@ class HeadOnly(nn.Module):
         return logits
 
 
+class History(Callback):
+    """Every validation: optimizer step, epochs done, seconds since the fit began, both scores.
+
+    It lies in the checkpoints, so that a resumed fit goes on with it; the seconds are those of all its
+    processes, without the work that was lost between the last checkpoint and an interruption.
+
+    Args:
+        began: `time.perf_counter()` when the fit began in this process.
+        start: the scores before the first step.
+    """
+
+    def __init__(self, began: float, start: Mapping[str, float]) -> None:
+        self.began = began
+        self.validations: list[dict[str, float]] = []
+        self._add(0, 0, start)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Add a line."""
+        scores = {name: float(trainer.callback_metrics[name]) for name in MONITORS}
+        self._add(trainer.global_step, trainer.current_epoch + 1, scores)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"validations": [dict(line) for line in self.validations]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where the checkpoint was written."""
+        self.validations = [dict(line) for line in state_dict["validations"]]
+        self.began = time.perf_counter() - self.validations[-1]["seconds"]
+
+    def _add(self, step: int, epoch: int, scores: Mapping[str, float]) -> None:
+        seconds = time.perf_counter() - self.began
+        self.validations.append({"step": step, "epoch": epoch, "seconds": seconds, **scores})
+
+
 class ProgressLines(Callback):
     """One line about every ten seconds, for log files, where a progress bar would leave rubbish."""
 
@@ -206,13 +242,14 @@ def fit(
 ) -> FitSummary:
     """Train `classifier` in place and leave it with the weights that were best on validation, the first ones included.
 
-    `folder` holds the checkpoints. Called again after an interruption it goes on from the last one and
+    `folder` holds the checkpoints and, in the end, `history.json` (see `History`). Called again after an interruption it goes on from the last one and
     ends where an uninterrupted fit would (shuffling is seeded per epoch); called again after the end
     it only loads the best weights.
 
     Raises:
         SystemExit: 143 if the process was asked to terminate.
     """
+    began = time.perf_counter()
     done = folder / "done.json"
     frozen_encoder = not any(parameter.requires_grad for parameter in classifier.encoder.parameters())
     trained: nn.Module = classifier
@@ -224,8 +261,9 @@ def fit(
     )
     before = copy.deepcopy(trained.state_dict())
     if not done.exists():
-        start = validation_score(trained, data, settings.monitor)
-        summary = _run(trained, data, settings, folder, trainer_options, logger, progress, best, start)
+        history = History(began, validation_scores(trained, data))
+        summary = _run(trained, data, settings, folder, trainer_options, logger, progress, best, history)
+        write_json(folder / HISTORY, history.validations)
         write_json(done, vars(summary))
     summary = FitSummary(**json.loads(done.read_text()))
     trained.load_state_dict(before)
@@ -236,13 +274,12 @@ def fit(
     return summary
 
 
-def validation_score(classifier: nn.Module, data: LightCurveDataModule, monitor: str) -> float:
-    """What `monitor` would be for these weights, by the same formulas as in training."""
+def validation_scores(classifier: nn.Module, data: LightCurveDataModule) -> dict[str, float]:
+    """What each of `MONITORS` would be for these weights, by the same formulas as in training."""
     validation = data.dataset(data.split.val)
     logits = predict_logits(classifier, validation)
-    if monitor == "val/auroc_macro":
-        return macro_auroc(logits, validation.label)
-    return float(weighted_loss(logits, validation.label, data.class_weights()))
+    loss = float(weighted_loss(logits, validation.label, data.class_weights()))
+    return {"val/loss": loss, "val/auroc_macro": macro_auroc(logits, validation.label)}
 
 
 def weighted_loss(logits: Tensor, label: Tensor, class_weights: Tensor) -> Tensor:
@@ -260,11 +297,12 @@ def _run(
     logger: Logger | None,
     progress: bool,
     best: ModelCheckpoint,
-    start: float,
+    history: History,
 ) -> FitSummary:
+    start = history.validations[0][settings.monitor]
     plan = settings.plan(-(-len(data.split.train) // settings.batch_size))
     stopper = EarlyStopping(settings.monitor, patience=plan["patience"], mode=MONITORS[settings.monitor])
-    callbacks: list[Callback] = [stopper, best, RichProgressBar(leave=False) if progress else ProgressLines()]
+    callbacks: list[Callback] = [stopper, history, best, RichProgressBar(leave=False) if progress else ProgressLines()]
     trainer = L.Trainer(
         **trainer_options,
         max_epochs=plan["epochs"],

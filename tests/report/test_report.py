@@ -1,0 +1,153 @@
+"""The report through its front door."""
+
+import re
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.report.sweeps import scratch, shifted, write_sweep
+from tlclass.report import write_report
+from tlclass.report.__main__ import main
+from tlclass.report.diagnostics import confusion_shares, reliability
+from tlclass.report.document import Gallery, scores
+from tlclass.report.pages import Paragraph
+from tlclass.report.published import panel_of, published_curves
+from tlclass.report.sweep import read_sweeps
+
+ARMS = {"from_scratch": scratch, "full": shifted(4)}
+FIGURES = {
+    "learning_curves", "classes", "common_classes", "differences", "early", "confusion", "reliability", "convergence",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Two policies, 0 to 1,000 labels, three seeds, one job missing; their report, and what was printed."""
+    folder = tmp_path_factory.mktemp("sweep")
+    write_sweep(folder, ARMS, (0, 100, 1000), range(3), absent=[("full", 100, 1)])
+    with redirect_stdout(StringIO()) as out:
+        main([str(folder)])
+    return folder, out.getvalue()
+
+
+def test_the_command_writes_tables_pages_and_every_figure(reported: tuple[Path, str]) -> None:
+    folder, out = reported
+    for said in ("from_scratch", "TDE", "75 % fewer", "full, 100 labels, seed 1", "(simulated) to bts (real)"):
+        assert said in out, said
+    assert len(pd.read_csv(folder / "results.csv")) == 14 and len(pd.read_csv(folder / "summary.csv")) == 5
+    for name in FIGURES:
+        assert (folder / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG"), name
+        assert (folder / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF"), name
+    text = (folder / "report.md").read_text()
+    assert set(re.findall(r"\(figures/(\w+)\.png\)", text)) == FIGURES
+    for said in ("full, 100 labels, seed 1", "75 % fewer", "skill above chance", "(simulated) to bts (real)"):
+        assert said in text, said
+
+
+def test_the_page_needs_nothing_else(reported: tuple[Path, str]) -> None:
+    folder, _ = reported
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == len(FIGURES)
+    assert 'name="viewport"' in page and "full, 100 labels, seed 1" in page
+    links = re.findall(r'(?:src|href|url)\s*[=(]\s*"?([^">)]{1,30})', page)
+    assert all(link.startswith("data:") for link in links) and "<script" not in page and "http" not in page
+
+
+def test_the_same_results_give_the_same_report(reported: tuple[Path, str]) -> None:
+    folder, out = reported
+    files = ["report.html", "summary.csv", "figures/classes.pdf"]
+    first = [(folder / name).read_bytes() for name in files]
+    assert out.startswith(write_report([folder]))
+    assert [(folder / name).read_bytes() for name in files] == first
+
+
+def test_text_from_results_is_escaped(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path, ARMS, (100,), range(1), classes=("<b>", "a|b"), experiment="<i>x</i>")
+    write_report([folder])
+    page = (folder / "report.html").read_text()
+    assert "<i>" not in page and "<b>" not in page and "&lt;b&gt;" in page
+    assert "a\\|b" in (folder / "report.md").read_text()
+
+
+def test_one_job_makes_a_report_without_intervals(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path, {"full": scratch}, (100,), range(1))
+    text = write_report([folder])
+    assert "0.601" in text and "±0" not in text
+    said = (folder / "report.md").read_text()
+    assert "One seed: there are no intervals" in said and "nothing to compare" in said
+    assert "there is no goal to measure the convergence by" in said
+
+
+def test_jobs_without_predictions_history_and_counts_are_named(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path, ARMS, (100,), range(2), classes=("TDE",))
+    for name in ("predictions.parquet", "history.json", "survey.json"):
+        for path in folder.rglob(name):
+            path.unlink()
+    write_report([folder])
+    said = (folder / "report.md").read_text()
+    assert "No predictions.parquet in every job of from_scratch, full" in said
+    assert "No job of from_scratch left a history.json" in said and "No job left a survey.json" in said
+
+
+@pytest.mark.slow
+def test_two_folders_are_compared_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [write_sweep(tmp_path / name, ARMS, (100,), range(2), classes=("TDE",)) for name in ("a", "b")]
+    before = sorted(path for path in folders[1].rglob("*"))
+    main([str(folder) for folder in folders])
+    (written,) = folders[0].glob("compared_with_*")
+    assert str(written) in capsys.readouterr().out
+    assert (written / "figures" / "comparison.png").exists() and "Side by side" in (written / "report.md").read_text()
+    assert set(pd.read_csv(written / "summary.csv")["sweep"]) == {f"e ({folder})" for folder in folders}
+    assert sorted(path for path in folders[1].rglob("*")) == before
+
+
+def test_published_curves_are_marked_as_other_data(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path, ARMS, (100,), range(2), classes=("TDE",))
+    write_report([folder], published=True)
+    said = (folder / "report.md").read_text()
+    assert "arXiv:2502.18558" in said and "unfinished job" in said and "Other data" in said
+
+
+def test_published_curves_are_drawn_only_where_asked_for(reported: tuple[Path, str]) -> None:
+    assert "2502.18558" not in (reported[0] / "report.md").read_text()
+
+
+def test_a_target_without_published_curve_says_so(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path, ARMS, (100,), range(2), classes=("TDE",), target="mine")
+    assert panel_of(read_sweeps([folder])[0]) is None
+    blocks = list(scores(read_sweeps([folder])[0], Gallery(tmp_path / "figures"), published=True))
+    assert Paragraph("The paper published no curve for this target (only LSST and BTS), so none is shown.") in blocks
+
+
+@pytest.mark.parametrize(("panel", "budgets"), [("LSST", 17), ("BTS", 19)])
+def test_published_medians_are_scores(panel: str, budgets: int) -> None:
+    curves = published_curves(panel)
+    assert curves.groupby("method").size().to_dict() == {"direct": budgets, "transfer": budgets}
+    assert curves["median"].between(0, 1).all() and (curves["deviation"] >= 0).all()
+
+
+def test_rows_of_a_confusion_matrix_are_shares_and_absent_classes_have_none() -> None:
+    probability = np.eye(3)[[0, 0, 1, 1]]
+    shares = confusion_shares(probability, np.array([0, 0, 0, 1]))
+    assert shares[0].tolist() == pytest.approx([2 / 3, 1 / 3, 0]) and shares[1].tolist() == [0, 1, 0]
+    assert np.isnan(shares[2]).all()
+
+
+def test_calibrated_probabilities_lie_on_the_diagonal() -> None:
+    generator = np.random.default_rng(0)
+    p = generator.uniform(0.5, 1, 40000)
+    label = (generator.random(40000) > p).astype(np.int64)
+    bins = reliability(np.column_stack([p, 1 - p]), label)
+    assert bins["correct"].to_numpy() == pytest.approx(bins["confidence"].to_numpy(), abs=0.03)
+    assert bins["objects"].sum() == 40000
+
+
+def test_an_empty_folder_says_what_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([str(tmp_path)])
+    assert stop.value.code == 2
+    assert f"no result.json below {tmp_path}: run `python -m tlclass.train" in capsys.readouterr().err

@@ -1,0 +1,115 @@
+"""Confusion matrices and reliability, from the predictions that the jobs left."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from tlclass.report.figures import WIDTH, add_legend, looks, new_figure, panels
+from tlclass.report.statistics import mean_estimate
+from tlclass.report.sweep import Sweep, data_note
+
+Array = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+
+BINS = 15  # as in the expected calibration error
+FEWEST = 10  # objects in a bin that is drawn
+
+
+def predictions(sweep: Sweep, arm: str) -> pd.DataFrame:
+    """Test objects of all seeds at the arm's largest budget: `class`, `p(<class>)`; empty if no job left them."""
+    paths = [Path(folder) / "predictions.parquet" for folder in sweep.at_largest(arm)["folder"]]
+    found = [pd.read_parquet(path) for path in paths if path.is_file()]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def arms_with_predictions(sweep: Sweep) -> list[str]:
+    """Arms whose jobs at the largest budget all left their predictions."""
+    jobs = {arm: sweep.at_largest(arm)["folder"] for arm in sweep.arms}
+    return [arm for arm, some in jobs.items() if all((Path(f) / "predictions.parquet").is_file() for f in some)]
+
+
+def probabilities(table: pd.DataFrame) -> tuple[list[str], Array, Labels]:
+    """Class names, (N, K) probabilities, (N,) index of the true class."""
+    columns = [str(name) for name in table.columns if str(name).startswith("p(")]
+    classes = [name[2:-1] for name in columns]
+    places = {name: place for place, name in enumerate(classes)}
+    label = np.array([places[name] for name in table["class"]], dtype=np.int64)
+    return classes, np.asarray(table[columns], dtype=np.float64), label
+
+
+def confusion_shares(probability: Array, label: Labels) -> Array:
+    """(K, K) shares of each true class (rows) by predicted class; NaN rows for classes without objects."""
+    n = probability.shape[1]
+    counts = np.bincount(label * n + probability.argmax(axis=1), minlength=n * n).reshape(n, n).astype(float)
+    total = counts.sum(axis=1, keepdims=True)
+    shares: Array = np.divide(counts, total, out=np.full((n, n), np.nan), where=total > 0)
+    return shares
+
+
+def confusion_matrices(sweep: Sweep) -> Figure:
+    """Row-normalised, summed over the seeds of each arm's largest budget."""
+    arms = arms_with_predictions(sweep)
+    n = len(sweep.classes)
+    columns = min(2 if n <= 6 else 3, len(arms))
+    side, size = (3.6, 7) if n <= 6 else (4.4, 5)
+    figure = new_figure(
+        side * -(-len(arms) // columns) + 0.5, f"{sweep.name}: {data_note(sweep.jobs)}", max(WIDTH, side * columns)
+    )
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08)
+    for axes, arm in zip(panels(figure, len(arms), columns), arms, strict=True):
+        classes, probability, label = probabilities(predictions(sweep, arm))
+        shares = confusion_shares(probability, label)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for (row, column), share in np.ndenumerate(shares):
+            text, colour = ("-", "black") if np.isnan(share) else (f"{share:.2f}", "white" if share > 0.6 else "black")
+            axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
+        tested = np.bincount(label, minlength=len(classes)) // max(len(sweep.at_largest(arm)), 1)
+        rows = [
+            f"{name} ({'missing' if not number else f'{number:,}'})"
+            for name, number in zip(classes, tested, strict=True)
+        ]
+        axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
+        axes.set_yticks(range(len(classes)), rows, fontsize=7)
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel("predicted class", fontsize=8)
+        axes.set_ylabel("true class (test objects per seed)", fontsize=8)
+        axes.set_title(f"{arm}, {sweep.largest(arm):,} labels", fontsize=9)
+    return figure
+
+
+def reliability(probability: Array, label: Labels) -> pd.DataFrame:
+    """Mean confidence of the predicted class, share of correct ones and objects, per bin of confidence."""
+    confidence = probability.max(axis=1)
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    table = pd.DataFrame({"bin": place, "confidence": confidence, "correct": probability.argmax(axis=1) == label})
+    return table.groupby("bin").agg(
+        confidence=("confidence", "mean"), correct=("correct", "mean"), objects=("bin", "size")
+    )
+
+
+def reliability_diagram(sweep: Sweep) -> Figure:
+    """Share of correct predictions against confidence, and below it how many objects have that confidence."""
+    figure = new_figure(5.6, f"{sweep.name}: {data_note(sweep.jobs)}")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    style = looks([sweep])
+    upper.plot([0, 1], [0, 1], color="#999999", lw=1, ls=":", label="perfectly calibrated")
+    for arm in arms_with_predictions(sweep):
+        _, probability, label = probabilities(predictions(sweep, arm))
+        bins = reliability(probability, label)
+        shown = bins[bins["objects"] >= FEWEST]
+        error = mean_estimate(sweep.at_largest(arm)["ece"].to_numpy(dtype=float)).value if sweep.has("ece") else np.nan
+        name = f"{arm}, {sweep.largest(arm):,} labels (ECE {error:.3f})"
+        upper.plot(shown["confidence"], shown["correct"], ms=5, lw=1.2, label=name, **style[arm])
+        share = bins["objects"] / bins["objects"].sum()
+        lower.step((bins.index + 0.5) / BINS, share, where="mid", color=style[arm]["color"])
+    upper.set_ylabel("share correct")
+    upper.grid(alpha=0.25)
+    lower.set_ylabel("share of objects")
+    lower.set_xlabel("probability of the predicted class")
+    lower.set_ylim(bottom=0)
+    lower.grid(alpha=0.25)
+    add_legend(figure, upper, 1)
+    return figure

@@ -1,0 +1,211 @@
+"""What the report of a sweep says, section by section."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from tlclass.atomic import atomic_path
+from tlclass.report import diagnostics, figures, tables
+from tlclass.report.convergence import convergence_table
+from tlclass.report.pages import Block, Heading, Items, Paragraph, Picture, Table
+from tlclass.report.published import CAPTIONS, panel_of
+from tlclass.report.sweep import Sweep, data_note, missing_cells, untested_classes
+
+Draw = Callable[[Sweep], Figure]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Where the figures of one sweep go."""
+
+    folder: Path
+
+    def keep(self, name: str, figure: Figure, caption: str) -> Picture:
+        """Write the figure as PNG and PDF."""
+        path = self.folder / f"{name}.png"
+        figure.draw_without_rendering()  # lays out, once for both files
+        figure.set_layout_engine("none")
+        for file, options in ((path, {"dpi": 150}), (path.with_suffix(".pdf"), {"metadata": {"CreationDate": None}})):
+            with atomic_path(file) as temporary:
+                figure.savefig(temporary, **options)
+        return Picture(path, caption)
+
+
+def slug(name: str) -> str:
+    """A sweep's name as a folder name."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_.") or "sweep"
+
+
+def document(sweeps: Sequence[Sweep], unfinished: Sequence[str], folder: Path, published: bool) -> list[Block]:
+    """The whole report; figures are written below `folder`/figures on the way."""
+    names = ", ".join(sweep.name for sweep in sweeps)
+    blocks: list[Block] = [Heading(f"Report of {names}", 1)]
+    blocks += [Paragraph(f"{sweep.name}: {data_note(sweep.jobs)}.") for sweep in sweeps]
+    if unfinished:
+        blocks += [Paragraph("Jobs that were begun and left no result; nothing of them is below:"), Items(unfinished)]
+    for sweep in sweeps:
+        place = folder / "figures" / (slug(sweep.name) if len(sweeps) > 1 else "")
+        blocks += [Heading(sweep.name), *sections(sweep, Gallery(place), published)]
+    return blocks
+
+
+def comparison(sweeps: Sequence[Sweep], folder: Path) -> list[Block]:
+    """Several sweeps side by side."""
+    drawn = Gallery(folder / "figures").keep(
+        "comparison", figures.comparison_curves(sweeps), "Macro AUROC against labels; line styles are sweeps."
+    )
+    caption = "Macro AUROC, mean ± standard deviation over seeds, 95 % bootstrap interval of the mean, number of seeds."
+    return [Heading("Side by side"), Table(tables.comparison_table(sweeps), caption), drawn]
+
+
+def sections(sweep: Sweep, gallery: Gallery, published: bool) -> Iterator[Block]:
+    """All sections of one sweep; what cannot be made is said with the reason."""
+    yield Paragraph(f"Data: {data_note(sweep.jobs)}. {interval_note(sweep)}")
+    yield from absences(sweep)
+    yield from scores(sweep, gallery, published)
+    yield from comparisons(sweep, gallery)
+    yield from predictions(sweep, gallery)
+    yield from speed(sweep, gallery)
+    yield from class_counts(sweep)
+
+
+def interval_note(sweep: Sweep) -> str:
+    """How the intervals are made, and how far they can be trusted with so few seeds."""
+    seeds = sweep.jobs["seed"].nunique()
+    if seeds == 1:
+        return "One seed: there are no intervals and no standard deviations."
+    said = f"Intervals: 95 % percentile bootstrap over the {seeds} seeds, resampled as a whole (arms stay paired)."
+    said += " Where only one seed has a job, its spread is not known and not in any interval."
+    if seeds < 10:
+        said += " With fewer than about ten seeds such intervals are too narrow"
+        said += f"; with {seeds} they are the range of the seeds." if seeds <= 3 else "."
+    return said
+
+
+def absences(sweep: Sweep) -> Iterator[Block]:
+    """Missing cells and classes, by name."""
+    missing, untested = missing_cells(sweep), untested_classes(sweep)
+    if missing:
+        yield Heading("Missing jobs", 3)
+        yield Paragraph("Cells of the grid without a finished job. Means there are over fewer seeds, as each row says.")
+        yield Items(missing)
+    if untested:
+        yield Heading("Classes without a score", 3)
+        yield Paragraph("No test object has the class, so macro AUROC there is the mean over the other classes.")
+        yield Items(untested)
+
+
+def scores(sweep: Sweep, gallery: Gallery, published: bool) -> Iterator[Block]:
+    """Learning curves and the tables of scores."""
+    yield Heading("Scores", 3)
+    caption = "Macro AUROC against labels: mean, 95 % bootstrap band over seeds, a point per seed; dotted horizontal lines: 0 labels."
+    panel = panel_of(sweep)
+    if published:
+        caption += f" {CAPTIONS[panel]}" if panel else ""
+    yield gallery.keep("learning_curves", figures.learning_curves(sweep, published), caption)
+    if published and not panel:
+        yield Paragraph("The paper published no curve for this target (only LSST and BTS), so none is shown.")
+    yield Table(tables.main_table(sweep), "Scores on the test part: mean ± standard deviation over seeds.")
+    if sweep.subset_scores:
+        caption = "Mean AUROC of the common classes and of subsets of the test part, as above."
+        yield gallery.keep("common_classes", figures.subset_curves(sweep), caption)
+    if sweep.classes:
+        caption = (
+            "AUROC per class, as above. Grey bars, right axis: mean number of the class's objects in the training part."
+        )
+        yield gallery.keep("classes", figures.class_curves(sweep), caption)
+        yield Table(
+            tables.class_table(sweep),
+            "One-vs-rest AUROC per class: mean ± standard deviation; missing: no test object.",
+        )
+    if figures.early_columns(sweep):
+        caption = "Macro AUROC against days since the trigger, each policy at its largest budget, 95 % bootstrap band over seeds."
+        yield gallery.keep("early", figures.early_curves(sweep), caption)
+
+
+def comparisons(sweep: Sweep, gallery: Gallery) -> Iterator[Block]:
+    """Arms against the baselines: differences, label efficiency, ratio and skill."""
+    yield Heading("Against the baselines", 3)
+    if not sweep.references or len(sweep.arms) < 2:
+        yield Paragraph("The sweep has no from_scratch, forest or lightgbm beside another policy: nothing to compare.")
+        return
+    paired = tables.paired_table(sweep)
+    if len(paired):
+        caption = (
+            "Difference in macro AUROC for the same seed and budget: mean, 95 % bootstrap interval, a point per seed."
+        )
+        yield gallery.keep("differences", figures.difference_curves(sweep), caption)
+        yield Table(paired, "Paired differences in macro AUROC (same seed, budget and objects).")
+    yield Table(
+        tables.efficiency_table(sweep),
+        "Label efficiency: labels at which the monotone curve through the means reaches the baseline's score at its largest budget "
+        "(interpolated in the logarithm of the labels, never extrapolated).",
+    )
+    yield Table(
+        tables.share_table(sweep),
+        "AUROC as a ratio to the baseline's at its largest budget, and skill above chance, (A - 0.5) / (A of the baseline - 0.5): "
+        "AUROC starts at 0.5, which flatters the ratio.",
+    )
+
+
+def predictions(sweep: Sweep, gallery: Gallery) -> Iterator[Block]:
+    """Confusion and reliability."""
+    yield Heading("Confusion and reliability", 3)
+    present = diagnostics.arms_with_predictions(sweep)
+    absent = [arm for arm in sweep.arms if arm not in present]
+    if absent:
+        yield Paragraph(f"No predictions.parquet in every job of {', '.join(absent)}: not shown.")
+    if present:
+        caption = (
+            "Confusion matrices: shares of each true class, summed over the seeds of each policy's largest budget."
+        )
+        yield gallery.keep("confusion", diagnostics.confusion_matrices(sweep), caption)
+        caption = (
+            f"Reliability at each policy's largest budget, all seeds together: {diagnostics.BINS} bins, those with at "
+            f"least {diagnostics.FEWEST} objects. Above the diagonal: too cautious; below: too sure. ECE: mean over seeds."
+        )
+        yield gallery.keep("reliability", diagnostics.reliability_diagram(sweep), caption)
+
+
+def speed(sweep: Sweep, gallery: Gallery) -> Iterator[Block]:
+    """Convergence."""
+    yield Heading("Convergence", 3)
+    found = convergence_table(sweep)
+    if found.empty:
+        yield Paragraph("No job of from_scratch left a history.json: there is no goal to measure the convergence by.")
+        return
+    absent = [arm for arm in sweep.arms if arm not in set(found["policy"])]
+    if absent:
+        yield Paragraph(f"No history.json, so not shown: {', '.join(absent)}.")
+    caption = (
+        "The goal is 95 % of from_scratch's best validation macro AUROC at the same budget (mean over seeds). "
+        "Below: median over seeds, where most reach it; a point per seed that does. Step 0: before any training."
+    )
+    yield gallery.keep("convergence", figures.convergence_figure(sweep), caption)
+    yield Table(
+        found,
+        "Optimizer steps and seconds until the goal: median over seeds and range. Seconds are of the machine each job ran on.",
+    )
+
+
+def class_counts(sweep: Sweep) -> Iterator[Block]:
+    """Table 1."""
+    yield Heading("Class counts", 3)
+    surveys = tables.survey_counts(sweep)
+    if not surveys:
+        yield Paragraph("No job left a survey.json, so the class counts are not known.")
+    for counts in surveys:
+        kind = "simulated" if counts["simulated"] else "real"
+        tested = counts["role"] == "target" and same_test(sweep)
+        caption = f"{counts['role']}: {counts['survey']} ({kind}), usable objects per class"
+        yield Table(tables.counts_table(counts, tested), caption + (" and in the test part." if tested else "."))
+
+
+def same_test(sweep: Sweep) -> bool:
+    """Whether every job was tested on as many objects of each class."""
+    counts: pd.DataFrame = sweep.jobs[[f"n/{name}" for name in sweep.classes if f"n/{name}" in sweep.jobs]]
+    return len(counts.columns) > 0 and bool((counts.nunique() <= 1).all())

@@ -1,0 +1,73 @@
+"""Write the report: tables as CSV, the document as Markdown and HTML, the figures; return the table as text."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from tlclass.atomic import write_text
+from tlclass.report import tables
+from tlclass.report.document import comparison, document, slug
+from tlclass.report.pages import Block, markdown, page
+from tlclass.report.sweep import Sweep, data_note, missing_cells, read_sweeps, unfinished_jobs, untested_classes
+
+NAMES = ("results.csv", "summary.csv", "report.md", "report.html")
+
+
+def write_report(folders: Sequence[Path], published: bool = False) -> str:
+    """Report the finished jobs below `folders`: one folder, or several that are compared side by side.
+
+    Writes results.csv, summary.csv, report.md, report.html and figures/ into `report_folder(folders)`.
+
+    Args:
+        folders: each with finished jobs, e.g. results/ztf2lsst.
+        published: also draw the paper's own curves, where there are any for the target.
+
+    Returns:
+        The tables as text.
+
+    Raises:
+        FileNotFoundError: a folder holds no finished job.
+        ValueError: two jobs have the same coordinates.
+    """
+    sweeps, folder = read_sweeps(folders), report_folder(folders)
+    unfinished = [name for given in folders for name in unfinished_jobs(given)]
+    blocks: list[Block] = document(sweeps, unfinished, folder, published)
+    if len(folders) > 1:
+        blocks[1:1] = comparison(sweeps, folder)
+    jobs = pd.concat([sweep.jobs for sweep in sweeps], ignore_index=True)
+    summary = pd.concat([tables.summary_table(sweep.jobs) for sweep in sweeps], ignore_index=True)
+    contents = (jobs.to_csv(index=False), summary.to_csv(index=False), markdown(blocks, folder), page(blocks))
+    for name, text in zip(NAMES, contents, strict=True):
+        write_text(folder / name, text)
+    said = [text_report(sweep) for sweep in sweeps]
+    if len(folders) > 1:
+        said.append(tables.comparison_table(sweeps).to_string(index=False))
+    if unfinished:
+        said.append("\n".join(["begun, no result:", *(f"  {name}" for name in unfinished)]))
+    return "\n\n".join(said)
+
+
+def report_folder(folders: Sequence[Path]) -> Path:
+    """Where the report goes: the folder itself, or for several a folder in the first, named after the others."""
+    first, *others = folders
+    return first / f"compared_with_{'_and_'.join(slug(str(other)) for other in others)}" if others else first
+
+
+def text_report(sweep: Sweep) -> str:
+    """Scores, label efficiency and what is missing, as aligned text."""
+    scores = [tables.MACRO, *sweep.subset_scores, *(f"auroc/{name}" for name in sweep.classes)]
+    parts = [
+        f"{sweep.name}: {data_note(sweep.jobs)}; AUROC, mean ± standard deviation over seeds",
+        tables.score_table(sweep, scores).to_string(index=False),
+    ]
+    efficiency = tables.efficiency_table(sweep)
+    if len(efficiency):
+        parts.append(efficiency.to_string(index=False))
+    for heading, lines in (
+        ("missing jobs", missing_cells(sweep)),
+        ("classes without test object", untested_classes(sweep)),
+    ):
+        if lines:
+            parts.append("\n".join([f"{heading}:", *(f"  {line}" for line in lines)]))
+    return "\n".join(parts)
