@@ -10,8 +10,6 @@ Writes report.txt, report.html, sheet.png and distributions.png. Exit code 1: so
 from __future__ import annotations
 
 import argparse
-import base64
-import html
 import logging
 import sys
 from collections.abc import Sequence
@@ -23,6 +21,7 @@ import pandas as pd
 
 from tlclass.atomic import atomic_path, write_text
 from tlclass.inspection import PERCENTILES, Inspection, compare, inspect_survey
+from tlclass.report.pages import Block, Heading, Items, Picture, Table, page
 from tlclass.sheet import COLORS, draw_sheet
 from tlclass.train import build_survey, compose, one_sentence
 
@@ -73,26 +72,14 @@ def as_text(title: str, found: Sequence[Section]) -> str:
 
 def as_html(title: str, found: Sequence[Section], images: Sequence[Path]) -> str:
     """One self-contained page."""
-    style = (
-        "body{font:15px/1.5 sans-serif;max-width:72em;margin:2em auto;padding:0 1em}table{border-collapse:collapse;font-size:13px}"
-        "td,th{padding:.2em .7em;text-align:right;border-bottom:1px solid #ddd}.wide{overflow-x:auto}img{max-width:100%}"
-    )
-    parts = [f"<h1>{html.escape(title)}</h1>"]
+    blocks: list[Block] = [Heading(title, 1)]
     for heading, body in found:
-        parts.append(f"<h2>{html.escape(heading)}</h2>")
         if isinstance(body, list):
-            parts.append("<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in body) + "</ul>")
+            blocks += [Heading(heading), Items(body or ["none"])]
         else:
-            parts.append(f'<div class="wide">{body.to_html(border=0, na_rep="")}</div>')
-    for image in images:
-        data = base64.b64encode(image.read_bytes()).decode()
-        parts.append(
-            f'<h2>{html.escape(image.stem)}</h2><img alt="{html.escape(image.stem)}" src="data:image/png;base64,{data}">'
-        )
-    head = (
-        f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
-    )
-    return f"<!doctype html><html><head>{head}<style>{style}</style></head><body>{''.join(parts)}</body></html>\n"
+            cells = body.rename_axis("").reset_index().astype(object)
+            blocks += [Heading(heading), Table(cells.where(cells.notna(), ""), "")]
+    return page([*blocks, *(Picture(image, f"{image.stem}: {title}") for image in images)])
 
 
 def draw_distributions(surveys: Sequence[Inspection], path: Path) -> None:
