@@ -120,13 +120,10 @@ def test_objects_in_source_and_target_are_a_violation(inspect: Inspect, data: Pa
     assert code == 1 and "pair(s) of objects have the same id" in said and "(target bts, source table)" in said
 
 
-def test_julian_dates_are_noticed(inspect: Inspect, changed: Callable[..., Path]) -> None:
-    def shift(objects: pd.DataFrame, seen: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        return objects.assign(trigger_mjd=objects.trigger_mjd + 2400000.5), seen.assign(mjd=seen.mjd + 2400000.5)
-
-    folder = changed(shift)
+def test_julian_dates_are_not_read_as_days(inspect: Inspect, changed: Callable[..., Path]) -> None:
+    folder = changed(lambda objects, seen: (objects, seen.assign(mjd=seen.mjd + 2400000.5)))
     code, said = inspect("survey=bts", data=folder)
-    assert code == 1 and "set the reader's time_offset (Julian dates: -2400000.5)" in said
+    assert code == 2 and "which is not MJD in days: set the reader's time_offset (Julian dates: -2400000.5)" in said
 
 
 def test_times_from_zero_are_a_simulation() -> None:

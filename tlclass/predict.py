@@ -20,8 +20,9 @@ from tlclass.checkpoint import TrainedModel, load_model
 from tlclass.encode import encode
 from tlclass.inference import predict_logits
 from tlclass.lightcurves import LightCurves, log_dropped
-from tlclass.surveys import AlertPackets, Table
+from tlclass.surveys import AlertPackets, Nested, Table, TableFolder
 from tlclass.surveys.alerts import packet_files
+from tlclass.surveys.nested import has_lists
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +66,8 @@ def predict(model: TrainedModel, curves: LightCurves, origin: str = "input") -> 
 def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> LightCurves:
     """Light curves from a file or folder.
 
-    A folder holds `objects` and `observations` (.parquet or .csv), or alert packets (.avro, or tar archives of
-    them); a file is packets, one row per object with list columns (as this package writes), or one row per
-    observation.
+    A folder holds tables of observations and perhaps of objects (.parquet or .csv), files with a row per object
+    and list columns, or alert packets (.avro, or tar archives of them); a file is one of these.
 
     Raises:
         FileNotFoundError, ValueError: it is not there, or not readable that way.
@@ -77,14 +77,16 @@ def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> L
     settings = {**model.input, **options}
     settings["columns"] = {name: column for name, column in settings.get("columns", {}).items() if name != "label"}
     if path.is_dir():
-        objects, observations = (_only(path, name) for name in ("objects", "observations"))
-        return Table(observations, model.passbands, objects, **settings).read()
+        nested = any(has_lists(file) for file in sorted(path.rglob("*.parquet"))[:1])
+        return (Nested if nested else TableFolder)(path, model.passbands, **settings).read()
     if not path.is_file():
         raise FileNotFoundError(
             f"no file or folder {path}: give a table of light curves (.parquet, .csv), a folder with objects and observations, or alert packets (.avro)"
         )
-    if path.suffix == ".arrow" or (path.suffix == ".parquet" and _has_lists(path)):
+    if path.suffix == ".arrow":
         return lightcurves.check(lightcurves.read(path), str(path))
+    if path.suffix == ".parquet" and has_lists(path):
+        return lightcurves.check(Nested(path, model.passbands, **settings).read(), str(path))
     return Table(path, model.passbands, None, **settings).read()
 
 
@@ -96,22 +98,6 @@ def _zero_point(options: Mapping[str, Any]) -> float | None:
             "alert packets name their own columns and unit: leave out --column and --flux-unit, or give --flux-unit the AB zero point"
         )
     return unit
-
-
-def _only(folder: Path, name: str) -> Path:
-    for suffix in (".parquet", ".csv", ".csv.gz"):
-        if (folder / f"{name}{suffix}").is_file():
-            return folder / f"{name}{suffix}"
-    raise FileNotFoundError(
-        f"{folder} holds no {name}.parquet or {name}.csv: give a folder with objects and observations, or one file"
-    )
-
-
-def _has_lists(path: Path) -> bool:
-    try:
-        return any(pa.types.is_list(kind) or pa.types.is_large_list(kind) for kind in pq.read_schema(path).types)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
 
 
 def write_table(table: pa.Table, path: Path) -> None:

@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from tlclass.lightcurves import LightCurves, from_columns
 from tlclass.passbands import Passbands
+from tlclass.surveys.columns import column_values
 from tlclass.surveys.parallel import in_order
-from tlclass.surveys.table import column_values, read_table
+from tlclass.surveys.table import read_table
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from tlclass.lightcurves import LightCurves, from_columns
 from tlclass.passbands import Passbands
-from tlclass.surveys.table import Table, column_values, numbers, read_table
+from tlclass.surveys.columns import Columns, column_values, numbers
+from tlclass.surveys.table import Table, read_table
 
 Array = npt.NDArray[Any]
 
@@ -45,7 +46,8 @@ class PlasticcCSV:
         Raises:
             FileNotFoundError: one is missing.
         """
-        return self._observations().files() + Table(Path(self.folder) / self.metadata, self.passbands).files()
+        names = (self.light_curves, self.metadata)
+        return [file for name in names for file in Table(Path(self.folder) / name, self.passbands).files()]
 
     def read(self) -> LightCurves:
         """All objects, labels by name.
@@ -77,12 +79,10 @@ class PlasticcCSV:
             "ddf": column_values(table["ddf_bool"]).astype(bool),
             "submodel": columns["submodel"].astype(np.int64),
         }
-        seen = self._observations().read_observations()
-        return from_columns(objects, seen, self.passbands.names, str(self.folder))
-
-    def _observations(self) -> Table:
-        columns = {"band": "passband", "detected": "detected_bool"}
-        return Table(Path(self.folder) / self.light_curves, self.passbands, columns=columns)
+        observations = Path(self.folder) / self.light_curves
+        rules = Columns(self.passbands, {"band": "passband", "detected": "detected_bool"})
+        seen, dropped = rules.observations(read_table(observations), str(observations))
+        return from_columns(objects, seen, self.passbands.names, str(self.folder), dropped)
 
 
 def _class_names(codes: Array, path: Path) -> Array:

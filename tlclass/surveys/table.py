@@ -1,7 +1,9 @@
-"""Any survey as two tables, or one: a row per object and a row per observation (long format)."""
+"""Any survey as tables: a row per object and a row per observation (long format)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import gzip
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +13,25 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from tlclass.lightcurves import OBJECT_NUMBERS, LightCurves, from_columns
+from tlclass.lightcurves import LightCurves, from_columns, sum_dropped
 from tlclass.passbands import Passbands
+from tlclass.surveys.columns import Columns, one_per_exposure
 
+log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
-OBSERVATION_COLUMNS = ("object_id", "mjd", "band", "flux", "flux_err", "detected")
-COLUMNS = (*OBSERVATION_COLUMNS, "label", *OBJECT_NUMBERS)
-FLUX_UNITS = {"fluxcal": 1.0, "ujy": 10 ** (0.4 * (27.5 - 23.9)), "njy": 10 ** (0.4 * (27.5 - 31.4))}
+SUFFIXES = (".parquet", ".pq", ".csv", ".csv.gz")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Reads `objects` and `observations`, each Parquet or CSV.
+    """Reads a table of observations and perhaps one of objects, each Parquet or CSV.
 
     Attributes:
-        objects: file with one row per object, or None if the observations file has all that is known.
         observations: file with one row per observation.
         passbands: to resolve band names.
-        columns: our name -> the file's column. Observations: object_id, mjd, band, flux, flux_err, detected;
-            objects: object_id, label, mwebv, ra, dec, redshift, trigger_mjd. A name set to null is not read.
-            object_id, mjd, band, flux and flux_err are required; the rest is read where present,
-            and must be present where the mapping renames it.
-        extra: further object columns to keep where present, for `where`, `subsets` and diagnostics.
-        flux_unit: `fluxcal` (zero point 27.5 AB), `ujy`, `njy`, or a zero point (AB) as a number.
-        time_offset: days to add to get MJD (-2400000.5 for Julian dates).
+        objects: file with one row per object, or None if the observations file has all that is known.
+        columns, extra, flux_unit, time_offset: see `tlclass.surveys.columns.Columns`.
     """
 
     observations: Path
@@ -43,14 +39,12 @@ class Table:
     objects: Path | None = None
     columns: Mapping[str, str | None] = field(default_factory=dict)
     extra: tuple[str, ...] = ()
-    flux_unit: str | float = "fluxcal"
+    flux_unit: str | float | None = None
     time_offset: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse a column mapping for a name that is not ours."""
-        strange = sorted(set(self.columns) - set(COLUMNS))
-        if strange:
-            raise ValueError(f"columns: {', '.join(strange)} is not a name of ours; those are {', '.join(COLUMNS)}")
+        self._rules()
 
     def files(self) -> list[Path]:
         """The one or two files.
@@ -72,57 +66,143 @@ class Table:
             ValueError: a column is missing or holds text where numbers belong, a band is unknown, ids repeat.
         """
         self.files()
-        observations = self.read_observations()
-        return from_columns(self._objects(observations), observations, self.passbands.names, str(self.observations))
+        objects = [Path(self.objects)] if self.objects is not None else []
+        return read_tables([Path(self.observations)], objects, self._rules(), str(self.observations))
 
-    def read_observations(self) -> dict[str, Array]:
-        """The observations in canonical units, as `from_columns` wants them."""
-        origin = str(self.observations)
-        required = ("object_id", "mjd", "band", "flux", "flux_err")
-        seen = self._columns(Path(self.observations), required, ("detected",))
-        scale = flux_scale(self.flux_unit)
-        observations = {
-            "object_id": seen["object_id"],
-            "mjd": numbers(seen["mjd"], self._name("mjd"), origin) + self.time_offset,
-            "passband": self.passbands.codes(seen["band"], origin),
-            "flux": numbers(seen["flux"], self._name("flux"), origin) * scale,
-            "flux_err": numbers(seen["flux_err"], self._name("flux_err"), origin) * scale,
-        }
-        if "detected" in seen:
-            observations["detected"] = numbers(seen["detected"], self._name("detected"), origin) > 0
-        return observations
+    def _rules(self) -> Columns:
+        return Columns(self.passbands, self.columns, tuple(self.extra), self.flux_unit, self.time_offset)
 
-    def _objects(self, seen: Mapping[str, Array]) -> dict[str, Array]:
-        if self.objects is None:
-            return {"object_id": np.unique(seen["object_id"].astype(str))}
-        origin = str(self.objects)
-        columns = self._columns(Path(self.objects), ("object_id",), ("label", *OBJECT_NUMBERS, *self.extra))
-        for name in OBJECT_NUMBERS:
-            if name in columns:
-                shift = self.time_offset if name == "trigger_mjd" else 0.0
-                columns[name] = numbers(columns[name], self._name(name), origin) + shift
-        return columns
 
-    def _columns(self, path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, Array]:
-        table = read_table(path)
-        renamed = {name for name in optional if self.columns.get(name)}
-        wanted = {name: self._name(name) for name in (*required, *optional) if self._name(name) is not None}
-        absent = [
-            name for name in wanted if wanted[name] not in table.column_names and (name in required or name in renamed)
-        ]
-        if absent:
-            raise ValueError(
-                f"{path} lacks the column(s) {', '.join(f'{wanted[name]} ({name})' for name in absent)}; it has "
-                f"{', '.join(table.column_names)}: name yours in the survey's card or with +target.reader.columns.{absent[0]}=COLUMN"
+@dataclass(frozen=True)
+class TableFolder:
+    """Reads all tables of a folder, each of observations or of objects, told apart by their columns.
+
+    Observations of several tables (say, of several brokers) are joined; of one exposure one row stays. Several
+    tables of objects are looked up in order of their names. For a table without a trigger but with the time of the
+    peak (the BTS explorer's `peakt`) the trigger is the first detection later than `days_before_peak` before the
+    peak: alert streams hold unrelated early alerts.
+
+    Attributes:
+        folder: its Parquet and CSV files are read; folders in it are not.
+        passbands: to resolve band names.
+        columns, extra, flux_unit, time_offset: see `tlclass.surveys.columns.Columns`.
+        days_before_peak: see above.
+    """
+
+    folder: Path
+    passbands: Passbands
+    columns: Mapping[str, str | None] = field(default_factory=dict)
+    extra: tuple[str, ...] = ()
+    flux_unit: str | float | None = None
+    time_offset: float = 0.0
+    days_before_peak: float = 100.0
+
+    def __post_init__(self) -> None:
+        """Refuse a column mapping for a name that is not ours."""
+        self._rules()
+
+    def files(self) -> list[Path]:
+        """The tables, by name.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        folder = Path(self.folder)
+        if not folder.is_dir():
+            raise FileNotFoundError(_missing_file(folder / "objects.parquet"))
+        files = sorted(path for path in folder.iterdir() if path.is_file() and path.name.endswith(SUFFIXES))
+        if not files:
+            raise FileNotFoundError(
+                f"no table in {folder}: give a folder with .parquet or .csv files of observations and of objects"
             )
-        return {
-            name: column_values(table[file_name])
-            for name, file_name in wanted.items()
-            if file_name in table.column_names
-        }
+        return files
 
-    def _name(self, name: str) -> str:
-        return self.columns.get(name, name)  # type: ignore[return-value]  # None is filtered by the callers
+    def read(self) -> LightCurves:
+        """All objects; see `Table.read` for what is raised.
+
+        Raises:
+            ValueError: also if no table holds observations.
+        """
+        rules = self._rules()
+        roles: dict[bool, list[Path]] = {True: [], False: []}
+        for path in self.files():
+            roles[rules.has_observations(column_names(path))].append(path)
+        if not roles[True]:
+            names = ", ".join(path.name for path in roles[False])
+            raise ValueError(
+                f"{self.folder}: none of {names} has a time and a flux or magnitude column: "
+                "add the table of observations, or name its columns with reader.columns"
+            )
+        log.info("%s: observations in %s; objects in %s", self.folder, *(_names(roles[role]) for role in (True, False)))
+        curves = read_tables(roles[True], roles[False], rules, str(self.folder))
+        return self._triggered(curves)
+
+    def _rules(self) -> Columns:
+        return Columns(self.passbands, self.columns, tuple(self.extra), self.flux_unit, self.time_offset)
+
+    def _triggered(self, curves: LightCurves) -> LightCurves:
+        peak = curves.extra.get("peak_mjd")
+        if peak is None or np.isfinite(curves.trigger_mjd).any():
+            return curves
+        late = curves.detected & (curves.mjd > (peak - self.days_before_peak)[curves.owner])
+        rows = np.flatnonzero(late)[::-1]
+        trigger = np.full(len(curves), np.nan)
+        trigger[curves.owner[rows]] = curves.mjd[rows]  # backwards: the first one stays
+        return replace(curves, trigger_mjd=trigger)
+
+
+def read_tables(observations: Sequence[Path], objects: Sequence[Path], rules: Columns, origin: str) -> LightCurves:
+    """Light curves from tables of observations and tables of objects; without the latter every object seen.
+
+    An object in two tables of objects takes each of its columns from the first table that knows it.
+    """
+    read = [rules.observations(read_table(path), str(path)) for path in observations]
+    seen, dropped = read[0] if len(read) == 1 else _joined(read)
+    if objects:
+        known = _merged([rules.objects(read_table(path), str(path)) for path in objects])
+    else:
+        known = {"object_id": np.unique(seen["object_id"].astype(str))}
+    return from_columns(known, seen, rules.passbands.names, origin, dropped)
+
+
+def _joined(read: Sequence[tuple[dict[str, Array], dict[str, int]]]) -> tuple[dict[str, Array], dict[str, int]]:
+    """Several tables of observations as one; the same exposure in two of them is kept once."""
+    tables = [{"detected": np.ones(len(table["mjd"]), dtype=bool), **table} for table, _ in read]
+    for table in tables:
+        table["object_id"] = table["object_id"].astype(str)
+    together = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    kept, repeated = one_per_exposure(together)
+    return kept, sum_dropped([*(counts for _, counts in read), repeated])
+
+
+def _merged(tables: Sequence[dict[str, Array]]) -> dict[str, Array]:
+    if len(tables) == 1:
+        return tables[0]
+    import pandas as pd
+
+    frames = [pd.DataFrame(table).assign(object_id=table["object_id"].astype(str)) for table in tables]
+    for frame in frames:
+        frame["label"] = frame["label"].replace("", None) if "label" in frame else None
+    whole = frames[0].set_index("object_id")
+    for frame in frames[1:]:
+        whole = whole.combine_first(frame.set_index("object_id"))
+    whole["label"] = whole["label"].fillna("")
+    return {"object_id": whole.index.to_numpy(), **{str(name): whole[name].to_numpy() for name in whole}}
+
+
+def column_names(path: Path) -> list[str]:
+    """Of a Parquet or CSV file, without reading it.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        if path.suffix in (".parquet", ".pq"):
+            return list(pq.read_schema(path).names)
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            return list(pa.csv.open_csv(pa.BufferReader(file.readline())).schema.names)
+    except (pa.ArrowInvalid, OSError, EOFError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
 
 
 def read_table(path: Path) -> pa.Table:
@@ -133,7 +213,7 @@ def read_table(path: Path) -> pa.Table:
     """
     try:
         if path.suffix in (".parquet", ".pq"):
-            return pq.read_table(path)
+            return pq.read_table(path, partitioning=None)
         if path.suffix == ".csv" or path.name.endswith(".csv.gz"):
             return pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(strings_can_be_null=True))
     except (pa.ArrowInvalid, OSError) as error:
@@ -141,55 +221,8 @@ def read_table(path: Path) -> pa.Table:
     raise ValueError(f"{path}: unknown kind of file '{path.suffix}': .parquet, .csv and .csv.gz are read")
 
 
-def column_values(column: pa.ChunkedArray) -> Array:
-    """Values as numpy: numbers as they are (missing = NaN), everything else as str."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_boolean(column.type):
-        return np.asarray(column.fill_null(False).to_numpy())
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
-        return np.asarray(column.fill_null("").to_numpy())
-    return np.asarray(column.to_numpy())
-
-
-def numbers(values: Array, name: str, origin: str) -> Array:
-    """Values as float64.
-
-    Raises:
-        ValueError: a value is not a number; names the column and the first such row.
-    """
-    try:
-        return (
-            np.where(values == "", "nan", values).astype(np.float64)
-            if values.dtype == object
-            else values.astype(np.float64)
-        )
-    except ValueError:
-        row = next(row for row, value in enumerate(values) if not _is_number(value))
-        raise ValueError(f"{origin}: column {name}, row {row + 1}: '{values[row]}' is not a number") from None
-
-
-def flux_scale(unit: str | float) -> float:
-    """Factor from a flux unit, or an AB zero point, to zero point 27.5.
-
-    Raises:
-        ValueError: the unit is unknown.
-    """
-    if isinstance(unit, int | float):
-        return float(10 ** (0.4 * (27.5 - unit)))
-    if unit.lower() not in FLUX_UNITS:
-        raise ValueError(
-            f"flux unit '{unit}': choose one of {', '.join(FLUX_UNITS)}, or give the AB zero point as a number"
-        )
-    return float(FLUX_UNITS[unit.lower()])
-
-
-def _is_number(value: object) -> bool:
-    try:
-        float(value)  # type: ignore[arg-type]
-    except ValueError:
-        return value == ""
-    return True
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(path.name for path in paths) or "none"
 
 
 def _missing_file(file: Path) -> str:
