@@ -95,7 +95,7 @@ def cached_features(curves: LightCurves, passbands: Passbands, folder: Path) -> 
     """What `features` gives, computed once for the jobs of a sweep and kept in `folder` by content."""
     digest = hashlib.sha256(repr((VERSION, curves.passbands, passbands)).encode())
     for column in (curves.offsets, curves.trigger_mjd, curves.mjd, curves.passband, curves.flux, curves.flux_err):
-        digest.update(np.ascontiguousarray(column))
+        digest.update(np.ascontiguousarray(column).data)
     path = folder / f"features-{digest.hexdigest()[:16]}.npz"
     if not path.exists():
         found = features(curves, passbands)
@@ -163,7 +163,9 @@ def _smoothed(series: _Series, peak: Array, day: Array) -> Array:
     near = np.abs(distance) <= REACH
     weight = np.where(near, np.exp(-0.5 * (distance / SMOOTHING) ** 2) / variance, 0.0)
     total = np.bincount(owner, weight, n)
-    return np.divide(np.bincount(owner, weight * series.flux, n), total, out=np.full(n, np.nan), where=total > 0)
+    summed = np.bincount(owner, weight * series.flux, n)
+    mean: Array = np.divide(summed, total, out=np.full(n, np.nan), where=total > 0)
+    return mean
 
 
 def _declines(series: _Series, peak: Array) -> dict[str, Array]:
@@ -180,7 +182,7 @@ def _colours(series: _Series, peak: Array, names: Sequence[str]) -> dict[str, Ar
     for reference, zero, days in (("best", best, COLOUR_DAYS), ("trigger", np.zeros_like(best), TRIGGER_DAYS)):
         at = np.repeat(zero, series.bands)
         fluxes |= {f"{reference}{day:+d}d": _smoothed(series, peak, at + day) for day in days}
-    table = {}
+    table: dict[str, Array] = {}
     for name, flux in fluxes.items():
         magnitude = -2.5 * np.log10(np.where(flux > 0, flux, np.nan)).reshape(-1, series.bands)
         difference = magnitude[:, :-1] - magnitude[:, 1:]
