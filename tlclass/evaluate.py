@@ -1,6 +1,7 @@
 """Scores of a trained model on the test part, and its predictions there."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,24 @@ DAYS = (0, 5, 10, 20, 30, 50, 70)  # since the trigger, for early classification
 
 
 def evaluate(model: TrainedModel, data: LightCurveDataModule, folder: Path) -> Scores:
-    """Score the test part, store its predictions and the split's object ids."""
-    assert data.curves is not None
-    part, survey = data.split.test, data.survey
-    tested = data.dataset(part)
+    """Score a network on the test part; see `score`."""
+    tested = data.dataset(data.split.test)
     classifier = model.classifier.cpu()
     logits = predict_logits(classifier, tested)
+    return score(logits, early_logits(classifier, data, logits), data, folder)
+
+
+def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCurveDataModule, folder: Path) -> Scores:
+    """Score predictions for the test part, store them and the split's object ids.
+
+    Args:
+        logits: (n_test, K), whatever made them.
+        early: the same from the observations up to so many days after the trigger.
+        data: set up and split.
+        folder: for `predictions.parquet`, `confusion.json` and `split.json`.
+    """
+    assert data.curves is not None
+    part, survey = data.split.test, data.survey
     label = torch.from_numpy(data.label[part])
     scores = classification_scores(logits, label, data.classes, survey.taxonomy.common)
     for name, conditions in survey.subsets.items():
@@ -41,7 +54,7 @@ def evaluate(model: TrainedModel, data: LightCurveDataModule, folder: Path) -> S
             continue
         some = classification_scores(logits[inside], label[inside], data.classes, survey.taxonomy.common)
         scores |= {f"{name}/{key}": value for key, value in some.items() if not key.startswith("auprc")}
-    scores |= early_scores(classifier, data, logits, label)
+    scores |= {f"auroc_macro@{day}d": macro_auroc(some, label) for day, some in early.items()}
     write_predictions(folder / "predictions.parquet", data, logits)
     write_json(
         folder / "confusion.json", {"classes": list(data.classes), "counts": confusion_matrix(logits, label).tolist()}
@@ -51,23 +64,19 @@ def evaluate(model: TrainedModel, data: LightCurveDataModule, folder: Path) -> S
     return scores
 
 
-def early_scores(
-    classifier: Classifier, data: LightCurveDataModule, logits: torch.Tensor, label: torch.Tensor
-) -> Scores:
-    """Macro AUROC from the observations up to so many days after the trigger."""
+def early_logits(classifier: Classifier, data: LightCurveDataModule, logits: torch.Tensor) -> dict[int, torch.Tensor]:
+    """(n_test, K) per day: from the observations up to so many days after the trigger, at least the first."""
     part = data.split.test
     tested = data.dataset(part)
     encoded = data.encoded
     owner = np.repeat(np.arange(len(encoded)), np.diff(encoded.offsets))
-    scores = {}
+    early = {}
     for day in DAYS:
         steps = np.bincount(owner[encoded.days <= day], minlength=len(encoded))[part]
         seen = torch.from_numpy(np.maximum(steps, 1))
         complete = bool((seen == tested.lengths).all())
-        scores[f"auroc_macro@{day}d"] = macro_auroc(
-            logits if complete else predict_logits(classifier, tested, seen), label
-        )
-    return scores
+        early[day] = logits if complete else predict_logits(classifier, tested, seen)
+    return early
 
 
 def write_predictions(path: Path, data: LightCurveDataModule, logits: torch.Tensor) -> None:

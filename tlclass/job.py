@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from tlclass.atomic import write_json
+from tlclass.baseline import Baseline, fit_and_score
 from tlclass.checkpoint import TrainedModel, save_model
 from tlclass.data import LightCurveDataModule
 from tlclass.encode import encoding_from
@@ -35,7 +36,7 @@ Settings = dict[str, Any]
 def run(
     job: Settings,
     survey: Survey,
-    policy: FreezePolicy,
+    policy: FreezePolicy | Baseline,
     source: TrainedModel | None,
     folder: Path,
     logger: Any,
@@ -46,7 +47,7 @@ def run(
     Args:
         job: `survey` (its card), `seed`, `head`, `data_fraction`, `protocol`, `fit`, `encoding`, `model`.
         survey: built from the card.
-        policy: what is loaded from `source` and what is trained.
+        policy: what is loaded from `source` and what is trained, or a classifier of light-curve features instead.
         source: the model to start from, or None.
         folder: for checkpoints, the model and the predictions.
         logger: a Lightning logger or None.
@@ -71,6 +72,26 @@ def run(
         fit_settings.batch_size,
     )
     data.setup()
+    if isinstance(policy, FreezePolicy):
+        row = run_network(job, policy, source, data, fit_settings, folder, logger, settings)
+    else:
+        row = coordinates(policy.name, data) | fit_and_score(policy, data, folder)
+        write_json(folder / "survey.json", {"target": data.class_counts(), "source": None})
+    write_json(folder / "timing.json", {"seconds": time.perf_counter() - began})
+    return row
+
+
+def run_network(
+    job: Settings,
+    policy: FreezePolicy,
+    source: TrainedModel | None,
+    data: LightCurveDataModule,
+    fit_settings: FitSettings,
+    folder: Path,
+    logger: Any,
+    settings: Settings,
+) -> Row:
+    """Transfer, fit and score the network; leaves the model in `folder`."""
     model, report = prepare(job, policy, source, data)
     summary = train(model, policy, data, fit_settings, folder, logger, settings)
     row = describe(job, policy, source, data, report, summary) | evaluate(model, data, folder)
@@ -79,7 +100,6 @@ def run(
     training = {"source": source.survey if source else None, "policy": policy.name, "seed": job["seed"], "row": row}
     training["counts"] = counts
     save_model(replace(model, training=training), folder)
-    write_json(folder / "timing.json", {"seconds": time.perf_counter() - began})
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return row
 
@@ -204,6 +224,22 @@ def joined_history(folder: Path, stages: int) -> list[dict[str, float]]:
     return joined
 
 
+def coordinates(policy: str, data: LightCurveDataModule) -> Row:
+    """Which labels of which survey were used, by which arm; the same for networks and baselines."""
+    split = data.split
+    return {
+        "target": data.survey.name,
+        "simulated": data.survey.simulated,
+        "policy": policy,
+        "seed": data.seed,
+        "budget": split.budget,
+        "pool": split.pool,
+        "n_train": len(split.train),
+        "n_val": len(split.val),
+        "n_test": len(split.test),
+    }
+
+
 def describe(
     job: Settings,
     policy: FreezePolicy,
@@ -213,25 +249,16 @@ def describe(
     summary: FitSummary | None,
 ) -> Row:
     """The row's coordinates: what was trained on what, for how long."""
-    split = data.split
     row: Row = {
+        **coordinates(policy.name, data),
         "source": source.survey if source else "",
-        "target": data.survey.name,
-        "simulated": data.survey.simulated,
         "source_simulated": bool(source and source.simulated),
-        "policy": policy.name,
         "head": job["head"]["name"],
         "model": job["model"]["name"],
         "encoding": job["encoding"]["name"],
-        "seed": job["seed"],
-        "budget": split.budget,
-        "pool": split.pool,
-        "n_train": len(split.train),
-        "n_val": len(split.val),
-        "n_test": len(split.test),
         "trained_parameters": report.trained,
         "parameters": report.total,
         "frozen_identical": True,  # `train` raises otherwise
-        "absent_in_training": absent_classes(data.label[split.train], data.classes),
+        "absent_in_training": absent_classes(data.label[data.split.train], data.classes),
     }
     return row | (vars(summary) if summary else {})

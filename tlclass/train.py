@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tlclass import job
 from tlclass.atomic import write_text
+from tlclass.baseline import Baseline, baseline_from
 from tlclass.checkpoint import TrainedModel, load_model
 from tlclass.config import CONF
 from tlclass.encode import encoding_from
@@ -62,7 +63,7 @@ def run_job(settings: Settings, folder: Path) -> Row:
     start(folder, key)
     write_text(folder / "config.yaml", OmegaConf.to_yaml(settings))
     refuse_unknown(settings)
-    policy = build(FreezePolicy, settings["freeze_policy"], "freeze_policy")
+    policy = build_policy(settings["freeze_policy"])
     source = source_model(settings) if policy.load else None
     target = build_survey(settings["target"])
     logger = make_logger(settings, folder)
@@ -85,7 +86,12 @@ def refuse_unknown(settings: Settings) -> None:
         )
 
 
-def target_settings(settings: Settings, policy: FreezePolicy) -> Settings:
+def build_policy(chosen: Settings) -> FreezePolicy | Baseline:
+    """The freeze policy, or the baseline that stands beside the freeze policies."""
+    return baseline_from(chosen) if "baseline" in chosen else build(FreezePolicy, chosen, "freeze_policy")
+
+
+def target_settings(settings: Settings, policy: FreezePolicy | Baseline) -> Settings:
     """What `job.run` needs, for the target.
 
     Training from scratch beside `head=source` has no head to keep; it gets a new linear one.
