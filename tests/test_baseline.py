@@ -37,7 +37,7 @@ def names(folder: Path) -> set[str]:
 def test_a_baseline_leaves_what_a_network_leaves_on_the_same_objects(arm: str, job: Job, tmp_path: Path) -> None:
     scratch = run_job(job("from_scratch"), tmp_path / "scratch")
     row = run_job(job(arm), tmp_path / arm)
-    models = {"model.json", "model.safetensors"}
+    models = {"model.json", "model.safetensors", "history.json"}
     assert names(tmp_path / arm) == names(tmp_path / "scratch") - models
     assert (tmp_path / arm / "split.json").read_text() == (tmp_path / "scratch" / "split.json").read_text()
     of_fits = {"trained_parameters", "parameters", "frozen_identical", *FitSummary.__dataclass_fields__}
