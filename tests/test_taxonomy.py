@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,67 @@ def test_the_real_types_map_to_the_class_their_collectors_gave() -> None:
     names = np.array([*taxonomy.classes, "other"])
     ours = names[taxonomy.encode(objects["source_class"].to_numpy(dtype=str), "ztf_bts")]
     assert objects.loc[ours != objects["class"], ["source_class", "class"]].drop_duplicates().to_numpy().tolist() == []
+
+
+# Folders of the ELAsTiCC2 training set (32) and of its test set (38), as LSSTDESC/elasticc and ORACLE list them.
+TRAIN_AND_TEST = [
+    "CART", "Cepheid", "EB", "ILOT", "KN_B19", "KN_K17", "Mdwarf-flare", "RRL", "SLSN-I+host", "SLSN-I_no_host", "SNII+HostXT_V19",
+    "SNII-NMF", "SNII-Templates", "SNIIb+HostXT_V19", "SNIIn+HostXT_V19", "SNIIn-MOSFIT", "SNIa-91bg", "SNIa-SALT3", "SNIax",
+    "SNIb+HostXT_V19", "SNIb-Templates", "SNIc+HostXT_V19", "SNIc-Templates", "SNIcBL+HostXT_V19", "TDE", "d-Sct", "dwarf-nova",
+    "uLens-Binary", "uLens-Single-GenLens", "uLens-Single_PyLIMA",
+]  # fmt: skip
+TRAIN = [*TRAIN_AND_TEST, "CLAGN", "PISN"]
+TEST = [
+    *TRAIN_AND_TEST,
+    *["AGN", "PISN-MOSFIT", "PISN-STELLA_HECORE", "PISN-STELLA_HYDROGENIC", "SL-SN1a", "SL-SNII", "SL-SNIb", "SL-SNIc"],
+]
+PAPER = {
+    "SNIa": 1,
+    "SNIb": 2,
+    "SNIc": 2,
+    "SNIc-BL": 1,
+    "SNII": 3,
+    "SNIIn": 2,
+    "SNIIb": 1,
+    "SLSN-I": 2,
+}  # models of a class; else 1
+
+
+def folder_label(card: str, folder: str) -> str | None:
+    """The raw label of a folder by a card's regular expression."""
+    pattern = OmegaConf.load(CONF / "survey" / f"{card}.yaml").reader.label
+    match = re.fullmatch(pattern, folder)
+    return match[1] if match else None
+
+
+def test_elasticc_lists_every_model_of_both_sets() -> None:
+    assert (len(TRAIN), len(TEST)) == (32, 38)
+    taxonomy = named("elasticc")
+    classes = named("twelve").classes
+    assert taxonomy.classes == named("ztf_sims").classes == classes
+    index = taxonomy.encode(np.array(TRAIN), "t")
+    assert {name: int((index == k).sum()) for k, name in enumerate(classes)} == {
+        name: PAPER.get(name, 1) for name in classes
+    }
+    assert taxonomy.encode(np.array(["SNIc-Templates"]), "t") == classes.index("SNIc"), "SNIb in the authors' code"
+    assert set(taxonomy.encode(np.array(TEST), "t")) == {DROPPED, *range(12)}
+
+
+@pytest.mark.parametrize(
+    "prefix", ["ELASTICC_TRAIN_", "ELASTICC2_TRAIN_02_", "ELASTICC2_TRAIN_01_1percent_", "ELASTICC2_FINAL_"]
+)
+def test_folders_of_elasticc_give_their_model(prefix: str) -> None:
+    assert [folder_label("elasticc", prefix + model) for model in TEST] == TEST
+    assert folder_label("elasticc", "SNIa-SALT3") is None
+
+
+def test_models_of_the_ztf_simulations_are_each_listed_once() -> None:
+    taxonomy = named("ztf_snana")
+    models = [label for labels in taxonomy.members.values() for label in labels] + list(taxonomy.dropped)
+    assert sorted(models) == [
+        f"MODEL{n:02d}"
+        for n in (1, 2, 3, 11, 12, 13, 14, 41, 43, 45, 50, 51, *range(60, 65), 70, 80, 81, 83, 84, *range(90, 94))
+    ]
+    assert [folder_label("ztf_snana", f"ZTF_MSIP_{model}") for model in models] == models
+    assert taxonomy.encode(np.array(["MODEL01", "MODEL13", "MODEL64", "MODEL51"]), "t").tolist() == [0, 3, 6, DROPPED]
+    assert -1 not in named("bts").class_map([name for name in taxonomy.classes if name != "AGN"])

@@ -16,13 +16,12 @@ from astropy.io import fits
 
 from tlclass.lightcurves import LightCurves, concatenate, from_columns
 from tlclass.passbands import Passbands
+from tlclass.surveys.photflag import DETECTION, SATURATED, TRIGGER, known
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
-DETECTION, TRIGGER, SATURATED = 4096, 2048, 1024  # bits of PHOTFLAG
 END_OF_OBJECT = -777  # MJD of the row between two objects
-MISSING = (-9, -99, -999, -9999, 999)  # what SNANA writes for "unknown"
 # ours: theirs, the first of them that the file has
 OBJECT_COLUMNS = {
     "mwebv": ("MWEBV",),
@@ -252,7 +251,7 @@ def _object_columns(objects: Array) -> dict[str, Array]:
     for ours, theirs in OBJECT_COLUMNS.items():
         name = next((name for name in theirs if name in present), None)
         values = objects[name].astype(np.float64) if name else np.full(len(objects), np.nan)
-        columns[ours] = np.where(np.isin(values, MISSING), np.nan, values)
+        columns[ours] = known(values)
     for ours, theirs, low, high in (("ra", ("RA",), -180, 360), ("dec", ("DEC", "DECL"), -90, 90)):
         name = next((name for name in theirs if name in present), None)
         values = objects[name].astype(np.float64) if name else np.full(len(objects), np.nan)

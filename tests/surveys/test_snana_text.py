@@ -1,0 +1,150 @@
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import compose
+from tests.data.raw_snana_text import CLASSES, write_snana_text
+from tlclass import lightcurves
+from tlclass.lightcurves import LightCurves
+from tlclass.passbands import Passbands
+from tlclass.surveys import SnanaText
+from tlclass.train import build_survey
+
+BANDS = Passbands.from_mapping(
+    {f"lsst{name}": {"wavelength": 0.4 + 0.1 * k, "aliases": [name]} for k, name in enumerate("griz")}
+)
+HEADER = "SURVEY: DES\nSNID: a1\nRA: 30.5 deg\nDECL: -9.5\nMWEBV: 0.02 +- 0.01\nREDSHIFT_HELIO: -9.0\nREDSHIFT_FINAL: 0.35\nPEAKMJD: 56010.5\nSNTYPE: 1\n"
+TABLE = """NVAR: 6
+VARLIST: MJD FLT FIELD FLUXCAL FLUXCALERR PHOTFLAG
+OBS: 56003.0 r C3 200.0 10.0 4096
+OBS: 56001.0 g C3 -5.5 10.0 0
+OBS: 56002.0 r C3 100.0 10.0 6144
+OBS: 56004.0 i C3 9e5 10.0 5120
+OBS: 56005.0 i C3 50.0 -9.0 4096
+END:
+"""
+
+
+def read(folder: Path, *contents: str, **options: Any) -> LightCurves:
+    for number, content in enumerate(contents):
+        (folder / f"{number}.dat").write_text(content)
+    return lightcurves.check(SnanaText(folder, BANDS, **options).read(), "t")
+
+
+def test_one_object_exactly(tmp_path: Path) -> None:
+    curves = read(tmp_path, HEADER + TABLE)
+    assert curves.object_id.tolist() == ["a1"] and curves.label.tolist() == ["1"]
+    assert curves.mjd.tolist() == [56001, 56002, 56003] and curves.flux.tolist() == [-5.5, 100, 200]
+    assert [curves.passbands[code] for code in curves.passband] == ["lsstg", "lsstr", "lsstr"]
+    assert curves.detected.tolist() == [False, True, True] and curves.trigger_mjd.tolist() == [56002]
+    assert (curves.ra[0], curves.dec[0], curves.mwebv[0], curves.redshift[0]) == (30.5, -9.5, 0.02, 0.35)
+    assert curves.extra["peak_mjd"].tolist() == [56010.5]
+    assert curves.dropped == {"that are saturated (PHOTFLAG 1024)": 1, "with a missing, zero or negative flux error": 1}
+
+
+@pytest.mark.parametrize("flag", ["-9", "-9.0", "-99", "-999", "-9999", "999"])
+def test_numbers_that_mean_unknown_are_nan(flag: str, tmp_path: Path) -> None:
+    header = f"SNID: a\nSNTYPE: 1\nMWEBV: {flag}\nREDSHIFT_HELIO: {flag}\nREDSHIFT_FINAL: {flag}\nPEAKMJD: {flag}\n"
+    curves = read(tmp_path, header + TABLE)
+    for column in (curves.mwebv, curves.redshift, curves.extra["peak_mjd"], curves.ra):
+        assert np.isnan(column).all()
+    assert len(curves.mjd) == 3, "fluxes are not headers"
+
+
+def test_without_photflag_every_observation_is_a_detection(tmp_path: Path) -> None:
+    curves = read(tmp_path, HEADER + "VARLIST: MJD BAND FLUXCAL FLUXCALERR\nOBS: 1 g 1 1\nOBS: 2 r 2 1 # last\n")
+    assert curves.detected.tolist() == [True, True] and np.isnan(curves.trigger_mjd).all()
+
+
+def test_one_file_with_all_objects_and_a_file_each_are_the_same(tmp_path: Path) -> None:
+    contents = [
+        (HEADER + TABLE).replace("a1", name).replace("100.0", flux) for name, flux in zip("bca", "123", strict=True)
+    ]
+    (tmp_path / "each").mkdir()
+    (tmp_path / "all").mkdir()
+    each, together = read(tmp_path / "each", *contents), read(tmp_path / "all", "".join(contents))
+    assert each.object_id.tolist() == together.object_id.tolist() == ["b", "c", "a"]
+    for name in ("mjd", "flux", "passband", "offsets", "redshift", "trigger_mjd"):
+        assert np.array_equal(getattr(each, name), getattr(together, name))
+
+
+def test_an_object_without_observations_is_kept(tmp_path: Path) -> None:
+    curves = read(tmp_path, HEADER.replace("a1", "empty") + "NOBS: 0\nEND:\n" + HEADER + TABLE)
+    assert curves.object_id.tolist() == ["empty", "a1"] and curves.lengths.tolist() == [0, 3]
+
+
+def test_labels_from_a_key_or_from_the_folder(tmp_path: Path) -> None:
+    write_snana_text(tmp_path)
+    by_key = SnanaText(tmp_path, BANDS, label_key="SIM_TYPE_NAME", prefix_ids=True).read()
+    by_folder = SnanaText(tmp_path, BANDS, label_key=None, prefix_ids=True).read()
+    assert by_key.label.tolist() == by_folder.label.tolist()
+    assert {name: by_key.label.tolist().count(name) for name in CLASSES} == {n: c for n, (_, _, c) in CLASSES.items()}
+    assert by_key.object_id[0] == "AGN/1" and by_key.dropped == {"that are saturated (PHOTFLAG 1024)": len(by_key)}
+    numbered = SnanaText(tmp_path, BANDS, prefix_ids=True).read()
+    assert set(numbered.label) == {str(number) for _, number, _ in CLASSES.values()}
+    with pytest.raises(ValueError, match=r"object id\(s\) appear more than once, e.g. 1"):
+        SnanaText(tmp_path, BANDS).read()
+    with pytest.raises(
+        ValueError, match=r"no object has the header key TYPE; there are SURVEY, SNID, .* set reader.label_key"
+    ):
+        SnanaText(tmp_path, BANDS, label_key="TYPE").read()
+
+
+def test_the_card_reads_the_files_of_a_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_snana_text(tmp_path / "snana_text")
+    overrides = [
+        "target=snana_text",
+        f"paths.data={tmp_path}",
+        "target.reader.label_key=SIM_TYPE_NAME",
+        "target.reader.prefix_ids=true",
+    ]
+    built = build_survey(compose(overrides)["target"])
+    with caplog.at_level(logging.WARNING):
+        curves, label = built.load(tmp_path / "cache")
+    assert len(curves) == 23 and {built.taxonomy.classes[k] for k in label} == set(CLASSES)
+    assert "dropped 23 of" in caplog.text and "that are saturated" in caplog.text
+
+
+def test_sncosmo_reads_the_same(tmp_path: Path) -> None:
+    """Where sncosmo can read: one object in a file."""
+    sncosmo = pytest.importorskip("sncosmo")
+    write_snana_text(tmp_path)
+    file = tmp_path / "SNII" / "SNII_000002.dat"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        meta, published = sncosmo.read_snana_ascii(str(file), default_tablename="OBS")
+    curves = SnanaText(file.parent, BANDS, pattern=file.name).read()
+    rows = published["OBS"][published["OBS"]["PHOTFLAG"] & 1024 == 0]
+    assert np.array_equal(curves.mjd, rows["MJD"]) and np.array_equal(curves.flux, rows["FLUXCAL"].astype(np.float32))
+    assert (curves.redshift[0], curves.mwebv[0]) == (meta["REDSHIFT_HELIO"], meta["MWEBV"])
+
+
+MISTAKES = {
+    "short row": (HEADER + TABLE.replace(" -5.5", ""), r"0.dat, line 13: 5 values where VARLIST names 6 columns"),
+    "no names": (HEADER + "OBS: 1 g 1 1\n", r"0.dat, line 10: 4 values where VARLIST names 0 columns"),
+    "text": (HEADER + TABLE.replace("-5.5", "faint"), r"0.dat: object a1, FLUXCAL: could not convert string to float: 'faint'"),
+    "column": (HEADER + TABLE.replace("FLUXCALERR", "ERR"), r"0.dat: object a1 lacks the column\(s\) FLUXCALERR; VARLIST has MJD"),
+    "no id": (HEADER.replace("SNID", "ID") + TABLE, r"0.dat: observations without a key SNID before them"),
+    "other file": ("README\n", r"0.dat: no key SNID, so it is no SNANA light curve: set reader.pattern"),
+    "band": (HEADER + TABLE.replace(" i ", " H "), r"unknown passband 'H' \(2 observations\); known are lsstg"),
+    "twice": ((HEADER + TABLE) * 2, r"object id\(s\) appear more than once, e.g. a1"),
+    "header": (HEADER.replace("0.02", "low") + TABLE, r"0.dat: MWEBV: could not convert string to float: 'low'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_name_file_and_place(name: str, tmp_path: Path) -> None:
+    content, message = MISTAKES[name]
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, content)
+
+
+def test_no_files_say_what_to_set(tmp_path: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"no file \*\*/\*.dat in .*: set paths.data, reader.folder or reader.pattern"
+    ):
+        SnanaText(tmp_path, BANDS).read()
