@@ -13,6 +13,8 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+	# Rubin's alert schemas, for tests; what its own tools need is left out
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps lsst-alert-packet
 	touch $@
 
 install: $(BIN)/.installed ## create .venv with pinned versions
