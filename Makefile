@@ -45,6 +45,7 @@ types: install ## mypy --strict
 
 bench: install ## benchmarks, as ratios
 	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python -m benchmarks.readers
 
 clean: ## remove the environment and what tests leave
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
