@@ -75,7 +75,8 @@ def measure(name: str, objects: int, points: int, folder: Path) -> None:
     """Write the files in a process of its own, then read, select and encode them here."""
     again = [
         sys.executable,
-        __file__,
+        "-m",
+        "benchmarks.readers",
         "--write",
         name,
         "--objects",
