@@ -1,6 +1,7 @@
 """The LightningModule, and one fit with early stopping, best weights and resume."""
 
 import copy
+import io
 import json
 import logging
 import math
@@ -15,10 +16,11 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
-from tlclass.atomic import write_json
+from tlclass.atomic import atomic_path, write_json
 from tlclass.batches import Batch
 from tlclass.data import LightCurveDataModule
 from tlclass.inference import predict_logits
@@ -147,7 +149,7 @@ class ClassifierTask(L.LightningModule):
             on_epoch=True,
             batch_size=len(batch.label),
             prog_bar=True,
-            sync_dist=phase == "val",
+            sync_dist=True,
         )
         return loss, logits
 
@@ -183,6 +185,53 @@ class ProgressLines(Callback):
                 trainer.global_step,
                 scores,
             )
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that appear whole or not at all.
+
+    Lightning writes them in the system's temporary folder first and moves them; where that is another disk, a kill
+    or a full disk during the move leaves half a file in place of the last good one.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write beside the old one, then rename.
+
+        Raises:
+            OSError: the disk is full; the old one is intact.
+        """
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        with atomic_path(Path(path), flush=False) as temporary:
+            temporary.write_bytes(content.getbuffer())
+
+
+class Summary(Callback):
+    """Writes how the fit went when it ends, in the process that knows: a distributed fit has none of it afterwards."""
+
+    def __init__(self, path: Path, monitor: str, start: float, best: ModelCheckpoint, stopper: EarlyStopping):
+        self.path, self.monitor, self.start, self.best, self.stopper = path, monitor, start, best, stopper
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Compare the best weights with the first ones and write `done.json`."""
+        if not trainer.is_global_zero:
+            return
+        state = torch.load(self.best.best_model_path, weights_only=True, map_location="cpu")
+        reached = float(self.best.best_model_score)  # type: ignore[arg-type]
+        better = reached < self.start if MONITORS[self.monitor] == "min" else reached > self.start
+        if not better:
+            log.info(
+                "no epoch beat the start on validation (%s %.4f): the first weights are kept", self.monitor, self.start
+            )
+        summary = FitSummary(
+            steps=trainer.global_step,
+            epochs=trainer.current_epoch,
+            best_epoch=int(state["epoch"]) if better else -1,
+            best_score=reached if better else self.start,
+            initial_score=self.start,
+            stopped_early=self.stopper.stopped_epoch > 0,
+        )
+        write_json(self.path, vars(summary))
 
 
 def truncated(batch: Batch, share: float, seed: int) -> Batch:
@@ -225,8 +274,13 @@ def fit(
     before = copy.deepcopy(trained.state_dict())
     if not done.exists():
         start = validation_score(trained, data, settings.monitor)
-        summary = _run(trained, data, settings, folder, trainer_options, logger, progress, best, start)
-        write_json(done, vars(summary))
+        stopper = EarlyStopping(
+            settings.monitor,
+            patience=settings.plan(-(-len(data.split.train) // settings.batch_size))["patience"],
+            mode=MONITORS[settings.monitor],
+        )
+        callbacks: list[Callback] = [stopper, best, Summary(done, settings.monitor, start, best, stopper)]
+        _run(trained, data, settings, folder, trainer_options, logger, progress, callbacks)
     summary = FitSummary(**json.loads(done.read_text()))
     trained.load_state_dict(before)
     if summary.best_epoch >= 0:
@@ -259,17 +313,15 @@ def _run(
     trainer_options: Mapping[str, Any],
     logger: Logger | None,
     progress: bool,
-    best: ModelCheckpoint,
-    start: float,
-) -> FitSummary:
+    callbacks: list[Callback],
+) -> None:
     plan = settings.plan(-(-len(data.split.train) // settings.batch_size))
-    stopper = EarlyStopping(settings.monitor, patience=plan["patience"], mode=MONITORS[settings.monitor])
-    callbacks: list[Callback] = [stopper, best, RichProgressBar(leave=False) if progress else ProgressLines()]
     trainer = L.Trainer(
         **trainer_options,
         max_epochs=plan["epochs"],
         check_val_every_n_epoch=plan["every"],
-        callbacks=callbacks,
+        callbacks=[*callbacks, RichProgressBar(leave=False) if progress else ProgressLines()],
+        plugins=[WholeCheckpoints()],
         logger=logger or False,
         enable_progress_bar=progress,
         enable_model_summary=False,
@@ -290,16 +342,3 @@ def _run(
             trainer.fit(task, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
     except SIGTERMException as error:  # Lightning's own exit code would be 0, which a sweep takes for success
         raise SystemExit(143) from error
-    state = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
-    reached = float(best.best_model_score)  # type: ignore[arg-type]
-    better = reached < start if MONITORS[settings.monitor] == "min" else reached > start
-    if not better:
-        log.info("no epoch beat the start on validation (%s %.4f): the first weights are kept", settings.monitor, start)
-    return FitSummary(
-        steps=trainer.global_step,
-        epochs=trainer.current_epoch,
-        best_epoch=int(state["epoch"]) if better else -1,
-        best_score=reached if better else start,
-        initial_score=start,
-        stopped_early=stopper.stopped_epoch > 0,
-    )

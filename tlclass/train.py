@@ -62,9 +62,10 @@ def app(config: DictConfig) -> float:
     """One job; returns its macro AUROC on the test part."""
     settings: Settings = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     folder = Path(HydraConfig.get().runtime.output_dir)
-    if settings["progress"] == "auto" and sweep.LEDGER in os.environ:
-        settings["progress"] = False  # a bar per job would fight with the line of the sweep
-    sweep.note(int(OmegaConf.select(HydraConfig.get(), "job.num", default=0) or 0), folder)
+    if sweep.LEDGER in os.environ:
+        sweep.note(HydraConfig.get().job.num, folder)
+        if settings["progress"] == "auto":
+            settings["progress"] = False  # a bar per job would fight with the line of the sweep
     try:
         return float(run_job(settings, folder)["auroc_macro"])
     except Exception as error:
