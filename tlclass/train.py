@@ -21,7 +21,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from tlclass import job, sweep
+from tlclass import dashboard, job, sweep
 from tlclass.atomic import write_text
 from tlclass.checkpoint import TrainedModel, load_model
 from tlclass.config import CONF
@@ -204,12 +204,9 @@ def make_logger(settings: Settings, folder: Path) -> Logger | None:
         return None
     if chosen["name"] == "csv":
         return CSVLogger(folder, name="", version="")
-    import wandb
-
-    offline = wandb.api.api_key is None or os.environ.get("WANDB_MODE") == "offline"
     simulated = [f"{role}:simulated" for role in ("source", "target") if settings[role]["simulated"]]
     logger = WandbLogger(
-        project=chosen["project"], entity=chosen["entity"], save_dir=folder, offline=offline,
+        project=chosen["project"], entity=chosen["entity"], save_dir=folder, offline=dashboard.offline(),
         group=settings["experiment_name"], job_type=settings["freeze_policy"]["name"],
         name=f"{settings['data_fraction']['name']}-seed{settings['seed']}", tags=[settings["target"]["name"], *simulated],
     )  # fmt: skip
@@ -261,6 +258,7 @@ def main() -> None:
     folder, failed = sweep.close_ledger()
     if folder is not None:
         sweep.write_report(folder)
+        dashboard.log_sweep(folder)
     end(error, failed)
 
 
