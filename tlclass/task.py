@@ -71,9 +71,9 @@ class FitSettings:
 
     def plan(self, steps_per_epoch: int) -> dict[str, int]:
         """Epochs at most, epochs between validations, validations without progress until the stop."""
-        every = max(1, self.validate_every_steps // steps_per_epoch)
-        patience_epochs = max(self.patience_epochs, math.ceil(self.patience_steps / steps_per_epoch))
         epochs = max(self.max_epochs, math.ceil(self.min_steps / steps_per_epoch))
+        every = min(epochs, max(1, self.validate_every_steps // steps_per_epoch))
+        patience_epochs = max(self.patience_epochs, math.ceil(self.patience_steps / steps_per_epoch))
         return {"epochs": epochs, "every": every, "patience": max(1, math.ceil(patience_epochs / every))}
 
 
