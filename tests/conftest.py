@@ -81,7 +81,6 @@ def train_cli(monkeypatch: pytest.MonkeyPatch, overrides: list[str], restored_lo
 
     def call(*more: str) -> None:
         monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-        monkeypatch.setattr(train, "FAILED", [])
         monkeypatch.setattr(sys, "argv", ["tlclass.train", *overrides, *more])
         train.main()
 

@@ -73,3 +73,17 @@ def test_lightning_and_torch_take_the_sampler_as_it_is(dataset: CurveDataset) ->
 
 def test_nothing_to_evaluate_is_no_batch() -> None:
     assert list(SortedSampler(torch.empty(0, dtype=torch.int64), 8)) == []
+
+
+def test_processes_share_each_batch_and_see_every_object_once() -> None:
+    lengths = torch.arange(1, 66)
+    whole = list(LengthBucketSampler(lengths, 32, 0))
+    shares = [list(LengthBucketSampler(lengths, 32, 0, rank, 2)) for rank in range(2)]
+    assert len(shares[0]) == len(shares[1]) == len(whole) == 3
+    for batch, *parts in zip(whole, *shares, strict=True):
+        if len(batch) >= 2:
+            assert sorted(torch.cat(parts).tolist()) == sorted(batch.tolist())
+        else:  # both compute it; the mean of their gradients is the batch's own
+            assert all(torch.equal(part, batch) for part in parts)
+    seen = {int(index) for parts in shares for batch in parts for index in batch}
+    assert seen == set(range(65))

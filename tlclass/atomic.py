@@ -10,10 +10,11 @@ from typing import Any
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, flush: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
 
-    A crash, a kill or a full disk leaves the previous file (or none), never half a file.
+    A crash, a kill or a full disk leaves the previous file (or none), never half a file. Without `flush` that is not
+    promised for a power cut; for files that are rewritten every second.
 
     Raises:
         OSError: the disk is full or the folder is not writable; the message names `path`.
@@ -25,7 +26,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        _flush(temporary)
+        if flush:
+            _flush(temporary)
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:

@@ -78,10 +78,12 @@ class LengthBucketSampler(Sampler[Tensor]):
         lengths: (n,) steps per object.
         batch_size: objects per batch.
         seed: of the shuffling.
+        rank, ranks: this process and the number of processes that share each batch; all draw the same order.
     """
 
-    def __init__(self, lengths: Tensor, batch_size: int, seed: int):
+    def __init__(self, lengths: Tensor, batch_size: int, seed: int, rank: int = 0, ranks: int = 1):
         self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
+        self.rank, self.ranks = rank, ranks
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this at the start of an epoch, also when a run resumes."""
@@ -100,7 +102,11 @@ class LengthBucketSampler(Sampler[Tensor]):
             for batch in torch.split(mega[torch.argsort(self.lengths[mega], stable=True)], self.batch_size)
         ]
         for position in torch.randperm(len(batches), generator=generator).tolist():
-            yield batches[position]
+            yield self._share(batches[position])
+
+    def _share(self, batch: Tensor) -> Tensor:
+        """This process's objects; a batch with fewer objects than processes goes to all, their mean gradient is its own."""
+        return batch[self.rank :: self.ranks] if len(batch) >= self.ranks else batch
 
 
 class SortedSampler(Sampler[Tensor]):

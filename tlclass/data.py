@@ -106,11 +106,12 @@ class LightCurveDataModule(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled, length-bucketed batches."""
         data = self.dataset(self.split.train, self._device())
-        sampler = LengthBucketSampler(self.lengths[self.split.train], self.batch_size, self.seed)
+        rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+        sampler = LengthBucketSampler(self.lengths[self.split.train], self.batch_size, self.seed, rank, ranks)
         return DataLoader(data, sampler=sampler, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """The validation part, sorted by length."""
+        """The validation part, sorted by length; whole in every process of a distributed fit, so nothing counts twice."""
         data = self.dataset(self.split.val, self._device())
         return DataLoader(data, sampler=SortedSampler(data.lengths, 512), batch_size=None)
 

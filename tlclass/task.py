@@ -1,6 +1,7 @@
 """The LightningModule, and one fit with early stopping, best weights and resume."""
 
 import copy
+import io
 import json
 import logging
 import math
@@ -15,10 +16,11 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
-from tlclass.atomic import write_json
+from tlclass.atomic import atomic_path, write_json
 from tlclass.batches import Batch
 from tlclass.data import LightCurveDataModule
 from tlclass.inference import predict_logits
@@ -70,9 +72,9 @@ class FitSettings:
 
     def plan(self, steps_per_epoch: int) -> dict[str, int]:
         """Epochs at most, epochs between validations, validations without progress until the stop."""
-        every = max(1, self.validate_every_steps // steps_per_epoch)
-        patience_epochs = max(self.patience_epochs, math.ceil(self.patience_steps / steps_per_epoch))
         epochs = max(self.max_epochs, math.ceil(self.min_steps / steps_per_epoch))
+        every = min(epochs, max(1, self.validate_every_steps // steps_per_epoch))
+        patience_epochs = max(self.patience_epochs, math.ceil(self.patience_steps / steps_per_epoch))
         return {"epochs": epochs, "every": every, "patience": max(1, math.ceil(patience_epochs / every))}
 
 
@@ -148,7 +150,7 @@ class ClassifierTask(L.LightningModule):
             on_epoch=True,
             batch_size=len(batch.label),
             prog_bar=True,
-            sync_dist=phase == "val",
+            sync_dist=True,
         )
         return loss, logits
 
@@ -173,12 +175,13 @@ class History(Callback):
     processes, without the work that was lost between the last checkpoint and an interruption.
 
     Args:
+        path: of the JSON file with them, written when the fit ends.
         began: `time.perf_counter()` when the fit began in this process.
         start: the scores before the first step.
     """
 
-    def __init__(self, began: float, start: Mapping[str, float]) -> None:
-        self.began = began
+    def __init__(self, path: Path, began: float, start: Mapping[str, float]) -> None:
+        self.path, self.began = path, began
         self.validations: list[dict[str, float]] = []
         self._add(0, 0, start)
 
@@ -186,6 +189,11 @@ class History(Callback):
         """Add a line."""
         scores = {name: float(trainer.callback_metrics[name]) for name in MONITORS}
         self._add(trainer.global_step, trainer.current_epoch + 1, scores)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the file."""
+        if trainer.is_global_zero:
+            write_json(self.path, self.validations)
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""
@@ -221,6 +229,53 @@ class ProgressLines(Callback):
             )
 
 
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that appear whole or not at all.
+
+    Lightning writes them in the system's temporary folder first and moves them; where that is another disk, a kill
+    or a full disk during the move leaves half a file in place of the last good one.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write beside the old one, then rename.
+
+        Raises:
+            OSError: the disk is full; the old one is intact.
+        """
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        with atomic_path(Path(path), flush=False) as temporary:
+            temporary.write_bytes(content.getbuffer())
+
+
+class Summary(Callback):
+    """Writes how the fit went when it ends, in the process that knows: a distributed fit has none of it afterwards."""
+
+    def __init__(self, path: Path, monitor: str, start: float, best: ModelCheckpoint, stopper: EarlyStopping):
+        self.path, self.monitor, self.start, self.best, self.stopper = path, monitor, start, best, stopper
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Compare the best weights with the first ones and write `done.json`."""
+        if not trainer.is_global_zero:
+            return
+        state = torch.load(self.best.best_model_path, weights_only=True, map_location="cpu")
+        reached = float(self.best.best_model_score)  # type: ignore[arg-type]
+        better = reached < self.start if MONITORS[self.monitor] == "min" else reached > self.start
+        if not better:
+            log.info(
+                "no epoch beat the start on validation (%s %.4f): the first weights are kept", self.monitor, self.start
+            )
+        summary = FitSummary(
+            steps=trainer.global_step,
+            epochs=trainer.current_epoch,
+            best_epoch=int(state["epoch"]) if better else -1,
+            best_score=reached if better else self.start,
+            initial_score=self.start,
+            stopped_early=self.stopper.stopped_epoch > 0,
+        )
+        write_json(self.path, vars(summary))
+
+
 def truncated(batch: Batch, share: float, seed: int) -> Batch:
     """With probability `share` the batch cut at a random observation of each light curve, else the batch."""
     generator = torch.Generator().manual_seed(seed)
@@ -242,9 +297,9 @@ def fit(
 ) -> FitSummary:
     """Train `classifier` in place and leave it with the weights that were best on validation, the first ones included.
 
-    `folder` holds the checkpoints and, in the end, `history.json` (see `History`). Called again after an interruption it goes on from the last one and
-    ends where an uninterrupted fit would (shuffling is seeded per epoch); called again after the end
-    it only loads the best weights.
+    `folder` holds the checkpoints and, in the end, `history.json` (see `History`). Called again after an
+    interruption it goes on from the last one and ends where an uninterrupted fit would (shuffling is seeded per
+    epoch); called again after the end it only loads the best weights.
 
     Raises:
         SystemExit: 143 if the process was asked to terminate.
@@ -261,10 +316,11 @@ def fit(
     )
     before = copy.deepcopy(trained.state_dict())
     if not done.exists():
-        history = History(began, validation_scores(trained, data))
-        summary = _run(trained, data, settings, folder, trainer_options, logger, progress, best, history)
-        write_json(folder / HISTORY, history.validations)
-        write_json(done, vars(summary))
+        history = History(folder / HISTORY, began, validation_scores(trained, data))
+        patience = settings.plan(-(-len(data.split.train) // settings.batch_size))["patience"]
+        stopper = EarlyStopping(settings.monitor, patience=patience, mode=MONITORS[settings.monitor])
+        summing = Summary(done, settings.monitor, history.validations[0][settings.monitor], best, stopper)
+        _run(trained, data, settings, folder, trainer_options, logger, progress, [stopper, history, best, summing])
     summary = FitSummary(**json.loads(done.read_text()))
     trained.load_state_dict(before)
     if summary.best_epoch >= 0:
@@ -296,18 +352,15 @@ def _run(
     trainer_options: Mapping[str, Any],
     logger: Logger | None,
     progress: bool,
-    best: ModelCheckpoint,
-    history: History,
-) -> FitSummary:
-    start = history.validations[0][settings.monitor]
+    callbacks: list[Callback],
+) -> None:
     plan = settings.plan(-(-len(data.split.train) // settings.batch_size))
-    stopper = EarlyStopping(settings.monitor, patience=plan["patience"], mode=MONITORS[settings.monitor])
-    callbacks: list[Callback] = [stopper, history, best, RichProgressBar(leave=False) if progress else ProgressLines()]
     trainer = L.Trainer(
         **trainer_options,
         max_epochs=plan["epochs"],
         check_val_every_n_epoch=plan["every"],
-        callbacks=callbacks,
+        callbacks=[*callbacks, RichProgressBar(leave=False) if progress else ProgressLines()],
+        plugins=[WholeCheckpoints()],
         logger=logger or False,
         enable_progress_bar=progress,
         enable_model_summary=False,
@@ -328,16 +381,3 @@ def _run(
             trainer.fit(task, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
     except SIGTERMException as error:  # Lightning's own exit code would be 0, which a sweep takes for success
         raise SystemExit(143) from error
-    state = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
-    reached = float(best.best_model_score)  # type: ignore[arg-type]
-    better = reached < start if MONITORS[settings.monitor] == "min" else reached > start
-    if not better:
-        log.info("no epoch beat the start on validation (%s %.4f): the first weights are kept", settings.monitor, start)
-    return FitSummary(
-        steps=trainer.global_step,
-        epochs=trainer.current_epoch,
-        best_epoch=int(state["epoch"]) if better else -1,
-        best_score=reached if better else start,
-        initial_score=start,
-        stopped_early=stopper.stopped_epoch > 0,
-    )

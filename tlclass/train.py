@@ -2,25 +2,31 @@
 
 import logging
 import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hydra
 import torch
 from filelock import FileLock
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from tlclass import job
+from tlclass import dashboard, job, sweep
 from tlclass.atomic import write_text
 from tlclass.baseline import Baseline, baseline_from
 from tlclass.checkpoint import TrainedModel, load_model
 from tlclass.config import CONF
+from tlclass.devices import cuda_devices, lease
 from tlclass.encode import encoding_from
 from tlclass.options import build
 from tlclass.result import Row, config_key, finished, start, write_result
@@ -30,7 +36,26 @@ from tlclass.transfer import FreezePolicy
 log = logging.getLogger(__name__)
 
 Settings = dict[str, Any]
-FAILED: list[str] = []  # jobs of this process's multirun that did not finish
+EXTRAS = {"joblib": "joblib", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}  # of launchers
+
+
+OmegaConf.register_new_resolver("cuda_devices", lambda: max(1, len(cuda_devices())), replace=True)
+
+
+class Sweep(Callback):
+    """Hydra calls it in the process that starts a sweep, before the first job."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Settle the axes and open the ledger."""
+        chosen = list(config.hydra.overrides.task)
+        axes = config.hydra.sweeper.params or {}
+        groups = {word.split("=")[0] for word in chosen}
+        with open_dict(config):  # data_fraction=n100,full on the command line replaces the axis data_fraction.count
+            for axis in [axis for axis in axes if "." in axis and axis.split(".")[0] in groups]:
+                del axes[axis]
+        overrides = OverridesParser.create().parse_overrides([*(f"{k}={v}" for k, v in axes.items()), *chosen])
+        (jobs,) = BasicSweeper.split_arguments(overrides, None)
+        sweep.open_ledger(Path(config.hydra.sweep.dir), len(jobs))
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
@@ -38,12 +63,14 @@ def app(config: DictConfig) -> float:
     """One job; returns its macro AUROC on the test part."""
     settings: Settings = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     folder = Path(HydraConfig.get().runtime.output_dir)
+    if sweep.LEDGER in os.environ:
+        sweep.note(HydraConfig.get().job.num, folder)
+        if settings["progress"] == "auto":
+            settings["progress"] = False  # a bar per job would fight with the line of the sweep
     try:
         return float(run_job(settings, folder)["auroc_macro"])
     except Exception as error:
-        said = str(error) if str(error).startswith(str(folder)) else f"{folder}: {error}"
-        FAILED.append(said)
-        log.error("failed: %s", said)
+        log.error("failed: %s", sweep.write_failure(folder, error))
         raise
 
 
@@ -55,24 +82,42 @@ def run_job(settings: Settings, folder: Path) -> Row:
     """
     torch.set_num_threads(settings["threads"])
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    key = config_key(settings)
-    row = finished(folder, key, settings["overwrite"])
-    if row is not None:
-        log.info("%s is finished (macro AUROC %.3f): skipped", folder, row["auroc_macro"])
-        return row
-    start(folder, key)
-    write_text(folder / "config.yaml", OmegaConf.to_yaml(settings))
-    refuse_unknown(settings)
+    with sweep.alone(folder):
+        sweep.clear_failure(folder)
+        key = config_key(settings)
+        row = finished(folder, key, settings["overwrite"])
+        if row is not None:
+            log.info("%s is finished (macro AUROC %.3f): skipped", folder, row["auroc_macro"])
+            return row
+        start(folder, key)
+        write_text(folder / "config.yaml", OmegaConf.to_yaml(settings))
+        refuse_unknown(settings)
+        row = {"config_key": key, "experiment": settings["experiment_name"], **train_and_score(settings, folder)}
+        write_result(folder, row)
+    log.info("%s: macro AUROC %.3f on %d test objects", folder, row["auroc_macro"], row["n_test"])
+    return row
+
+
+def train_and_score(settings: Settings, folder: Path) -> Row:
+    """The work of a job: the source model, the transfer, the scores."""
     policy = build_policy(settings["freeze_policy"])
     source = source_model(settings) if policy.load else None
     target = build_survey(settings["target"])
     logger = make_logger(settings, folder)
-    scored = job.run(target_settings(settings, policy), target, policy, source, folder, logger, settings)
-    close(logger, scored)
-    row = {"config_key": key, "experiment": settings["experiment_name"], **scored}
-    write_result(folder, row)
-    log.info("%s: macro AUROC %.3f on %d test objects", folder, row["auroc_macro"], row["n_test"])
+    with on_device(settings) as process:
+        row = job.run(target_settings(settings, policy), target, policy, source, folder, logger, process)
+    close(logger, row)
     return row
+
+
+@contextmanager
+def on_device(settings: Settings) -> Iterator[Settings]:
+    """The settings with a CUDA device of the job's own where the launcher leases them, else as they are."""
+    if settings["launcher"]["name"] != "cuda":
+        yield settings
+        return
+    with lease(cuda_devices()) as position:
+        yield {**settings, "trainer": {**settings["trainer"], "devices": [position]}}
 
 
 def refuse_unknown(settings: Settings) -> None:
@@ -104,8 +149,9 @@ def target_settings(settings: Settings, policy: FreezePolicy | Baseline) -> Sett
 
 def pretraining_settings(settings: Settings) -> Settings:
     """The same for the source model."""
-    shared = {name: settings[name] for name in ("encoding", "model")}
-    return {"survey": settings["source"], **shared, **settings["pretrain"]}
+    pretrain = {name: value for name, value in settings["pretrain"].items() if name != "flux_scale"}
+    encoding = {**settings["encoding"], "flux_scale": settings["pretrain"]["flux_scale"]}
+    return {"survey": settings["source"], "encoding": encoding, "model": settings["model"], **pretrain}
 
 
 def source_model(settings: Settings) -> TrainedModel:
@@ -113,7 +159,8 @@ def source_model(settings: Settings) -> TrainedModel:
 
     A lock lets parallel jobs share one pretraining.
     """
-    encoding = encoding_from(settings["encoding"])
+    pretraining = pretraining_settings(settings)
+    encoding = encoding_from(pretraining["encoding"])
     if settings["source_model"] is not None:
         model = load_model(Path(settings["source_model"]))
         if model.encoding != encoding:
@@ -121,7 +168,6 @@ def source_model(settings: Settings) -> TrainedModel:
                 f"source_model={settings['source_model']} was trained with {model.encoding}, this job uses {encoding}: set encoding to match"
             )
         return model
-    pretraining = pretraining_settings(settings)
     survey = build_survey(pretraining["survey"])
     key = config_key({"job": pretraining, "data": reader_key(survey.reader), "paths": settings["paths"]})
     folder = Path(settings["paths"]["models"]) / f"{survey.name}-{key}" / f"seed{pretraining['seed']}"
@@ -132,7 +178,8 @@ def source_model(settings: Settings) -> TrainedModel:
             return load_model(folder)
         log.info("pretraining on %s, into %s", survey.name, folder)
         logger = CSVLogger(folder, name="", version="")
-        row = job.run(pretraining, survey, FreezePolicy("from_scratch"), None, folder, logger, settings)
+        with on_device(settings) as process:
+            row = job.run(pretraining, survey, FreezePolicy("from_scratch"), None, folder, logger, process)
         close(logger, row)
         write_result(folder, {"config_key": key, "experiment": "pretraining", **row})
         log.info("pretraining on %s: macro AUROC %.3f on its own test part", survey.name, row["auroc_macro"])
@@ -176,12 +223,9 @@ def make_logger(settings: Settings, folder: Path) -> Logger | None:
         return None
     if chosen["name"] == "csv":
         return CSVLogger(folder, name="", version="")
-    import wandb
-
-    offline = wandb.api.api_key is None or os.environ.get("WANDB_MODE") == "offline"
     simulated = [f"{role}:simulated" for role in ("source", "target") if settings[role]["simulated"]]
     logger = WandbLogger(
-        project=chosen["project"], entity=chosen["entity"], save_dir=folder, offline=offline,
+        project=chosen["project"], entity=chosen["entity"], save_dir=folder, offline=dashboard.offline(),
         group=settings["experiment_name"], job_type=settings["freeze_policy"]["name"],
         name=f"{settings['data_fraction']['name']}-seed{settings['seed']}", tags=[settings["target"]["name"], *simulated],
     )  # fmt: skip
@@ -201,9 +245,12 @@ def close(logger: Logger | None, row: Row) -> None:
         wandb.finish()
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException | None) -> str:
     """Hydra's message without its internals; its hint often hides in the cause."""
     text = f"{error}: {error.__cause__}" if isinstance(error, HydraException) and error.__cause__ else str(error)
+    missing = next((extra for name, extra in EXTRAS.items() if f"Could not find 'hydra/launcher/{name}'" in text), None)
+    if missing:
+        return f"this launcher is not installed: pip install 'tlclass[{missing}]'"
     lines = text.split("Config search path")[0].splitlines()
     return "\n".join(
         line for line in lines if line.strip() and not line.strip().startswith(("full_key", "object_type"))
@@ -217,15 +264,44 @@ def one_sentence(error: Exception) -> str | None:
 
 
 def main() -> None:
-    """`python -m tlclass.train`: a mistake on the command line exits with 2, failed jobs with 1; one sentence each."""
+    """`python -m tlclass.train`: a mistake on the command line exits with 2, failed jobs with 1, SIGTERM with 143.
+
+    A sweep ends with its report, and names what failed, one sentence each.
+    """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let errors through to here
-    sweep = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]  # Hydra wants it first or last
-    sys.argv[1:] = sweep[:1] + [word for word in sys.argv[1:] if word not in sweep]
+    multirun = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]  # Hydra wants it first or last
+    sys.argv[1:] = multirun[:1] + [word for word in sys.argv[1:] if word not in multirun]
+    previous = signal.signal(signal.SIGTERM, terminate)
+    error: BaseException | None = None
     try:
-        app()
-    except (HydraException, OmegaConfBaseException, ValueError, FileNotFoundError) as error:
-        sys.stderr.write("\n".join(f"error: {said}" for said in FAILED or [_said(error)]) + "\n")
-        raise SystemExit(1 if FAILED else 2) from None
+        with sweep.watched():
+            app()
+    except (Exception, SystemExit) as caught:
+        error = caught
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    folder, failed = sweep.close_ledger()
+    if folder is not None:
+        sweep.write_report(folder)
+        dashboard.log_sweep(folder)
+    end(error, failed)
+
+
+def end(error: BaseException | None, failed: Sequence[str]) -> None:
+    """Leave with the right exit code, having said why."""
+    if isinstance(error, SystemExit):
+        raise error
+    expected = (HydraException, OmegaConfBaseException, *sweep.MISTAKES)
+    if error is not None and not failed and not isinstance(error, expected):
+        raise error
+    if error is not None or failed:
+        sys.stderr.write("".join(f"error: {said}\n" for said in failed or [_said(error)]))
+        raise SystemExit(1 if failed else 2)
+
+
+def terminate(signum: int, frame: object) -> None:
+    """SIGTERM unwinds the stack, so that worker processes and devices are let go."""
+    raise SystemExit(128 + signum)
 
 
 if __name__ == "__main__":
