@@ -476,21 +476,7 @@ def test_a_half_pretrained_source_is_finished_and_not_used(settings: Job, tmp_pa
     assert (source / "result.json").exists()
 
 
-# -- W&B
-
-
-@pytest.mark.slow
-def test_wandb_gets_one_closed_offline_run_per_job(
-    train_cli: CLI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wandb = pytest.importorskip("wandb")
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    train_cli("logger=wandb", SCRATCH, "seed=0,1", "-m")
-    runs = sorted(tmp_path.rglob("run-*.wandb"))
-    assert len(runs) == 2 and len({path.name for path in runs}) == 2
-    assert ["seed0" in str(path) for path in runs].count(True) == 1
-    assert wandb.run is None
+# -- simulated surveys
 
 
 @pytest.mark.slow
