@@ -10,7 +10,6 @@ from omegaconf import OmegaConf
 
 from tlclass.checkpoint import DESCRIPTION, WEIGHTS
 from tlclass.report.sweep import results_table
-from tlclass.report.tables import summary_table
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ def log_sweep(folder: Path) -> None:
         mode="offline" if offline() else "online",
     )
     content: dict[str, Any] = {"jobs": wandb.Table(dataframe=_plain(results)), CURVES: _curves(results)}
-    content["summary"] = wandb.Table(dataframe=_plain(summary_table(results)))
+    content["summary"] = wandb.Table(dataframe=pd.read_csv(folder / "summary.csv"))
     content |= {path.stem: wandb.Image(str(path)) for path in sorted((folder / "figures").rglob("*.png"))}
     run.log(content)
     best = best_job(results)
