@@ -13,14 +13,14 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import torch
 
-from tlclass import lightcurves
 from tlclass.atomic import atomic_path
 from tlclass.batches import CurveDataset
 from tlclass.checkpoint import TrainedModel, load_model
 from tlclass.encode import encode
 from tlclass.inference import predict_logits
 from tlclass.lightcurves import LightCurves, log_dropped
-from tlclass.surveys import Table
+from tlclass.surveys import Nested, Table
+from tlclass.surveys.nested import is_nested
 
 log = logging.getLogger(__name__)
 
@@ -64,40 +64,23 @@ def predict(model: TrainedModel, curves: LightCurves, origin: str = "input") -> 
 def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> LightCurves:
     """Light curves from a file or folder.
 
-    A folder holds `objects` and `observations` (.parquet or .csv); a file is either one row per object
-    with list columns (as this package writes) or one row per observation.
+    A folder holds tables of observations and of objects, or files with one row per object and list
+    columns; a file is of observations, or of the latter kind. See `tlclass.surveys.Table` and `Nested`.
 
     Raises:
         FileNotFoundError, ValueError: it is not there, or not readable that way.
     """
     settings = {**model.input, **options}
-    settings["columns"] = {name: column for name, column in settings.get("columns", {}).items() if name != "label"}
-    if path.is_dir():
-        objects, observations = (_only(path, name) for name in ("objects", "observations"))
-        return Table(observations, model.passbands, objects, **settings).read()
-    if not path.is_file():
+    settings["columns"] = {**settings.get("columns", {}), "label": None}
+    if not path.exists():
         raise FileNotFoundError(
             f"no file or folder {path}: give a table of light curves (.parquet, .csv) or a folder with objects and observations"
         )
-    if path.suffix == ".arrow" or (path.suffix == ".parquet" and _has_lists(path)):
-        return lightcurves.check(lightcurves.read(path), str(path))
-    return Table(path, model.passbands, None, **settings).read()
-
-
-def _only(folder: Path, name: str) -> Path:
-    for suffix in (".parquet", ".csv", ".csv.gz"):
-        if (folder / f"{name}{suffix}").is_file():
-            return folder / f"{name}{suffix}"
-    raise FileNotFoundError(
-        f"{folder} holds no {name}.parquet or {name}.csv: give a folder with objects and observations, or one file"
-    )
-
-
-def _has_lists(path: Path) -> bool:
-    try:
-        return any(pa.types.is_list(kind) or pa.types.is_large_list(kind) for kind in pq.read_schema(path).types)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+    if is_nested(path):
+        return Nested(path, model.passbands, **settings).read()
+    if path.is_dir():
+        return Table(None, model.passbands, folder=path, **settings).read()
+    return Table(path, model.passbands, **settings).read()
 
 
 def write_table(table: pa.Table, path: Path) -> None:

@@ -9,7 +9,9 @@ import numpy.typing as npt
 
 from tlclass.lightcurves import LightCurves, from_columns
 from tlclass.passbands import Passbands
-from tlclass.surveys.table import Table, column_values, numbers, read_table
+from tlclass.surveys.columns import column_values, numbers
+from tlclass.surveys.files import existing, read_table, schema_of
+from tlclass.surveys.table import Table
 
 Array = npt.NDArray[Any]
 
@@ -45,7 +47,7 @@ class PlasticcCSV:
         Raises:
             FileNotFoundError: one is missing.
         """
-        return self._observations().files() + Table(Path(self.folder) / self.metadata, self.passbands).files()
+        return [*self._observations().files(), existing(Path(self.folder) / self.metadata)]
 
     def read(self) -> LightCurves:
         """All objects, labels by name.
@@ -56,7 +58,7 @@ class PlasticcCSV:
         """
         self.files()
         path = Path(self.folder) / self.metadata
-        table = read_table(path)
+        names = schema_of(path).names
         wanted = {
             "ra": "ra",
             "dec": "decl",
@@ -65,9 +67,11 @@ class PlasticcCSV:
             "code": "true_target",
             "submodel": "true_submodel",
         }
-        absent = [name for name in (*wanted.values(), "object_id", "ddf_bool") if name not in table.column_names]
+        needed = [*wanted.values(), "object_id", "ddf_bool"]
+        absent = [name for name in needed if name not in names]
         if absent:
-            raise ValueError(f"{path} lacks the column(s) {', '.join(absent)}; it has {', '.join(table.column_names)}")
+            raise ValueError(f"{path} lacks the column(s) {', '.join(absent)}; it has {', '.join(names)}")
+        table = read_table(path, needed)
         columns = {
             name: numbers(column_values(table[file_name]), file_name, str(path)) for name, file_name in wanted.items()
         }
@@ -77,8 +81,8 @@ class PlasticcCSV:
             "ddf": column_values(table["ddf_bool"]).astype(bool),
             "submodel": columns["submodel"].astype(np.int64),
         }
-        seen = self._observations().read_observations()
-        return from_columns(objects, seen, self.passbands.names, str(self.folder))
+        seen, dropped = self._observations().read_observations()
+        return from_columns(objects, seen, self.passbands.names, str(self.folder), dropped)
 
     def _observations(self) -> Table:
         columns = {"band": "passband", "detected": "detected_bool"}

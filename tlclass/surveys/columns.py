@@ -1,0 +1,270 @@
+"""What files call the columns we need, what a column's name says of its unit, and its values as arrays."""
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tlclass.passbands import Passbands
+
+log = logging.getLogger(__name__)
+Array = npt.NDArray[Any]
+
+# Our name -> what files call it, in lower case and without Fink's prefixes (`i:`, `d:`, `r:`). Sources: the ZTF alert
+# schema 4.02 (objectId, jd, fid, magpsf, ...), ANTARES (ant_*), ALeRCE (oid, e_mag), Fink (i:*, d:tag), Lasair
+# (unforced mag), SNANA and SuperNNova (SNID, FLT, FLUXCAL), the Rubin data products (dia*, psf*), PLAsTiCC
+# (detected_bool), the BTS explorer (ZTFID, peakt, A_V) and TNS (objname). `magpsf_corr` and `ant_mag_corrected` are
+# not here: they are magnitudes of the source and its host, not of the difference.
+ALIASES = {
+    "object_id": ("object_id", "objectid", "obj_id", "oid", "snid", "diaobjectid", "ztf_object_id", "ztfid", "objname"),
+    "mjd": ("mjd", "ant_mjd", "midpointmjdtai", "midpointtai", "expmidptmjd", "hmjd"),
+    "band": ("band", "passband", "ant_passband", "filter", "filtername", "flt", "band_name"),
+    "flux": ("flux", "fluxcal", "psfdiffflux"),
+    "flux_err": ("flux_err", "fluxerr", "flux_error", "fluxcalerr", "psfdifffluxerr"),
+    "detected": ("detected", "detected_bool"),
+    "mag": ("mag", "magnitude", "magpsf", "ant_mag", "unforced mag"),
+    "mag_err": ("mag_err", "magerr", "mag_error", "magnitude_error", "sigmapsf", "e_mag", "ant_magerr", "unforced mag error"),
+    "is_positive": ("is_positive", "isdiffpos", "ztf_isdiffpos"),
+    "limiting_mag": ("limiting_mag", "limmag", "maglim", "diffmaglim", "ant_maglim"),
+    "quality": ("quality", "tag", "unforced mag status"),
+    "label": ("label", "class", "type", "sim_type_name", "spec_class", "obj_type"),
+    "mwebv": ("mwebv", "ebv", "mw_ebv"),
+    "ra": ("ra", "meanra"),
+    "dec": ("dec", "decl", "declination", "meandec"),
+    "redshift": ("redshift", "redshift_final", "true_z"),
+    "trigger_mjd": ("trigger_mjd",),
+    "peak_mjd": ("peak_mjd", "peakmjd", "sim_peakmjd"),
+}  # fmt: skip
+# Less exact twins, which count only where none of the names above is there; the first that is found.
+WEAK = {
+    "object_id": ("locus_id", "iauid", "id", "name", "_healpix_29"),
+    "mjd": ("jd", "time"),
+    "band": ("fid",),
+    "flux": ("psfflux",),
+    "flux_err": ("psffluxerr",),
+    "detected": ("photflag",),
+    "mwebv": ("a_v",),
+    "redshift": ("z",),
+    "peak_mjd": ("peakt",),
+}
+OBSERVATION_COLUMNS = (
+    "object_id", "mjd", "band", "flux", "flux_err", "detected", "mag", "mag_err", "is_positive", "limiting_mag", "quality",
+)  # fmt: skip
+OBJECT_COLUMNS = ("object_id", "label", "mwebv", "ra", "dec", "redshift", "trigger_mjd", "peak_mjd")
+TEXT = ("object_id", "band", "detected", "is_positive", "quality", "label")
+NUMBERS = tuple(name for name in dict.fromkeys((*OBSERVATION_COLUMNS, *OBJECT_COLUMNS)) if name not in TEXT)
+
+SHIFTS = {"jd": -2400000.5, "peakt": 2458000 - 2400000.5}  # days to MJD; peakt is JD - 2458000
+SCALES = {"a_v": 1 / 3.1}  # A_V to E(B-V)
+UNITS = {"psfflux": "njy", "psfdiffflux": "njy"}  # by the flux column's name; all others are FLUXCAL
+FLUX_UNITS = {"fluxcal": 1.0, "ujy": 10 ** (0.4 * (27.5 - 23.9)), "njy": 10 ** (0.4 * (27.5 - 31.4))}
+BLANK = ("", "-", "--")  # written where a value is unknown
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the columns of a survey's tables become ours; the settings that `Table` and `Nested` share.
+
+    Attributes:
+        passbands, columns, extra, flux_unit, time_offset: see `tlclass.surveys.table.Table`.
+    """
+
+    passbands: Passbands
+    columns: Mapping[str, str | None] = field(default_factory=dict)
+    extra: tuple[str, ...] = ()
+    flux_unit: str | float | None = None
+    time_offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a column mapping for a name that is not ours."""
+        strange = sorted(set(self.columns) - set(ALIASES))
+        if strange:
+            raise ValueError(f"columns: {', '.join(strange)} is not a name of ours; those are {', '.join(ALIASES)}")
+
+    def found(self, names: Iterable[str], origin: str) -> dict[str, str]:
+        """Our name -> the file's column, for each of ours that a file with columns `names` has.
+
+        Raises:
+            ValueError: two columns of the file mean the same.
+        """
+        names = list(names)
+        given = {ours: column for ours, column in self.columns.items() if column in names}
+        skipped = [ours for ours, column in self.columns.items() if column is None]
+        free = {column: _plain(column) for column in names if column not in given.values()}
+        found = {ours: _only(ours, free, origin) for ours in ALIASES if ours not in given and ours not in skipped}
+        return {ours: column for ours, column in {**found, **given}.items() if column is not None}
+
+    def role(self, names: Iterable[str], origin: str) -> str:
+        """What a table is of: `observations` if it has times and brightnesses, `objects` if it has ids without those.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        names = list(names)
+        found = self.found(names, origin)
+        if "mjd" in found and any(name in found for name in ("flux", "mag", "limiting_mag")):
+            return "observations"
+        if "object_id" in found:
+            return "objects"
+        raise ValueError(
+            f"{origin} is neither a table of observations (object_id, mjd, band, flux or mag) nor of objects "
+            f"(object_id, label); it has {', '.join(names)}: name yours with +target.reader.columns.object_id=COLUMN, or move the file away"
+        )
+
+    def needed(self, found: Mapping[str, str], names: Iterable[str], required: Iterable[str], origin: str) -> None:
+        """Check that the required columns, and those the mapping names, are there.
+
+        Raises:
+            ValueError: some are not; names them, what there is, and what to do.
+        """
+        wanted = {name: column for name, column in self.columns.items() if column is not None}
+        absent = {name: wanted.get(name, name) for name in required if name not in found or wanted.get(name, found[name]) != found[name]}
+        if absent:
+            listed = ", ".join(f"{column} ({name})" for name, column in absent.items())
+            raise ValueError(
+                f"{origin} lacks the column(s) {listed}; it has {', '.join(names)}: name yours in the survey's card "
+                f"or with +target.reader.columns.{next(iter(absent))}=COLUMN"
+            )
+
+    def days(self, values: Array, column: str) -> Array:
+        """MJD from the values of a time column: a Julian date by its name, unless `time_offset` says otherwise."""
+        shift = self.time_offset or SHIFTS.get(_plain(column), 0.0)
+        return values + shift if shift else values
+
+    def flux_scale(self, column: str) -> float:
+        """Factor to zero point 27.5 for the flux column of this name."""
+        unit = UNITS.get(_plain(column), "fluxcal") if self.flux_unit is None else self.flux_unit
+        return flux_scale(unit)
+
+
+def scale_of(column: str) -> float:
+    """Factor that a column's name implies, e.g. from A_V to E(B-V)."""
+    return SCALES.get(_plain(column), 1.0)
+
+
+def say(found: Mapping[str, str], origin: str) -> None:
+    """Log which columns were taken under another name."""
+    other = [f"{column} as {name}" for name, column in found.items() if column != name]
+    if other:
+        log.info("%s: took %s", origin, ", ".join(other))
+
+
+def _plain(column: str) -> str:
+    return re.sub(r"^[a-z]:", "", column.strip().casefold())
+
+
+def _only(ours: str, free: Mapping[str, str], origin: str) -> str | None:
+    exact = [column for column, plain in free.items() if plain in ALIASES[ours]]
+    if len(exact) > 1:
+        raise ValueError(
+            f"{origin}: the columns {' and '.join(exact)} both mean {ours}: say which with +target.reader.columns.{ours}=COLUMN"
+        )
+    weak = [column for name in WEAK.get(ours, ()) for column, plain in free.items() if plain == name]
+    return next(iter(exact + weak), None)
+
+
+def flux_scale(unit: str | float) -> float:
+    """Factor from a flux unit, or an AB zero point, to zero point 27.5.
+
+    Raises:
+        ValueError: the unit is unknown.
+    """
+    if isinstance(unit, int | float):
+        return float(10 ** (0.4 * (27.5 - unit)))
+    if unit.lower() not in FLUX_UNITS:
+        raise ValueError(
+            f"flux unit '{unit}': choose one of {', '.join(FLUX_UNITS)}, or give the AB zero point as a number"
+        )
+    return float(FLUX_UNITS[unit.lower()])
+
+
+def column_values(column: pa.ChunkedArray) -> Array:
+    """Values as numpy: numbers as they are (missing = NaN), everything else as str."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_boolean(column.type):
+        return np.asarray(column.fill_null(False).to_numpy())
+    if _is_text(column.type):
+        return np.asarray(column.fill_null("").to_numpy())
+    return np.asarray(column.to_numpy())
+
+
+def numbers(values: Array, name: str, origin: str) -> Array:
+    """Values as float64; blanks are NaN.
+
+    Raises:
+        ValueError: a value is not a number; names the column and the first such row.
+    """
+    try:
+        if values.dtype != object:
+            return values.astype(np.float64)
+        return np.where(np.isin(values, BLANK), "nan", values).astype(np.float64)
+    except ValueError:
+        row = next(row for row, value in enumerate(values) if not _is_number(value))
+        raise ValueError(f"{origin}: column {name}, row {row + 1}: '{values[row]}' is not a number") from None
+
+
+def text(column: pa.ChunkedArray) -> Array:
+    """(n,) str objects, whole numbers without a fraction, missing values empty; equal texts share one object."""
+    names, codes = coded(column)
+    return np.array([*names, ""], dtype=object)[codes]
+
+
+def coded(column: pa.ChunkedArray) -> tuple[list[str], Array]:
+    """Distinct values as text and each row's index among them, -1 where missing."""
+    if pa.types.is_floating(column.type):  # integers with missing values, as pandas writes them
+        column = pc.if_else(pc.is_nan(column), None, column)
+        whole = pc.all(pc.equal(column, pc.round(column))).as_py()
+        column = column.cast(pa.int64()) if whole is not False else column
+    if not pa.types.is_dictionary(column.type):
+        column = pc.dictionary_encode(column)
+    column = column.unify_dictionaries().combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    if isinstance(column, pa.ChunkedArray):  # no rows
+        return [], np.empty(0, dtype=np.int64)
+    names = [_as_text(value) for value in column.dictionary.to_pylist()]
+    return names, np.asarray(column.indices.fill_null(-1).to_numpy(zero_copy_only=False)).astype(np.int64)
+
+
+def flags(column: pa.ChunkedArray, meaning: Callable[[str], bool | None], name: str, origin: str) -> Array:
+    """(n,) bool, what `meaning` says of each row's text; False where missing.
+
+    Raises:
+        ValueError: `meaning` is None for a value.
+    """
+    names, codes = coded(column)
+    said = [False if value in BLANK else meaning(value) for value in names]
+    for value, flag in zip(names, said, strict=True):
+        if flag is None:
+            raise ValueError(f"{origin}: column {name}: '{value}' is neither yes (t, true, 1) nor no (f, false, 0, -1)")
+    return np.array([*said, False], dtype=bool)[codes]
+
+
+def is_true(value: str) -> bool | None:
+    """Yes or no, as brokers write it; None if it is neither."""
+    if value.casefold() in ("t", "true", "yes", "positive"):
+        return True
+    if value.casefold() in ("f", "false", "no", "negative"):
+        return False
+    return float(value) > 0 if _is_number(value) else None
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _as_text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(value)  # type: ignore[arg-type]
+    except ValueError:
+        return value in BLANK
+    return True

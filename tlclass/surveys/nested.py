@@ -1,0 +1,168 @@
+"""One row per object with list columns: nested-pandas, LSDB and HATS catalogues, and this package's own files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tlclass import lightcurves
+from tlclass.lightcurves import LightCurves
+from tlclass.passbands import Passbands
+from tlclass.surveys.columns import Form
+from tlclass.surveys.files import PARQUET, existing, schema_of, tables_below
+from tlclass.surveys.objects import object_columns, objects_of, pack
+from tlclass.surveys.observations import joined, observation_columns, observations_of
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Nested:
+    """Reads Parquet files with one row per object and the observations in list columns, without Python loops.
+
+    The lists stand as columns of their own, or in a struct of lists, or a list of structs (nested-pandas).
+    In a HATS catalogue (`Norder=*/Dir=*/Npix=*.parquet`) only the partitions are read. Columns are found
+    by their names as in `Table`.
+
+    Attributes:
+        path: a file or a folder of files, with other objects in each.
+        passbands, columns, extra, flux_unit, time_offset: see `Table`.
+    """
+
+    path: Path
+    passbands: Passbands
+    columns: Mapping[str, str | None] = field(default_factory=dict)
+    extra: tuple[str, ...] = ()
+    flux_unit: str | float | None = None
+    time_offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a column mapping for a name that is not ours."""
+        self._form()
+
+    def files(self) -> list[Path]:
+        """The file, or the Parquet files below the folder.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        path = Path(self.path)
+        if path.suffix in (*PARQUET, ".arrow"):
+            return [existing(path)]
+        files = tables_below(path, PARQUET)
+        partitions = [file for file in files if any(part.startswith("Npix=") for part in file.parts)]
+        return partitions or files
+
+    def pieces(self) -> list["Nested"]:
+        """A reader per file."""
+        return [replace(self, path=file) for file in self.files()]
+
+    def read(self) -> LightCurves:
+        """All light curves, file after file.
+
+        Raises:
+            FileNotFoundError: there is no file.
+            ValueError: a file is damaged, a column is missing or ambiguous, a band is unknown, ids repeat.
+        """
+        return lightcurves.concatenate([self._read(file) for file in self.files()])
+
+    def _read(self, file: Path) -> LightCurves:
+        if file.suffix == ".arrow" or b"passbands" in (schema_of(file).metadata or {}):
+            return lightcurves.check(lightcurves.read(file), str(file))
+        form, origin = self._form(), str(file)
+        try:
+            table = pq.ParquetFile(file).read()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ValueError(f"{file} cannot be read: {error}") from error
+        objects, observations = flattened(table, form, origin)
+        found = object_columns(objects.column_names, form, origin)
+        about = objects_of(objects, found, form, origin)
+        found = observation_columns(observations.column_names, form, origin)
+        seen, dropped = observations_of(observations, found, form, origin)
+        seen, repeated = joined([seen])
+        return pack(about, seen, form, origin, {**dropped, **repeated})
+
+    def _form(self) -> Form:
+        return Form(self.passbands, self.columns, tuple(self.extra), self.flux_unit, self.time_offset)
+
+
+def is_nested(path: Path) -> bool:
+    """Whether a file, or the first Parquet file below a folder, has one row per object with list columns."""
+    if path.is_dir():
+        files = [file for file in sorted(path.rglob("*.parquet")) if not file.name.startswith((".", "_"))]
+        return bool(files) and is_nested(files[0])
+    return path.suffix == ".arrow" or (
+        path.suffix in PARQUET and any(_holds_lists(kind) for kind in schema_of(path).types)
+    )
+
+
+def flattened(table: pa.Table, form: Form, origin: str) -> tuple[pa.Table, pa.Table]:
+    """The object columns (one row each) and the observations (one row each, with `object_id`) of a nested table.
+
+    Raises:
+        ValueError: there are no list columns, or the lists of an object differ in length.
+    """
+    table = table.combine_chunks()
+    plain = [name for name in table.column_names if not _holds_lists(table.schema.field(name).type)]
+    lists = _lists(table.drop_columns(plain))
+    id_name = form.found(plain, origin).get("object_id")
+    if id_name is None:
+        form.needed({}, table.column_names, ["object_id"], origin)
+    if not lists:
+        raise ValueError(f"{origin} holds no list columns; it has {', '.join(table.column_names)}: read it as a table instead")
+    wanted = form.found(lists, origin)
+    lists = {name: lists[name] for name in dict.fromkeys(wanted.values())} or lists
+    lengths = {name: pc.fill_null(pc.list_value_length(values), 0) for name, values in lists.items()}
+    first = next(iter(lengths))
+    for name, length in lengths.items():
+        if not length.equals(lengths[first].cast(length.type)):
+            raise ValueError(f"{origin}: the lists {first} and {name} of an object differ in length")
+    owner = pa.array(np.repeat(np.arange(len(table)), lengths[first].to_numpy(zero_copy_only=False)))
+    flat = {name: pc.list_flatten(values) for name, values in lists.items()}
+    ids = table[id_name].combine_chunks().take(owner)
+    return table.select(plain), pa.table({id_name: ids, **{name: array for name, array in flat.items() if name != id_name}})
+
+
+def _lists(table: pa.Table) -> dict[str, pa.Array]:
+    """Every list of numbers or text by name; those in a struct by the name there, with the struct's where two agree."""
+    found: dict[str, pa.Array] = {}
+    for column in table.column_names:
+        values = table[column].combine_chunks()
+        values = values.chunk(0) if isinstance(values, pa.ChunkedArray) and values.num_chunks else values
+        for name, array in _parts(column, values).items():
+            found[name if name not in found else f"{column}.{name}"] = array
+    return found
+
+
+def _parts(column: str, values: pa.Array) -> dict[str, pa.Array]:
+    kind = values.type
+    if pa.types.is_struct(kind):
+        names = [kind.field(number).name for number in range(kind.num_fields)]
+        return {name: array for name, array in zip(names, values.flatten(), strict=True) if _is_list(array.type)}
+    if not pa.types.is_struct(kind.value_type):
+        return {column: values}
+    inner = pc.list_flatten(values)
+    lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+    names = [inner.type.field(number).name for number in range(inner.type.num_fields)]
+    return {
+        name: pa.LargeListArray.from_arrays(offsets, array)
+        for name, array in zip(names, inner.flatten(), strict=True)
+        if not pa.types.is_nested(array.type)
+    }
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _holds_lists(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(_is_list(kind.field(number).type) for number in range(kind.num_fields))
+    return _is_list(kind)
