@@ -124,7 +124,11 @@ class Form:
             ValueError: some are not; names them, what there is, and what to do.
         """
         wanted = {name: column for name, column in self.columns.items() if column is not None}
-        absent = {name: wanted.get(name, name) for name in required if name not in found or wanted.get(name, found[name]) != found[name]}
+        absent = {
+            name: wanted.get(name, name)
+            for name in required
+            if name not in found or wanted.get(name, found[name]) != found[name]
+        }
         if absent:
             listed = ", ".join(f"{column} ({name})" for name, column in absent.items())
             raise ValueError(

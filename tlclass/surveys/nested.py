@@ -111,22 +111,24 @@ def flattened(table: pa.Table, form: Form, origin: str) -> tuple[pa.Table, pa.Ta
     table = table.combine_chunks()
     plain = [name for name in table.column_names if not _holds_lists(table.schema.field(name).type)]
     lists = _lists(table.drop_columns(plain))
-    id_name = form.found(plain, origin).get("object_id")
-    if id_name is None:
-        form.needed({}, table.column_names, ["object_id"], origin)
+    found = form.found(plain, origin)
+    form.needed(found, table.column_names, ["object_id"], origin)
+    id_name = found["object_id"]
     if not lists:
-        raise ValueError(f"{origin} holds no list columns; it has {', '.join(table.column_names)}: read it as a table instead")
-    wanted = form.found(lists, origin)
-    lists = {name: lists[name] for name in dict.fromkeys(wanted.values())} or lists
+        raise ValueError(
+            f"{origin} holds no list columns; it has {', '.join(table.column_names)}: read it as a table instead"
+        )
+    wanted = set(form.found(lists, origin).values()) or set(lists)
+    lists = {name: values for name, values in lists.items() if name in wanted}
     lengths = {name: pc.fill_null(pc.list_value_length(values), 0) for name, values in lists.items()}
     first = next(iter(lengths))
     for name, length in lengths.items():
         if not length.equals(lengths[first].cast(length.type)):
             raise ValueError(f"{origin}: the lists {first} and {name} of an object differ in length")
     owner = pa.array(np.repeat(np.arange(len(table)), lengths[first].to_numpy(zero_copy_only=False)))
-    flat = {name: pc.list_flatten(values) for name, values in lists.items()}
-    ids = table[id_name].combine_chunks().take(owner)
-    return table.select(plain), pa.table({id_name: ids, **{name: array for name, array in flat.items() if name != id_name}})
+    flat = {name: pc.list_flatten(values) for name, values in lists.items() if name != id_name}
+    flat[id_name] = table[id_name].combine_chunks().take(owner)
+    return table.select(plain), pa.table(flat)
 
 
 def _lists(table: pa.Table) -> dict[str, pa.Array]:

@@ -86,7 +86,9 @@ def merged(parts: Sequence[Objects], origin: str) -> Objects:
     for part in parts:
         rows = np.searchsorted(ids, part["object_id"].astype(str))
         if len(np.unique(rows)) < len(rows):
-            raise ValueError(f"{origin}: an object table lists an object more than once: every object must have one row")
+            raise ValueError(
+                f"{origin}: an object table lists an object more than once: every object must have one row"
+            )
         for name, values in part.items():
             if name != "object_id":
                 whole[name] = _filled(whole.get(name), values, rows, len(ids))

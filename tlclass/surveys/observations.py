@@ -30,7 +30,9 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
     found = {name: column for name, column in form.found(names, origin).items() if name in OBSERVATION_COLUMNS}
     brightness = _BRIGHTNESS[_kind(found, form)]
     mapped = [name for name in OBSERVATION_COLUMNS if form.columns.get(name) is not None]
-    form.needed(found, names, [*_PLACE, *(brightness if "mag" in found or "flux" in brightness else ()), *mapped], origin)
+    form.needed(
+        found, names, [*_PLACE, *(brightness if "mag" in found or "flux" in brightness else ()), *mapped], origin
+    )
     unused = _BRIGHTNESS["mag"] if brightness == _BRIGHTNESS["flux"] else _BRIGHTNESS["flux"]
     found = {name: column for name, column in found.items() if name not in unused or name in mapped}
     say(found, origin)
@@ -69,7 +71,9 @@ def observations_of(
         "passband": form.passbands.codes(text(column["band"]), origin),
     }
     if kind == "mag":
-        return seen | flux_of(value.get("mag"), value.get("mag_err"), _positive(column, found, origin), len(table)), dropped
+        return seen | flux_of(
+            value.get("mag"), value.get("mag_err"), _positive(column, found, origin), len(table)
+        ), dropped
     scale = form.flux_scale(found["flux"])
     seen |= {"flux": value["flux"] * scale, "flux_err": value["flux_err"] * scale}
     if "detected" in found:
@@ -152,7 +156,9 @@ def joined(parts: Sequence[Observations]) -> tuple[Observations, dict[str, int]]
     if any("detected" in part for part in parts) and "detected" not in names:
         parts = [{"detected": np.ones(len(part["mjd"]), dtype=bool), **part} for part in parts]
         names.append("detected")
-    whole = {name: np.concatenate([part[name] for part in parts]) for name in names} if len(parts) > 1 else dict(parts[0])
+    whole = (
+        {name: np.concatenate([part[name] for part in parts]) for name in names} if len(parts) > 1 else dict(parts[0])
+    )
     keep = first_of_exposures(whole)
     repeated = len(keep) - int(np.count_nonzero(keep))
     if not repeated:
