@@ -111,7 +111,8 @@ def fink(frame: pd.DataFrame) -> pd.DataFrame:
 
 def lasair(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({
-        "objectId": frame.object_id, "MJD": frame.mjd, "UTC": "2020-01-01", "Filter": frame.band, "unforced mag": frame.mag.fillna(20.4), "unforced mag error": frame.mag_err,
+        "objectId": frame.object_id, "MJD": frame.mjd, "UTC": "2020-01-01", "Filter": frame.band,
+        "unforced mag": frame.mag.fillna(20.4), "unforced mag error": frame.mag_err,
         "unforced mag status": np.where(frame.mag.isna(), "limit", "positive difference"), "isdiffpos": np.where(frame.positive, "true", "false"),
     })  # fmt: skip
 
@@ -171,7 +172,8 @@ def explorer(frame: pd.DataFrame) -> pd.DataFrame:
     objects = frame.drop_duplicates("object_id").reset_index(drop=True)
     number = np.arange(len(objects))
     return pd.DataFrame({
-        "ZTFID": objects.object_id, "IAUID": [f"SN2019{k:03d}" for k in number], "RA": "10:35:32.09", "Dec": "-04:53:39.2", "peakt": objects.peak + 2400000.5 - 2458000,
+        "ZTFID": objects.object_id, "IAUID": [f"SN2019{k:03d}" for k in number], "RA": "10:35:32.09", "Dec": "-04:53:39.2",
+        "peakt": objects.peak + 2400000.5 - 2458000,
         "peakfilt": "r", "peakmag": 18.1, "peakabs": "-19.41", "duration": ">34.2", "rise": ">6.01", "fade": "28.219", "type": objects["class"],
         "redshift": np.where(number % 4 == 0, "-", "0.069"), "b": 59.6, "A_V": 0.31,
     })  # fmt: skip
@@ -186,7 +188,7 @@ def write(frame: pd.DataFrame, path: Path) -> Path:
 def write_nested(rows: pd.DataFrame, objects: pd.DataFrame, path: Path, form: str = "struct of lists") -> Path:
     """One row per object; `rows` in any layout with `object_id`, `objects` with `object_id` and further columns."""
     names = [name for name in rows if name != "object_id"]
-    groups = {key: group for key, group in rows.groupby("object_id")}
+    groups = dict(iter(rows.groupby("object_id")))
     none = rows.iloc[:0]
     each = [groups.get(key, none) for key in objects.object_id]
     table = pa.Table.from_pandas(objects, preserve_index=False)

@@ -32,7 +32,7 @@ def rows(layout: str, frame: pd.DataFrame) -> pd.DataFrame:
     """A broker's layout with the id column called `object_id`, to group by."""
     names = {"objectId", "oid", "ztf_object_id", "i:objectId", "SNID", "diaObjectId"}
     table = LAYOUTS[layout](frame)
-    return table.rename(columns={name: "object_id" for name in names & set(table)}).drop(
+    return table.rename(columns=dict.fromkeys(names & set(table), "object_id")).drop(
         columns="locus_id", errors="ignore"
     )
 

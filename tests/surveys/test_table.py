@@ -108,7 +108,8 @@ def test_overlapping_downloads_are_their_union(frame: pd.DataFrame, data: st.Dat
 
 def test_of_one_exposure_the_kept_row_does_not_depend_on_the_order(tmp_path: Path) -> None:
     rows = pd.DataFrame({
-        "object_id": "a", "mjd": [59000.00002, 59000.0, 59000.0003, 59001.0, 59001.0], "band": ["g", "g", "g", "g", "r"], "flux": [5.0, np.nan, 7.0, 8.0, 8.0], "flux_err": 1.0,
+        "object_id": "a", "mjd": [59000.00002, 59000.0, 59000.0003, 59001.0, 59001.0], "band": ["g", "g", "g", "g", "r"],
+        "flux": [5.0, np.nan, 7.0, 8.0, 8.0], "flux_err": 1.0,
     })  # fmt: skip
     for seed in range(5):
         curves = read(rows.sample(frac=1, random_state=seed), tmp_path)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tlclass.lightcurves import OBJECT_NUMBERS, LightCurves, from_columns
-from tlclass.surveys.columns import BLANK, OBJECT_COLUMNS, Form, column_values, numbers, say, scale_of, text
+from tlclass.surveys.columns import BLANK, OBJECT_COLUMNS, Form, column_values, numbers, scale_of, text
 from tlclass.surveys.observations import Observations
 
 Array = npt.NDArray[Any]
@@ -27,7 +27,6 @@ def object_columns(names: Sequence[str], form: Form, origin: str) -> dict[str, s
     found = {name: column for name, column in form.found(names, origin).items() if name in OBJECT_COLUMNS}
     mapped = [name for name in OBJECT_COLUMNS if form.columns.get(name) is not None]
     form.needed(found, names, ["object_id", *mapped], origin)
-    say(found, origin)
     return found | {name: name for name in form.extra if name in names}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tlclass.surveys.columns import OBSERVATION_COLUMNS, Form, coded, column_values, flags, is_true, numbers, say, text
+from tlclass.surveys.columns import OBSERVATION_COLUMNS, Form, coded, column_values, flags, is_true, numbers, text
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -28,14 +28,12 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
         ValueError: a column is missing or ambiguous.
     """
     found = {name: column for name, column in form.found(names, origin).items() if name in OBSERVATION_COLUMNS}
-    brightness = _BRIGHTNESS[_kind(found, form)]
-    mapped = [name for name in OBSERVATION_COLUMNS if form.columns.get(name) is not None]
-    form.needed(
-        found, names, [*_PLACE, *(brightness if "mag" in found or "flux" in brightness else ()), *mapped], origin
-    )
-    unused = _BRIGHTNESS["mag"] if brightness == _BRIGHTNESS["flux"] else _BRIGHTNESS["flux"]
-    found = {name: column for name, column in found.items() if name not in unused or name in mapped}
-    say(found, origin)
+    kind = _kind(found, form)
+    unused = _BRIGHTNESS["mag" if kind == "flux" else "flux"]
+    found = {name: column for name, column in found.items() if name not in unused}
+    limits_alone = kind == "mag" and "mag" not in found
+    mapped = [name for name in OBSERVATION_COLUMNS if form.columns.get(name) is not None and name not in unused]
+    form.needed(found, names, [*_PLACE, *(() if limits_alone else _BRIGHTNESS[kind]), *mapped], origin)
     return found
 
 
@@ -71,9 +69,8 @@ def observations_of(
         "passband": form.passbands.codes(text(column["band"]), origin),
     }
     if kind == "mag":
-        return seen | flux_of(
-            value.get("mag"), value.get("mag_err"), _positive(column, found, origin), len(table)
-        ), dropped
+        positive = _positive(column, found, origin)
+        return seen | flux_of(value.get("mag"), value.get("mag_err"), positive, len(table)), dropped
     scale = form.flux_scale(found["flux"])
     seen |= {"flux": value["flux"] * scale, "flux_err": value["flux_err"] * scale}
     if "detected" in found:
@@ -86,10 +83,11 @@ _BRIGHTNESS = {"flux": ("flux", "flux_err"), "mag": ("mag", "mag_err")}
 
 
 def _kind(found: Mapping[str, str], form: Form) -> str:
-    """Fluxes where both columns are there or the mapping asks for them, else magnitudes where there are any."""
-    if any(form.columns.get(name) for name in _BRIGHTNESS["flux"]) or set(_BRIGHTNESS["flux"]) <= set(found):
-        return "flux"
-    return "mag" if {"mag", "limiting_mag"} & set(found) else "flux"
+    """What the mapping names; else fluxes where there are both columns; else magnitudes where there are any."""
+    for kind, pair in _BRIGHTNESS.items():
+        if any(form.columns.get(name) for name in pair):
+            return kind
+    return "mag" if {"mag", "limiting_mag"} & set(found) and not set(_BRIGHTNESS["flux"]) <= set(found) else "flux"
 
 
 def _with_brightness(

@@ -1,18 +1,22 @@
 """Any survey as tables: of objects, one row each, and of observations, one row each (long format)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tlclass.lightcurves import LightCurves, sum_dropped
 from tlclass.passbands import Passbands
-from tlclass.surveys.columns import NUMBERS, TEXT, Form
+from tlclass.surveys.columns import NUMBERS, TEXT, Form, say
 from tlclass.surveys.files import existing, read_table, schema_of, tables_below
 from tlclass.surveys.objects import merged, object_columns, objects_of, pack
 from tlclass.surveys.observations import Observations, joined, observation_columns, observations_of
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,8 @@ class Table:
         form, roles = self._form(), self._roles()
         origin = str(self.observations or self.folder)
         seen, dropped = self._observations(roles["observations"])
-        tables = []
-        for path in roles["objects"]:
-            found = object_columns(schema_of(path).names, form, str(path))
-            tables.append(objects_of(_read(path, found), found, form, str(path)))
-        objects = merged(tables, origin) if tables else {"object_id": np.unique(seen["object_id"].astype(str))}
+        tables = [objects_of(*_read(path, form, object_columns), form, str(path)) for path in roles["objects"]]
+        objects = merged(tables, origin) if tables else {"object_id": _ids(seen)}
         return pack(objects, seen, form, origin, dropped)
 
     def read_observations(self) -> tuple[Observations, dict[str, int]]:
@@ -88,10 +89,7 @@ class Table:
 
     def _observations(self, files: list[Path]) -> tuple[Observations, dict[str, int]]:
         form = self._form()
-        parts = []
-        for path in files:
-            found = observation_columns(schema_of(path).names, form, str(path))
-            parts.append(observations_of(_read(path, found), found, form, str(path)))
+        parts = [observations_of(*_read(path, form, observation_columns), form, str(path)) for path in files]
         seen, repeated = joined([part for part, _ in parts])
         return seen, sum_dropped([*(dropped for _, dropped in parts), repeated])
 
@@ -116,6 +114,17 @@ class Table:
         return Form(self.passbands, self.columns, tuple(self.extra), self.flux_unit, self.time_offset)
 
 
-def _read(path: Path, found: Mapping[str, str]) -> pa.Table:
+def _ids(seen: Observations) -> Array:
+    ids = np.unique(seen["object_id"].astype(str))
+    return ids[ids != ""]
+
+
+def _read(
+    path: Path, form: Form, choose: Callable[[list[str], Form, str], dict[str, str]]
+) -> tuple[pa.Table, dict[str, str]]:
+    """The columns of a file that its role needs, and our name -> the column."""
+    found = choose(schema_of(path).names, form, str(path))
+    say(found, str(path))
     text = [column for name, column in found.items() if name in TEXT]
-    return read_table(path, list(dict.fromkeys(found.values())), text, [c for n, c in found.items() if n in NUMBERS])
+    number = [column for name, column in found.items() if name in NUMBERS]
+    return read_table(path, list(dict.fromkeys(found.values())), text, number), found
