@@ -121,7 +121,7 @@ def test_other_column_names_and_units(model: Path, data: Path, tmp_path: Path) -
         ),
         (
             ["{model}", "{empty}", "-o", "{out}"],
-            "empty: give a folder with .parquet or .csv files of observations and of objects",
+            "holds no table: put tables of observations and of objects (.parquet, .pq, .csv, .csv.gz) there",
         ),
         (["{model}", "{data}", "-o", "{out}.txt"], "choose a name that ends in .parquet or .csv"),
         (["{model}", "{data}", "-o", "{out}", "--column", "mjd"], "error: --column mjd: write it as NAME=COLUMN"),

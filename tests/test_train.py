@@ -285,10 +285,10 @@ def test_one_failed_job_does_not_take_the_sweep_down(
 MISTAKES = {
     "missing data folder": ([SCRATCH, "paths.data=/no/such"], r"no data folder /no/such/ztf_bts: set paths.data=FOLDER"),
     "missing source folder": (["source=table", "source.reader.objects=/no/such/o.csv"], r"no data folder /no/such: set paths.data"),
-    "missing column": ([SCRATCH, "target.reader.columns.label=typ"], r"lacks the column\(s\) typ \(label\); it has object_id, source_class, class"),
+    "missing column": ([SCRATCH, "+target.reader.columns.label=typ"], r"lacks the column\(s\) typ \(label\); it has object_id, source_class, class"),
     "misspelt band column": ([SCRATCH, "+target.reader.columns.band=bnd"], r"lacks the column\(s\) bnd \(band\).*columns.band=COLUMN"),
-    "unknown band": ([SCRATCH, "target.reader.columns.label=source_class", "~target.passbands.table.ztfr"], r"unknown passband 'r' \(\d+ obs.*known are ztfg"),
-    "unknown label": ([SCRATCH, "target.reader.columns.label=phot_origin"], r"bts: unknown class label 'antares_alert' \(\d+\), .*; the taxonomy maps SN Ia"),
+    "unknown band": ([SCRATCH, "+target.reader.columns.label=source_class", "~target.passbands.table.ztfr"], r"unknown passband 'r' \(\d+ obs.*known are ztfg"),
+    "unknown label": ([SCRATCH, "+target.reader.columns.label=phot_origin"], r"bts: unknown class label 'antares_alert' \(\d+\), .*; the taxonomy maps SN Ia"),
     "no object in the window": ([SCRATCH, "target.selection.window=[-30,-20]"], r"bts: no object is left after the cuts"),
     "budget larger than the pool": ([SCRATCH, "data_fraction=count", "data_fraction.count=999"], r"budget of 999 objects: the pool holds 131; choose 5 to 131"),
     "everything drawn": ([SCRATCH, "protocol.test=remainder"], r"test=remainder leaves none to test on"),

@@ -13,16 +13,14 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import torch
 
-from tlclass import lightcurves
 from tlclass.atomic import atomic_path
 from tlclass.batches import CurveDataset
 from tlclass.checkpoint import TrainedModel, load_model
 from tlclass.encode import encode
 from tlclass.inference import predict_logits
 from tlclass.lightcurves import LightCurves, log_dropped
-from tlclass.surveys import AlertPackets, Nested, Table, TableFolder
-from tlclass.surveys.alerts import packet_files
-from tlclass.surveys.nested import has_lists
+from tlclass.surveys import Nested, Table
+from tlclass.surveys.nested import is_nested
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +64,8 @@ def predict(model: TrainedModel, curves: LightCurves, origin: str = "input") -> 
 def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> LightCurves:
     """Light curves from a file or folder.
 
-    A folder holds tables of observations and perhaps of objects (.parquet or .csv), files with a row per object
-    and list columns, or alert packets (.avro, or tar archives of them); a file is one of these.
+    A folder holds tables of observations and of objects, or files with one row per object and list
+    columns; a file is of observations, or of the latter kind. See `tlclass.surveys.Table` and `Nested`.
 
     Raises:
         FileNotFoundError, ValueError: it is not there, or not readable that way.
@@ -75,29 +73,16 @@ def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> L
     if packet_files(path):
         return AlertPackets(path, model.passbands, zero_point=_zero_point(options)).read()
     settings = {**model.input, **options}
-    settings["columns"] = {name: column for name, column in settings.get("columns", {}).items() if name != "label"}
-    if path.is_dir():
-        nested = any(has_lists(file) for file in sorted(path.rglob("*.parquet"))[:1])
-        return (Nested if nested else TableFolder)(path, model.passbands, **settings).read()
-    if not path.is_file():
+    settings["columns"] = {**settings.get("columns", {}), "label": None}
+    if not path.exists():
         raise FileNotFoundError(
             f"no file or folder {path}: give a table of light curves (.parquet, .csv), a folder with objects and observations, or alert packets (.avro)"
         )
-    if path.suffix == ".arrow":
-        return lightcurves.check(lightcurves.read(path), str(path))
-    if path.suffix == ".parquet" and has_lists(path):
-        return lightcurves.check(Nested(path, model.passbands, **settings).read(), str(path))
-    return Table(path, model.passbands, None, **settings).read()
-
-
-def _zero_point(options: Mapping[str, Any]) -> float | None:
-    """Of Rubin packets, None where the command line says nothing."""
-    unit = options.get("flux_unit")
-    if "columns" in options or isinstance(unit, str):
-        raise ValueError(
-            "alert packets name their own columns and unit: leave out --column and --flux-unit, or give --flux-unit the AB zero point"
-        )
-    return unit
+    if is_nested(path):
+        return Nested(path, model.passbands, **settings).read()
+    if path.is_dir():
+        return Table(None, model.passbands, folder=path, **settings).read()
+    return Table(path, model.passbands, **settings).read()
 
 
 def write_table(table: pa.Table, path: Path) -> None:

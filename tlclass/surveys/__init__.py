@@ -1,6 +1,5 @@
 """Surveys: what is known of each data set, and one reader per file format."""
 
-from tlclass.surveys.alerts import AlertPackets
 from tlclass.surveys.nested import Nested
 from tlclass.surveys.plasticc import PlasticcCSV
 from tlclass.surveys.snana import SnanaFits
@@ -9,16 +8,4 @@ from tlclass.surveys.survey import Survey, Union
 from tlclass.surveys.table import Table, TableFolder
 from tlclass.surveys.ztf_sims import ZTFSims, ZTFSimTables
 
-__all__ = [
-    "AlertPackets",
-    "Nested",
-    "PlasticcCSV",
-    "SnanaFits",
-    "SnanaText",
-    "Survey",
-    "Table",
-    "TableFolder",
-    "Union",
-    "ZTFSimTables",
-    "ZTFSims",
-]
+__all__ = ["Nested", "PlasticcCSV", "Survey", "Table", "Union"]

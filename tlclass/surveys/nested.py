@@ -1,37 +1,38 @@
-"""One row per object with list columns: nested-pandas, LSDB and HATS exports, and what this package writes."""
+"""One row per object with list columns: nested-pandas, LSDB and HATS catalogues, and this package's own files."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tlclass.lightcurves import LightCurves, concatenate, from_arrow, from_columns
+from tlclass import lightcurves
+from tlclass.lightcurves import LightCurves
 from tlclass.passbands import Passbands
-from tlclass.surveys.columns import Columns
-from tlclass.surveys.table import read_table
+from tlclass.surveys.columns import Form
+from tlclass.surveys.files import PARQUET, existing, schema_of, tables_below
+from tlclass.surveys.objects import object_columns, objects_of, pack
+from tlclass.surveys.observations import joined, observation_columns, observations_of
 
 Array = npt.NDArray[Any]
-
-HIDDEN = ("_", ".")  # _metadata, _common_metadata, .crc: not data
 
 
 @dataclass(frozen=True)
 class Nested:
-    """Reads Parquet files whose rows are objects and whose observations are lists.
+    """Reads Parquet files with one row per object and the observations in list columns, without Python loops.
 
-    The lists may be columns of their own, or fields of one struct of lists or list of structs (`lightcurve`); of
-    several such structs the one with a time and a measurement is the light curve.
+    The lists stand as columns of their own, or in a struct of lists, or a list of structs (nested-pandas).
+    In a HATS catalogue (`Norder=*/Dir=*/Npix=*.parquet`) only the partitions are read. Columns are found
+    by their names as in `Table`.
 
     Attributes:
-        path: a file, or a folder of files at any depth (HATS: Norder=*/Dir=*/Npix=*.parquet).
-        passbands: to resolve band names.
-        columns, extra, flux_unit, time_offset: see `tlclass.surveys.columns.Columns`.
+        path: a file or a folder of files, with other objects in each.
+        passbands, columns, extra, flux_unit, time_offset: see `Table`.
     """
 
     path: Path
@@ -43,121 +44,127 @@ class Nested:
 
     def __post_init__(self) -> None:
         """Refuse a column mapping for a name that is not ours."""
-        self._rules()
+        self._form()
 
     def files(self) -> list[Path]:
-        """The data files, by path.
+        """The file, or the Parquet files below the folder.
 
         Raises:
             FileNotFoundError: there is none.
         """
         path = Path(self.path)
-        files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
-        files = [file for file in files if not file.name.startswith(HIDDEN)]
-        if not files:
-            raise FileNotFoundError(
-                f"no Parquet file at {path}: set paths.data or the reader's path to the file or folder"
-            )
-        return files
+        if path.suffix in (*PARQUET, ".arrow"):
+            return [existing(path)]
+        files = tables_below(path, PARQUET)
+        partitions = [file for file in files if any(part.startswith("Npix=") for part in file.parts)]
+        return partitions or files
 
     def pieces(self) -> list["Nested"]:
-        """One reader per file."""
-        options = (self.passbands, self.columns, self.extra, self.flux_unit, self.time_offset)
-        return [Nested(file, *options) for file in self.files()]
+        """A reader per file."""
+        return [replace(self, path=file) for file in self.files()]
 
     def read(self) -> LightCurves:
-        """All objects, file after file.
+        """All light curves, file after file.
 
         Raises:
-            ValueError: a file is damaged or has no list columns, a column is missing, a band is unknown.
+            FileNotFoundError: there is no file.
+            ValueError: a file is damaged, a column is missing or ambiguous, a band is unknown, ids repeat.
         """
-        parts = [self._read(file) for file in self.files()]
-        return parts[0] if len(parts) == 1 else concatenate(parts)
-
-    def _rules(self) -> Columns:
-        return Columns(self.passbands, self.columns, tuple(self.extra), self.flux_unit, self.time_offset)
+        return lightcurves.concatenate([self._read(file) for file in self.files()])
 
     def _read(self, file: Path) -> LightCurves:
-        table, origin = read_table(file), str(file)
-        if b"passbands" in (table.schema.metadata or {}):
-            return from_arrow(table, origin)
-        rules = self._rules()
-        objects = rules.objects(table.select(_flat(table)), origin)
-        lists, lengths = _light_curve(table, rules, origin)
-        owner = np.repeat(np.arange(len(table)), lengths)
-        lists = lists.append_column("object_id", pa.array(owner))
-        rules = Columns(
-            self.passbands, {**self.columns, "object_id": "object_id"}, (), self.flux_unit, self.time_offset
-        )
-        seen, dropped = rules.observations(lists, origin)
-        seen["owner"] = seen.pop("object_id")
-        return from_columns(objects, seen, self.passbands.names, origin, dropped)
+        if file.suffix == ".arrow" or b"passbands" in (schema_of(file).metadata or {}):
+            return lightcurves.check(lightcurves.read(file), str(file))
+        form, origin = self._form(), str(file)
+        try:
+            table = pq.ParquetFile(file).read()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ValueError(f"{file} cannot be read: {error}") from error
+        objects, observations = flattened(table, form, origin)
+        found = object_columns(objects.column_names, form, origin)
+        about = objects_of(objects, found, form, origin)
+        found = observation_columns(observations.column_names, form, origin)
+        seen, dropped = observations_of(observations, found, form, origin)
+        seen, repeated = joined([seen])
+        return pack(about, seen, form, origin, {**dropped, **repeated})
+
+    def _form(self) -> Form:
+        return Form(self.passbands, self.columns, tuple(self.extra), self.flux_unit, self.time_offset)
 
 
-def has_lists(path: Path) -> bool:
-    """Whether a Parquet file has list columns, at the top or inside a struct.
+def is_nested(path: Path) -> bool:
+    """Whether a file, or the first Parquet file below a folder, has one row per object with list columns."""
+    if path.is_dir():
+        files = [file for file in sorted(path.rglob("*.parquet")) if not file.name.startswith((".", "_"))]
+        return bool(files) and is_nested(files[0])
+    return path.suffix == ".arrow" or (
+        path.suffix in PARQUET and any(_holds_lists(kind) for kind in schema_of(path).types)
+    )
+
+
+def flattened(table: pa.Table, form: Form, origin: str) -> tuple[pa.Table, pa.Table]:
+    """The object columns (one row each) and the observations (one row each, with `object_id`) of a nested table.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: there are no list columns, or the lists of an object differ in length.
     """
-    try:
-        return any(_is_nested(kind) for kind in pq.read_schema(path).types)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+    table = table.combine_chunks()
+    plain = [name for name in table.column_names if not _holds_lists(table.schema.field(name).type)]
+    lists = _lists(table.drop_columns(plain))
+    found = form.found(plain, origin)
+    form.needed(found, table.column_names, ["object_id"], origin)
+    id_name = found["object_id"]
+    if not lists:
+        raise ValueError(
+            f"{origin} holds no list columns; it has {', '.join(table.column_names)}: read it as a table instead"
+        )
+    wanted = set(form.found(lists, origin).values()) or set(lists)
+    lists = {name: values for name, values in lists.items() if name in wanted}
+    lengths = {name: pc.fill_null(pc.list_value_length(values), 0) for name, values in lists.items()}
+    first = next(iter(lengths))
+    for name, length in lengths.items():
+        if not length.equals(lengths[first].cast(length.type)):
+            raise ValueError(f"{origin}: the lists {first} and {name} of an object differ in length")
+    owner = pa.array(np.repeat(np.arange(len(table)), lengths[first].to_numpy(zero_copy_only=False)))
+    flat = {name: pc.list_flatten(values) for name, values in lists.items() if name != id_name}
+    flat[id_name] = table[id_name].combine_chunks().take(owner)
+    return table.select(plain), pa.table(flat)
+
+
+def _lists(table: pa.Table) -> dict[str, pa.Array]:
+    """Every list of numbers or text by name; those in a struct by the name there, with the struct's where two agree."""
+    found: dict[str, pa.Array] = {}
+    for column in table.column_names:
+        values = table[column].combine_chunks()
+        values = values.chunk(0) if isinstance(values, pa.ChunkedArray) and values.num_chunks else values
+        for name, array in _parts(column, values).items():
+            found[name if name not in found else f"{column}.{name}"] = array
+    return found
+
+
+def _parts(column: str, values: pa.Array) -> dict[str, pa.Array]:
+    kind = values.type
+    if pa.types.is_struct(kind):
+        names = [kind.field(number).name for number in range(kind.num_fields)]
+        return {name: array for name, array in zip(names, values.flatten(), strict=True) if _is_list(array.type)}
+    if not pa.types.is_struct(kind.value_type):
+        return {column: values}
+    inner = pc.list_flatten(values)
+    lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+    names = [inner.type.field(number).name for number in range(inner.type.num_fields)]
+    return {
+        name: pa.LargeListArray.from_arrays(offsets, array)
+        for name, array in zip(names, inner.flatten(), strict=True)
+        if not pa.types.is_nested(array.type)
+    }
 
 
 def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
-def _is_nested(kind: pa.DataType) -> bool:
-    return _is_list(kind) or (pa.types.is_struct(kind) and any(_is_list(part.type) for part in kind))
-
-
-def _flat(table: pa.Table) -> list[str]:
-    return [name for name in table.column_names if not _is_nested(table.schema.field(name).type)]
-
-
-def _light_curve(table: pa.Table, rules: Columns, origin: str) -> tuple[pa.Table, Array]:
-    """The observations of all rows below each other, and (n,) how many each row has."""
-    for columns in _candidates(table):
-        if rules.has_observations(list(columns)):
-            lengths = [_lengths(column) for column in columns.values()]
-            uneven = [name for name, each in zip(columns, lengths, strict=True) if not np.array_equal(each, lengths[0])]
-            if uneven:
-                raise ValueError(
-                    f"{origin}: the lists of {next(iter(columns))} and {', '.join(uneven)} differ in length"
-                )
-            return pa.table({name: column.flatten() for name, column in columns.items()}), lengths[0]
-    names = [name for name in table.column_names if name not in _flat(table)]
-    raise ValueError(
-        f"{origin} has no lists with a time and a flux or magnitude; its list columns are {', '.join(names) or 'none'}: "
-        "name yours with reader.columns, or read it as a table"
-    )
-
-
-def _candidates(table: pa.Table) -> list[dict[str, pa.Array]]:
-    """Sets of list columns that may be the light curve: those at the top, then those of each struct."""
-    top: dict[str, pa.Array] = {}
-    inside = []
-    for name in table.column_names:
-        column = table[name].combine_chunks() if table[name].num_chunks != 1 else table[name].chunk(0)
-        kind = column.type
-        if pa.types.is_struct(kind) and _is_nested(kind):
-            inside.append(
-                {kind.field(k).name: column.field(k) for k in range(kind.num_fields) if _is_list(kind.field(k).type)}
-            )
-        elif _is_list(kind) and pa.types.is_struct(kind.value_type):
-            struct = column.flatten()
-            offsets = pa.array(np.concatenate([[0], np.cumsum(_lengths(column))]))
-            fields = [kind.value_type.field(k).name for k in range(kind.value_type.num_fields)]
-            inside.append(
-                {field: pa.LargeListArray.from_arrays(offsets, struct.field(k)) for k, field in enumerate(fields)}
-            )
-        elif _is_list(kind):
-            top[name] = column
-    return [top, *inside] if top else inside
-
-
-def _lengths(column: pa.Array) -> Array:
-    return np.asarray(pa.compute.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False)).astype(np.int64)
+def _holds_lists(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(_is_list(kind.field(number).type) for number in range(kind.num_fields))
+    return _is_list(kind)

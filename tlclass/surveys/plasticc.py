@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from tlclass.lightcurves import LightCurves, from_columns
 from tlclass.passbands import Passbands
-from tlclass.surveys.columns import Columns, column_values, numbers
-from tlclass.surveys.table import Table, read_table
+from tlclass.surveys.columns import column_values, numbers
+from tlclass.surveys.files import existing, read_table, schema_of
+from tlclass.surveys.table import Table
 
 Array = npt.NDArray[Any]
 
@@ -46,8 +47,7 @@ class PlasticcCSV:
         Raises:
             FileNotFoundError: one is missing.
         """
-        names = (self.light_curves, self.metadata)
-        return [file for name in names for file in Table(Path(self.folder) / name, self.passbands).files()]
+        return [*self._observations().files(), existing(Path(self.folder) / self.metadata)]
 
     def read(self) -> LightCurves:
         """All objects, labels by name.
@@ -58,7 +58,7 @@ class PlasticcCSV:
         """
         self.files()
         path = Path(self.folder) / self.metadata
-        table = read_table(path)
+        names = schema_of(path).names
         wanted = {
             "ra": "ra",
             "dec": "decl",
@@ -67,9 +67,11 @@ class PlasticcCSV:
             "code": "true_target",
             "submodel": "true_submodel",
         }
-        absent = [name for name in (*wanted.values(), "object_id", "ddf_bool") if name not in table.column_names]
+        needed = [*wanted.values(), "object_id", "ddf_bool"]
+        absent = [name for name in needed if name not in names]
         if absent:
-            raise ValueError(f"{path} lacks the column(s) {', '.join(absent)}; it has {', '.join(table.column_names)}")
+            raise ValueError(f"{path} lacks the column(s) {', '.join(absent)}; it has {', '.join(names)}")
+        table = read_table(path, needed)
         columns = {
             name: numbers(column_values(table[file_name]), file_name, str(path)) for name, file_name in wanted.items()
         }
@@ -79,10 +81,12 @@ class PlasticcCSV:
             "ddf": column_values(table["ddf_bool"]).astype(bool),
             "submodel": columns["submodel"].astype(np.int64),
         }
-        observations = Path(self.folder) / self.light_curves
-        rules = Columns(self.passbands, {"band": "passband", "detected": "detected_bool"})
-        seen, dropped = rules.observations(read_table(observations), str(observations))
+        seen, dropped = self._observations().read_observations()
         return from_columns(objects, seen, self.passbands.names, str(self.folder), dropped)
+
+    def _observations(self) -> Table:
+        columns = {"band": "passband", "detected": "detected_bool"}
+        return Table(Path(self.folder) / self.light_curves, self.passbands, columns=columns)
 
 
 def _class_names(codes: Array, path: Path) -> Array:

@@ -21,7 +21,7 @@ from tlclass.taxonomy import DROPPED, Taxonomy
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
-CACHE_VERSION = 2  # raise it when a reader's result changes for the same files
+CACHE_VERSION = 3  # raise it when a reader's result changes for the same files
 
 
 class Reader(Protocol):
@@ -80,7 +80,13 @@ class Survey:
         """What `load` gives, with an account of what was left out; memory holds one part and the result."""
         unread, pieces = self._wanted()
         path = cached(pieces, cache / self.name)
-        self.taxonomy.encode(np.concatenate([part.label for part in lightcurves.read_parts(path)]), self.name)
+        labels = np.concatenate([part.label for part in lightcurves.read_parts(path)])
+        if len(labels) and not (labels != "").any():
+            raise ValueError(
+                f"{self.name}: none of its {len(labels)} objects has a class label: add a table of objects with one, "
+                "or name its column with +target.reader.columns.label=COLUMN"
+            )
+        self.taxonomy.encode(labels[labels != ""], self.name)
         selected, cuts = [], []
         objects = observations = 0
         for part in lightcurves.read_parts(path):
@@ -110,6 +116,9 @@ class Survey:
         chosen = matching(curves, self.where, self.name)
         cuts = [Cut.of(curves, ~chosen, f"outside {dict(self.where)}")]
         curves = curves.take(chosen)
+        unlabelled = curves.label == ""
+        cuts.append(Cut.of(curves, unlabelled, "that are not classified (no label)"))
+        curves = curves.take(~unlabelled)
         dropped = self.taxonomy.encode(curves.label, self.name) == DROPPED
         cuts.append(Cut.of(curves, dropped, "of classes the taxonomy drops"))
         selected, more = self.selection.select(curves.take(~dropped))

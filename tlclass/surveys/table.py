@@ -1,233 +1,131 @@
-"""Any survey as tables: a row per object and a row per observation (long format)."""
+"""Any survey as tables: of objects, one row each, and of observations, one row each (long format)."""
 
-import gzip
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
 
-from tlclass.lightcurves import LightCurves, from_columns, sum_dropped
+from tlclass.lightcurves import LightCurves, sum_dropped
 from tlclass.passbands import Passbands
-from tlclass.surveys.columns import Columns, one_per_exposure
+from tlclass.surveys.columns import NUMBERS, TEXT, Form, say
+from tlclass.surveys.files import existing, read_table, schema_of, tables_below
+from tlclass.surveys.objects import merged, object_columns, objects_of, pack
+from tlclass.surveys.observations import Observations, joined, observation_columns, observations_of
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
-SUFFIXES = (".parquet", ".pq", ".csv", ".csv.gz")
-
 
 @dataclass(frozen=True)
 class Table:
-    """Reads a table of observations and perhaps one of objects, each Parquet or CSV.
+    """Reads tables of objects and of observations, Parquet or CSV: two files, one, or all below a folder.
+
+    Columns are found by their names (`tlclass.surveys.columns.ALIASES`): plain ones, those of ZTF alerts
+    and of the brokers ANTARES, ALeRCE, Fink and Lasair, of SNANA, the Rubin data products, PLAsTiCC, the
+    BTS explorer and TNS. In a folder a table with times and brightnesses is of observations, any other
+    with ids is of objects; several of a kind are joined, an exposure that two tables hold enters once.
 
     Attributes:
-        observations: file with one row per observation.
+        observations: file with one row per observation, or None to look into `folder`.
         passbands: to resolve band names.
-        objects: file with one row per object, or None if the observations file has all that is known.
-        columns, extra, flux_unit, time_offset: see `tlclass.surveys.columns.Columns`.
+        objects: file with one row per object; None: those of `folder`, or the observations have all that is known.
+        folder: read where `observations` is not given.
+        columns: our name -> the file's column, where it is not found by itself or is ambiguous; null: do not
+            read it. Observations: object_id, mjd, band, and flux, flux_err, or difference magnitudes (AB) mag,
+            mag_err, is_positive; detected, limiting_mag, quality. Objects: object_id, label, mwebv, ra, dec,
+            redshift, trigger_mjd, peak_mjd (for a trigger, see `tlclass.surveys.objects.pack`).
+        extra: further object columns to keep where present, for `where`, `subsets` and diagnostics.
+        flux_unit: `fluxcal` (zero point 27.5 AB), `ujy`, `njy`, or a zero point (AB) as a number; None: nJy
+            for Rubin's psfFlux and psfDiffFlux, else fluxcal.
+        time_offset: days to add to get MJD; 0: -2400000.5 for a column called jd, else none.
     """
 
-    observations: Path
-    passbands: Passbands
+    observations: Path | None = None
+    passbands: Passbands = field(default_factory=lambda: Passbands(()))
     objects: Path | None = None
+    folder: Path | None = None
     columns: Mapping[str, str | None] = field(default_factory=dict)
     extra: tuple[str, ...] = ()
     flux_unit: str | float | None = None
     time_offset: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a column mapping for a name that is not ours."""
-        self._rules()
+        """Refuse a reader of nothing, and a column mapping for a name that is not ours."""
+        if self.observations is None and self.folder is None:
+            raise ValueError("a table reader needs observations=FILE or folder=FOLDER")
+        self._form()
 
     def files(self) -> list[Path]:
-        """The one or two files.
+        """The files, object tables first if they are named.
 
         Raises:
-            FileNotFoundError: one is missing.
+            FileNotFoundError: one is missing, or the folder holds none.
         """
-        files = [Path(file) for file in (self.objects, self.observations) if file is not None]
-        for file in files:
-            if not file.is_file():
-                raise FileNotFoundError(_missing_file(file))
-        return files
+        named = [existing(Path(file)) for file in (self.objects, self.observations) if file is not None]
+        if self.observations is not None or self.folder is None:
+            return named
+        return named + [file for file in tables_below(Path(self.folder)) if file not in named]
 
     def read(self) -> LightCurves:
         """See `tlclass.lightcurves.from_columns` for what is checked.
 
         Raises:
             FileNotFoundError: a file is missing.
-            ValueError: a column is missing or holds text where numbers belong, a band is unknown, ids repeat.
+            ValueError: a column is missing, ambiguous or holds what it should not, a band is unknown, ids repeat.
         """
-        self.files()
-        objects = [Path(self.objects)] if self.objects is not None else []
-        return read_tables([Path(self.observations)], objects, self._rules(), str(self.observations))
+        form, roles = self._form(), self._roles()
+        origin = str(self.observations or self.folder)
+        seen, dropped = self._observations(roles["observations"])
+        tables = [objects_of(*_read(path, form, object_columns), form, str(path)) for path in roles["objects"]]
+        objects = merged(tables, origin) if tables else {"object_id": _ids(seen)}
+        return pack(objects, seen, form, origin, dropped)
 
-    def _rules(self) -> Columns:
-        return Columns(self.passbands, self.columns, tuple(self.extra), self.flux_unit, self.time_offset)
+    def read_observations(self) -> tuple[Observations, dict[str, int]]:
+        """The observations in canonical units, as `from_columns` wants them, and those left out by reason."""
+        return self._observations(self._roles()["observations"])
 
+    def _observations(self, files: list[Path]) -> tuple[Observations, dict[str, int]]:
+        form = self._form()
+        parts = [observations_of(*_read(path, form, observation_columns), form, str(path)) for path in files]
+        seen, repeated = joined([part for part, _ in parts])
+        return seen, sum_dropped([*(dropped for _, dropped in parts), repeated])
 
-@dataclass(frozen=True)
-class TableFolder:
-    """Reads all tables of a folder, each of observations or of objects, told apart by their columns.
-
-    Observations of several tables (say, of several brokers) are joined; of one exposure one row stays. Several
-    tables of objects are looked up in order of their names. For a table without a trigger but with the time of the
-    peak (the BTS explorer's `peakt`) the trigger is the first detection later than `days_before_peak` before the
-    peak: alert streams hold unrelated early alerts.
-
-    Attributes:
-        folder: its Parquet and CSV files are read; folders in it are not.
-        passbands: to resolve band names.
-        columns, extra, flux_unit, time_offset: see `tlclass.surveys.columns.Columns`.
-        days_before_peak: see above.
-    """
-
-    folder: Path
-    passbands: Passbands
-    columns: Mapping[str, str | None] = field(default_factory=dict)
-    extra: tuple[str, ...] = ()
-    flux_unit: str | float | None = None
-    time_offset: float = 0.0
-    days_before_peak: float = 100.0
-
-    def __post_init__(self) -> None:
-        """Refuse a column mapping for a name that is not ours."""
-        self._rules()
-
-    def files(self) -> list[Path]:
-        """The tables, by name.
-
-        Raises:
-            FileNotFoundError: there is none.
-        """
-        folder = Path(self.folder)
-        if not folder.is_dir():
-            raise FileNotFoundError(_missing_file(folder / "objects.parquet"))
-        files = sorted(path for path in folder.iterdir() if path.is_file() and path.name.endswith(SUFFIXES))
-        if not files:
-            raise FileNotFoundError(
-                f"no table in {folder}: give a folder with .parquet or .csv files of observations and of objects"
-            )
-        return files
-
-    def read(self) -> LightCurves:
-        """All objects; see `Table.read` for what is raised.
-
-        Raises:
-            ValueError: also if no table holds observations.
-        """
-        rules = self._rules()
-        roles: dict[bool, list[Path]] = {True: [], False: []}
-        for path in self.files():
-            roles[rules.has_observations(column_names(path))].append(path)
-        if not roles[True]:
-            names = ", ".join(path.name for path in roles[False])
+    def _roles(self) -> dict[str, list[Path]]:
+        """The files by what they are tables of; a file given by name is what it was given as."""
+        named = {Path(self.objects): "objects"} if self.objects else {}
+        if self.observations:
+            named[Path(self.observations)] = "observations"
+        roles: dict[str, list[Path]] = {"objects": [], "observations": []}
+        for file in self.files():
+            role = named.get(file) or self._form().role(schema_of(file).names, str(file))
+            if file in named or role == "observations" or self.objects is None:
+                roles[role].append(file)
+        if not roles["observations"]:
             raise ValueError(
-                f"{self.folder}: none of {names} has a time and a flux or magnitude column: "
-                "add the table of observations, or name its columns with reader.columns"
+                f"{self.folder} holds no table of observations, only of objects ({', '.join(file.name for file in roles['objects'])}): "
+                "add one with object_id, mjd, band, and flux and flux_err or magnitudes"
             )
-        log.info("%s: observations in %s; objects in %s", self.folder, *(_names(roles[role]) for role in (True, False)))
-        curves = read_tables(roles[True], roles[False], rules, str(self.folder))
-        return self._triggered(curves)
+        return roles
 
-    def _rules(self) -> Columns:
-        return Columns(self.passbands, self.columns, tuple(self.extra), self.flux_unit, self.time_offset)
-
-    def _triggered(self, curves: LightCurves) -> LightCurves:
-        peak = curves.extra.get("peak_mjd")
-        if peak is None or np.isfinite(curves.trigger_mjd).any():
-            return curves
-        late = curves.detected & (curves.mjd > (peak - self.days_before_peak)[curves.owner])
-        rows = np.flatnonzero(late)[::-1]
-        trigger = np.full(len(curves), np.nan)
-        trigger[curves.owner[rows]] = curves.mjd[rows]  # backwards: the first one stays
-        return replace(curves, trigger_mjd=trigger)
+    def _form(self) -> Form:
+        return Form(self.passbands, self.columns, tuple(self.extra), self.flux_unit, self.time_offset)
 
 
-def read_tables(observations: Sequence[Path], objects: Sequence[Path], rules: Columns, origin: str) -> LightCurves:
-    """Light curves from tables of observations and tables of objects; without the latter every object seen.
-
-    An object in two tables of objects takes each of its columns from the first table that knows it.
-    """
-    read = [rules.observations(read_table(path), str(path)) for path in observations]
-    seen, dropped = read[0] if len(read) == 1 else _joined(read)
-    if objects:
-        known = _merged([rules.objects(read_table(path), str(path)) for path in objects])
-    else:
-        known = {"object_id": np.unique(seen["object_id"].astype(str))}
-    return from_columns(known, seen, rules.passbands.names, origin, dropped)
+def _ids(seen: Observations) -> Array:
+    ids = np.unique(seen["object_id"].astype(str))
+    return ids[ids != ""]
 
 
-def _joined(read: Sequence[tuple[dict[str, Array], dict[str, int]]]) -> tuple[dict[str, Array], dict[str, int]]:
-    """Several tables of observations as one; the same exposure in two of them is kept once."""
-    tables = [{"detected": np.ones(len(table["mjd"]), dtype=bool), **table} for table, _ in read]
-    for table in tables:
-        table["object_id"] = table["object_id"].astype(str)
-    together = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
-    kept, repeated = one_per_exposure(together)
-    return kept, sum_dropped([*(counts for _, counts in read), repeated])
-
-
-def _merged(tables: Sequence[dict[str, Array]]) -> dict[str, Array]:
-    if len(tables) == 1:
-        return tables[0]
-    import pandas as pd
-
-    frames = [pd.DataFrame(table).assign(object_id=table["object_id"].astype(str)) for table in tables]
-    for frame in frames:
-        frame["label"] = frame["label"].replace("", None) if "label" in frame else None
-    whole = frames[0].set_index("object_id")
-    for frame in frames[1:]:
-        whole = whole.combine_first(frame.set_index("object_id"))
-    whole["label"] = whole["label"].fillna("")
-    return {"object_id": whole.index.to_numpy(), **{str(name): whole[name].to_numpy() for name in whole}}
-
-
-def column_names(path: Path) -> list[str]:
-    """Of a Parquet or CSV file, without reading it.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
-    try:
-        if path.suffix in (".parquet", ".pq"):
-            return list(pq.read_schema(path).names)
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            return list(pa.csv.open_csv(pa.BufferReader(file.readline())).schema.names)
-    except (pa.ArrowInvalid, OSError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
-
-
-def read_table(path: Path) -> pa.Table:
-    """A Parquet or CSV file as an Arrow table.
-
-    Raises:
-        ValueError: another suffix, or the file is damaged.
-    """
-    try:
-        if path.suffix in (".parquet", ".pq"):
-            return pq.read_table(path, partitioning=None)
-        if path.suffix == ".csv" or path.name.endswith(".csv.gz"):
-            return pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(strings_can_be_null=True))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
-    raise ValueError(f"{path}: unknown kind of file '{path.suffix}': .parquet, .csv and .csv.gz are read")
-
-
-def _names(paths: Sequence[Path]) -> str:
-    return ", ".join(path.name for path in paths) or "none"
-
-
-def _missing_file(file: Path) -> str:
-    folder = file.parent
-    if not folder.is_dir():
-        return f"no data folder {folder}: set paths.data=FOLDER to the folder that holds it"
-    names = sorted(entry.name for entry in folder.iterdir())[:8]
-    return f"no file {file.name} in {folder}; it holds {', '.join(names) or 'nothing'}: set paths.data or the reader's file names"
+def _read(
+    path: Path, form: Form, choose: Callable[[list[str], Form, str], dict[str, str]]
+) -> tuple[pa.Table, dict[str, str]]:
+    """The columns of a file that its role needs, and our name -> the column."""
+    found = choose(schema_of(path).names, form, str(path))
+    say(found, str(path))
+    text = [column for name, column in found.items() if name in TEXT]
+    number = [column for name, column in found.items() if name in NUMBERS]
+    return read_table(path, list(dict.fromkeys(found.values())), text, number), found

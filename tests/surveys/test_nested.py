@@ -1,0 +1,127 @@
+"""Nested Parquet, in every form it is published in, is the same light curves as long tables."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import equal_curves
+from tests.data.raw_tables import LAYOUTS, alerts, plain, write, write_nested
+from tests.surveys.test_table import BANDS, same
+from tlclass import lightcurves
+from tlclass.lightcurves import LightCurves
+from tlclass.surveys import Nested, Table
+from tlclass.surveys.nested import is_nested
+from tlclass.surveys.survey import pieces_of, read_cached
+
+FORMS = ("lists", "struct of lists", "list of structs")
+
+
+def objects(frame: pd.DataFrame) -> pd.DataFrame:
+    known = frame.drop_duplicates("object_id")[["object_id", "class"]].assign(ra=10.0, dec=-5.0, A_V=0.31)
+    return pd.concat(
+        [known, pd.DataFrame({"object_id": ["never seen"], "class": ["TDE"], "ra": [1.0], "dec": [2.0], "A_V": [0.62]})]
+    )
+
+
+def rows(layout: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """A broker's layout with the id column called `object_id`, to group by."""
+    names = {"objectId", "oid", "ztf_object_id", "i:objectId", "SNID", "diaObjectId"}
+    table = LAYOUTS[layout](frame)
+    return table.rename(columns=dict.fromkeys(names & set(table), "object_id")).drop(
+        columns="locus_id", errors="ignore"
+    )
+
+
+@pytest.fixture
+def long(tmp_path: Path) -> LightCurves:
+    write(plain(alerts()), tmp_path / "long" / "observations.parquet")
+    write(objects(alerts()), tmp_path / "long" / "objects.parquet")
+    return Table(folder=tmp_path / "long", passbands=BANDS).read()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_form_is_the_same_light_curves(layout: str, form: str, tmp_path: Path, long: LightCurves) -> None:
+    each = rows(layout, alerts())
+    if form == "lists":  # ALeRCE's positions per detection cannot stand beside the object's under the same name
+        each = each.drop(columns=["ra", "dec"], errors="ignore")
+    path = write_nested(each, objects(alerts()), tmp_path / "nested.parquet", form)
+    curves = lightcurves.check(Nested(path, BANDS).read(), "t")
+    assert (
+        is_nested(path)
+        and same(curves, long, detected=layout != "rubin")
+        and curves.label.tolist() == long.label.tolist()
+    )
+    assert np.allclose(curves.mwebv, long.mwebv) and np.allclose(curves.ra, long.ra) and curves.lengths[-1] == 0
+
+
+def test_a_hats_catalogue_is_read_partition_by_partition(tmp_path: Path, long: LightCurves) -> None:
+    frame, folder = alerts(), tmp_path / "catalogue" / "dataset"
+    names = objects(frame).object_id.to_numpy()
+    for number, some in enumerate(np.array_split(names, 3)):
+        about = objects(frame)[lambda table, some=some: table.object_id.isin(some)].assign(_healpix_29=7)
+        path = folder / f"Norder={number % 2}" / "Dir=0" / f"Npix={number}.parquet"
+        write_nested(rows("rubin", frame[frame.object_id.isin(some)]), about, path)
+    write_nested(rows("rubin", frame), objects(frame), folder / "data_thumbnail.parquet")
+    pq.write_metadata(pq.read_schema(path), folder / "_metadata")
+    pq.write_metadata(pq.read_schema(path), folder / "_common_metadata")
+    pd.DataFrame({"Norder": [0], "Npix": [1]}).to_csv(folder.parent / "partition_info.csv")
+    reader = Nested(folder.parent, BANDS)
+    assert is_nested(folder.parent) and len(pieces_of(reader)) == 3
+    read = read_cached(reader, tmp_path / "cache")
+    assert equal_curves(read, reader.read())
+    order = [int(np.flatnonzero(read.object_id == name)[0]) for name in long.object_id]
+    assert same(read.take(np.array(order)), long, detected=False)
+
+
+def test_our_own_files_are_read_as_they_were_written(tmp_path: Path, long: LightCurves) -> None:
+    for suffix in (".parquet", ".arrow"):
+        lightcurves.write(long, tmp_path / f"own{suffix}")
+        assert equal_curves(Nested(tmp_path / f"own{suffix}", BANDS).read(), long) and is_nested(
+            tmp_path / f"own{suffix}"
+        )
+
+
+def nested(tmp_path: Path, **columns: Any) -> LightCurves:
+    pq.write_table(pa.table(columns), tmp_path / "n.parquet")
+    return Nested(tmp_path / "n.parquet", BANDS).read()
+
+
+def test_null_and_empty_lists_are_objects_without_observations(tmp_path: Path) -> None:
+    lists = {
+        "mjd": [[59000.0, 59001.0], None, []],
+        "band": [["g", "r"], None, []],
+        "flux": [[1.0, 2.0], None, []],
+        "flux_err": [[1.0, 1.0], None, []],
+    }
+    curves = nested(tmp_path, id=[5, 6, 7], **lists)
+    assert (
+        curves.object_id.tolist() == ["5", "6", "7"]
+        and curves.lengths.tolist() == [2, 0, 0]
+        and curves.flux.tolist() == [1, 2]
+    )
+
+
+def test_mistakes_say_what_is_wrong(tmp_path: Path) -> None:
+    lists = {"mjd": [[59000.0, 59001.0]], "band": [["g", "r"]], "flux": [[1.0]], "flux_err": [[1.0, 1.0]]}
+    with pytest.raises(ValueError, match="the lists mjd and flux of an object differ in length"):
+        nested(tmp_path, id=["a"], **lists)
+    with pytest.raises(
+        ValueError, match=r"n.parquet lacks the column\(s\) flux \(flux\), flux_err \(flux_err\); it has mjd, band, id"
+    ):
+        nested(tmp_path, id=["a"], mjd=lists["mjd"], band=lists["band"])
+    with pytest.raises(ValueError, match=r"lacks the column\(s\) object_id \(object_id\); it has host, mjd"):
+        nested(tmp_path, host=["a"], **lists)
+    with pytest.raises(ValueError, match=r"n.parquet holds no list columns; it has id: read it as a table instead"):
+        nested(tmp_path, id=["a"])
+    path = tmp_path / "n.parquet"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ValueError, match=f"{path} cannot be read"):
+        Nested(tmp_path, BANDS).read()
+    with pytest.raises(FileNotFoundError, match=r"no data folder /no/such: set paths.data=FOLDER"):
+        Nested(Path("/no/such"), BANDS).files()

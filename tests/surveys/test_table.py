@@ -1,0 +1,353 @@
+"""Laws of tables as people have them: the same light curves, whatever the layout."""
+
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import compose
+from tests.data.raw_tables import LAYOUTS, alerce, alerts, antares, explorer, fink, plain, write, ztf
+from tests.test_surveys import ZTF
+from tlclass import lightcurves
+from tlclass.lightcurves import LightCurves
+from tlclass.selection import Selection
+from tlclass.surveys import Table
+from tlclass.train import build_survey
+
+LAWFUL = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LSST_NUMBERS = {"ztfg": ["g", "ZTF_g", "1"], "ztfr": ["r", "R", "2"]}
+BANDS = type(ZTF).from_mapping({name: {"wavelength": 0.5, "aliases": names} for name, names in LSST_NUMBERS.items()})
+
+
+def read(frame: pd.DataFrame, folder: Path, suffix: str = ".parquet", **options: Any) -> LightCurves:
+    path = write(frame, folder / f"alerts{suffix}")
+    return lightcurves.check(Table(path, BANDS, **options).read(), "t")
+
+
+def same(a: LightCurves, b: LightCurves, detected: bool = True, rtol: float = 2e-6) -> bool:
+    equal = np.array_equal(a.object_id, b.object_id) and np.array_equal(a.offsets, b.offsets)
+    equal = equal and np.array_equal(a.passband, b.passband) and np.allclose(a.mjd, b.mjd, rtol=0, atol=2e-9)
+    equal = equal and np.allclose(a.flux, b.flux, rtol=rtol) and np.allclose(a.flux_err, b.flux_err, rtol=rtol)
+    return equal and (not detected or np.array_equal(a.detected, b.detected))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_light_curves(layout: str, suffix: str, tmp_path: Path) -> None:
+    frame = alerts()
+    expected = read(plain(frame), tmp_path / "plain")
+    got = read(LAYOUTS[layout](frame), tmp_path / "other", suffix)
+    assert same(got, expected, detected=layout != "rubin")
+    assert not expected.detected.all() and (expected.flux < 0).any()  # there are negative differences
+    assert (expected.detected == (expected.flux > 0)).all()
+    limits = sum(got.dropped.values())
+    assert limits in (0, frame.mag.isna().sum()) and set(got.dropped) <= {"that are upper limits without a flux"}
+
+
+@st.composite
+def few_alerts(draw: st.DrawFn) -> pd.DataFrame:
+    row = st.tuples(
+        st.sampled_from(["ZTF1", "天体", "ζ Ori b"]),
+        st.integers(0, 40),
+        st.sampled_from(["g", "r"]),
+        st.one_of(st.just(np.nan), st.floats(-5, 26)),
+        st.floats(0.001, 0.5),
+        st.booleans(),
+    )
+    rows = draw(st.lists(row, min_size=1, max_size=12, unique_by=lambda one: one[:3]))
+    frame = pd.DataFrame(rows, columns=["object_id", "night", "band", "mag", "mag_err", "positive"])
+    if frame.mag.isna().all():
+        frame.loc[0, "mag"] = 19.0
+    return frame.assign(mjd=58800.25 + frame.night, limit=20.5)
+
+
+@LAWFUL
+@given(
+    few_alerts(),
+    st.sampled_from(sorted(LAYOUTS)),
+    st.sampled_from([".csv", ".parquet"]),
+    st.randoms(use_true_random=False),
+)
+def test_order_extra_columns_and_repeated_rows_do_not_matter(
+    frame: pd.DataFrame, layout: str, suffix: str, random: Any
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        expected = read(plain(frame), Path(name) / "plain")
+        rows = LAYOUTS[layout](frame)
+        rows = pd.concat([rows, rows.iloc[[random.randrange(len(rows))]]]).assign(
+            note="x", chi2=[np.nan] * (len(rows) + 1)
+        )
+        order = list(range(len(rows)))
+        random.shuffle(order)
+        assert same(read(rows.iloc[order], Path(name) / "other", suffix), expected, detected=layout != "rubin")
+
+
+@LAWFUL
+@given(few_alerts(), st.data())
+def test_overlapping_downloads_are_their_union(frame: pd.DataFrame, data: st.DataObject) -> None:
+    inside = data.draw(st.lists(st.sampled_from(["one", "other", "both"]), min_size=len(frame), max_size=len(frame)))
+    parts = [frame[[where in (place, "both") for where in inside]] for place in ("one", "other")]
+    layouts = data.draw(st.permutations([ztf, antares, alerce, fink]))[:2]
+    with tempfile.TemporaryDirectory() as name:
+        expected = read(plain(frame), Path(name) / "plain")
+        for number, (part, layout) in enumerate(zip(parts, layouts, strict=True)):
+            if len(part):
+                write(layout(part), Path(name) / "all" / f"{number}.csv")
+        got = Table(folder=Path(name) / "all", passbands=BANDS).read()
+        assert same(got, expected)
+        measured = frame[frame.mag.notna()]
+        twice = sum(where == "both" for where, mag in zip(inside, frame.mag, strict=True) if not np.isnan(mag))
+        assert got.dropped.get("that repeat an exposure", 0) == twice and len(got.mjd) == len(measured)
+
+
+def test_of_one_exposure_the_kept_row_does_not_depend_on_the_order(tmp_path: Path) -> None:
+    rows = pd.DataFrame({
+        "object_id": "a", "mjd": [59000.00002, 59000.0, 59000.0003, 59001.0, 59001.0], "band": ["g", "g", "g", "g", "r"],
+        "flux": [5.0, np.nan, 7.0, 8.0, 8.0], "flux_err": 1.0,
+    })  # fmt: skip
+    for seed in range(5):
+        curves = read(rows.sample(frac=1, random_state=seed), tmp_path)
+        assert curves.flux.tolist() == [5, 7, 8, 8] and curves.dropped == {"that repeat an exposure": 1}
+
+
+@pytest.mark.parametrize("form", ["t f", "1 0", "1 -1", "True False", "positive negative"])
+def test_the_sign_of_the_subtraction_as_brokers_write_it(form: str, tmp_path: Path) -> None:
+    yes, no = form.split()
+    frame = pd.DataFrame(
+        {"oid": ["a", "a"], "mjd": [59000.0, 59001.0], "fid": [1, 2], "magpsf": [20.0, 17.5], "sigmapsf": [0.1, 0.2]}
+    )
+    curves = read(frame.assign(isdiffpos=[yes, no]), tmp_path, ".csv")
+    assert np.allclose(curves.flux, [1000, -10000]) and curves.detected.tolist() == [True, False]
+    assert np.allclose(curves.flux_err, np.array([1000 * 0.1, 10000 * 0.2]) * np.log(10) / 2.5)
+    with pytest.raises(ValueError, match=r"column isdiffpos: 'perhaps' is neither yes"):
+        read(frame.assign(isdiffpos=[yes, "perhaps"]), tmp_path, ".csv")
+
+
+def test_without_a_sign_all_are_positive_and_that_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        curves = read(antares(alerts()).drop(columns="ztf_isdiffpos"), tmp_path)
+    assert (curves.flux > 0).all() and curves.detected.all()
+    assert "no isdiffpos column: every difference is taken as positive" in caplog.text
+    assert "took ztf_object_id as object_id, ant_mjd as mjd" in caplog.text
+
+
+def test_what_a_broker_calls_bad_is_left_out_and_counted(tmp_path: Path) -> None:
+    frame = fink(alerts()).assign(
+        **{
+            "d:tag": ["badquality", *fink(alerts())["d:tag"][1:]],
+            "i:magpsf": alerts().mag.fillna(19.0),
+            "i:sigmapsf": 0.1,
+        }
+    )
+    curves = read(frame, tmp_path)
+    limits = int((frame["d:tag"] == "upperlim").sum())
+    assert curves.dropped == {"that are upper limits without a flux": limits, "that the broker calls of bad quality": 1}
+
+
+def test_limits_alone_are_dropped_and_counted(tmp_path: Path) -> None:
+    limits = pd.DataFrame({"oid": ["a"] * 3, "mjd": [58990.0, 58992, 58994], "fid": [1, 2, 1], "diffmaglim": 20.1})
+    write(limits, tmp_path / "non_detections.csv")
+    write(
+        pd.DataFrame(
+            {"oid": ["a"], "mjd": [59000.0], "fid": [1], "magpsf": [20.0], "sigmapsf": [0.1], "isdiffpos": [1]}
+        ),
+        tmp_path / "detections.csv",
+    )
+    curves = Table(folder=tmp_path, passbands=BANDS).read()
+    assert len(curves.mjd) == 1 and curves.dropped == {"that are upper limits without a flux": 3}
+
+
+def test_columns_that_are_empty_at_first_are_still_numbers(tmp_path: Path) -> None:
+    n = 200_000  # more than the first block of a CSV file
+    frame = pd.DataFrame(
+        {
+            "oid": "a",
+            "mjd": 58000 + np.arange(n) / 50,
+            "fid": 1,
+            "magpsf": np.nan,
+            "sigmapsf": np.nan,
+            "isdiffpos": None,
+        }
+    )
+    frame.loc[n - 1, ["magpsf", "sigmapsf"]] = 20.0, 0.1
+    frame["isdiffpos"] = [None] * (n - 1) + ["t"]
+    assert np.allclose(read(frame, tmp_path, ".csv").flux, 1000)
+
+
+def test_two_columns_of_one_meaning_are_an_error_until_one_is_named(tmp_path: Path) -> None:
+    frame = plain(alerts()).assign(FLUXCAL=1.0)
+    with pytest.raises(
+        ValueError,
+        match=r"alerts.parquet: the columns flux and FLUXCAL both mean flux: say which with \+target.reader.columns.flux=COLUMN",
+    ):
+        read(frame, tmp_path)
+    assert (read(frame, tmp_path, columns={"flux": "FLUXCAL"}).flux == 1).all()
+    assert (read(frame, tmp_path, columns={"flux": "flux"}).flux != 1).any()
+
+
+def test_exact_twins_are_no_conflict(tmp_path: Path) -> None:
+    frame = plain(alerts())
+    twins = frame.assign(
+        jd=frame.mjd + 2400000.5,
+        fid=frame.band.map({"g": 1, "r": 2}),
+        time="2019",
+        name="SN",
+        psfFlux=3.0,
+        psfFluxErr=1.0,
+    )
+    assert same(read(twins, tmp_path), read(frame, tmp_path))
+
+
+def test_class_is_the_label_and_not_source_class(tmp_path: Path) -> None:
+    write(plain(alerts()), tmp_path / "lc.csv")
+    objects = alerts().drop_duplicates("object_id")[["object_id", "class"]].assign(source_class="x", class_code=3)
+    write(objects, tmp_path / "objects.csv")
+    assert Table(folder=tmp_path, passbands=BANDS).read().label.tolist() == objects["class"].tolist()
+
+
+def test_rubin_fluxes_are_njy_unless_the_card_says_otherwise(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "diaObjectId": [170032882292621334],
+            "midpointMjdTai": [61000.0],
+            "band": ["g"],
+            "psfFlux": [3631.0],
+            "psfFluxErr": [36.31],
+        }
+    )
+    curves = read(frame, tmp_path)
+    assert curves.object_id.tolist() == ["170032882292621334"] and np.allclose(curves.flux, 3631 * 10 ** (-0.4 * 3.9))
+    assert np.allclose(read(frame, tmp_path, flux_unit="fluxcal").flux, 3631)
+    difference = frame.assign(psfDiffFlux=1.0, psfDiffFluxErr=0.1)
+    assert np.allclose(read(difference, tmp_path).flux, 10 ** (-0.4 * 3.9))  # not the flux of the source and its host
+
+
+def test_times_that_are_no_mjd_are_an_error(tmp_path: Path) -> None:
+    frame = plain(alerts())
+    for wrong, given_ in ((frame.mjd + 2400000.5, "24583"), (frame.mjd - 50000, "83"), (frame.mjd * 86400, "50")):
+        with pytest.raises(
+            ValueError,
+            match=rf"column mjd: \d+ of \d+ times are no Modified Julian Dates \(15000 to 100000\), e.g. {given_}.*time_offset",
+        ):
+            read(frame.assign(mjd=wrong), tmp_path)
+    julian = frame.assign(mjd=frame.mjd + 2400000.5)
+    assert same(read(julian, tmp_path, time_offset=-2400000.5), read(frame, tmp_path))
+    renamed = julian.rename(columns={"mjd": "jd"})
+    assert same(read(renamed, tmp_path), read(frame, tmp_path))
+    assert same(read(renamed, tmp_path, time_offset=-2400000.5, columns={"mjd": "jd"}), read(frame, tmp_path))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_ids_keep_their_spelling(suffix: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"SNID": ["007", "été", "7"], "mjd": 59000.0, "band": "g", "flux": [1e30, -1e30, 2.0], "flux_err": 1.0}
+    )
+    assert sorted(read(frame, tmp_path, suffix).object_id) == ["007", "7", "été"]
+    assert sorted(read(frame, tmp_path, suffix).flux) == [np.float32(-1e30), 2, np.float32(1e30)]
+
+
+def test_one_observation_one_band_and_objects_without_any(tmp_path: Path) -> None:
+    write(
+        pd.DataFrame({"oid": ["b"], "mjd": [59000.0], "fid": [2], "magpsf": [20.0], "sigmapsf": [0.1]}),
+        tmp_path / "lc.csv",
+    )
+    write(pd.DataFrame({"oid": ["a", "b"], "class": ["TDE", "-"]}), tmp_path / "objects.csv")
+    curves = lightcurves.check(Table(folder=tmp_path, passbands=BANDS).read(), "t")
+    assert (
+        curves.lengths.tolist() == [0, 1] and curves.label.tolist() == ["TDE", ""] and curves.passband.tolist() == [1]
+    )
+
+
+def test_a_truncated_file_is_named(tmp_path: Path) -> None:
+    path = write(plain(alerts()), tmp_path / "cut.parquet")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=f"{path} cannot be read"):
+        Table(folder=tmp_path, passbands=BANDS).read()
+    (tmp_path / "empty.csv").touch()
+    path.unlink()
+    with pytest.raises(ValueError, match=r"empty.csv cannot be read: the file is empty"):
+        Table(folder=tmp_path, passbands=BANDS).read()
+
+
+def test_folders_say_what_they_lack(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a table reader needs observations=FILE or folder=FOLDER"):
+        Table(passbands=BANDS)
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path} holds no table"):
+        Table(folder=tmp_path, passbands=BANDS).files()
+    write(explorer(alerts()), tmp_path / "explorer.csv")
+    with pytest.raises(ValueError, match=r"holds no table of observations, only of objects \(explorer.csv\)"):
+        Table(folder=tmp_path, passbands=BANDS).read()
+    write(pd.DataFrame({"x": [1]}), tmp_path / "notes.csv")
+    with pytest.raises(
+        ValueError, match=r"notes.csv is neither a table of observations .* nor of objects .*; it has x:"
+    ):
+        Table(folder=tmp_path, passbands=BANDS).read()
+
+
+# -- the BTS from raw files
+
+
+@pytest.fixture
+def raw_bts(tmp_path: Path) -> Path:
+    """Two brokers' downloads that overlap, and the explorer's CSV with unclassified objects."""
+    frame = alerts(60, shapes=("SN Ia", "SN II", "SN Ib/c"))
+    one, other = frame[frame.index % 3 > 0], frame[frame.index % 3 < 2]
+    write(alerce(one), tmp_path / "ztf_bts" / "alerce" / "detections.csv")
+    write(fink(other), tmp_path / "ztf_bts" / "fink.parquet")
+    table = explorer(frame)
+    table.loc[[0, 3], "type"] = ["-", None]
+    table.loc[5, "peakt"] = np.nan
+    write(table, tmp_path / "ztf_bts" / "bts.csv")
+    return tmp_path
+
+
+def test_bts_from_the_explorer_and_broker_tables(raw_bts: Path, caplog: pytest.LogCaptureFixture) -> None:
+    survey = build_survey(compose(["target=bts", f"paths.data={raw_bts}"])["target"])
+    curves, label = survey.load(raw_bts / "cache")
+    assert {"ZTF19a000000", "ZTF19a000003"}.isdisjoint(curves.object_id) and set(label) == {0, 1, 2}
+    assert (
+        "bts: dropped 2 of 60 objects that are not classified (no label), e.g. ZTF19a000000, ZTF19a000003"
+        in caplog.text
+    )
+    assert "that are upper limits without a flux" in caplog.text and "that repeat an exposure" in caplog.text
+    assert (
+        np.allclose(curves.mwebv, 0.1) and np.allclose(curves.ra, 158.88370833) and np.allclose(curves.dec, -4.89422222)
+    )
+    assert {0.069} == set(curves.redshift[np.isfinite(curves.redshift)]) and np.isnan(curves.redshift).any()
+    assert curves.detected.all() and (curves.flux > 0).all()
+
+
+def test_the_trigger_is_the_first_detection_not_long_before_the_peak(raw_bts: Path) -> None:
+    frame = alerts(60, shapes=("SN Ia", "SN II", "SN Ib/c"))
+    early = frame.drop_duplicates("object_id").assign(
+        mjd=lambda rows: rows.peak - 300, mag=17.0, mag_err=0.1, positive=True
+    )
+    write(ztf(early), raw_bts / "ztf_bts" / "early.csv")
+    curves = build_survey(compose(["target=bts", f"paths.data={raw_bts}"])["target"]).reader.read()
+    first = frame[frame.mag.notna() & frame.positive].groupby("object_id").mjd.min()
+    expected = first[curves.object_id].to_numpy()
+    unknown = curves.object_id == "ZTF19a000005"
+    assert np.isnan(curves.trigger_mjd[unknown]).all() and np.allclose(
+        curves.trigger_mjd[~unknown], expected[~unknown], atol=1e-6
+    )
+    kept, _ = Selection().select(curves)
+    assert len(kept)
+
+
+def test_object_tables_are_merged_and_may_not_contradict(raw_bts: Path) -> None:
+    reader = build_survey(compose(["target=bts", f"paths.data={raw_bts}"])["target"]).reader
+    alone = reader.read()
+    other = pd.DataFrame({"objname": ["ZTF19a000001", "ZTF19a000000"], "type": ["TDE", "TDE"], "redshift": [0.5, 0.5]})
+    write(other, raw_bts / "ztf_bts" / "tns.csv")
+    with pytest.raises(ValueError, match=r"give 1 object\(s\) two labels, e.g. ZTF19a000001 'SN IIP' and 'TDE'"):
+        reader.read()
+    write(other.assign(type=["SN IIP", "TDE"]), raw_bts / "ztf_bts" / "tns.csv")
+    both = reader.read()
+    assert both.label.tolist() == ["TDE", *alone.label[1:]] and both.redshift[0] == 0.5
+    assert both.redshift[1] == alone.redshift[1] and np.array_equal(both.offsets, alone.offsets)

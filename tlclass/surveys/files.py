@@ -1,0 +1,107 @@
+"""Parquet and CSV files as Arrow tables, and the tables below a folder."""
+
+import csv
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+PARQUET = (".parquet", ".pq")
+CSV = (".csv", ".csv.gz")
+
+
+def tables_below(folder: Path, suffixes: Sequence[str] = (*PARQUET, *CSV)) -> list[Path]:
+    """The table files in a folder and its subfolders, by name; hidden files and those that start with `_` are not.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no table in it.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(_no_folder(folder))
+    found = sorted(path for path in folder.rglob("*") if path.name.endswith(tuple(suffixes)) and path.is_file())
+    visible = [path for path in found if not path.name.startswith((".", "_"))]
+    if not visible:
+        raise FileNotFoundError(
+            f"{folder} holds no table: put tables of observations and of objects ({', '.join(suffixes)}) there"
+        )
+    return visible
+
+
+def existing(file: Path) -> Path:
+    """The file.
+
+    Raises:
+        FileNotFoundError: it is not there; says what is.
+    """
+    if file.is_file():
+        return file
+    folder = file.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(_no_folder(folder))
+    names = sorted(entry.name for entry in folder.iterdir())[:8]
+    raise FileNotFoundError(
+        f"no file {file.name} in {folder}; it holds {', '.join(names) or 'nothing'}: set paths.data or the reader's file names"
+    )
+
+
+def _no_folder(folder: Path) -> str:
+    return f"no data folder {folder}: set paths.data=FOLDER to the folder that holds it"
+
+
+def schema_of(path: Path) -> pa.Schema:
+    """Column names and types; those of a CSV file are all text.
+
+    Raises:
+        ValueError: another suffix, or the file is damaged.
+    """
+    try:
+        if path.suffix in PARQUET:
+            return pq.read_schema(path)
+        if path.name.endswith(CSV):
+            return pa.schema([(name, pa.string()) for name in _header(path)])
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError, csv.Error, EOFError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    raise ValueError(f"{path}: unknown kind of file '{path.suffix}': .parquet, .csv and .csv.gz are read")
+
+
+def _header(path: Path) -> list[str]:
+    with (gzip.open if path.name.endswith(".gz") else open)(path, "rt", encoding="utf-8-sig", newline="") as lines:
+        header = next(csv.reader(lines), [])
+    if not header:
+        raise pa.ArrowInvalid("the file is empty")
+    return header
+
+
+def read_table(path: Path, columns: Sequence[str], text: Sequence[str] = (), number: Sequence[str] = ()) -> pa.Table:
+    """These columns of a Parquet or CSV file.
+
+    Args:
+        path: the file.
+        columns: to read.
+        text: those that a CSV file holds as text, whatever they look like (ids, bands).
+        number: those that should be numbers; read as text if they are not, for `numbers` to say where.
+
+    Raises:
+        ValueError: another suffix, or the file is damaged.
+    """
+    schema_of(path)
+    try:
+        if path.suffix in PARQUET:
+            return pq.ParquetFile(path).read(columns=list(columns))  # not read_table: it adds columns of the path
+        kinds = dict.fromkeys(text, pa.dictionary(pa.int32(), pa.string()))
+        try:
+            return _read_csv(path, columns, kinds | dict.fromkeys(number, pa.float64()))
+        except pa.ArrowInvalid as error:
+            if "conversion error" not in str(error):
+                raise
+            return _read_csv(path, columns, kinds | dict.fromkeys(number, pa.string()))
+    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def _read_csv(path: Path, columns: Sequence[str], kinds: dict[str, pa.DataType]) -> pa.Table:
+    convert = pa.csv.ConvertOptions(strings_can_be_null=True, include_columns=list(columns), column_types=kinds)
+    return pa.csv.read_csv(path, convert_options=convert)

@@ -1,0 +1,183 @@
+"""From the columns of an observation table to fluxes: units, times, difference magnitudes, repeated exposures."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tlclass.surveys.columns import OBSERVATION_COLUMNS, Form, coded, column_values, flags, is_true, numbers, text
+
+log = logging.getLogger(__name__)
+Array = npt.NDArray[Any]
+Observations = dict[str, Array]
+
+SAME_EXPOSURE = 1e-4  # d; brokers round times differently, and exposures of one band are at least 30 s (3.5e-4 d) apart
+MJD_RANGE = (15_000, 100_000)  # the years 1899 to 2132
+DETECTION_BITS = 4096 | 2048  # SNANA's PHOTFLAG: detected, trigger
+LIMITS = "that are upper limits without a flux"
+POOR = "that the broker calls of bad quality"
+
+
+def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[str, str]:
+    """Our name -> the column, of those columns of an observation table that are read.
+
+    Raises:
+        ValueError: a column is missing or ambiguous.
+    """
+    found = {name: column for name, column in form.found(names, origin).items() if name in OBSERVATION_COLUMNS}
+    kind = _kind(found, form)
+    unused = _BRIGHTNESS["mag" if kind == "flux" else "flux"]
+    found = {name: column for name, column in found.items() if name not in unused}
+    limits_alone = kind == "mag" and "mag" not in found
+    mapped = [name for name in OBSERVATION_COLUMNS if form.columns.get(name) is not None and name not in unused]
+    form.needed(found, names, [*_PLACE, *(() if limits_alone else _BRIGHTNESS[kind]), *mapped], origin)
+    return found
+
+
+def observations_of(
+    table: pa.Table, found: Mapping[str, str], form: Form, origin: str
+) -> tuple[Observations, dict[str, int]]:
+    """The rows that have a brightness, as `tlclass.lightcurves.from_columns` wants them, and how many have none, by reason.
+
+    Fluxes are taken where there is a flux column. Otherwise difference magnitudes m become
+    +-10^(-0.4 (m - 27.5)) with the error |flux| sigma ln(10) / 2.5; the sign is that of the subtraction,
+    and a negative difference is no detection.
+
+    Args:
+        table: of observations.
+        found: what `observation_columns` says of it.
+        form: how its columns become ours.
+        origin: what to call it in messages.
+
+    Raises:
+        ValueError: a column holds what it should not.
+    """
+    kind = _kind(found, form)
+    table, dropped = _with_brightness(table, found, kind, origin)
+    column = {name: table[file_name] for name, file_name in found.items()}
+    value = {
+        name: numbers(column_values(column[name]), found[name], origin)
+        for name in ("mjd", *_BRIGHTNESS[kind])
+        if name in found
+    }
+    seen = {
+        "object_id": text(column["object_id"]),
+        "mjd": _days(value["mjd"], form, found["mjd"], origin),
+        "passband": form.passbands.codes(text(column["band"]), origin),
+    }
+    if kind == "mag":
+        positive = _positive(column, found, origin)
+        return seen | flux_of(value.get("mag"), value.get("mag_err"), positive, len(table)), dropped
+    scale = form.flux_scale(found["flux"])
+    seen |= {"flux": value["flux"] * scale, "flux_err": value["flux_err"] * scale}
+    if "detected" in found:
+        seen["detected"] = _detected(column["detected"], found["detected"], origin)
+    return seen, dropped
+
+
+_PLACE = ("object_id", "mjd", "band")
+_BRIGHTNESS = {"flux": ("flux", "flux_err"), "mag": ("mag", "mag_err")}
+
+
+def _kind(found: Mapping[str, str], form: Form) -> str:
+    """What the mapping names; else fluxes where there are both columns; else magnitudes where there are any."""
+    for kind, pair in _BRIGHTNESS.items():
+        if any(form.columns.get(name) for name in pair):
+            return kind
+    return "mag" if {"mag", "limiting_mag"} & set(found) and not set(_BRIGHTNESS["flux"]) <= set(found) else "flux"
+
+
+def _with_brightness(
+    table: pa.Table, found: Mapping[str, str], kind: str, origin: str
+) -> tuple[pa.Table, dict[str, int]]:
+    """Without the rows that are no measurements of the flux: upper limits, and what the broker calls bad."""
+    limit = np.zeros(len(table), dtype=bool)
+    poor = limit
+    if "quality" in found:
+        quality = table[found["quality"]]
+        limit = flags(quality, lambda value: value.casefold() in ("upperlim", "limit"), found["quality"], origin)
+        poor = flags(quality, lambda value: value.casefold() == "badquality", found["quality"], origin)
+    if kind == "mag":
+        mag = numbers(column_values(table[found["mag"]]), found["mag"], origin) if "mag" in found else None
+        limit = limit | (np.ones(len(table), dtype=bool) if mag is None else np.isnan(mag))
+    poor = poor & ~limit
+    dropped = {LIMITS: int(limit.sum()), POOR: int(poor.sum())}
+    keep = ~(limit | poor)
+    return (table if keep.all() else table.filter(pa.array(keep))), {why: n for why, n in dropped.items() if n}
+
+
+def _days(values: Array, form: Form, column: str, origin: str) -> Array:
+    """MJD; days relative to some event (all within 1,000 of zero) are let through, as nothing needs the date."""
+    mjd = form.days(values, column)
+    known = np.isfinite(mjd)
+    outside = known & ((mjd < MJD_RANGE[0]) | (mjd > MJD_RANGE[1]))
+    if outside.any() and (np.abs(mjd[known]) >= 1000).any():
+        given = values[np.flatnonzero(outside)[0]]
+        raise ValueError(
+            f"{origin}: column {column}: {np.count_nonzero(outside)} of {len(mjd)} times are no Modified Julian Dates "
+            f"({MJD_RANGE[0]} to {MJD_RANGE[1]}), e.g. {given:.15g}: give the days to add as time_offset, e.g. -2400000.5 for Julian dates"
+        )
+    return mjd
+
+
+def _detected(column: pa.ChunkedArray, name: str, origin: str) -> Array:
+    if name.strip().casefold() == "photflag":
+        return flags(column, lambda value: bool(int(float(value)) & DETECTION_BITS), name, origin)
+    return flags(column, is_true, name, origin)
+
+
+def _positive(column: Mapping[str, pa.ChunkedArray], found: Mapping[str, str], origin: str) -> Array | None:
+    if "is_positive" not in column:
+        if "mag" in found:
+            log.info("%s: no isdiffpos column: every difference is taken as positive", origin)
+        return None
+    return flags(column["is_positive"], is_true, found["is_positive"], origin)
+
+
+def flux_of(mag: Array | None, mag_err: Array | None, positive: Array | None, n: int) -> Observations:
+    """Flux, error and detection flag (n,) of difference magnitudes; see `observations_of`."""
+    if mag is None or mag_err is None:
+        return {"flux": np.empty(n), "flux_err": np.empty(n), "detected": np.empty(n, dtype=bool)}
+    positive = np.ones(n, dtype=bool) if positive is None else positive
+    with np.errstate(over="ignore"):
+        size = 10 ** (-0.4 * (mag - 27.5))
+        error = size * mag_err * (np.log(10) / 2.5)
+    return {"flux": np.where(positive, size, -size), "flux_err": error, "detected": positive}
+
+
+def joined(parts: Sequence[Observations]) -> tuple[Observations, dict[str, int]]:
+    """All parts as one, each exposure once, and how many rows repeated an exposure."""
+    names = [name for name in parts[0] if all(name in part for part in parts)]
+    if any("detected" in part for part in parts) and "detected" not in names:
+        parts = [{"detected": np.ones(len(part["mjd"]), dtype=bool), **part} for part in parts]
+        names.append("detected")
+    whole = (
+        {name: np.concatenate([part[name] for part in parts]) for name in names} if len(parts) > 1 else dict(parts[0])
+    )
+    keep = first_of_exposures(whole)
+    repeated = len(keep) - int(np.count_nonzero(keep))
+    if not repeated:
+        return whole, {}
+    return {name: column[keep] for name, column in whole.items()}, {"that repeat an exposure": repeated}
+
+
+def first_of_exposures(seen: Mapping[str, Array]) -> Array:
+    """(n,) bool, one row of those of one object and passband within `SAME_EXPOSURE`, whatever the order of the rows.
+
+    A row with a usable flux is kept before one without, then the earliest, of the smallest error and flux.
+    """
+    keep = np.ones(len(seen["mjd"]), dtype=bool)
+    owner = coded(pa.table({"id": seen["object_id"]})["id"])[1]
+    series = owner * 256 + seen["passband"]
+    order = np.lexsort((seen["mjd"], series))
+    close = (np.diff(series[order]) == 0) & (np.diff(seen["mjd"][order]) <= SAME_EXPOSURE)
+    inside = np.flatnonzero(np.r_[close, False] | np.r_[False, close])  # members of groups only: few
+    rows, group = order[inside], np.cumsum(~np.r_[False, close])[inside]
+    usable = np.isfinite(seen["flux"][rows]) & (seen["flux_err"][rows] > 0)
+    best = np.lexsort((seen["flux"][rows], seen["flux_err"][rows], seen["mjd"][rows], ~usable, group))
+    keep[rows] = False
+    keep[rows[best[np.unique(group[best], return_index=True)[1]]]] = True
+    return keep
