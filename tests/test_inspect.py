@@ -123,7 +123,7 @@ def test_objects_in_source_and_target_are_a_violation(inspect: Inspect, data: Pa
 def test_julian_dates_are_not_read_as_days(inspect: Inspect, changed: Callable[..., Path]) -> None:
     folder = changed(lambda objects, seen: (objects, seen.assign(mjd=seen.mjd + 2400000.5)))
     code, said = inspect("survey=bts", data=folder)
-    assert code == 2 and "which is not MJD in days: set the reader's time_offset (Julian dates: -2400000.5)" in said
+    assert code == 2 and "give the days to add as time_offset, e.g. -2400000.5 for Julian dates" in said
 
 
 def test_times_from_zero_are_a_simulation() -> None:
@@ -154,7 +154,7 @@ def test_simulated_objects_may_share_a_position() -> None:
         ([], "which survey? give survey=NAME"),
         (["survey=nope"], "nope"),
         (["survey=bts", "survey.window=3"], "window"),
-        (["survey=table"], "no file objects.parquet"),
+        (["survey=table"], "holds no table: put tables of observations and of objects"),
     ],
 )
 def test_a_mistake_is_said_and_exits_with_2(words: list[str], message: str, inspect: Inspect, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from tlclass.checkpoint import TrainedModel, load_model
 from tlclass.encode import encode
 from tlclass.inference import predict_logits
 from tlclass.lightcurves import LightCurves, log_dropped
-from tlclass.surveys import Nested, Table
+from tlclass.surveys import AlertPackets, Nested, Table
+from tlclass.surveys.alerts import packet_files
 from tlclass.surveys.nested import is_nested
 
 log = logging.getLogger(__name__)
@@ -64,8 +65,9 @@ def predict(model: TrainedModel, curves: LightCurves, origin: str = "input") -> 
 def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> LightCurves:
     """Light curves from a file or folder.
 
-    A folder holds tables of observations and of objects, or files with one row per object and list
-    columns; a file is of observations, or of the latter kind. See `tlclass.surveys.Table` and `Nested`.
+    A folder holds tables of observations and of objects, files with one row per object and list columns, or
+    alert packets (.avro, or tar archives of them); a file is of observations, or of one of the latter kinds. See
+    `tlclass.surveys.Table`, `Nested` and `AlertPackets`.
 
     Raises:
         FileNotFoundError, ValueError: it is not there, or not readable that way.
@@ -83,6 +85,16 @@ def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> L
     if path.is_dir():
         return Table(None, model.passbands, folder=path, **settings).read()
     return Table(path, model.passbands, **settings).read()
+
+
+def _zero_point(options: Mapping[str, Any]) -> float | None:
+    """Of Rubin packets, None where the command line says nothing."""
+    unit = options.get("flux_unit")
+    if "columns" in options or isinstance(unit, str):
+        raise ValueError(
+            "alert packets name their own columns and unit: leave out --column and --flux-unit, or give --flux-unit the AB zero point"
+        )
+    return unit
 
 
 def write_table(table: pa.Table, path: Path) -> None:

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from tlclass.lightcurves import LightCurves, from_columns
 from tlclass.passbands import Passbands
 from tlclass.surveys.columns import column_values
+from tlclass.surveys.files import read_table, schema_of
 from tlclass.surveys.parallel import in_order
-from tlclass.surveys.table import read_table
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -160,12 +160,13 @@ class AlertPackets:
     def _labels(self, names: Array) -> Array:
         """(n,) str, the label of each object, empty where the table has none."""
         path = Path(self.labels or "")
-        table = read_table(path)
-        absent = [name for name in self.label_columns if name not in table.column_names]
+        present = schema_of(path).names
+        absent = [name for name in self.label_columns if name not in present]
         if absent:
             raise ValueError(
-                f"{path} lacks the column(s) {', '.join(absent)}; it has {', '.join(table.column_names)}: set the reader's label_columns"
+                f"{path} lacks the column(s) {', '.join(absent)}; it has {', '.join(present)}: set the reader's label_columns"
             )
+        table = read_table(path, self.label_columns, text=self.label_columns)
         ids, values = (column_values(table[name]).astype(str) for name in self.label_columns)
         repeated = len(ids) - len(set(ids))
         if repeated:

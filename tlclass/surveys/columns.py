@@ -114,7 +114,7 @@ class Form:
             return "objects"
         raise ValueError(
             f"{origin} is neither a table of observations (object_id, mjd, band, flux or mag) nor of objects "
-            f"(object_id, label); it has {', '.join(names)}: name yours with +target.reader.columns.object_id=COLUMN, or move the file away"
+            f"(object_id, label); it has {', '.join(names)}: name yours with ++target.reader.columns.object_id=COLUMN, or move the file away"
         )
 
     def needed(self, found: Mapping[str, str], names: Iterable[str], required: Iterable[str], origin: str) -> None:
@@ -133,7 +133,7 @@ class Form:
             listed = ", ".join(f"{column} ({name})" for name, column in absent.items())
             raise ValueError(
                 f"{origin} lacks the column(s) {listed}; it has {', '.join(names)}: name yours in the survey's card "
-                f"or with +target.reader.columns.{next(iter(absent))}=COLUMN"
+                f"or with ++target.reader.columns.{next(iter(absent))}=COLUMN"
             )
 
     def days(self, values: Array, column: str) -> Array:
@@ -145,6 +145,11 @@ class Form:
         """Factor to zero point 27.5 for the flux column of this name."""
         unit = UNITS.get(_plain(column), "fluxcal") if self.flux_unit is None else self.flux_unit
         return flux_scale(unit)
+
+
+def stated(columns: Mapping[str, str | None]) -> dict[str, str | None]:
+    """A column mapping without the names it leaves to be found: `auto`, so that a card can list what may be said."""
+    return {ours: column for ours, column in columns.items() if column != "auto"}
 
 
 def scale_of(column: str) -> float:
@@ -167,7 +172,7 @@ def _only(ours: str, free: Mapping[str, str], origin: str) -> str | None:
     exact = [column for column, plain in free.items() if plain in ALIASES[ours]]
     if len(exact) > 1:
         raise ValueError(
-            f"{origin}: the columns {' and '.join(exact)} both mean {ours}: say which with +target.reader.columns.{ours}=COLUMN"
+            f"{origin}: the columns {' and '.join(exact)} both mean {ours}: say which with ++target.reader.columns.{ours}=COLUMN"
         )
     weak = [column for name in WEAK.get(ours, ()) for column, plain in free.items() if plain == name]
     return next(iter(exact + weak), None)

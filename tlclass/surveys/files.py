@@ -14,7 +14,7 @@ CSV = (".csv", ".csv.gz")
 
 
 def tables_below(folder: Path, suffixes: Sequence[str] = (*PARQUET, *CSV)) -> list[Path]:
-    """The table files in a folder and its subfolders, by name; hidden files and those that start with `_` are not.
+    """The table files in a folder and its subfolders, by name; not those that start with `.` or `_`.
 
     Raises:
         FileNotFoundError: there is no such folder, or no table in it.

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from tlclass import lightcurves
 from tlclass.lightcurves import LightCurves
 from tlclass.passbands import Passbands
-from tlclass.surveys.columns import Form
+from tlclass.surveys.columns import Form, stated
 from tlclass.surveys.files import PARQUET, existing, schema_of, tables_below
 from tlclass.surveys.objects import object_columns, objects_of, pack
 from tlclass.surveys.observations import joined, observation_columns, observations_of
@@ -89,7 +89,7 @@ class Nested:
         return pack(about, seen, form, origin, {**dropped, **repeated})
 
     def _form(self) -> Form:
-        return Form(self.passbands, self.columns, tuple(self.extra), self.flux_unit, self.time_offset)
+        return Form(self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset)
 
 
 def is_nested(path: Path) -> bool:

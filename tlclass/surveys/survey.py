@@ -84,7 +84,7 @@ class Survey:
         if len(labels) and not (labels != "").any():
             raise ValueError(
                 f"{self.name}: none of its {len(labels)} objects has a class label: add a table of objects with one, "
-                "or name its column with +target.reader.columns.label=COLUMN"
+                "or name its column with ++target.reader.columns.label=COLUMN"
             )
         self.taxonomy.encode(labels[labels != ""], self.name)
         selected, cuts = [], []

@@ -11,12 +11,11 @@ import pyarrow as pa
 
 from tlclass.lightcurves import LightCurves, sum_dropped
 from tlclass.passbands import Passbands
-from tlclass.surveys.columns import NUMBERS, TEXT, Form, say
+from tlclass.surveys.columns import NUMBERS, TEXT, Form, say, stated
 from tlclass.surveys.files import existing, read_table, schema_of, tables_below
 from tlclass.surveys.objects import merged, object_columns, objects_of, pack
 from tlclass.surveys.observations import Observations, joined, observation_columns, observations_of
 
-log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 
@@ -34,7 +33,7 @@ class Table:
         passbands: to resolve band names.
         objects: file with one row per object; None: those of `folder`, or the observations have all that is known.
         folder: read where `observations` is not given.
-        columns: our name -> the file's column, where it is not found by itself or is ambiguous; null: do not
+        columns: our name -> the file's column, where it is not found by itself (auto) or is ambiguous; null: do not
             read it. Observations: object_id, mjd, band, and flux, flux_err, or difference magnitudes (AB) mag,
             mag_err, is_positive; detected, limiting_mag, quality. Objects: object_id, label, mwebv, ra, dec,
             redshift, trigger_mjd, peak_mjd (for a trigger, see `tlclass.surveys.objects.pack`).
@@ -112,12 +111,13 @@ class Table:
         return roles
 
     def _form(self) -> Form:
-        return Form(self.passbands, self.columns, tuple(self.extra), self.flux_unit, self.time_offset)
+        return Form(self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset)
 
 
 def _ids(seen: Observations) -> Array:
-    ids = np.unique(seen["object_id"].astype(str))
-    return ids[ids != ""]
+    ids: Array = np.unique(seen["object_id"].astype(str))
+    named: Array = ids[ids != ""]
+    return named
 
 
 def _read(
