@@ -62,7 +62,7 @@ def inspect_survey(survey: Survey, cache: Path) -> Inspection:
         FileNotFoundError, ValueError: the files are absent or not readable.
     """
     unknown = unknown_labels(survey, cache)
-    known = replace(survey.taxonomy, dropped=[*survey.taxonomy.dropped, *unknown])
+    known = replace(survey.taxonomy, dropped=[*survey.taxonomy.dropped, *unknown, ""])  # "": not classified
     survey = replace(survey, taxonomy=known)
     selected = survey.select(cache)
     curves = selected.curves
@@ -135,7 +135,7 @@ def _unlisted(labels: Array, taxonomy: Taxonomy) -> dict[str, int]:
     return {
         str(name): int(count)
         for name, count in zip(names, counts, strict=True)
-        if taxonomy.index_of(str(name).strip()) is None
+        if name and taxonomy.index_of(str(name).strip()) is None
     }
 
 
