@@ -134,6 +134,9 @@ def test_without_a_sign_all_are_positive_and_that_is_said(tmp_path: Path, caplog
         curves = read(antares(alerts()).drop(columns="ztf_isdiffpos"), tmp_path)
     assert (curves.flux > 0).all() and curves.detected.all()
     assert "no isdiffpos column: every difference is taken as positive" in caplog.text
+    with caplog.at_level(logging.INFO):
+        unsigned = read(ztf(alerts()).assign(isdiffpos=None), tmp_path)
+    assert (unsigned.flux > 0).all() and "differences without a sign (isdiffpos) are taken as positive" in caplog.text
     assert "took ztf_object_id as object_id, ant_mjd as mjd" in caplog.text
 
 
@@ -161,6 +164,20 @@ def test_limits_alone_are_dropped_and_counted(tmp_path: Path) -> None:
     )
     curves = Table(folder=tmp_path, passbands=BANDS).read()
     assert len(curves.mjd) == 1 and curves.dropped == {"that are upper limits without a flux": 3}
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_tables_without_a_measurement_are_no_light_curves(suffix: str, tmp_path: Path) -> None:
+    for frame in (ztf(alerts()).assign(magpsf=None, sigmapsf=None, isdiffpos=None), ztf(alerts()).iloc[:0]):
+        curves = read(frame, tmp_path, suffix)
+        assert len(curves) == len(curves.mjd) == 0 and sum(curves.dropped.values()) == len(frame)
+
+
+def test_the_mapping_chooses_between_fluxes_and_magnitudes(tmp_path: Path) -> None:
+    frame = plain(alerts()).assign(magpsf=20.0, sigmapsf=0.1)
+    assert same(read(frame, tmp_path), read(plain(alerts()), tmp_path))
+    assert np.allclose(read(frame, tmp_path, columns={"mag": "magpsf"}).flux, 1000)
+    assert np.allclose(read(frame, tmp_path, columns={"flux": None}).flux, 1000)
 
 
 def test_columns_that_are_empty_at_first_are_still_numbers(tmp_path: Path) -> None:

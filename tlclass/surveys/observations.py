@@ -134,7 +134,10 @@ def _positive(column: Mapping[str, pa.ChunkedArray], found: Mapping[str, str], o
         if "mag" in found:
             log.info("%s: no isdiffpos column: every difference is taken as positive", origin)
         return None
-    return flags(column["is_positive"], is_true, found["is_positive"], origin)
+    unknown = column["is_positive"].null_count
+    if unknown:
+        log.info("%s: %d differences without a sign (%s) are taken as positive", origin, unknown, found["is_positive"])
+    return flags(column["is_positive"], is_true, found["is_positive"], origin, missing=True)
 
 
 def flux_of(mag: Array | None, mag_err: Array | None, positive: Array | None, n: int) -> Observations:

@@ -116,7 +116,7 @@ class Table:
 
 def _ids(seen: Observations) -> Array:
     ids = np.unique(seen["object_id"].astype(str))
-    return ids[ids != ""]
+    return np.asarray(ids[ids != ""])
 
 
 def _read(
