@@ -2,11 +2,14 @@
 
 import logging
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -305,6 +308,28 @@ def test_folders_say_what_they_lack(tmp_path: Path) -> None:
         ValueError, match=r"notes.csv is neither a table of observations .* nor of objects .*; it has x:"
     ):
         Table(folder=tmp_path, passbands=BANDS).read()
+
+
+@pytest.mark.slow
+def test_a_large_csv_of_alerts_is_read_fast(tmp_path: Path) -> None:
+    generator, n, objects = np.random.default_rng(0), 1_400_000, 8000
+    names = np.array([f"ZTF18{number:07d}" for number in range(objects)])
+    columns = {
+        "i:objectId": names[np.arange(n) % objects],
+        "i:jd": 2458500.5 + generator.uniform(0, 300, n),
+        "i:fid": 1 + np.arange(n) % 2,
+    }
+    columns |= {
+        "i:magpsf": generator.uniform(16, 20, n),
+        "i:sigmapsf": 0.1,
+        "i:isdiffpos": np.where(np.arange(n) % 9, "t", "f"),
+        "d:tag": "valid",
+    }
+    pa.csv.write_csv(pa.Table.from_pandas(pd.DataFrame(columns)), tmp_path / "alerts.csv")
+    began = time.process_time()
+    curves = Table(tmp_path / "alerts.csv", BANDS).read()
+    assert time.process_time() - began < 10
+    assert len(curves) == objects and len(curves.mjd) + sum(curves.dropped.values()) == n
 
 
 # -- the BTS from raw files

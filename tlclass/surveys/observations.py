@@ -180,7 +180,8 @@ def first_of_exposures(seen: Mapping[str, Array]) -> Array:
     inside = np.flatnonzero(np.r_[close, False] | np.r_[False, close])  # members of groups only: few
     rows, group = order[inside], np.cumsum(~np.r_[False, close])[inside]
     usable = np.isfinite(seen["flux"][rows]) & (seen["flux_err"][rows] > 0)
-    best = np.lexsort((seen["flux"][rows], seen["flux_err"][rows], seen["mjd"][rows], ~usable, group))
+    keys = [~seen["detected"][rows]] if "detected" in seen else []
+    best = np.lexsort((*keys, seen["flux"][rows], seen["flux_err"][rows], seen["mjd"][rows], ~usable, group))
     keep[rows] = False
     keep[rows[best[np.unique(group[best], return_index=True)[1]]]] = True
     return keep
