@@ -53,6 +53,7 @@ WEAK = {
     "redshift": ("z",),
     "peak_mjd": ("peakt",),
 }
+_ANY = frozenset(name for names in (*ALIASES.values(), *WEAK.values()) for name in names)
 OBSERVATION_COLUMNS = (
     "object_id", "mjd", "band", "flux", "flux_err", "detected", "mag", "mag_err", "is_positive", "limiting_mag", "quality",
 )  # fmt: skip
@@ -99,6 +100,10 @@ class Form:
         free = {column: _plain(column) for column in names if column not in given.values()}
         found = {ours: _only(ours, free, origin) for ours in ALIASES if ours not in given and ours not in skipped}
         return {ours: column for ours, column in {**found, **given}.items() if column is not None}
+
+    def knows(self, column: str) -> bool:
+        """Whether a file's column of this name may be read at all."""
+        return _plain(column) in _ANY or column in self.columns.values() or column in self.extra
 
     def role(self, names: Iterable[str], origin: str) -> str:
         """What a table is of: `observations` if it has times and brightnesses, `objects` if it has ids without those.
