@@ -104,6 +104,20 @@ def test_only_what_is_needed_of_a_wide_catalogue_is_read(tmp_path: Path, long: L
         assert same(curves, long) and (curves.extra["field"] == 7).all()
 
 
+def test_of_two_nested_light_curves_one_must_be_named(tmp_path: Path, long: LightCurves) -> None:
+    once = pq.read_table(write_nested(plain(alerts()), objects(alerts()), tmp_path / "once.parquet"))
+    forced = pq.read_table(
+        write_nested(plain(alerts()).assign(flux=1.0)[::2], objects(alerts()), tmp_path / "forced.parquet")
+    )
+    pq.write_table(once.append_column("forced", forced["lightcurve"]), tmp_path / "both.parquet")
+    with pytest.raises(ValueError, match=r"the columns lightcurve.mjd and forced.mjd both mean mjd: say which"):
+        Nested(tmp_path / "both.parquet", BANDS).read()
+    names = ("mjd", "band", "flux", "flux_err", "detected")
+    for struct, expected in (("lightcurve", long), ("forced", None)):
+        curves = Nested(tmp_path / "both.parquet", BANDS, {name: f"{struct}.{name}" for name in names}).read()
+        assert same(curves, expected) if expected else (curves.flux == 1).all()
+
+
 def test_null_and_empty_lists_are_objects_without_observations(tmp_path: Path) -> None:
     lists = {
         "mjd": [[59000.0, 59001.0], None, []],

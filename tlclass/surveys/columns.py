@@ -103,7 +103,8 @@ class Form:
 
     def knows(self, column: str) -> bool:
         """Whether a file's column of this name may be read at all."""
-        return _plain(column) in _ANY or column in self.columns.values() or column in self.extra
+        given = [name.rsplit(".", 1)[-1] for name in self.columns.values() if name is not None]
+        return _plain(column) in _ANY or column in given or column in self.extra
 
     def role(self, names: Iterable[str], origin: str) -> str:
         """What a table is of: `observations` if it has times and brightnesses, `objects` if it has ids without those.
@@ -165,7 +166,8 @@ def say(found: Mapping[str, str], origin: str) -> None:
 
 
 def _plain(column: str) -> str:
-    return re.sub(r"^[a-z]:", "", column.strip().casefold())
+    """Lower case, without Fink's prefix (`i:`) or the struct a nested column stands in (`lightcurve.`)."""
+    return re.sub(r"^([a-z]:|.*\.)", "", column.strip().casefold())
 
 
 def _only(ours: str, free: Mapping[str, str], origin: str) -> str | None:

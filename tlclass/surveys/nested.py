@@ -1,5 +1,6 @@
 """One row per object with list columns: nested-pandas, LSDB and HATS catalogues, and this package's own files."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -144,12 +145,14 @@ def flattened(ids: pa.Table, nested: pa.Table, form: Form, origin: str) -> pa.Ta
 
 
 def _lists(table: pa.Table) -> dict[str, pa.Array]:
-    """Every list of numbers or text by name; those in a struct by the name there, with the struct's where two agree."""
-    found: dict[str, pa.Array] = {}
-    for column in table.column_names:
-        for name, array in _parts(column, _single(table[column])).items():
-            found[name if name not in found else f"{column}.{name}"] = array
-    return found
+    """Every list of numbers or text by its name; as `column.name` where several nested columns have one of that name."""
+    parts = [(column, _parts(column, _single(table[column]))) for column in table.column_names]
+    count = Counter(name for _, part in parts for name in part)
+    return {
+        name if count[name] == 1 else f"{column}.{name}": array
+        for column, part in parts
+        for name, array in part.items()
+    }
 
 
 def _parts(column: str, values: pa.Array) -> dict[str, pa.Array]:
