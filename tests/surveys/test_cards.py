@@ -56,6 +56,13 @@ def test_a_card_of_ones_own_reads_a_raw_broker_csv(
     assert len(pd.read_csv(tmp_path / "folder.csv")) == 60
 
 
+def test_ready_tables_need_no_mapping_in_either_role(
+    data: Path, tmp_path: Path, train_cli: Callable[..., None]
+) -> None:
+    train_cli("source=table", "target=table", f"paths.data={data / 'ztf_bts'}", "freeze_policy=full")
+    assert list((tmp_path / "results").rglob("result.json"))
+
+
 def _nested(frame: pd.DataFrame, path: Path) -> Path:
     names = frame[["object_id"]].drop_duplicates()
     return write_nested(alerce(frame).rename(columns={"oid": "object_id"}), names, path)

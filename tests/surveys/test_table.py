@@ -2,11 +2,14 @@
 
 import logging
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -134,6 +137,9 @@ def test_without_a_sign_all_are_positive_and_that_is_said(tmp_path: Path, caplog
         curves = read(antares(alerts()).drop(columns="ztf_isdiffpos"), tmp_path)
     assert (curves.flux > 0).all() and curves.detected.all()
     assert "no isdiffpos column: every difference is taken as positive" in caplog.text
+    with caplog.at_level(logging.INFO):
+        unsigned = read(ztf(alerts()).assign(isdiffpos=None), tmp_path)
+    assert (unsigned.flux > 0).all() and "differences without a sign (isdiffpos) are taken as positive" in caplog.text
     assert "took ztf_object_id as object_id, ant_mjd as mjd" in caplog.text
 
 
@@ -161,6 +167,20 @@ def test_limits_alone_are_dropped_and_counted(tmp_path: Path) -> None:
     )
     curves = Table(folder=tmp_path, passbands=BANDS).read()
     assert len(curves.mjd) == 1 and curves.dropped == {"that are upper limits without a flux": 3}
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_tables_without_a_measurement_are_no_light_curves(suffix: str, tmp_path: Path) -> None:
+    for frame in (ztf(alerts()).assign(magpsf=None, sigmapsf=None, isdiffpos=None), ztf(alerts()).iloc[:0]):
+        curves = read(frame, tmp_path, suffix)
+        assert len(curves) == len(curves.mjd) == 0 and sum(curves.dropped.values()) == len(frame)
+
+
+def test_the_mapping_chooses_between_fluxes_and_magnitudes(tmp_path: Path) -> None:
+    frame = plain(alerts()).assign(magpsf=20.0, sigmapsf=0.1)
+    assert same(read(frame, tmp_path), read(plain(alerts()), tmp_path))
+    assert np.allclose(read(frame, tmp_path, columns={"mag": "magpsf"}).flux, 1000)
+    assert np.allclose(read(frame, tmp_path, columns={"flux": None}).flux, 1000)
 
 
 def test_columns_that_are_empty_at_first_are_still_numbers(tmp_path: Path) -> None:
@@ -288,6 +308,28 @@ def test_folders_say_what_they_lack(tmp_path: Path) -> None:
         ValueError, match=r"notes.csv is neither a table of observations .* nor of objects .*; it has x:"
     ):
         Table(folder=tmp_path, passbands=BANDS).read()
+
+
+@pytest.mark.slow
+def test_a_large_csv_of_alerts_is_read_fast(tmp_path: Path) -> None:
+    generator, n, objects = np.random.default_rng(0), 1_400_000, 8000
+    names = np.array([f"ZTF18{number:07d}" for number in range(objects)])
+    columns = {
+        "i:objectId": names[np.arange(n) % objects],
+        "i:jd": 2458500.5 + generator.uniform(0, 300, n),
+        "i:fid": 1 + np.arange(n) % 2,
+    }
+    columns |= {
+        "i:magpsf": generator.uniform(16, 20, n),
+        "i:sigmapsf": 0.1,
+        "i:isdiffpos": np.where(np.arange(n) % 9, "t", "f"),
+        "d:tag": "valid",
+    }
+    pa.csv.write_csv(pa.Table.from_pandas(pd.DataFrame(columns)), tmp_path / "alerts.csv")
+    began = time.process_time()
+    curves = Table(tmp_path / "alerts.csv", BANDS).read()
+    assert time.process_time() - began < 10
+    assert len(curves) == objects and len(curves.mjd) + sum(curves.dropped.values()) == n
 
 
 # -- the BTS from raw files

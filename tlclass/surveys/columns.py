@@ -53,6 +53,7 @@ WEAK = {
     "redshift": ("z",),
     "peak_mjd": ("peakt",),
 }
+_ANY = frozenset(name for names in (*ALIASES.values(), *WEAK.values()) for name in names)
 OBSERVATION_COLUMNS = (
     "object_id", "mjd", "band", "flux", "flux_err", "detected", "mag", "mag_err", "is_positive", "limiting_mag", "quality",
 )  # fmt: skip
@@ -99,6 +100,11 @@ class Form:
         free = {column: _plain(column) for column in names if column not in given.values()}
         found = {ours: _only(ours, free, origin) for ours in ALIASES if ours not in given and ours not in skipped}
         return {ours: column for ours, column in {**found, **given}.items() if column is not None}
+
+    def knows(self, column: str) -> bool:
+        """Whether a file's column of this name may be read at all."""
+        given = [name.rsplit(".", 1)[-1] for name in self.columns.values() if name is not None]
+        return _plain(column) in _ANY or column in given or column in self.extra
 
     def role(self, names: Iterable[str], origin: str) -> str:
         """What a table is of: `observations` if it has times and brightnesses, `objects` if it has ids without those.
@@ -165,7 +171,8 @@ def say(found: Mapping[str, str], origin: str) -> None:
 
 
 def _plain(column: str) -> str:
-    return re.sub(r"^[a-z]:", "", column.strip().casefold())
+    """Lower case, without Fink's prefix (`i:`) or the struct a nested column stands in (`lightcurve.`)."""
+    return re.sub(r"^([a-z]:|.*\.)", "", column.strip().casefold())
 
 
 def _only(ours: str, free: Mapping[str, str], origin: str) -> str | None:
@@ -222,11 +229,13 @@ def numbers(values: Array, name: str, origin: str) -> Array:
 def text(column: pa.ChunkedArray) -> Array:
     """(n,) str objects, whole numbers without a fraction, missing values empty; equal texts share one object."""
     names, codes = coded(column)
-    return np.array([*names, ""], dtype=object)[codes]
+    return np.array([*names, ""], dtype=object)[codes] if len(codes) else np.empty(0, dtype=str)
 
 
 def coded(column: pa.ChunkedArray) -> tuple[list[str], Array]:
     """Distinct values as text and each row's index among them, -1 where missing."""
+    if pa.types.is_null(column.type) or not len(column):
+        return [], np.full(len(column), -1)
     if pa.types.is_floating(column.type):  # integers with missing values, as pandas writes them
         column = pc.if_else(pc.is_nan(column), None, column)
         whole = pc.all(pc.equal(column, pc.round(column))).as_py()
@@ -234,24 +243,24 @@ def coded(column: pa.ChunkedArray) -> tuple[list[str], Array]:
     if not pa.types.is_dictionary(column.type):
         column = pc.dictionary_encode(column)
     column = column.unify_dictionaries().combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    if isinstance(column, pa.ChunkedArray):  # no rows
-        return [], np.empty(0, dtype=np.int64)
     names = [_as_text(value) for value in column.dictionary.to_pylist()]
     return names, np.asarray(column.indices.fill_null(-1).to_numpy(zero_copy_only=False)).astype(np.int64)
 
 
-def flags(column: pa.ChunkedArray, meaning: Callable[[str], bool | None], name: str, origin: str) -> Array:
-    """(n,) bool, what `meaning` says of each row's text; False where missing.
+def flags(
+    column: pa.ChunkedArray, meaning: Callable[[str], bool | None], name: str, origin: str, missing: bool = False
+) -> Array:
+    """(n,) bool, what `meaning` says of each row's text, `missing` where there is none.
 
     Raises:
         ValueError: `meaning` is None for a value.
     """
     names, codes = coded(column)
-    said = [False if value in BLANK else meaning(value) for value in names]
+    said = [missing if value in BLANK else meaning(value) for value in names]
     for value, flag in zip(names, said, strict=True):
         if flag is None:
             raise ValueError(f"{origin}: column {name}: '{value}' is neither yes (t, true, 1) nor no (f, false, 0, -1)")
-    return np.array([*said, False], dtype=bool)[codes]
+    return np.array([*said, missing], dtype=bool)[codes]
 
 
 def is_true(value: str) -> bool | None:

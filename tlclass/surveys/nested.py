@@ -1,5 +1,6 @@
 """One row per object with list columns: nested-pandas, LSDB and HATS catalogues, and this package's own files."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -76,14 +77,12 @@ class Nested:
         if file.suffix == ".arrow" or b"passbands" in (schema_of(file).metadata or {}):
             return lightcurves.check(lightcurves.read(file), str(file))
         form, origin = self._form(), str(file)
-        try:
-            table = pq.ParquetFile(file).read()
-        except (pa.ArrowInvalid, OSError) as error:
-            raise ValueError(f"{file} cannot be read: {error}") from error
-        objects, observations = flattened(table, form, origin)
-        found = object_columns(objects.column_names, form, origin)
-        about = objects_of(objects, found, form, origin)
-        found = observation_columns(observations.column_names, form, origin)
+        table, unread = read_known(file, form)
+        plain = [name for name in table.column_names if not _holds_lists(table.schema.field(name).type)]
+        found = object_columns([*plain, *unread], form, origin)
+        about = objects_of(table, found, form, origin)
+        observations = flattened(table.select([found["object_id"]]), table.drop_columns(plain), form, origin)
+        found = observation_columns([*observations.column_names, *unread], form, origin)
         seen, dropped = observations_of(observations, found, form, origin)
         seen, repeated = joined([seen])
         return pack(about, seen, form, origin, {**dropped, **repeated})
@@ -102,44 +101,58 @@ def is_nested(path: Path) -> bool:
     )
 
 
-def flattened(table: pa.Table, form: Form, origin: str) -> tuple[pa.Table, pa.Table]:
-    """The object columns (one row each) and the observations (one row each, with `object_id`) of a nested table.
+def read_known(file: Path, form: Form) -> tuple[pa.Table, list[str]]:
+    """The columns and parts of columns that have a name of ours, and the names of the others: catalogues are wide."""
+    try:
+        parquet = pq.ParquetFile(file)
+        leaves = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
+        names = {path: _leaf_name(path) for path in leaves}
+        table = parquet.read(columns=[path for path, name in names.items() if form.knows(name)])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from error
+    return table, [name for name in names.values() if not form.knows(name)]
+
+
+def _leaf_name(path: str) -> str:
+    """The name of a Parquet leaf without the levels that lists add to its path."""
+    parts = path.split(".")
+    while len(parts) > 1 and parts[-1] in ("list", "element", "item", "array", "bag", "array_element"):
+        parts.pop()
+    return parts[-1]
+
+
+def flattened(ids: pa.Table, nested: pa.Table, form: Form, origin: str) -> pa.Table:
+    """The observations, one row each, of objects (n,) with these ids (one column) and these nested columns.
 
     Raises:
         ValueError: there are no list columns, or the lists of an object differ in length.
     """
-    table = table.combine_chunks()
-    plain = [name for name in table.column_names if not _holds_lists(table.schema.field(name).type)]
-    lists = _lists(table.drop_columns(plain))
-    found = form.found(plain, origin)
-    form.needed(found, table.column_names, ["object_id"], origin)
-    id_name = found["object_id"]
+    lists = _lists(nested)
     if not lists:
         raise ValueError(
-            f"{origin} holds no list columns; it has {', '.join(table.column_names)}: read it as a table instead"
+            f"{origin} holds no list columns with times and fluxes, one row per object: read it as a table instead"
         )
-    wanted = set(form.found(lists, origin).values()) or set(lists)
+    wanted = set(form.found(lists, origin).values())
     lists = {name: values for name, values in lists.items() if name in wanted}
     lengths = {name: pc.fill_null(pc.list_value_length(values), 0) for name, values in lists.items()}
     first = next(iter(lengths))
     for name, length in lengths.items():
         if not length.equals(lengths[first].cast(length.type)):
             raise ValueError(f"{origin}: the lists {first} and {name} of an object differ in length")
-    owner = pa.array(np.repeat(np.arange(len(table)), lengths[first].to_numpy(zero_copy_only=False)))
-    flat = {name: pc.list_flatten(values) for name, values in lists.items() if name != id_name}
-    flat[id_name] = table[id_name].combine_chunks().take(owner)
-    return table.select(plain), pa.table(flat)
+    owner = pa.array(np.repeat(np.arange(len(ids)), lengths[first].to_numpy(zero_copy_only=False)))
+    flat = {name: pc.list_flatten(values) for name, values in lists.items() if name not in ids.column_names}
+    return pa.table({**flat, ids.column_names[0]: _single(ids.column(0)).take(owner)})
 
 
 def _lists(table: pa.Table) -> dict[str, pa.Array]:
-    """Every list of numbers or text by name; those in a struct by the name there, with the struct's where two agree."""
-    found: dict[str, pa.Array] = {}
-    for column in table.column_names:
-        values = table[column].combine_chunks()
-        values = values.chunk(0) if isinstance(values, pa.ChunkedArray) and values.num_chunks else values
-        for name, array in _parts(column, values).items():
-            found[name if name not in found else f"{column}.{name}"] = array
-    return found
+    """Every list of numbers or text by its name; as `column.name` where several nested columns have one of that name."""
+    parts = [(column, _parts(column, _single(table[column]))) for column in table.column_names]
+    count = Counter(name for _, part in parts for name in part)
+    return {
+        name if count[name] == 1 else f"{column}.{name}": array
+        for column, part in parts
+        for name, array in part.items()
+    }
 
 
 def _parts(column: str, values: pa.Array) -> dict[str, pa.Array]:
@@ -158,6 +171,10 @@ def _parts(column: str, values: pa.Array) -> dict[str, pa.Array]:
         for name, array in zip(names, inner.flatten(), strict=True)
         if not pa.types.is_nested(array.type)
     }
+
+
+def _single(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -134,7 +134,10 @@ def _positive(column: Mapping[str, pa.ChunkedArray], found: Mapping[str, str], o
         if "mag" in found:
             log.info("%s: no isdiffpos column: every difference is taken as positive", origin)
         return None
-    return flags(column["is_positive"], is_true, found["is_positive"], origin)
+    unknown = column["is_positive"].null_count
+    if unknown:
+        log.info("%s: %d differences without a sign (%s) are taken as positive", origin, unknown, found["is_positive"])
+    return flags(column["is_positive"], is_true, found["is_positive"], origin, missing=True)
 
 
 def flux_of(mag: Array | None, mag_err: Array | None, positive: Array | None, n: int) -> Observations:
@@ -177,7 +180,8 @@ def first_of_exposures(seen: Mapping[str, Array]) -> Array:
     inside = np.flatnonzero(np.r_[close, False] | np.r_[False, close])  # members of groups only: few
     rows, group = order[inside], np.cumsum(~np.r_[False, close])[inside]
     usable = np.isfinite(seen["flux"][rows]) & (seen["flux_err"][rows] > 0)
-    best = np.lexsort((seen["flux"][rows], seen["flux_err"][rows], seen["mjd"][rows], ~usable, group))
+    keys = [~seen["detected"][rows]] if "detected" in seen else []
+    best = np.lexsort((*keys, seen["flux"][rows], seen["flux_err"][rows], seen["mjd"][rows], ~usable, group))
     keep[rows] = False
     keep[rows[best[np.unique(group[best], return_index=True)[1]]]] = True
     return keep

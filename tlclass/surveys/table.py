@@ -115,9 +115,8 @@ class Table:
 
 
 def _ids(seen: Observations) -> Array:
-    ids: Array = np.unique(seen["object_id"].astype(str))
-    named: Array = ids[ids != ""]
-    return named
+    ids = np.unique(seen["object_id"].astype(str))
+    return np.asarray(ids[ids != ""])
 
 
 def _read(
