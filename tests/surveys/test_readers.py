@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ from tests.data.raw_snana import write_pair
 from tlclass import lightcurves
 from tlclass.lightcurves import LightCurves, from_columns
 from tlclass.passbands import Passbands
-from tlclass.surveys import SnanaFits, Table
+from tlclass.surveys import Nested, SnanaFits, SnanaText, Table
 from tlclass.surveys.survey import read_cached
 
 BANDS = "gri"
@@ -79,6 +81,29 @@ def write_snana(objects: Objects, folder: Path) -> SnanaFits:
     return SnanaFits(folder, PASSBANDS)
 
 
+def write_nested(objects: Objects, folder: Path) -> Nested:
+    rows = [{"object_id": name, "field": 7, **table.to_dict("list")} for name, table in objects.items()]
+    names, kinds = (
+        ("mjd", "band", "flux", "flux_err", "detected"),
+        (pa.float64(), pa.string(), pa.float32(), pa.float32(), pa.bool_()),
+    )
+    lists = [pa.field(name, pa.list_(kind)) for name, kind in zip(names, kinds, strict=True)]
+    schema = pa.schema([("object_id", pa.string()), ("field", pa.int64()), *lists])
+    pq.write_table(pa.Table.from_pylist(rows, schema), folder / "nested.parquet")
+    return Nested(folder / "nested.parquet", PASSBANDS)
+
+
+def write_snana_text(objects: Objects, folder: Path) -> SnanaText:
+    for name, table in objects.items():
+        rows = [
+            f"OBS: {r.mjd!r} {r.band} {float(r.flux)!r} {float(r.flux_err)!r} {4096 * r.detected}"
+            for r in table.itertuples()
+        ]
+        head = f"SURVEY: TEST\nSNID: {name}\nSNTYPE: 1\nNOBS: {len(rows)}\nNVAR: 5\nVARLIST: MJD BAND FLUXCAL FLUXCALERR PHOTFLAG\n"
+        (folder / f"{name}.dat").write_text(head + "\n".join(rows) + "\nEND:\n")
+    return SnanaText(folder, PASSBANDS)
+
+
 any_text = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=6)
 FORMATS: dict[str, tuple[Write, st.SearchStrategy[str]]] = {
     "parquet": (lambda objects, folder: write_table(objects, folder, ".parquet"), any_text),
@@ -86,7 +111,9 @@ FORMATS: dict[str, tuple[Write, st.SearchStrategy[str]]] = {
         lambda objects, folder: write_table(objects, folder, ".csv"),
         st.text("abcäλ☃ ", max_size=6).map("o{}o".format),
     ),
+    "nested": (write_nested, any_text),
     "snana": (write_snana, st.integers(0, 10**9).map(str)),
+    "snana_text": (write_snana_text, st.integers(0, 10**9).map(str)),
 }
 
 

@@ -1,6 +1,8 @@
 import gzip
+import json
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +147,9 @@ def test_what_is_missing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         SnanaFits(tmp_path, LSST).files()
     _, phot = pair(tmp_path)
     with pytest.raises(ValueError, match=r"X: the folder's name does not match 'ELASTICC_\(.\+\)'.*label"):
-        SnanaFits(tmp_path, LSST, label="ELASTICC_(.+)").files()
+        SnanaFits(tmp_path, LSST, label="ELASTICC_(.+)").pieces()
     (tmp_path / "X" / "X.LIST").write_text("a_HEAD.FITS\nb_HEAD.FITS\n")
-    SnanaFits(tmp_path, LSST).files()
+    SnanaFits(tmp_path, LSST).pieces()
     assert "X: 1 of the 2 files that X.LIST lists are not there, e.g. b_HEAD.FITS" in caplog.text
     shutil.copy(phot.with_name("a_HEAD.FITS"), phot.with_name("a_HEAD.FITS.gz"))
     with pytest.raises(ValueError, match=r"a_HEAD.FITS and a_HEAD.FITS.gz are the same file.*remove one"):
@@ -224,6 +226,19 @@ def test_memory_holds_what_is_selected_and_not_what_is_read(
     monkeypatch.setattr(surveys, "read_cached", None)
     survey(elasticc, {"all": list(ELASTICC)}, []).load(tmp_path)
     assert max(seen) == 4 and len(seen) == 2 * len(ELASTICC)
+
+
+def test_elasticc_is_trained_on_and_transferred_to_through_the_front_door(
+    elasticc: Path, tmp_path: Path, train_cli: Callable[..., None]
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "elasticc").symlink_to(elasticc)
+    train_cli("source=elasticc", "target=elasticc", "freeze_policy=gru_and_head", "head=mlp", f"paths.data={data}")
+    row = json.loads(next((tmp_path / "results").rglob("result.json")).read_text())
+    assert row["source"] == row["target"] == "elasticc" and row["simulated"] and row["frozen_identical"]
+    assert row["pool"] + row["n_test"] == 4 * 2 * (len(ELASTICC) - 1)  # all but the kilonovae
+    assert row["n/SNIc"] >= 1 and row["n/AGN"] >= 1  # SNIc-Templates is SNIc, CLAGN is AGN
 
 
 # -- the genuine files

@@ -1,8 +1,11 @@
+import json
+
 """Laws of tables as people have them: the same light curves, whatever the layout."""
 
 import logging
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -363,6 +366,12 @@ def test_bts_from_the_explorer_and_broker_tables(raw_bts: Path, caplog: pytest.L
     )
     assert {0.069} == set(curves.redshift[np.isfinite(curves.redshift)]) and np.isnan(curves.redshift).any()
     assert curves.detected.all() and (curves.flux > 0).all()
+
+
+def test_bts_is_trained_on_from_the_raw_files(raw_bts: Path, train_cli: Callable[..., None]) -> None:
+    train_cli("target=bts", "freeze_policy=from_scratch", f"paths.data={raw_bts}")
+    row = json.loads(next((raw_bts / "results").rglob("result.json")).read_text())
+    assert row["pool"] + row["n_test"] == 58 and row["auroc_common"] > 0 and not row["simulated"]
 
 
 def test_the_trigger_is_the_first_detection_not_long_before_the_peak(raw_bts: Path) -> None:

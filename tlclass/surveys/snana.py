@@ -66,7 +66,7 @@ class SnanaFits:
         Raises:
             FileNotFoundError: there is none, or a HEAD has no PHOT.
         """
-        return [file for piece in self.pieces() for file in piece.files()]
+        return [file for head in self._heads() for file in (head, _phot_of(head))]
 
     def pieces(self) -> list["SnanaPair"]:
         """One reader per pair, by path.
@@ -75,18 +75,22 @@ class SnanaFits:
             FileNotFoundError: there is none, or a HEAD has no PHOT.
             ValueError: a folder's name does not match `label`, or a file is there twice, packed and unpacked.
         """
-        heads = sorted(path for path in Path(self.folder).rglob("*") if HEAD_NAME.fullmatch(path.name))
-        if not heads:
-            raise FileNotFoundError(
-                f"no *_HEAD.FITS or *_HEAD.FITS.gz below {self.folder}: set paths.data or the reader's folder to where the SNANA files are"
-            )
-        _refuse_twins(heads)
+        heads = self._heads()
         _warn_of_absent(heads)
         return [self._pair(head) for head in heads]
 
     def read(self) -> LightCurves:
         """All objects, pair after pair; see `SnanaPair.read`."""
         return concatenate([piece.read() for piece in self.pieces()])
+
+    def _heads(self) -> list[Path]:
+        heads = sorted(path for path in Path(self.folder).rglob("*") if HEAD_NAME.fullmatch(path.name))
+        if not heads:
+            raise FileNotFoundError(
+                f"no *_HEAD.FITS or *_HEAD.FITS.gz below {self.folder}: set paths.data or the reader's folder to where the SNANA files are"
+            )
+        _refuse_twins(heads)
+        return heads
 
     def _pair(self, head: Path) -> "SnanaPair":
         match = re.fullmatch(self.label, head.parent.name)
