@@ -1,7 +1,6 @@
-import json
-
 """Laws of tables as people have them: the same light curves, whatever the layout."""
 
+import json
 import logging
 import tempfile
 import time
