@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -222,6 +223,7 @@ def make_logger(settings: Settings, folder: Path) -> Logger | None:
     if chosen["name"] == "none":
         return None
     if chosen["name"] == "csv":
+        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # the job's folder, its own files
         return CSVLogger(folder, name="", version="")
     simulated = [f"{role}:simulated" for role in ("source", "target") if settings[role]["simulated"]]
     logger = WandbLogger(
