@@ -11,6 +11,7 @@ from tlclass.lightcurves import LightCurves
 
 Array = npt.NDArray[Any]
 
+HEAD = 0.65  # inches for title and legend
 # by the last letter of a passband's name, blue to red
 COLORS = {"u": "purple", "g": "green", "r": "red", "i": "orange", "z": "brown", "y": "black"}
 
@@ -31,8 +32,8 @@ def draw_sheet(curves: LightCurves, names: Array, path: Path, title: str, per_cl
     from matplotlib import pyplot as plt
 
     classes = list(dict.fromkeys(names.tolist()))
-    shape = (len(classes), per_class)
-    figure, axes = plt.subplots(*shape, figsize=(3.2 * per_class, 1.7 * len(classes)), squeeze=False, sharex=True)
+    shape, height = (len(classes), per_class), 1.7 * len(classes) + HEAD
+    figure, axes = plt.subplots(*shape, figsize=(3.2 * per_class, height), squeeze=False, sharex=True)
     for row, name in zip(axes, classes, strict=True):
         chosen = np.flatnonzero(names == name)[:per_class]
         for axis, index in zip(row, chosen, strict=False):
@@ -41,9 +42,10 @@ def draw_sheet(curves: LightCurves, names: Array, path: Path, title: str, per_cl
             axis.set_axis_off()
         row[0].set_ylabel(name)
     handles, labels = _legend(axes)
-    figure.legend(handles, labels, loc="upper right", ncols=len(labels), frameon=False)
-    figure.suptitle(title, x=0.4, fontsize=11)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.5 / (1.7 * len(classes))))
+    figure.tight_layout(rect=(0, 0, 1, 1 - HEAD / height))
+    figure.suptitle(title, y=1 - 0.1 / height, fontsize=11)
+    top = (0.5, 1 - 0.3 / height)
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=top, ncols=len(labels), frameon=False)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=80)
     plt.close(figure)
