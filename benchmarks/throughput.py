@@ -15,7 +15,7 @@ import torch
 from tlclass import lightcurves
 from tlclass.batches import Batch, CurveDataset, LengthBucketSampler
 from tlclass.encode import Encoded
-from tlclass.inference import predict_logits
+from tlclass.inference import encode_all, predict_logits
 from tlclass.lightcurves import LightCurves, from_columns
 from tlclass.model import Classifier, build_classifier
 
@@ -98,6 +98,41 @@ def benchmark_training(name: str, lengths: np.ndarray, repeats: int) -> None:
     print(f"  inference                           {len(data) / inference:8.0f}")
 
 
+def benchmark_frozen_encoder(lengths: np.ndarray, epochs: int = 30) -> None:
+    """Training a head on an encoder that never changes: run at every step, or once (as `task.fit` does)."""
+    encoded, label = random_curves(lengths, np.random.default_rng(1))
+    data = CurveDataset(encoded, label)
+    classifier = build_classifier({"name": "gru"}, {"name": "linear"}, 4, 5, 0)
+    for parameter in classifier.encoder.parameters():
+        parameter.requires_grad_(False)
+    batches = [data[index] for index in LengthBucketSampler(data.lengths, 128, 0)]
+    head = torch.optim.Adam(classifier.head.parameters())
+
+    def epoch(features: list[torch.Tensor] | None) -> None:
+        for number, batch in enumerate(batches):
+            inside = features[number] if features else classifier.encoder(batch.x, batch.lengths, batch.metadata)
+            head.zero_grad()
+            torch.nn.functional.cross_entropy(classifier.head(inside), batch.label % 5).backward()
+            head.step()
+
+    with torch.no_grad():
+        once = [classifier.encoder(batch.x, batch.lengths, batch.metadata) for batch in batches]
+        largest = max(
+            float((a - encode_all(classifier.encoder, data)[i]).abs().max()) for a, i in _with_rows(once, data)
+        )
+    every = cpu_seconds(lambda: epoch(None), 3)
+    cached = cpu_seconds(lambda: epoch(once), 3)
+    build = cpu_seconds(lambda: encode_all(classifier.encoder, data), 3)
+    print(
+        f"head on a frozen encoder, {len(data)} light curves: an epoch {every:.2f} s, on features {cached:.3f} s (x{every / cached:.0f}); "
+        f"{epochs} epochs with making them x{epochs * every / (build + epochs * cached):.0f}; features differ by {largest:.0e} at most"
+    )
+
+
+def _with_rows(features: list[torch.Tensor], data: CurveDataset) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return list(zip(features, LengthBucketSampler(data.lengths, 128, 0), strict=True))
+
+
 def random_table(n_objects: int, n_observations: int) -> LightCurves:
     generator = np.random.default_rng(2)
     ids = np.array([f"object{k:07d}" for k in range(n_objects)])
@@ -136,6 +171,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for name, draw in (("PLAsTiCC-like lengths", lengths_like_plasticc), ("forced-ZTF-like lengths", lengths_like_ztf)):
         benchmark_training(name, draw(given.curves, np.random.default_rng(0)), given.repeats)
+    benchmark_frozen_encoder(lengths_like_ztf(given.curves, np.random.default_rng(0)))
     benchmark_cache(given.objects, given.observations)
 
 
