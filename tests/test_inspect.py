@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,8 @@ def test_the_counts_are_what_training_gets_and_every_loss_has_its_column(data: P
     assert table.loc["(dropped)"].tolist()[0] == raw["other"] and table.loc["(dropped)"].tolist()[-1] == 0
     assert found.fluxes["observations"].sum() == len(curves.mjd)
     assert found.medians.loc["all", "observations"] == np.median(curves.lengths)
+    bands = [len(np.unique(curves.passband[a:b])) for a, b in pairwise(curves.offsets)]
+    assert found.medians.loc["all", "passbands"] == np.median(bands)
 
 
 def test_an_unknown_label_is_a_violation_with_its_count(inspect: Inspect, changed: Callable[..., Path]) -> None:

@@ -175,6 +175,7 @@ def median_table(curves: LightCurves, classes: Array, taxonomy: Taxonomy) -> pd.
     night = np.floor(curves.mjd)
     fresh = np.concatenate([[True], (night[1:] != night[:-1]) | (owner[1:] != owner[:-1])])[: len(owner)]
     nights = np.bincount(owner[fresh], minlength=len(curves))
+    pairs = np.unique(owner * len(curves.passbands) + curves.passband)  # of object and passband
     peak = _per_object(curves, curves.flux.astype(np.float64), np.maximum)
     with np.errstate(divide="ignore", invalid="ignore"):
         columns = {
@@ -183,7 +184,7 @@ def median_table(curves: LightCurves, classes: Array, taxonomy: Taxonomy) -> pd.
             "first day": first,
             "last day": last,
             "days between nights": np.where(nights > 1, (last - first) / (nights - 1), np.nan),
-            "passbands": [len(np.unique(curves.passband[a:b])) for a, b in pairwise(curves.offsets)],
+            "passbands": np.bincount(pairs // len(curves.passbands), minlength=len(curves)),
             "detected": np.bincount(owner, curves.detected, minlength=len(curves)) / n,
             "brightest (mag)": np.where(peak > 0, 27.5 - 2.5 * np.log10(peak), np.nan),
         }

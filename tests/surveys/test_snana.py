@@ -163,6 +163,14 @@ def test_what_is_missing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 def test_an_unknown_band_and_a_missing_column_name_the_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a_PHOT.FITS.gz: unknown passband 'w' \(1 observations\)"):
         one(tmp_path, {**CURVE, "band": ["r", "w", "g", "u"]})
+    _, phot = write_pair(tmp_path / "X", "a", {"1": CURVE}, packed=False)
+    phot.write_bytes(phot.read_bytes().replace(b"'MJD     '", b"'TIME    '"))
+    (tmp_path / "X" / "a_HEAD.FITS.gz").unlink()
+    (tmp_path / "X" / "a_PHOT.FITS.gz").unlink()
+    with pytest.raises(ValueError, match=r"a_PHOT.FITS lacks the column MJD; it has TIME"):
+        SnanaFits(tmp_path, LSST).read()
+    phot.unlink()
+    phot.with_name("a_HEAD.FITS").unlink()
     write_pair(tmp_path / "X", "a", {"1": CURVE}, band_column="FILTER")
     with pytest.raises(ValueError, match=r"a_PHOT.FITS.gz lacks the column BAND or FLT; it has MJD, FILTER"):
         SnanaFits(tmp_path, LSST).read()

@@ -134,7 +134,9 @@ class SnanaPair:
         phot_header, rows = _read_table(self.phot)
         self._refuse_stranger(header, phot_header)
         first, count = self._pointers(objects, rows)
-        dropped = {"that belong to no object of the HEAD file": _unclaimed(first, count, rows)}
+        dropped = {
+            "that belong to no object of the HEAD file": _unclaimed(first, count, _field(rows, self.phot, "MJD"))
+        }
         row = np.repeat(first - (np.cumsum(count) - count), count) + np.arange(count.sum())
         seen, owner = rows[row], np.repeat(np.arange(len(objects)), count)
         flags = _field(seen, self.phot, "PHOTFLAG").astype(np.int64)
@@ -274,13 +276,13 @@ def _trigger(objects: Array, owner: Array, mjd: Array, flags: Array, header: fit
     return trigger
 
 
-def _unclaimed(first: Array, count: Array, rows: Array) -> int:
+def _unclaimed(first: Array, count: Array, mjd: Array) -> int:
     """How many rows that are no end-of-object marks no object points to."""
-    claimed = np.zeros(len(rows) + 1, dtype=np.int64)
+    claimed = np.zeros(len(mjd) + 1, dtype=np.int64)
     np.add.at(claimed, first, count > 0)
     np.add.at(claimed, first + count, -(count > 0).astype(np.int64))
     free = np.cumsum(claimed[:-1]) == 0
-    return int(np.count_nonzero(rows["MJD"][free] != END_OF_OBJECT))
+    return int(np.count_nonzero(mjd[free] != END_OF_OBJECT))
 
 
 def _text(column: Array) -> Array:
