@@ -140,15 +140,12 @@ def test_context_is_what_a_loop_over_one_light_curve_finds() -> None:
     wavelength = passbands.wavelengths(curves.passbands)[curves.passband]
     x = Context()(curves, wavelength)
     for start, stop in pairwise(curves.offsets):
-        flux, band, mjd, lam = (
-            x[start:stop, 2],
-            curves.passband[start:stop],
-            curves.mjd[start:stop],
-            wavelength[start:stop],
-        )
+        flux, lam = x[start:stop, 2], wavelength[start:stop]
+        band, mjd, detected = (getattr(curves, name)[start:stop] for name in ("passband", "mjd", "detected"))
         for i in range(stop - start):
             same = [j for j in range(i) if band[j] == band[i]]
             others = {band[j]: j for j in range(i) if band[j] != band[i]}  # the last point of each other band
+            detections = [j for j in range(i + 1) if detected[j]]
             near = min(others.values(), key=lambda j: (abs(lam[j] - lam[i]), lam[j])) if others else None
             expected = [
                 flux[i] - flux[same[-1]] if same else 0,
@@ -156,5 +153,6 @@ def test_context_is_what_a_loop_over_one_light_curve_finds() -> None:
                 flux[i] - flux[near] if near is not None else 0,
                 lam[i] - lam[near] if near is not None else 0,
                 flux[: i + 1].max() - flux[i],
+                (mjd[i] - mjd[detections[0]]) / 100 if detections else 0,
             ]
             assert np.allclose(x[start + i, 4:], expected, atol=1e-4)

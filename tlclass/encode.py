@@ -86,7 +86,7 @@ class Asinh:
 
 @dataclass(frozen=True)
 class Context(Asinh):
-    """`Asinh` and what one looks at in a light curve: slope in the band, colour, decline since maximum.
+    """`Asinh` and what one looks at in a light curve: slope in the band, colour, decline since maximum, age.
 
     All of it from observations up to this one; 0 where there is none yet. Works for any number of bands.
     """
@@ -94,10 +94,11 @@ class Context(Asinh):
     @property
     def channels(self) -> tuple[str, ...]:
         """Asinh's, then: change of asinh flux and days / 10 since the last point in this band; difference to, and
-        wavelength step from, the last point in the nearest other band; drop from the running maximum.
+        wavelength step from, the last point in the nearest other band; drop from the running maximum; days / 100
+        since the first detection.
         """
         context = ("change_in_band", "time_in_band", "difference_to_band", "wavelength_step", "drop_from_maximum")
-        return (*super().channels, *context)
+        return (*super().channels, *context, "time_since_detection")
 
     def __call__(self, curves: LightCurves, wavelength: Array) -> Array:
         """See `Encoding`."""
@@ -109,7 +110,17 @@ class Context(Asinh):
         colour = np.where(other < 0, 0, flux - flux[other])
         distance = np.where(other < 0, 0, wavelength - wavelength[other])
         drop = _running_maximum(flux, curves.owner) - flux
-        return np.column_stack([plain, step, days, colour, distance, drop]).astype(np.float32)
+        age = days_since_detection(curves) / self.time_scale
+        return np.column_stack([plain, step, days, colour, distance, drop, age]).astype(np.float32)
+
+
+def days_since_detection(curves: LightCurves) -> Array:
+    """(n_obs,) float64 days since the object's first detection; 0 before it, and where there is none."""
+    rows = np.flatnonzero(curves.detected)
+    owner, position = np.unique(curves.owner[rows], return_index=True)
+    first = np.full(len(curves), np.inf)
+    first[owner] = curves.mjd[rows[position]]
+    return np.maximum(curves.mjd - first[curves.owner], 0.0)
 
 
 def last_in_band(curves: LightCurves, wavelength: Array) -> tuple[Array, Array]:
