@@ -104,7 +104,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_the_job_goes_on_from_it(
     with pytest.raises(OSError, match=r"could not write .*\.ckpt: File too large; nothing there was changed"):
         run_job(job, tmp_path / "job")
     monkeypatch.setattr(task.WholeCheckpoints, "save_checkpoint", saved)
-    assert (tmp_path / "job" / "checkpoints" / "stage0" / "last.ckpt").exists()
+    assert (tmp_path / "job" / "checkpoints" / "member0" / "stage0" / "last.ckpt").exists()
     assert run_job(job, tmp_path / "job") == whole
     assert "resuming from" in caplog.text
 

@@ -344,6 +344,56 @@ def test_a_checkpoint_of_another_architecture_lists_both_sides(
     assert "set encoding to match" in said(capsys)
 
 
+def probabilities(folder: Path) -> Any:
+    return pd.read_parquet(folder / "predictions.parquet").filter(like="p(").to_numpy()
+
+
+def test_an_ensemble_is_the_mean_of_networks_from_source_models_of_their_own(settings: Job, tmp_path: Path) -> None:
+    same = ["freeze_policy=full", "head=source", "data_fraction=n0", f"paths.models={tmp_path / 'models'}"]
+    row = run_job(settings(*same, "members=2"), tmp_path / "both")
+    single = [run_job(settings(*same, f"pretrain.seed={k}"), tmp_path / str(k)) for k in range(2)]
+    assert len(list((tmp_path / "models").rglob("model.json"))) == 2
+    assert (row["members"], single[0]["members"]) == (2, 1)
+    apart = [probabilities(tmp_path / str(k)) for k in range(2)]
+    assert not np.allclose(*apart, atol=1e-3)
+    assert np.allclose(probabilities(tmp_path / "both"), np.mean(apart, axis=0), atol=1e-6)
+    model = load_model(tmp_path / "both")
+    assert len(model.members) == 2
+    trained = run_job(
+        settings(
+            "freeze_policy=head_only",
+            "head=source",
+            "head.use_shares=false",
+            "members=2",
+            f"source_model={tmp_path / 'both'}",
+        ),
+        tmp_path / "on",
+    )
+    assert trained["members"] == 2
+
+
+def test_an_ensemble_given_as_the_source_says_how_many_members_it_needs(
+    train_cli: CLI, settings: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_job(settings(SCRATCH, "members=2"), tmp_path / "both")
+    with pytest.raises(SystemExit):
+        train_cli("freeze_policy=full", f"source_model={tmp_path / 'both'}")
+    assert "holds 2 networks: set members=2" in said(capsys)
+
+
+def test_a_matched_flux_scale_is_the_one_of_each_survey(
+    settings: Job, train_cli: CLI, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    matched = ["freeze_policy=full", "encoding=paper_matched", "source.typical_flux=25", "target.typical_flux=2800"]
+    run_job(settings(*matched, f"paths.models={tmp_path / 'models'}"), tmp_path / "job")
+    (source,) = (tmp_path / "models").rglob("model.json")
+    scales = [load_model(path).encoding.flux_scale for path in (source, tmp_path / "job")]  # type: ignore[attr-defined]
+    assert scales == [25, 2800]
+    with pytest.raises(SystemExit):
+        train_cli("freeze_policy=full", "encoding=paper_matched", "target.typical_flux=null")
+    assert "its card states no typical_flux: add one" in said(capsys)
+
+
 def test_a_mistake_corrected_in_the_same_place_just_runs(
     train_cli: CLI, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -447,7 +497,7 @@ def test_an_interrupted_job_ends_where_an_uninterrupted_one_does(
     )
     deadline = time.monotonic() + 120
     while (
-        not (folder / "checkpoints" / stage / "last.ckpt").exists()
+        not (folder / "checkpoints" / "member0" / stage / "last.ckpt").exists()
         and process.poll() is None
         and time.monotonic() < deadline
     ):
@@ -456,7 +506,7 @@ def test_an_interrupted_job_ends_where_an_uninterrupted_one_does(
     process.send_signal(how)
     _, errors = process.communicate(timeout=60)
     assert not (folder / "result.json").exists(), "the job was over before it could be interrupted"
-    assert (folder / "checkpoints" / stage / "last.ckpt").exists(), errors.decode()
+    assert (folder / "checkpoints" / "member0" / stage / "last.ckpt").exists(), errors.decode()
     assert process.returncode == (-9 if how == signal.SIGKILL else 143)
     caplog.clear()
     run_job(job, folder)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import safetensors.torch
 from tlclass import __version__
 from tlclass.atomic import atomic_path, write_json
 from tlclass.encode import Encoding, encoding_from, encoding_settings
-from tlclass.model import Classifier, build_classifier
+from tlclass.model import Classifier, Ensemble, build_classifier
 from tlclass.passbands import Passbands
 from tlclass.selection import Selection
 from tlclass.taxonomy import Taxonomy
@@ -27,14 +27,14 @@ class TrainedModel:
     """A classifier and all that is needed to use it on other light curves.
 
     Attributes:
-        classifier: the network, in evaluation mode.
+        classifier: the network or an ensemble of networks, in evaluation mode.
         encoder, head: their settings. encoding, passbands, taxonomy, selection: of the survey it was trained for.
         survey: that survey's name. simulated: whether any of its training data were simulated.
         input: how that survey's tables are read (columns, flux unit, time offset), the default for `predict`.
         training: where it comes from: source, policy, budget, seed, scores. Informative only.
     """
 
-    classifier: Classifier
+    classifier: Classifier | Ensemble
     encoder: Mapping[str, Any]
     head: Mapping[str, Any]
     encoding: Encoding
@@ -50,6 +50,11 @@ class TrainedModel:
     def classes(self) -> tuple[str, ...]:
         """Class names in output order."""
         return self.taxonomy.classes
+
+    @property
+    def members(self) -> list[Classifier]:
+        """The networks of the ensemble, or the one network."""
+        return list(self.classifier.members) if isinstance(self.classifier, Ensemble) else [self.classifier]  # type: ignore[arg-type]
 
     @property
     def metadata(self) -> tuple[str, ...]:
@@ -72,6 +77,7 @@ def save_model(model: TrainedModel, folder: Path) -> None:
             "channels": list(model.encoding.channels),
             "encoder": dict(model.encoder),
             "head": dict(model.head),
+            "members": len(model.members),
             "encoding": encoding_settings(model.encoding),
             "passbands": model.passbands.to_mapping(),
             "taxonomy": model.taxonomy.to_mapping(),
@@ -114,7 +120,9 @@ def load_model(path: Path) -> TrainedModel:
 
 def _rebuild(about: dict[str, Any], folder: Path) -> TrainedModel:
     taxonomy, encoding = Taxonomy(**about["taxonomy"]), encoding_from(about["encoding"])
-    classifier = build_classifier(about["encoder"], about["head"], len(encoding.channels), len(taxonomy.classes))
+    sizes = len(encoding.channels), len(taxonomy.classes)
+    members = [build_classifier(about["encoder"], about["head"], *sizes) for _ in range(about.get("members", 1))]
+    classifier = as_one(members)
     try:
         classifier.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
     except RuntimeError as error:
@@ -132,6 +140,11 @@ def _rebuild(about: dict[str, Any], folder: Path) -> TrainedModel:
         input=about["input"],
         training=about["training"],
     )
+
+
+def as_one(members: Sequence[Classifier]) -> Classifier | Ensemble:
+    """The only member, or the ensemble of several."""
+    return Ensemble(members) if len(members) > 1 else members[0]
 
 
 def _digest(path: Path) -> str:

@@ -120,7 +120,8 @@ def days_since_detection(curves: LightCurves) -> Array:
     owner, position = np.unique(curves.owner[rows], return_index=True)
     first = np.full(len(curves), np.inf)
     first[owner] = curves.mjd[rows[position]]
-    return np.maximum(curves.mjd - first[curves.owner], 0.0)
+    days: Array = np.maximum(curves.mjd - first[curves.owner], 0.0)
+    return days
 
 
 def last_in_band(curves: LightCurves, wavelength: Array) -> tuple[Array, Array]:

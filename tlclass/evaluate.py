@@ -14,7 +14,6 @@ from tlclass.checkpoint import TrainedModel
 from tlclass.data import LightCurveDataModule
 from tlclass.inference import predict_logits
 from tlclass.metrics import Scores, classification_scores, confusion_matrix, macro_auroc
-from tlclass.model import Classifier
 from tlclass.surveys.survey import matching
 
 log = logging.getLogger(__name__)
@@ -64,7 +63,9 @@ def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCu
     return scores
 
 
-def early_logits(classifier: Classifier, data: LightCurveDataModule, logits: torch.Tensor) -> dict[int, torch.Tensor]:
+def early_logits(
+    classifier: torch.nn.Module, data: LightCurveDataModule, logits: torch.Tensor
+) -> dict[int, torch.Tensor]:
     """(n_test, K) per day: from the observations up to so many days after the trigger, at least the first."""
     part = data.split.test
     tested = data.dataset(part)

@@ -5,7 +5,7 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ import torch
 
 from tlclass.atomic import write_json
 from tlclass.baseline import Baseline, fit_and_score
-from tlclass.checkpoint import TrainedModel, save_model
+from tlclass.checkpoint import TrainedModel, as_one, save_model
 from tlclass.data import LightCurveDataModule
 from tlclass.encode import encoding_from
 from tlclass.evaluate import evaluate
-from tlclass.model import build_classifier
+from tlclass.model import Classifier, build_classifier
 from tlclass.options import build
 from tlclass.result import HISTORY, Row
 from tlclass.seeds import stream
@@ -37,7 +37,7 @@ def run(
     job: Settings,
     survey: Survey,
     policy: FreezePolicy | Baseline,
-    source: TrainedModel | None,
+    sources: Sequence[TrainedModel | None],
     folder: Path,
     logger: Any,
     settings: Settings,
@@ -47,8 +47,8 @@ def run(
     Args:
         job: `survey` (its card), `seed`, `head`, `data_fraction`, `protocol`, `fit`, `encoding`, `model`.
         survey: built from the card.
-        policy: what is loaded from `source` and what is trained, or a classifier of light-curve features instead.
-        source: the model to start from, or None.
+        policy: what is loaded from a source and what is trained, or a classifier of light-curve features instead.
+        sources: the model to start from, or None, for each member of the ensemble; mostly there is one.
         folder: for checkpoints, the model and the predictions.
         logger: a Lightning logger or None.
         settings: of the process: `paths`, `trainer`, `progress`.
@@ -73,7 +73,7 @@ def run(
     )
     data.setup()
     if isinstance(policy, FreezePolicy):
-        row = run_network(job, policy, source, data, fit_settings, folder, logger, settings)
+        row = run_network(job, policy, sources, data, fit_settings, folder, logger, settings)
     else:
         row = coordinates(policy.name, data) | fit_and_score(policy, data, folder)
         write_json(folder / "survey.json", {"target": data.class_counts(), "source": None})
@@ -84,17 +84,25 @@ def run(
 def run_network(
     job: Settings,
     policy: FreezePolicy,
-    source: TrainedModel | None,
+    sources: Sequence[TrainedModel | None],
     data: LightCurveDataModule,
     fit_settings: FitSettings,
     folder: Path,
     logger: Any,
     settings: Settings,
 ) -> Row:
-    """Transfer, fit and score the network; leaves the model in `folder`."""
-    model, report = prepare(job, policy, source, data)
-    summary = train(model, policy, data, fit_settings, folder, logger, settings)
-    row = describe(job, policy, source, data, report, summary) | evaluate(model, data, folder)
+    """Transfer, fit and score the network, or an ensemble of them; leaves the model in `folder`."""
+    models, reports, summaries = [], [], []
+    for number, source in enumerate(sources):
+        model, report = prepare(job, policy, source, data, number)
+        place = folder / "checkpoints" / f"member{number}"
+        summaries.append(train(model.members[0], policy, data, fit_settings, place, logger, settings))
+        models.append(model)
+        reports.append(report)
+    model, source = replace(models[0], classifier=as_one([m for model in models for m in model.members])), sources[0]
+    row = describe(job, policy, sources, data, reports[0], summaries) | evaluate(model, data, folder)
+    if data.split.budget:
+        shutil.copyfile(folder / "checkpoints" / "member0" / HISTORY, folder / HISTORY)
     counts = data.class_counts()
     write_json(folder / "survey.json", {"target": counts, "source": source.training.get("counts") if source else None})
     training = {"source": source.survey if source else None, "policy": policy.name, "seed": job["seed"], "row": row}
@@ -105,15 +113,16 @@ def run_network(
 
 
 def prepare(
-    job: Settings, policy: FreezePolicy, source: TrainedModel | None, data: LightCurveDataModule
+    job: Settings, policy: FreezePolicy, source: TrainedModel | None, data: LightCurveDataModule, member: int = 0
 ) -> tuple[TrainedModel, TransferReport]:
     """The network for the survey with what the policy loads; prints the transfer report."""
     survey, seed = data.survey, job["seed"]
     head = head_settings(job["head"], source, survey)
     if head["name"] == "source":
         policy = replace(policy, load=[*policy.load, "head.*"])
+    initialisation = f"initialisation/{member}" if member else "initialisation"
     sizes = len(data.encoding.channels), len(data.classes)
-    classifier = build_classifier(job["model"], head, *sizes, stream(seed, "initialisation"))
+    classifier = build_classifier(job["model"], head, *sizes, stream(seed, initialisation))
     branch = getattr(classifier.encoder, "metadata", None)
     if branch is not None and data.split.budget:
         branch.standardise_by(torch.from_numpy(data.encoded.metadata[data.split.train]))
@@ -186,7 +195,7 @@ def check_budget(data: LightCurveDataModule, report: TransferReport, seed: int) 
 
 
 def train(
-    model: TrainedModel,
+    classifier: Classifier,
     policy: FreezePolicy,
     data: LightCurveDataModule,
     fit_settings: FitSettings,
@@ -194,7 +203,7 @@ def train(
     logger: Any,
     settings: Settings,
 ) -> FitSummary | None:
-    """Fit every stage of the policy, and leave its `history.json` in `folder`; None with no label.
+    """Fit every stage of the policy, with checkpoints and `history.json` in `folder`; None with no label.
 
     Raises:
         RuntimeError: a frozen tensor moved.
@@ -204,13 +213,13 @@ def train(
     progress = sys.stderr.isatty() if settings["progress"] == "auto" else bool(settings["progress"])
     summaries = []
     for number, (patterns, factor) in enumerate(policy.stages):
-        set_trainable(model.classifier, patterns, policy.name)
-        frozen = frozen_copy(model.classifier)
+        set_trainable(classifier, patterns, policy.name)
+        frozen = frozen_copy(classifier)
         stage = replace(fit_settings, learning_rate=fit_settings.learning_rate * factor)
-        place = folder / "checkpoints" / f"stage{number}"
-        summaries.append(fit(model.classifier, data, stage, place, settings["trainer"], logger, progress))
-        assert_unchanged(model.classifier, frozen)
-    write_json(folder / HISTORY, joined_history(folder / "checkpoints", len(policy.stages)))
+        place = folder / f"stage{number}"
+        summaries.append(fit(classifier, data, stage, place, settings["trainer"], logger, progress))
+        assert_unchanged(classifier, frozen)
+    write_json(folder / HISTORY, joined_history(folder, len(policy.stages)))
     return replace(summaries[-1], steps=sum(s.steps for s in summaries), epochs=sum(s.epochs for s in summaries))
 
 
@@ -243,12 +252,13 @@ def coordinates(policy: str, data: LightCurveDataModule) -> Row:
 def describe(
     job: Settings,
     policy: FreezePolicy,
-    source: TrainedModel | None,
+    sources: Sequence[TrainedModel | None],
     data: LightCurveDataModule,
     report: TransferReport,
-    summary: FitSummary | None,
+    summaries: Sequence[FitSummary | None],
 ) -> Row:
-    """The row's coordinates: what was trained on what, for how long."""
+    """The row's coordinates: what was trained on what, for how long. Of an ensemble, the first member's fit."""
+    source, summary = sources[0], summaries[0]
     row: Row = {
         **coordinates(policy.name, data),
         "source": source.survey if source else "",
@@ -256,6 +266,7 @@ def describe(
         "head": job["head"]["name"],
         "model": job["model"]["name"],
         "encoding": job["encoding"]["name"],
+        "members": len(sources),
         "trained_parameters": report.trained,
         "parameters": report.total,
         "frozen_identical": True,  # `train` raises otherwise

@@ -94,6 +94,19 @@ class Classifier(nn.Module):
         return logits
 
 
+class Ensemble(nn.Module):
+    """Several classifiers as one: the mean of their probabilities (Lakshminarayanan et al. 2017)."""
+
+    def __init__(self, members: Sequence[Classifier]):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> Tensor:
+        """Padded (N, T, C), (N,), (N, M) to (N, n_classes) log probabilities, which serve as logits."""
+        each = torch.stack([torch.log_softmax(member(x, lengths, metadata), dim=1) for member in self.members])
+        return torch.logsumexp(each, dim=0) - math.log(len(self.members))
+
+
 ENCODERS: dict[str, type[nn.Module]] = {"gru": GRUEncoder}
 
 

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +103,11 @@ def run_job(settings: Settings, folder: Path) -> Row:
 def train_and_score(settings: Settings, folder: Path) -> Row:
     """The work of a job: the source model, the transfer, the scores."""
     policy = build_policy(settings["freeze_policy"])
-    source = source_model(settings) if policy.load else None
+    sources = source_models(settings) if policy.load else [None] * settings["members"]
     target = build_survey(settings["target"])
     logger = make_logger(settings, folder)
     with on_device(settings) as process:
-        row = job.run(target_settings(settings, policy), target, policy, source, folder, logger, process)
+        row = job.run(target_settings(settings, policy), target, policy, sources, folder, logger, process)
     close(logger, row)
     return row
 
@@ -144,31 +145,62 @@ def target_settings(settings: Settings, policy: FreezePolicy | Baseline) -> Sett
     """
     if settings["head"]["name"] == "source" and not policy.load:
         settings = {**settings, "head": {"name": "linear"}}
-    names = ("seed", "head", "data_fraction", "protocol", "fit", "encoding", "model")
-    return {"survey": settings["target"], **{name: settings[name] for name in names}}
+    names = ("seed", "head", "data_fraction", "protocol", "fit", "model")
+    encoding = encoding_for(settings["target"], settings["encoding"])
+    return {"survey": settings["target"], "encoding": encoding, **{name: settings[name] for name in names}}
 
 
 def pretraining_settings(settings: Settings) -> Settings:
     """The same for the source model."""
     pretrain = {name: value for name, value in settings["pretrain"].items() if name != "flux_scale"}
     encoding = {**settings["encoding"], "flux_scale": settings["pretrain"]["flux_scale"]}
+    encoding = encoding_for(settings["source"], encoding)
     return {"survey": settings["source"], "encoding": encoding, "model": settings["model"], **pretrain}
 
 
-def source_model(settings: Settings) -> TrainedModel:
-    """The model to start from: given, or found under `paths.models` by content, or trained now.
+def encoding_for(card: Settings, encoding: Settings) -> Settings:
+    """The encoding's settings; a flux scale of null becomes the survey's own.
+
+    Raises:
+        ValueError: its card states none.
+    """
+    if encoding["flux_scale"] is not None:
+        return encoding
+    if card.get("typical_flux") is None:
+        raise ValueError(
+            f"the flux scale is to be matched to {card['name']}, but its card states no typical_flux: add one "
+            "(the median |flux| of its light curves), or give encoding.flux_scale and pretrain.flux_scale a number"
+        )
+    return {**encoding, "flux_scale": float(card["typical_flux"])}
+
+
+def source_models(settings: Settings) -> list[TrainedModel]:
+    """The models to start from, one per member: given, or pretrained with seeds that follow each other.
+
+    Raises:
+        ValueError: the model given has another encoding, or another number of networks.
+    """
+    members, given = settings["members"], settings["source_model"]
+    if given is None:
+        pretraining = pretraining_settings(settings)
+        seeds = range(pretraining["seed"], pretraining["seed"] + members)
+        return [pretrained({**pretraining, "seed": seed}, settings) for seed in seeds]
+    model = load_model(Path(given))
+    encoding = encoding_from(pretraining_settings(settings)["encoding"])
+    if model.encoding != encoding:
+        raise ValueError(
+            f"source_model={given} was trained with {model.encoding}, this job uses {encoding}: set encoding to match"
+        )
+    if len(model.members) != members:
+        raise ValueError(f"source_model={given} holds {len(model.members)} networks: set members={len(model.members)}")
+    return [replace(model, classifier=member) for member in model.members]
+
+
+def pretrained(pretraining: Settings, settings: Settings) -> TrainedModel:
+    """A source model, found under `paths.models` by content, or trained now.
 
     A lock lets parallel jobs share one pretraining.
     """
-    pretraining = pretraining_settings(settings)
-    encoding = encoding_from(pretraining["encoding"])
-    if settings["source_model"] is not None:
-        model = load_model(Path(settings["source_model"]))
-        if model.encoding != encoding:
-            raise ValueError(
-                f"source_model={settings['source_model']} was trained with {model.encoding}, this job uses {encoding}: set encoding to match"
-            )
-        return model
     survey = build_survey(pretraining["survey"])
     key = config_key({"job": pretraining, "data": reader_key(survey.reader), "paths": settings["paths"]})
     folder = Path(settings["paths"]["models"]) / f"{survey.name}-{key}" / f"seed{pretraining['seed']}"
@@ -180,7 +212,7 @@ def source_model(settings: Settings) -> TrainedModel:
         log.info("pretraining on %s, into %s", survey.name, folder)
         logger = CSVLogger(folder, name="", version="")
         with on_device(settings) as process:
-            row = job.run(pretraining, survey, FreezePolicy("from_scratch"), None, folder, logger, process)
+            row = job.run(pretraining, survey, FreezePolicy("from_scratch"), [None], folder, logger, process)
         close(logger, row)
         write_result(folder, {"config_key": key, "experiment": "pretraining", **row})
         log.info("pretraining on %s: macro AUROC %.3f on its own test part", survey.name, row["auroc_macro"])

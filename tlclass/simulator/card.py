@@ -19,6 +19,7 @@ def simulated_survey(
     where: Mapping[str, Any] | None = None,
     subsets: Mapping[str, Mapping[str, Any]] | None = None,
     citation: str = "",
+    typical_flux: float | None = None,
     **simulation: Any,
 ) -> Survey:
     """Build the survey of a card such as `conf/survey/ztf_simulated.yaml`; its remaining keys are `Simulation`'s.
@@ -29,4 +30,6 @@ def simulated_survey(
     if not simulated:
         raise ValueError(f"survey {name}: simulated=false, but its light curves are simulated: remove the override")
     reader = Simulation.from_config(name=name, **simulation)
-    return Survey(name, reader, passbands, taxonomy, selection, True, where or {}, subsets or {}, citation)
+    return Survey(
+        name, reader, passbands, taxonomy, selection, True, where or {}, subsets or {}, citation, typical_flux
+    )

@@ -52,6 +52,7 @@ class Survey:
         where: keep only objects whose extra columns have these values, e.g. `{ddf: true}`.
         subsets: name -> `{column: value}`; parts of the test set whose scores are also reported.
         citation: what to cite.
+        typical_flux: median |flux| of its light curves (FLUXCAL), for encodings whose flux scale is matched.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Survey:
     where: Mapping[str, Any] = field(default_factory=dict)
     subsets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     citation: str = ""
+    typical_flux: float | None = None
 
     def load(self, cache: Path) -> tuple[LightCurves, Array]:
         """Selected light curves of the taxonomy's classes, and the class index (n,) int64 of each.
