@@ -39,11 +39,15 @@ def test_parts_are_disjoint_and_have_their_exact_sizes(test_kind: str, budget: M
     size = budget.get("count", round(split.pool * budget.get("fraction", 0)))
     assert split.budget == size
     assert len(split.val) == round(0.2 * size)
+    untouched = sum(round(0.2 * count) for count in COUNTS)
     if test_kind == "remainder":
         assert split.pool == len(LABEL) and len(together) == len(LABEL)
+    elif test_kind == "development":
+        assert split.pool == len(LABEL) - untouched == len(together)
+        assert not set(together) & set(draw(seed, test="fixed", **budget).test)
     else:
         assert split.pool == len(LABEL) - len(split.test)
-        assert len(split.test) == sum(round(0.2 * count) for count in COUNTS)
+        assert len(split.test) == untouched
 
 
 def test_smaller_budgets_are_part_of_larger_ones_of_the_same_seed(test_kind: str) -> None:

@@ -12,7 +12,7 @@ from tlclass.seeds import stream
 
 Array = npt.NDArray[Any]
 
-TEST_KINDS = ("remainder", "fixed")
+TEST_KINDS = ("remainder", "fixed", "development")
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,10 @@ def draw_split(
         object_id: (n,) names; decide the fixed test part, so that it depends on nothing else.
         seed: different seeds draw different objects.
         fraction: of the pool. count: or a number of objects.
-        test: `remainder` (all that is not drawn, as in the paper) or `fixed` (a stratified
-            `test_fraction` by object id, the same for every seed and budget).
-        test_fraction: used by `fixed`.
+        test: `remainder` (all that is not drawn, as in the paper), `fixed` (a stratified `test_fraction` by object
+            id, the same for every seed and budget), or `development` (what is drawn neither for the budget nor for
+            that part, which stays untouched: for choices whose result `fixed` is to judge).
+        test_fraction: used by `fixed` and `development`.
         validation_fraction: of the budget.
 
     Raises:
@@ -84,7 +85,7 @@ def draw_split(
     """
     if test not in TEST_KINDS:
         raise ValueError(f"test is '{test}': choose one of {', '.join(TEST_KINDS)}")
-    fixed = fixed_test(label, object_id, test_fraction) if test == "fixed" else np.zeros(len(label), dtype=bool)
+    fixed = np.zeros(len(label), dtype=bool) if test == "remainder" else fixed_test(label, object_id, test_fraction)
     pool = np.flatnonzero(~fixed)
     size = budget_size(len(pool), fraction, count)
     order = np.random.default_rng(stream(seed, "subset")).permutation(pool)
@@ -93,7 +94,7 @@ def draw_split(
     tested = np.flatnonzero(fixed) if test == "fixed" else np.sort(rest)
     if not len(tested):
         raise ValueError(
-            f"the budget takes all {size} objects and test=remainder leaves none to test on: "
+            f"the budget takes all {size} objects and test={test} leaves none to test on: "
             "choose a smaller data_fraction or protocol.test=fixed"
         )
     return Split(np.sort(train), np.sort(val), tested, len(pool))
