@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tlclass import lightcurves
+from tlclass import lightcurves, model
 from tlclass.batches import Batch, CurveDataset, LengthBucketSampler
 from tlclass.encode import Encoded
 from tlclass.inference import encode_all, predict_logits
 from tlclass.lightcurves import LightCurves, from_columns
-from tlclass.model import Classifier, build_classifier
+from tlclass.model import PART, Classifier, build_classifier
 
 PADDED = 656  # steps every light curve is padded to in the paper's code
 
@@ -133,6 +133,21 @@ def _with_rows(features: list[torch.Tensor], data: CurveDataset) -> list[tuple[t
     return list(zip(features, LengthBucketSampler(data.lengths, 128, 0), strict=True))
 
 
+def benchmark_small_budget(n: int = 100) -> None:
+    """Steps on the only batch of a small label budget: as one padded block, or in parts of similar length."""
+    encoded, label = random_curves(lengths_like_plasticc(n, np.random.default_rng(0)), np.random.default_rng(1))
+    batch = CurveDataset(encoded, label)[torch.arange(n)]
+    took = {}
+    for name, part in (("one block", n), ("parts", PART)):
+        model.PART = part
+        step = training_epoch(build_classifier({"name": "gru"}, {"name": "linear"}, 4, 12, 0), [batch])
+        took[name] = cpu_seconds(step, 9)
+    model.PART = PART
+    print(
+        f"a step on {n} light curves of PLAsTiCC-like lengths, in parts: x{took['one block'] / took['parts']:.1f} of one block"
+    )
+
+
 def random_table(n_objects: int, n_observations: int) -> LightCurves:
     generator = np.random.default_rng(2)
     ids = np.array([f"object{k:07d}" for k in range(n_objects)])
@@ -172,6 +187,7 @@ def main() -> None:
     for name, draw in (("PLAsTiCC-like lengths", lengths_like_plasticc), ("forced-ZTF-like lengths", lengths_like_ztf)):
         benchmark_training(name, draw(given.curves, np.random.default_rng(0)), given.repeats)
     benchmark_frozen_encoder(lengths_like_ztf(given.curves, np.random.default_rng(0)))
+    benchmark_small_budget()
     benchmark_cache(given.objects, given.observations)
 
 

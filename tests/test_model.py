@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.conftest import compose
-from tlclass.model import GRUEncoder, MetadataBranch, build_classifier, initialise
+from tlclass.model import PART, GRUEncoder, MetadataBranch, build_classifier, initialise
 
 
 def paper(seed: int = 0, n_classes: int = 12, *overrides: str) -> Any:
@@ -125,3 +125,16 @@ def test_unknown_models_and_heads_name_the_known() -> None:
         build_classifier({"name": "lstm"}, {"name": "linear"}, 4, 3)
     with pytest.raises(ValueError, match=r"head 'big' is unknown: choose one of linear, mlp, source"):
         build_classifier({"name": "gru"}, {"name": "big"}, 4, 3)
+
+
+def test_a_batch_that_is_mostly_padding_runs_in_parts_with_the_same_result() -> None:
+    classifier = build_classifier({"name": "gru", "hidden": 7}, {"name": "linear"}, 4, 5, 0)
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(1, 20, (3 * PART + 5,), generator=generator)
+    lengths[17] = 90
+    x = torch.randn(len(lengths), 90, 4, generator=generator)
+    whole, metadata = classifier.encoder.gru(x)[0], torch.empty(len(lengths), 0)
+    expected = whole[torch.arange(len(lengths)), lengths - 1]
+    assert torch.allclose(classifier.encoder._last_states(x, lengths), expected, atol=1e-6)
+    classifier(x, lengths, metadata).sum().backward()
+    assert all(bool((p.grad != 0).any()) for name, p in classifier.named_parameters() if "gru" in name)

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from tlclass.head import build_head
 from tlclass.options import build_named
 
+PART = 32  # light curves that run together in a batch that is mostly padding
+
 
 class MetadataBranch(nn.Module):
     """Object metadata, standardised, through one linear layer (paper section 3.2).
@@ -72,12 +74,26 @@ class GRUEncoder(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> Tensor:
         """Padded (N, T, C), (N,) valid steps >= 1, (N, M) to (N, latent)."""
-        states, _ = self.gru(x)  # one-directional: what follows the last valid step cannot reach it
-        last = states[torch.arange(len(x), device=x.device), lengths - 1]
-        out = torch.tanh(self.dense["state"](last))
+        out = torch.tanh(self.dense["state"](self._last_states(x, lengths)))
         if self.metadata is not None:
             out = torch.cat([out, self.metadata(metadata)], dim=1)
         return torch.relu(self.latent(torch.relu(self.dense["joint"](out))))
+
+    def _last_states(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """(N, hidden) state at the last valid step.
+
+        On the CPU a batch that is mostly padding, as the only batch of a small label budget is, runs in parts of
+        similar length.
+        """
+        if x.device.type != "cpu" or len(x) <= PART or 2 * int(lengths.sum()) > x.shape[0] * x.shape[1]:
+            states, _ = self.gru(x)  # one-directional: what follows the last valid step cannot reach it
+            last: Tensor = states[torch.arange(len(x), device=x.device), lengths - 1]
+            return last
+        order = torch.argsort(lengths, stable=True)
+        parts = [
+            self._last_states(x[part, : int(lengths[part].max())], lengths[part]) for part in torch.split(order, PART)
+        ]
+        return torch.cat(parts)[torch.argsort(order)]
 
 
 class Classifier(nn.Module):
