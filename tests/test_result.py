@@ -29,6 +29,18 @@ def test_what_decides_the_result_changes_the_key() -> None:
     assert len(keys) == len(changes) and key() not in keys
 
 
+@pytest.mark.parametrize("name", ["fit", "pretrain.fit"])
+def test_options_that_came_later_leave_older_results_valid_where_they_do_nothing(name: str) -> None:
+    added = {"warmup_steps": 3, "average": 0.5, "l2_sp": 0.1}
+    settings = compose([])
+    for part in name.split("."):
+        settings = settings[part]
+    older = compose([f"~{name}.{option}" for option in added if option in settings])
+    assert config_key(older) == key()
+    changed = {key(f"++{name}.{option}={value}") for option, value in added.items()}
+    assert len(changed) == len(added) and key() not in changed
+
+
 def test_a_job_is_finished_when_its_result_is_written(tmp_path: Path) -> None:
     assert finished(tmp_path, "k", overwrite=False) is None
     start(tmp_path, "k")

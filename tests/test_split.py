@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tlclass.split import TEST_KINDS, Split, absent_classes, budget_size, class_weights, draw_split, fixed_test
+from tlclass.split import (
+    TEST_KINDS,
+    Split,
+    absent_classes,
+    budget_size,
+    class_weights,
+    cross_validation,
+    draw_split,
+    fixed_test,
+)
 
 COUNTS = (300, 120, 60, 15, 5)
 LABEL = np.random.default_rng(0).permutation(np.repeat(np.arange(len(COUNTS)), COUNTS))
@@ -176,3 +185,34 @@ def test_class_weights_have_mean_1_and_balance_the_classes(labels: list[int]) ->
 
 def test_absent_classes_are_named() -> None:
     assert absent_classes(np.array([0, 2, 2]), ("a", "b", "c", "d")) == ["b", "d"]
+
+
+@pytest.mark.parametrize("count", [7, 37, 100, 390])
+@pytest.mark.parametrize("folds", [2, 5])
+def test_folds_validate_each_label_once_and_are_stratified(count: int, folds: int) -> None:
+    split = draw(1, count=count, test="fixed")
+    parts = cross_validation(split, LABEL, folds, seed=1)
+    used = np.sort(np.concatenate([split.train, split.val]))
+    values, counts = np.unique(LABEL[used], return_counts=True)
+    single = used[np.isin(LABEL[used], values[counts == 1])]
+    assert np.array_equal(np.sort(np.concatenate([part.val for part in parts])), np.setdiff1d(used, single))
+    sizes = [np.bincount(LABEL[part.val], minlength=len(COUNTS)) for part in parts]
+    assert np.ptp(sizes, axis=0).max() <= 1 and np.ptp(np.sum(sizes, axis=1)) <= 1
+    for part in parts:
+        assert np.array_equal(np.sort(np.concatenate([part.train, part.val])), used)
+        assert set(LABEL[part.train]) == set(values) and set(single) <= set(part.train)
+        assert np.array_equal(part.test, split.test) and part.pool == split.pool
+
+
+def test_folds_depend_on_the_seed_alone() -> None:
+    split = draw(1, count=100)
+    folds = [[part.val.tolist() for part in cross_validation(split, LABEL, 5, seed)] for seed in (1, 1, 2)]
+    assert folds[0] == folds[1] != folds[2]
+
+
+def test_too_many_folds_say_what_there_is() -> None:
+    label = np.array([0, 0, 0, 1, 2])
+    split = Split(np.arange(4), np.array([4]), np.array([]), 5)
+    with pytest.raises(ValueError, match=r"4 folds of 5 labels, of which 3 can validate .*: choose fewer folds"):
+        cross_validation(split, label, 4, 0)
+    assert len(cross_validation(split, label, 3, 0)) == 3

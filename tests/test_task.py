@@ -1,5 +1,7 @@
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from tlclass.inference import predict_logits
 from tlclass.metrics import macro_auroc
 from tlclass.model import Classifier, build_classifier
 from tlclass.result import HISTORY
-from tlclass.task import MONITORS, FitSettings, FitSummary, fit, truncated
+from tlclass.task import MONITORS, ClassifierTask, FitSettings, FitSummary, fit, truncated, validation_scores
 from tlclass.train import build_survey
 from tlclass.transfer import set_trainable
 
@@ -36,13 +38,12 @@ def network(seed: int = 0) -> Classifier:
 
 
 def trained(
-    module: LightCurveDataModule, settings: FitSettings, folder: Path, train: str = "*"
+    module: LightCurveDataModule, settings: FitSettings, folder: Path, train: str = "*", **more: Any
 ) -> tuple[Classifier, FitSummary, pd.DataFrame]:
     classifier = network()
     set_trainable(classifier, [train], "test")
-    summary = fit(
-        classifier, module, settings, folder / "fit", TRAINER, CSVLogger(folder, name="", version=""), progress=False
-    )
+    logger = CSVLogger(folder, name="", version="")
+    summary = fit(classifier, module, settings, folder / "fit", TRAINER, logger, progress=False, **more)
     return classifier, summary, pd.read_csv(folder / "metrics.csv")
 
 
@@ -136,11 +137,124 @@ def test_small_budgets_are_given_their_length_in_steps(steps_per_epoch: int, exp
     assert FitSettings().plan(steps_per_epoch) == expected
 
 
+@dataclass
+class Steps:
+    """Learning rates before each step of a fit, one per parameter group, and the classifier's weights after it."""
+
+    rates: list[list[float]]
+    weights: list[dict[str, torch.Tensor]]
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    seen, original = Steps([], []), ClassifierTask.optimizer_step
+
+    def noted(self: ClassifierTask, epoch: int, batch: int, optimizer: Any, *rest: Any, **more: Any) -> None:
+        seen.rates.append([group["lr"] for group in optimizer.param_groups])
+        original(self, epoch, batch, optimizer, *rest, **more)
+        seen.weights.append({name: tensor.clone() for name, tensor in self.classifier.state_dict().items()})
+
+    monkeypatch.setattr(ClassifierTask, "optimizer_step", noted)
+    return seen
+
+
+def test_the_rate_warms_up_linearly_and_stays(module: LightCurveDataModule, tmp_path: Path, steps: Steps) -> None:
+    settings = replace(HASTY, warmup_steps=5, max_epochs=2)  # of 4 steps
+    trained(module, settings, tmp_path, rates={"encoder.*": 0.5})
+    (slow, fast) = zip(*steps.rates, strict=True)
+    assert fast == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1, 0.1, 0.1, 0.1])
+    assert slow == pytest.approx([rate / 2 for rate in fast])
+
+
+def test_one_cycle_has_a_peak_per_parameter_group(module: LightCurveDataModule, tmp_path: Path, steps: Steps) -> None:
+    settings = replace(HASTY, schedule="one_cycle", max_epochs=5)
+    trained(module, settings, tmp_path, rates={"encoder.gru.*": 0.1, "encoder.*": 0.3})
+    gru, dense, head = (list(rates) for rates in zip(*steps.rates, strict=True))
+    assert max(head) == pytest.approx(0.1, rel=0.01) and max(head) > 3 * head[0] and max(head) > 3 * head[-1]
+    assert gru == pytest.approx([0.1 * rate for rate in head])
+    assert dense == pytest.approx([0.3 * rate for rate in head])
+
+
+@pytest.mark.parametrize("train", ["*", "head.*"])
+def test_the_average_of_the_weights_is_what_is_validated_and_kept(
+    train: str, module: LightCurveDataModule, tmp_path: Path, steps: Steps
+) -> None:
+    settings = replace(HASTY, average=0.8)
+    classifier, summary, _ = trained(module, settings, tmp_path, train)
+    averages = [
+        {name: tensor.double() for name, tensor in network().state_dict().items() if train == "*" or "head" in name}
+    ]
+    for weights in steps.weights:
+        averages.append({name: 0.8 * old + 0.2 * weights[name].double() for name, old in averages[-1].items()})
+    best = averages[4 * (summary.best_epoch + 1)]
+    assert summary.best_epoch > 0
+    for name, tensor in classifier.state_dict().items():
+        expected = best.get(name, network().state_dict()[name])
+        assert torch.allclose(tensor, expected.float(), atol=1e-6), name
+        assert name in best or torch.equal(tensor, expected), name
+    scores = validation_scores(classifier, module, FitSettings())
+    assert scores["val/loss"] == pytest.approx(summary.best_score, rel=1e-4)
+
+
+def test_l2_sp_keeps_loaded_weights_near_the_source(module: LightCurveDataModule, tmp_path: Path) -> None:
+    start = network()
+    anchor = {name: p.detach().clone() for name, p in start.named_parameters() if name.startswith("encoder.")}
+    settings = replace(HASTY, learning_rate=0.02, max_epochs=5, patience_epochs=5)
+    moved: dict[float, list[float]] = {}
+    for strength in (0.0, 1.0, 100.0):
+        folder = tmp_path / str(strength)
+        classifier, summary, _ = trained(module, replace(settings, l2_sp=strength), folder, anchor=anchor)
+        squares = {
+            name: float((p - start.get_parameter(name)).square().sum()) for name, p in classifier.named_parameters()
+        }
+        moved[strength] = [
+            sum(v for name, v in squares.items() if (name in anchor) == inside) for inside in (True, False)
+        ]
+        history = json.loads((folder / "fit" / HISTORY).read_text())
+        assert (
+            history[0]["val/loss"]
+            == summary.initial_score
+            == validation_scores(start, module, FitSettings())["val/loss"]
+        )
+        assert summary.best_score == pytest.approx(
+            validation_scores(classifier, module, FitSettings())["val/loss"], rel=1e-4
+        )
+    assert moved[0.0][0] > 2 * moved[1.0][0] > 4 * moved[100.0][0] > 0
+    assert moved[100.0][1] > 0.1 * moved[0.0][1]  # the head is free
+
+
+def test_l2_sp_is_half_its_strength_times_the_squared_distance_of_what_is_loaded_and_trained() -> None:
+    classifier = network()
+    set_trainable(classifier, ["encoder.latent.*", "head.*"], "test")
+    anchor = {name: p.detach() + 2 for name, p in classifier.named_parameters() if not name.startswith("head.")}
+    task = ClassifierTask(classifier, torch.ones(5), FitSettings(l2_sp=0.5), 0, anchor=anchor)
+    assert float(task.penalty()) == pytest.approx(0.5 / 2 * 4 * (8 * 8 + 8))  # of encoder.latent
+    nothing = ClassifierTask(classifier, torch.ones(5), FitSettings(l2_sp=0.5), 0)
+    assert float(nothing.penalty()) == 0
+
+
+def test_frozen_tensors_stay_bit_identical_with_every_option(module: LightCurveDataModule, tmp_path: Path) -> None:
+    settings = replace(HASTY, average=0.7, l2_sp=0.1, warmup_steps=3)
+    anchor = {name: p.detach().clone() for name, p in network().named_parameters()}
+    trains = ["encoder.gru.*", "head.*"]
+    for train in trains:
+        classifier, summary, _ = trained(module, settings, tmp_path / train, train, anchor=anchor, rates={train: 0.5})
+        assert summary.best_epoch >= 0
+        for name, tensor in classifier.state_dict().items():
+            assert torch.equal(tensor, network().state_dict()[name]) == (not fnmatchcase(name, train)), name
+
+
 def test_settings_name_what_they_allow() -> None:
     with pytest.raises(ValueError, match=r"fit.monitor is 'loss': choose one of val/loss, val/auroc_macro"):
         FitSettings(monitor="loss")
     with pytest.raises(ValueError, match=r"fit.schedule is 'cosine': choose one of constant, one_cycle"):
         FitSettings(schedule="cosine")
+    with pytest.raises(ValueError, match=r"fit.warmup_steps is 9, but fit.schedule=one_cycle warms up itself: set"):
+        FitSettings(schedule="one_cycle", warmup_steps=9)
+    with pytest.raises(ValueError, match=r"fit.warmup_steps is 0 and fit.l2_sp is -1.0: choose 0 \(none\) or more"):
+        FitSettings(l2_sp=-1.0)
+    with pytest.raises(ValueError, match=r"fit.average is 1.0: choose 0 \(none\) or a decay per step below 1"):
+        FitSettings(average=1.0)
 
 
 def test_truncated_batches_are_the_beginnings_of_whole_ones(module: LightCurveDataModule) -> None:
@@ -153,12 +267,14 @@ def test_truncated_batches_are_the_beginnings_of_whole_ones(module: LightCurveDa
     assert torch.equal(truncated(batch, 1.0, seed=3).lengths, cut.lengths)
 
 
+@pytest.mark.parametrize("more", [{}, {"average": 0.9, "l2_sp": 0.5, "warmup_steps": 6}], ids=["plain", "options"])
 def test_a_head_on_features_made_once_is_the_head_on_the_frozen_encoder(
-    module: LightCurveDataModule, tmp_path: Path
+    more: dict[str, Any], module: LightCurveDataModule, tmp_path: Path
 ) -> None:
     """`truncate` so small that it never strikes switches the shortcut off and changes nothing else."""
-    settings = FitSettings(**{**vars(HASTY), "learning_rate": 0.01})
-    fast, _, _ = trained(module, settings, tmp_path / "fast", "head.*")
-    slow, _, _ = trained(module, FitSettings(**{**vars(settings), "truncate": 1e-12}), tmp_path / "slow", "head.*")
+    settings = replace(HASTY, learning_rate=0.01, **more)
+    anchor = {name: parameter.detach().clone() for name, parameter in network().named_parameters()}
+    fast, _, _ = trained(module, settings, tmp_path / "fast", "head.*", anchor=anchor)
+    slow, _, _ = trained(module, replace(settings, truncate=1e-12), tmp_path / "slow", "head.*", anchor=anchor)
     for name, tensor in fast.state_dict().items():
         assert torch.allclose(tensor, slow.state_dict()[name], atol=1e-6), name

@@ -107,8 +107,11 @@ def test_a_job_leaves_all_that_describes_it(settings: Job, tmp_path: Path) -> No
     assert "seconds" not in row and json.loads((tmp_path / "job" / "timing.json").read_text())["seconds"] > 0
 
 
-def test_frozen_tensors_of_the_saved_model_are_the_sources_bit_by_bit(settings: Job, tmp_path: Path) -> None:
-    run_job(settings("freeze_policy=gru_and_head", f"paths.models={tmp_path / 'models'}"), tmp_path / "job")
+@pytest.mark.parametrize("more", [[], ["fit.average=0.5", "fit.l2_sp=0.1", "fit.warmup_steps=3"]], ids=["", "options"])
+def test_frozen_tensors_of_the_saved_model_are_the_sources_bit_by_bit(
+    more: list[str], settings: Job, tmp_path: Path
+) -> None:
+    run_job(settings("freeze_policy=gru_and_head", f"paths.models={tmp_path / 'models'}", *more), tmp_path / "job")
     model = safetensors.torch.load_file(tmp_path / "job" / "model.safetensors")
     (path,) = (tmp_path / "models").rglob("model.safetensors")
     source = safetensors.torch.load_file(path)
@@ -293,6 +296,10 @@ MISTAKES = {
     "budget larger than the pool": ([SCRATCH, "data_fraction=count", "data_fraction.count=999"], r"budget of 999 objects: the pool holds 131; choose 5 to 131"),
     "everything drawn": ([SCRATCH, "protocol.test=remainder"], r"test=remainder leaves none to test on"),
     "misspelt freeze pattern": ([SCRATCH, "freeze_policy.train=[encodr.*]"], r"train pattern 'encodr.\*' matches no parameter; the parts are encoder.dense.\*"),
+    "a policy's key of before": (["+freeze_policy.then_train=[head.*]"], r"freeze_policy: unknown option then_train; known are name, load, train, then"),
+    "warm-up of one_cycle": ([SCRATCH, "fit.schedule=one_cycle", "fit.warmup_steps=5"], r"fit.schedule=one_cycle warms up itself"),
+    "misspelt option of a candidate": (["freeze_policy=chosen", "+freeze_policy.candidates.full.trian=[]"], r"candidates.full: unknown option trian"),
+    "candidate that loads nothing": (["freeze_policy=chosen", "freeze_policy.candidates.full.load=[]"], r"freeze_policy.candidates: 'full' loads nothing, and"),
     "neither loaded nor trained": ([SCRATCH, "freeze_policy.train=[head.*]"], r"would be neither loaded nor trained"),
     "no source model": (["source_model=/no/model"], r"no model at /no/model: it must hold model.json and model.safetensors"),
     "metadata column": ([SCRATCH, "model.metadata=[distance]"], r"metadata distance is no numeric column; there are mwebv"),
@@ -460,22 +467,28 @@ def test_the_front_door(process: Process, overrides: list[str], tmp_path: Path, 
 
 
 LONG = [
-    "freeze_policy=probe_then_full",
     "fit.max_epochs=40",
     "fit.patience_epochs=200",
     "model.hidden=32",
     "fit.truncate=0.3",
 ]
+CHOSEN = ["freeze_policy.folds=2", "~freeze_policy.candidates.probe_then_full", "fit.average=0.9"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("how", "stage", "more"),
-    [(signal.SIGKILL, "stage0", ["fit.schedule=one_cycle"]), (signal.SIGTERM, "stage1", ["fit.schedule=constant"])],
-    ids=["SIGKILL", "SIGTERM"],
+    ("how", "policy", "stage", "more"),
+    [
+        (signal.SIGKILL, "probe_then_full", "stage0", ["fit.schedule=one_cycle"]),
+        (signal.SIGTERM, "probe_then_full", "stage1", ["fit.schedule=constant"]),
+        (signal.SIGKILL, "layerwise", "stage0", ["fit.average=0.9", "fit.l2_sp=0.01", "fit.warmup_steps=99"]),
+        (signal.SIGTERM, "chosen", "full/fold1/stage0", CHOSEN),
+    ],
+    ids=["SIGKILL", "SIGTERM", "options", "chosen"],
 )
 def test_an_interrupted_job_ends_where_an_uninterrupted_one_does(
     how: signal.Signals,
+    policy: str,
     stage: str,
     more: list[str],
     settings: Job,
@@ -484,9 +497,10 @@ def test_an_interrupted_job_ends_where_an_uninterrupted_one_does(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
+    more = [f"freeze_policy={policy}", *more]
     job = settings(*LONG, *more)
     run_job(job, tmp_path / "whole")
-    folder = tmp_path / "results" / "default" / "probe_then_full" / "full" / "seed0"
+    folder = tmp_path / "results" / "default" / policy / "full" / "seed0"
     command = [sys.executable, "-m", "tlclass.train", *overrides, *LONG, *more]
     process = subprocess.Popen(
         command,

@@ -1,4 +1,8 @@
+import json
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -7,12 +11,14 @@ from torch import Tensor
 
 from tests.conftest import compose
 from tlclass.config import CONF
+from tlclass.finetune import Start, finetune
 from tlclass.model import Classifier, build_classifier
-from tlclass.task import ClassifierTask, FitSettings
-from tlclass.transfer import FreezePolicy, assert_unchanged, frozen_copy, set_trainable, transfer
+from tlclass.options import build
+from tlclass.task import ClassifierTask, FitSettings, FitSummary
+from tlclass.transfer import FreezePolicy, assert_unchanged, frozen_copy, part_of, rate_of, set_trainable, transfer
 
 FILES = sorted((CONF / "freeze_policy").glob("*.yaml"))
-POLICIES = [path.stem for path in FILES if "\nbaseline:" not in path.read_text()]  # the others are in test_baseline.py
+POLICIES = [path.stem for path in FILES if "\nload:" in path.read_text()]  # see test_baseline.py, test_choice.py
 HEADS = ("linear", "mlp", "source")
 SOURCE_CLASSES, TARGET_CLASSES = ("a", "b", "c", "d"), ("x", "y", "z")
 ENCODER = {"name": "gru", "hidden": 8, "dense": 8, "latent": 8, "metadata": ["mwebv"]}
@@ -72,8 +78,8 @@ def test_report_counts_add_up(name: str, head: str) -> None:
 @pytest.mark.parametrize("name", POLICIES)
 def test_frozen_tensors_are_bit_identical_and_trained_ones_move(name: str, head: str) -> None:
     classifier, policy, _ = apply(name, head)
-    for patterns, _ in policy.stages:
-        set_trainable(classifier, patterns, policy.name)
+    for stage in policy.stages:
+        set_trainable(classifier, stage.train, policy.name)
         before = {key: tensor.clone() for key, tensor in classifier.state_dict().items()}
         frozen = frozen_copy(classifier)
         trained = {key for key, p in classifier.named_parameters() if p.requires_grad}
@@ -109,18 +115,123 @@ def test_what_the_policy_loads_is_the_sources_and_nothing_else_changes(name: str
         ("gru_and_head", {"encoder.gru", "head"}),
         ("random_frozen", {"head"}),
         ("probe_then_full", {"head"}),
+        ("gradual_unfreezing", {"head"}),
+        ("layerwise", {"encoder.gru", "encoder.metadata", "encoder.dense", "encoder.latent", "head"}),
     ],
 )
 def test_the_policies_of_the_design(name: str, trained: set[str]) -> None:
-    classifier, policy, _ = apply(name, "linear")
-    parts = {
-        key.split(".")[0] if key.startswith("head") else ".".join(key.split(".")[:2])
-        for key, p in classifier.named_parameters()
-        if p.requires_grad
-    }
-    assert parts == trained
-    if name == "probe_then_full":
-        assert list(policy.stages[1][0]) == ["*"] and policy.stages[1][1] < 1
+    assert trained_parts(apply(name, "linear")[0]) == trained
+
+
+def trained_parts(classifier: Classifier) -> set[str]:
+    return {part_of(key) for key, parameter in classifier.named_parameters() if parameter.requires_grad}
+
+
+ALL = {"encoder.gru", "encoder.metadata", "encoder.dense", "encoder.latent", "head"}
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("probe_then_full", [{"head"}, ALL]),
+        (
+            "gradual_unfreezing",
+            [{"head"}, {"encoder.latent", "head"}, {"encoder.dense", "encoder.latent", "head"}, ALL],
+        ),
+    ],
+)
+def test_stages_unfreeze_what_they_say_more_slowly_each_from_the_best_of_the_one_before(
+    name: str, stages: list[set[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    classifier, policy, report = apply(name, "linear")
+    source, seen = {key: p.detach().clone() for key, p in classifier.named_parameters()}, []
+
+    def pretend(classifier: Classifier, data: Any, settings: FitSettings, folder: Path, *rest: Any) -> FitSummary:
+        trained = [p for p in classifier.parameters() if p.requires_grad]
+        values = {p.flatten()[0].item() for p in trained} if seen else set()
+        seen.append((trained_parts(classifier), settings.learning_rate, folder.name, rest[-1]))
+        with torch.no_grad():
+            for parameter in trained:
+                parameter.fill_(len(seen))  # the best weights of this stage
+        assert len(seen) == 1 or len(seen) - 1 in values
+        folder.mkdir(parents=True)
+        (folder / "history.json").write_text('[{"step": 3, "epoch": 2, "seconds": 1.0}]')
+        return FitSummary(3, 2, 0, 0.5, 0.9, False)
+
+    monkeypatch.setattr("tlclass.finetune.fit", pretend)
+    data: Any = SimpleNamespace(split=SimpleNamespace(budget=10))
+    model: Any = SimpleNamespace(classifier=classifier)
+    process = {"progress": False, "trainer": {}}
+    summary = finetune(Start(policy, model, report), data, FitSettings(learning_rate=1.0), tmp_path, process)
+    assert [parts for parts, *_ in seen] == stages
+    rates = [rate for _, rate, *_ in seen]
+    assert rates == [stage.rate for stage in policy.stages] and rates == sorted(set(rates), reverse=True)
+    assert [place for _, _, place, _ in seen] == [f"stage{number}" for number in range(len(stages))]
+    for *_, anchor in seen:  # also in later stages: L2-SP pulls to the source, not to the stage before
+        assert set(anchor) == {key for key in source if key.startswith("encoder.")}
+        assert all(torch.equal(tensor, source[key]) for key, tensor in anchor.items())
+    assert summary is not None and (summary.steps, summary.epochs) == (3 * len(stages), 2 * len(stages))
+    assert json.loads((tmp_path / "history.json").read_text())[-1]["step"] == 3 * len(stages)
+
+
+def groups(classifier: Classifier, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    settings = FitSettings(learning_rate=0.5)
+    task = ClassifierTask(classifier, torch.ones(len(TARGET_CLASSES)), settings, seed=0, rates=rates)
+    return task.configure_optimizers().param_groups  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_layerwise_rates_are_the_optimizers(head: str) -> None:
+    classifier, policy, _ = apply("layerwise", head)
+    expected = {"encoder.gru": 0.1, "encoder.dense": 0.3, "encoder.metadata": 0.3, "encoder.latent": 0.5, "head": 1.0}
+    rate = {id(p): group["lr"] for group in groups(classifier, policy.rates) for p in group["params"]}
+    for name, parameter in classifier.named_parameters():
+        assert rate[id(parameter)] == pytest.approx(0.5 * expected[part_of(name)]), name
+
+
+def test_without_rates_there_is_one_group_and_the_first_pattern_counts() -> None:
+    classifier = target("linear")
+    (group,) = groups(classifier, {})
+    assert group["lr"] == 0.5 and len(group["params"]) == len(list(classifier.parameters()))
+    assert rate_of("encoder.gru.x", {"encoder.*": 0.2, "encoder.gru.*": 0.1}) == 0.2
+    assert rate_of("head.x", {"encoder.*": 0.2}) == 1.0
+
+
+def test_rates_of_what_is_never_trained_are_an_error() -> None:
+    policy = FreezePolicy("mine", load=["encoder.*"], train=["head.*"], rates={"encoder.gru.*": 0.1})
+    message = r"'mine': rates pattern 'encoder.gru.\*' matches no trained parameter; the parts are head.\*"
+    with pytest.raises(ValueError, match=message):
+        transfer(target("linear"), policy, source_state(), SOURCE_CLASSES, TARGET_CLASSES)
+    later = replace(policy, then=[{"train": ["encoder.gru.*"]}])
+    transfer(target("linear"), later, source_state(), SOURCE_CLASSES, TARGET_CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"then": [{"trian": ["*"]}]}, r"'mine', then: unknown option trian; known are train, rate"),
+        ({"then": ["*"]}, r"'mine': then holds '\*': it is a list of stages {train: \[PATTERN\], rate: FACTOR}"),
+        ({"then": {"train": ["*"]}}, r"'mine': then holds 'train': it is a list of stages"),
+        ({"then": [{"train": ["*"], "rate": 0}]}, r"'mine': a learning rate of 0 times another trains nothing"),
+        ({"rates": {"head.*": -1.0}}, r"'mine': a learning rate of -1.0 times another trains nothing"),
+    ],
+)
+def test_wrong_stages_and_rates_are_named_before_anything_is_trained(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FreezePolicy("mine", load=["encoder.*"], **options)
+
+
+def test_the_keys_of_before_name_those_of_now() -> None:
+    with pytest.raises(ValueError, match="unknown option then_train; known are name, load, train, then, rates, allow"):
+        build(FreezePolicy, {"name": "mine", "then_train": ["*"]}, "freeze_policy")
+
+
+def test_nothing_to_train_leaves_the_weights() -> None:
+    policy = FreezePolicy("mine", load=["*"], train=())
+    classifier = target("source")
+    source = {k.replace("head.", "head.source."): v for k, v in source_state().items()}
+    report = transfer(classifier, policy, source, SOURCE_CLASSES, TARGET_CLASSES)
+    assert report.trained == 0 and not trained_parts(classifier)
 
 
 def test_every_policy_of_the_design_is_there() -> None:
@@ -132,6 +243,8 @@ def test_every_policy_of_the_design_is_there() -> None:
         "full",
         "random_frozen",
         "probe_then_full",
+        "gradual_unfreezing",
+        "layerwise",
     } <= set(POLICIES)
 
 
@@ -147,9 +260,15 @@ def test_a_moved_frozen_tensor_is_noticed() -> None:
         assert_unchanged(classifier, frozen)
 
 
-@pytest.mark.parametrize("what", ["load", "train", "then_train"])
+@pytest.mark.parametrize("what", ["load", "train", "then"])
 def test_a_pattern_that_matches_nothing_is_an_error_naming_the_parts(what: str) -> None:
-    policy = FreezePolicy("mine", **{"load": ["encoder.*"], "train": ["*"], what: ["encoder.gruu.*"]})  # type: ignore[arg-type]
+    wrong: list[Any] = ["encoder.gruu.*"]
+    options: dict[str, Any] = {
+        "load": ["encoder.*"],
+        "train": ["*"],
+        what: [{"train": wrong}] if what == "then" else wrong,
+    }
+    policy = FreezePolicy("mine", **options)
     with pytest.raises(
         ValueError,
         match=r"'mine': (load|train) pattern 'encoder.gruu.\*' matches no parameter; the parts are .*encoder.gru.\*.*head.\*",

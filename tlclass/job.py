@@ -1,9 +1,7 @@
 """One job: transfer to a survey, fit, test, save."""
 
-import json
 import logging
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,20 +11,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from tlclass.atomic import write_json
+from tlclass.atomic import write_json, write_text
 from tlclass.baseline import Baseline, fit_and_score
 from tlclass.checkpoint import TrainedModel, as_one, save_model
+from tlclass.choice import ZERO, Choice, choose
 from tlclass.data import LightCurveDataModule
 from tlclass.encode import encoding_from
 from tlclass.evaluate import evaluate
-from tlclass.model import Classifier, build_classifier
+from tlclass.finetune import Start, finetune
+from tlclass.model import build_classifier
 from tlclass.options import build
 from tlclass.result import HISTORY, Row
 from tlclass.seeds import stream
 from tlclass.split import absent_classes
 from tlclass.surveys import Survey
-from tlclass.task import FitSettings, FitSummary, fit
-from tlclass.transfer import FreezePolicy, TransferReport, assert_unchanged, frozen_copy, set_trainable, transfer
+from tlclass.task import FitSettings
+from tlclass.transfer import FreezePolicy, TransferReport, transfer
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ Settings = dict[str, Any]
 def run(
     job: Settings,
     survey: Survey,
-    policy: FreezePolicy | Baseline,
+    policy: FreezePolicy | Choice | Baseline,
     sources: Sequence[TrainedModel | None],
     folder: Path,
     logger: Any,
@@ -47,7 +47,8 @@ def run(
     Args:
         job: `survey` (its card), `seed`, `head`, `data_fraction`, `protocol`, `fit`, `encoding`, `model`.
         survey: built from the card.
-        policy: what is loaded from a source and what is trained, or a classifier of light-curve features instead.
+        policy: what is loaded from a source and what is trained, or several such policies to choose from, or a
+            classifier of light-curve features instead.
         sources: the model to start from, or None, for each member of the ensemble; mostly there is one.
         folder: for checkpoints, the model and the predictions.
         logger: a Lightning logger or None.
@@ -72,7 +73,7 @@ def run(
         fit_settings.batch_size,
     )
     data.setup()
-    if isinstance(policy, FreezePolicy):
+    if isinstance(policy, FreezePolicy | Choice):
         row = run_network(job, policy, sources, data, fit_settings, folder, logger, settings)
     else:
         row = coordinates(policy.name, data) | fit_and_score(policy, data, folder)
@@ -83,7 +84,7 @@ def run(
 
 def run_network(
     job: Settings,
-    policy: FreezePolicy,
+    policy: FreezePolicy | Choice,
     sources: Sequence[TrainedModel | None],
     data: LightCurveDataModule,
     fit_settings: FitSettings,
@@ -91,30 +92,68 @@ def run_network(
     logger: Any,
     settings: Settings,
 ) -> Row:
-    """Transfer, fit and score the network, or an ensemble of them; leaves the model in `folder`."""
-    models, reports, summaries = [], [], []
-    for number, source in enumerate(sources):
-        model, report = prepare(job, policy, source, data, number)
-        place = folder / "checkpoints" / f"member{number}"
-        summaries.append(train(model.members[0], policy, data, fit_settings, place, logger, settings))
-        models.append(model)
-        reports.append(report)
-    model, source = replace(models[0], classifier=as_one([m for model in models for m in model.members])), sources[0]
-    row = describe(job, policy, sources, data, reports[0], summaries) | evaluate(model, data, folder)
-    if data.split.budget:
-        shutil.copyfile(folder / "checkpoints" / "member0" / HISTORY, folder / HISTORY)
-    counts = data.class_counts()
+    """Transfer, fit and score the network, or an ensemble of them; leaves the model and the history of its fit in `folder`.
+
+    Of an ensemble, `history.json` and what the row says about the fit are those of the first member, and of a choice
+    those of the first fold.
+    """
+    name_absent_classes(data)
+    checkpoints = folder / "checkpoints"
+    trained = [
+        train(job, policy, source, data, fit_settings, checkpoints / f"member{number}", logger, settings, number)
+        for number, source in enumerate(sources)
+    ]
+    start, history, about = trained[0]
+    if history:
+        write_text(folder / HISTORY, history.read_text(encoding="utf-8"))
+    model = replace(start.model, classifier=as_one([start.classifier for start, _, _ in trained]))
+    row = describe(job, policy.name, sources, data, start.report) | about | evaluate(model, data, folder)
+    counts, source = data.class_counts(), sources[0]
     write_json(folder / "survey.json", {"target": counts, "source": source.training.get("counts") if source else None})
     training = {"source": source.survey if source else None, "policy": policy.name, "seed": job["seed"], "row": row}
     training["counts"] = counts
     save_model(replace(model, training=training), folder)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    shutil.rmtree(checkpoints, ignore_errors=True)
     return row
+
+
+def train(
+    job: Settings,
+    policy: FreezePolicy | Choice,
+    source: TrainedModel | None,
+    data: LightCurveDataModule,
+    fit_settings: FitSettings,
+    folder: Path,
+    logger: Any,
+    settings: Settings,
+    member: int,
+) -> tuple[Start, Path | None, Row]:
+    """One network, transferred and fitted: what it started from, holding it now; its history; how the fit went."""
+    if isinstance(policy, Choice):
+        starts = candidates(job, policy, source, data, member)
+        start, summary, found = choose(policy, starts, data, fit_settings, folder, settings)
+        folder = folder / start.policy.name / "fold0"
+    else:
+        start, found = prepare(job, policy, source, data, member), Row()
+        summary = finetune(start, data, fit_settings, folder, settings, logger)
+    about = found | (vars(summary) if summary else {})
+    return start, folder / HISTORY if summary else None, about
+
+
+def candidates(
+    job: Settings, choice: Choice, source: TrainedModel | None, data: LightCurveDataModule, member: int
+) -> list[Start]:
+    """The candidates, and before them one that changes nothing, if every part comes from the source."""
+    starts = [prepare(job, policy, source, data, member) for policy in choice.policies]
+    if any(part.new for part in starts[0].report.parts):
+        return starts
+    zero = FreezePolicy(ZERO, load=starts[0].policy.load, train=())
+    return [prepare(job, zero, source, data, member), *starts]
 
 
 def prepare(
     job: Settings, policy: FreezePolicy, source: TrainedModel | None, data: LightCurveDataModule, member: int = 0
-) -> tuple[TrainedModel, TransferReport]:
+) -> Start:
     """The network for the survey with what the policy loads; prints the transfer report."""
     survey, seed = data.survey, job["seed"]
     head = head_settings(job["head"], source, survey)
@@ -129,7 +168,7 @@ def prepare(
     state = source_state(source, head) if source else None
     report = transfer(classifier, policy, state, source.classes if source else (), data.classes)
     log.info("%s", report)
-    check_budget(data, report, seed)
+    refuse_untrained(data, report)
     reader = job["survey"].get("reader", {})
     model = TrainedModel(
         classifier=classifier,
@@ -143,7 +182,7 @@ def prepare(
         simulated=survey.simulated or bool(source and source.simulated),
         input={name: reader[name] for name in ("columns", "flux_unit", "time_offset") if name in reader},
     )
-    return model, report
+    return Start(policy, model, report)
 
 
 def head_settings(head: Settings, source: TrainedModel | None, survey: Survey) -> Settings:
@@ -177,60 +216,21 @@ def source_state(source: TrainedModel, head: Settings) -> Mapping[str, torch.Ten
     return {f"head.source.{name[5:]}" if name.startswith("head.") else name: t for name, t in state.items()}
 
 
-def check_budget(data: LightCurveDataModule, report: TransferReport, seed: int) -> None:
-    """Name classes without a training object; refuse to train nothing.
-
-    Raises:
-        ValueError: the budget is 0 and a part of the network is new.
-    """
+def refuse_untrained(data: LightCurveDataModule, report: TransferReport) -> None:
+    """Raise ValueError if the budget is 0 and a part of the network is new."""
     if not data.split.budget and any(part.new for part in report.parts):
         raise ValueError(
             "a budget of 0 labels trains nothing, so every part must come from the source: "
             "choose head=source and a freeze policy that loads the encoder"
         )
+
+
+def name_absent_classes(data: LightCurveDataModule) -> None:
+    """Say which classes have no training object."""
     missing = absent_classes(data.label[data.split.train], data.classes)
     if missing and data.split.budget:
         message = "no training object of %s among the %d labels of seed %d: no weight, and scores near chance"
-        log.warning(message, ", ".join(missing), data.split.budget, seed)
-
-
-def train(
-    classifier: Classifier,
-    policy: FreezePolicy,
-    data: LightCurveDataModule,
-    fit_settings: FitSettings,
-    folder: Path,
-    logger: Any,
-    settings: Settings,
-) -> FitSummary | None:
-    """Fit every stage of the policy, with checkpoints and `history.json` in `folder`; None with no label.
-
-    Raises:
-        RuntimeError: a frozen tensor moved.
-    """
-    if not data.split.budget:
-        return None
-    progress = sys.stderr.isatty() if settings["progress"] == "auto" else bool(settings["progress"])
-    summaries = []
-    for number, (patterns, factor) in enumerate(policy.stages):
-        set_trainable(classifier, patterns, policy.name)
-        frozen = frozen_copy(classifier)
-        stage = replace(fit_settings, learning_rate=fit_settings.learning_rate * factor)
-        place = folder / f"stage{number}"
-        summaries.append(fit(classifier, data, stage, place, settings["trainer"], logger, progress))
-        assert_unchanged(classifier, frozen)
-    write_json(folder / HISTORY, joined_history(folder, len(policy.stages)))
-    return replace(summaries[-1], steps=sum(s.steps for s in summaries), epochs=sum(s.epochs for s in summaries))
-
-
-def joined_history(folder: Path, stages: int) -> list[dict[str, float]]:
-    """The validations of all stages, with steps, epochs and seconds counted from the first one's start."""
-    joined: list[dict[str, float]] = []
-    for number in range(stages):
-        before = joined[-1] if joined else {}
-        for line in json.loads((folder / f"stage{number}" / HISTORY).read_text(encoding="utf-8")):
-            joined.append(line | {name: line[name] + before.get(name, 0) for name in ("step", "epoch", "seconds")})
-    return joined
+        log.warning(message, ", ".join(missing), data.split.budget, data.seed)
 
 
 def coordinates(policy: str, data: LightCurveDataModule) -> Row:
@@ -251,16 +251,15 @@ def coordinates(policy: str, data: LightCurveDataModule) -> Row:
 
 def describe(
     job: Settings,
-    policy: FreezePolicy,
+    policy: str,
     sources: Sequence[TrainedModel | None],
     data: LightCurveDataModule,
     report: TransferReport,
-    summaries: Sequence[FitSummary | None],
 ) -> Row:
-    """The row's coordinates: what was trained on what, for how long. Of an ensemble, the first member's fit."""
-    source, summary = sources[0], summaries[0]
-    row: Row = {
-        **coordinates(policy.name, data),
+    """The row's coordinates: what was trained on what."""
+    source = sources[0]
+    return {
+        **coordinates(policy, data),
         "source": source.survey if source else "",
         "source_simulated": bool(source and source.simulated),
         "head": job["head"]["name"],
@@ -269,7 +268,6 @@ def describe(
         "members": len(sources),
         "trained_parameters": report.trained,
         "parameters": report.total,
-        "frozen_identical": True,  # `train` raises otherwise
+        "frozen_identical": True,  # `finetune` raises otherwise
         "absent_in_training": absent_classes(data.label[data.split.train], data.classes),
     }
-    return row | (vars(summary) if summary else {})

@@ -122,20 +122,55 @@ def _hold_out(drawn: Array, label: Array, fraction: float, generator: np.random.
     """Systematic sampling along the class-sorted draw: exact total, proportional in each class."""
     if not len(drawn):
         return drawn, drawn
-    shuffled: Array = generator.permutation(drawn)
-    by_class = shuffled[np.argsort(label[shuffled], kind="stable")]
-    values, counts = np.unique(label[by_class], return_counts=True)
-    single = np.isin(label[by_class], values[counts == 1])
+    by_class, single = _by_class(drawn, label, generator)
     candidates = by_class[~single]
-    if len(drawn) and not (counts > 1).any():
+    if not len(candidates):
         raise ValueError(
             f"the {len(drawn)} labels hold one object of each class, so none is left for validation: choose a larger budget"
         )
-    wanted = min(round(fraction * len(drawn)), len(candidates) - int(np.count_nonzero(counts > 1)))
+    wanted = min(round(fraction * len(drawn)), len(candidates) - len(np.unique(label[candidates])))
     positions = np.floor((np.arange(wanted) + generator.random()) * len(candidates) / max(wanted, 1)).astype(np.int64)
     chosen = np.zeros(len(candidates), dtype=bool)
     chosen[positions] = True
     return np.concatenate([by_class[single], candidates[~chosen]]), candidates[chosen]
+
+
+def cross_validation(split: Split, label: Array, folds: int, seed: int) -> list[Split]:
+    """The whole budget of `split`, `folds` times: each label validates once and trains in the other folds.
+
+    Folds are stratified: their sizes, and their numbers of objects of a class, differ by at most one. A class's only
+    object trains in every fold and never validates.
+
+    Args:
+        split: whose train and val are the budget; its test part stays.
+        label: (n,) class index of all objects.
+        folds: how many.
+        seed: of the draw.
+
+    Raises:
+        ValueError: a fold would have nothing to validate on.
+    """
+    used = np.sort(np.concatenate([split.train, split.val]))
+    by_class, single = _by_class(used, label, np.random.default_rng(stream(seed, "folds")))
+    usable = int(np.count_nonzero(~single))
+    if usable < folds:
+        raise ValueError(
+            f"{folds} folds of {len(used)} labels, of which {usable} can validate (a class's only object cannot): "
+            "choose fewer folds or a larger budget"
+        )
+    fold = np.where(single, -1, (np.cumsum(~single) - 1) % folds)
+    return [
+        Split(np.sort(by_class[fold != number]), np.sort(by_class[fold == number]), split.test, split.pool)
+        for number in range(folds)
+    ]
+
+
+def _by_class(drawn: Array, label: Array, generator: np.random.Generator) -> tuple[Array, Array]:
+    """The objects shuffled and then sorted by class, and which of them are their class's only one."""
+    shuffled: Array = generator.permutation(drawn)
+    by_class = shuffled[np.argsort(label[shuffled], kind="stable")]
+    values, counts = np.unique(label[by_class], return_counts=True)
+    return by_class, np.isin(label[by_class], values[counts == 1])
 
 
 def class_weights(label: Array, n_classes: int) -> Array:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import lightning as L
@@ -28,6 +29,7 @@ from tlclass.metrics import macro_auroc
 from tlclass.model import Classifier
 from tlclass.result import HISTORY
 from tlclass.seeds import stream
+from tlclass.transfer import rate_of
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,13 @@ class FitSettings:
     Attributes:
         learning_rate: of Adam; the peak of a `one_cycle` schedule.
         schedule: `constant`, or `one_cycle` over all of max_epochs (Smith & Topin 2019).
+        warmup_steps: over so many steps a `constant` rate rises linearly from nothing, in every stage of a policy.
+        l2_sp: strength alpha of the penalty alpha/2 |w - w_source|^2 on trained parameters that were loaded from
+            the source (Li et al. 2018, without their decay of new parameters); in the training loss only.
+        average: decay per step of an exponential moving average of the weights, started at the first weights;
+            0 is none. What is validated, kept and stored is then the average.
+        class_weights: whether rare classes weigh more (paper section 3.3). Without, the network learns the class
+            proportions of its labels; right where it starts from a head that knows them (`head=source`).
         truncate: share of training batches whose light curves are cut at a random observation, so that
             early light curves are learnt too.
         batch_size: objects per step.
@@ -54,6 +63,10 @@ class FitSettings:
 
     learning_rate: float = 1e-3
     schedule: str = "constant"
+    warmup_steps: int = 0
+    l2_sp: float = 0.0
+    average: float = 0.0
+    class_weights: bool = True
     truncate: float = 0.0
     batch_size: int = 128
     max_epochs: int = 100
@@ -64,11 +77,24 @@ class FitSettings:
     monitor: str = "val/loss"
 
     def __post_init__(self) -> None:
-        """Refuse an unknown score to monitor."""
+        """Refuse values that mean nothing."""
         if self.monitor not in MONITORS:
             raise ValueError(f"fit.monitor is '{self.monitor}': choose one of {', '.join(MONITORS)}")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"fit.schedule is '{self.schedule}': choose one of {', '.join(SCHEDULES)}")
+        if self.warmup_steps and self.schedule == "one_cycle":
+            raise ValueError(
+                f"fit.warmup_steps is {self.warmup_steps}, but fit.schedule=one_cycle warms up itself: "
+                "set fit.warmup_steps=0 or fit.schedule=constant"
+            )
+        if self.warmup_steps < 0 or self.l2_sp < 0:
+            raise ValueError(
+                f"fit.warmup_steps is {self.warmup_steps} and fit.l2_sp is {self.l2_sp}: choose 0 (none) or more"
+            )
+        if not 0 <= self.average < 1:
+            raise ValueError(
+                f"fit.average is {self.average}: choose 0 (none) or a decay per step below 1, such as 0.99"
+            )
 
     def plan(self, steps_per_epoch: int) -> dict[str, int]:
         """Epochs at most, epochs between validations, validations without progress until the stop."""
@@ -102,14 +128,42 @@ class ClassifierTask(L.LightningModule):
 
     The loss is the mean over objects of weight times cross-entropy, in training and in validation
     (weights have mean 1 over the training part), so its value does not depend on the batches.
+
+    Args:
+        classifier: or its head alone.
+        class_weights: (K,).
+        settings: of the fit.
+        seed: of the truncation of batches.
+        rates: learning-rate factors by pattern, see `FreezePolicy`.
+        anchor: by name, where `l2_sp` pulls trained parameters to.
     """
 
-    def __init__(self, classifier: nn.Module, class_weights: Tensor, settings: FitSettings, seed: int):
+    def __init__(
+        self,
+        classifier: nn.Module,
+        class_weights: Tensor,
+        settings: FitSettings,
+        seed: int,
+        rates: Mapping[str, float] = MappingProxyType({}),
+        anchor: Mapping[str, Tensor] = MappingProxyType({}),
+    ):
         super().__init__()
         self.class_weights: Tensor
         self.classifier, self.settings, self.seed = classifier, settings, seed
+        self.rates, self.anchor = dict(rates), dict(anchor)
         self.register_buffer("class_weights", class_weights)
+        if settings.average:  # a module of its own, so that checkpoints hold it and a resumed fit goes on with it
+            self.averaged = copy.deepcopy(classifier).requires_grad_(False)
         self._seen: list[tuple[Tensor, Tensor]] = []
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is validated and kept."""
+        return self.averaged if self.settings.average else self.classifier
+
+    def on_fit_start(self) -> None:
+        """Bring the anchor to the parameters' device."""
+        self.anchor = {name: tensor.to(self.device) for name, tensor in self.anchor.items()}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step; returns the loss."""
@@ -117,7 +171,23 @@ class ClassifierTask(L.LightningModule):
             batch = truncated(
                 batch, self.settings.truncate, stream(self.seed, f"truncate/{self.current_epoch}/{batch_idx}")
             )
-        return self._step("train", batch)[0]
+        loss = self._step("train", batch)[0]
+        return loss + self.penalty() if self.settings.l2_sp else loss
+
+    def penalty(self) -> Tensor:
+        """L2-SP: half of `l2_sp` times the squared distance of loaded, trained parameters to the source's."""
+        distances = [
+            (parameter - self.anchor[name]).square().sum()
+            for name, parameter in self.classifier.named_parameters()
+            if parameter.requires_grad and name in self.anchor
+        ]
+        return self.settings.l2_sp / 2 * sum(distances, torch.zeros((), device=self.device))
+
+    def optimizer_step(self, *arguments: Any, **named: Any) -> None:
+        """Step, then let the average follow; frozen parameters stay as they are to the last bit."""
+        super().optimizer_step(*arguments, **named)
+        if self.settings.average:
+            follow(self.averaged, self.classifier, self.settings.average)
 
     def validation_step(self, batch: Batch) -> None:
         """Collect logits for the epoch's AUROC."""
@@ -131,17 +201,31 @@ class ClassifierTask(L.LightningModule):
         self.log("val/auroc_macro", macro_auroc(logits, label), prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        """Adam over the trainable parameters, with the schedule."""
-        rate = self.settings.learning_rate
-        optimizer = torch.optim.Adam([p for p in self.classifier.parameters() if p.requires_grad], lr=rate)
-        if self.settings.schedule == "constant":
+        """Adam over the trainable parameters, a group per learning rate, with the schedule."""
+        groups = self.groups()
+        optimizer = torch.optim.Adam(groups)
+        schedule: torch.optim.lr_scheduler.LRScheduler
+        if self.settings.schedule == "one_cycle":
+            steps, peaks = int(self.trainer.estimated_stepping_batches), [group["lr"] for group in groups]
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=peaks, total_steps=steps)
+        elif self.settings.warmup_steps:
+            length = self.settings.warmup_steps
+            schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / length))
+        else:
             return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Adam's parameter groups: the trainable parameters by learning rate."""
+        members: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in self.classifier.named_parameters():
+            if parameter.requires_grad:
+                members.setdefault(self.settings.learning_rate * rate_of(name, self.rates), []).append(parameter)
+        return [{"params": parameters, "lr": rate} for rate, parameters in members.items()]
 
     def _step(self, phase: str, batch: Batch) -> tuple[Tensor, Tensor]:
-        logits = self.classifier(batch.x, batch.lengths, batch.metadata)
+        network = self.classifier if phase == "train" else self.judged
+        logits = network(batch.x, batch.lengths, batch.metadata)
         loss = weighted_loss(logits, batch.label, self.class_weights)
         self.log(
             f"{phase}/loss",
@@ -276,6 +360,14 @@ class Summary(Callback):
         write_json(self.path, vars(summary))
 
 
+@torch.no_grad()
+def follow(averaged: nn.Module, moving: nn.Module, decay: float) -> None:
+    """One step of the exponential moving average of the trained parameters, in place."""
+    for average, parameter in zip(averaged.parameters(), moving.parameters(), strict=True):
+        if parameter.requires_grad:
+            average.lerp_(parameter, 1 - decay)
+
+
 def truncated(batch: Batch, share: float, seed: int) -> Batch:
     """With probability `share` the batch cut at a random observation of each light curve, else the batch."""
     generator = torch.Generator().manual_seed(seed)
@@ -294,12 +386,14 @@ def fit(
     trainer_options: Mapping[str, Any],
     logger: Logger | None = None,
     progress: bool = True,
+    rates: Mapping[str, float] = MappingProxyType({}),
+    anchor: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> FitSummary:
     """Train `classifier` in place and leave it with the weights that were best on validation, the first ones included.
 
     `folder` holds the checkpoints and, in the end, `history.json` (see `History`). Called again after an
     interruption it goes on from the last one and ends where an uninterrupted fit would (shuffling is seeded per
-    epoch); called again after the end it only loads the best weights.
+    epoch); called again after the end it only loads the best weights. For `rates` and `anchor` see `ClassifierTask`.
 
     Raises:
         SystemExit: 143 if the process was asked to terminate.
@@ -316,45 +410,54 @@ def fit(
     )
     before = copy.deepcopy(trained.state_dict())
     if not done.exists():
-        history = History(folder / HISTORY, began, validation_scores(trained, data))
+        history = History(folder / HISTORY, began, validation_scores(trained, data, settings))
         patience = settings.plan(-(-len(data.split.train) // settings.batch_size))["patience"]
         stopper = EarlyStopping(settings.monitor, patience=patience, mode=MONITORS[settings.monitor])
         summing = Summary(done, settings.monitor, history.validations[0][settings.monitor], best, stopper)
-        _run(trained, data, settings, folder, trainer_options, logger, progress, [stopper, history, best, summing])
+        task = ClassifierTask(trained, loss_weights(data, settings), settings, data.seed, rates, anchor)
+        _run(task, data, folder, trainer_options, logger, progress, [stopper, history, best, summing])
     summary = FitSummary(**json.loads(done.read_text()))
     trained.load_state_dict(before)
     if summary.best_epoch >= 0:
         state = torch.load(folder / "best.ckpt", weights_only=True, map_location="cpu")["state_dict"]
-        prefix = "classifier."
+        prefix = "averaged." if settings.average else "classifier."
         trained.load_state_dict({name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)})
     return summary
 
 
-def validation_scores(classifier: nn.Module, data: LightCurveDataModule) -> dict[str, float]:
+def validation_scores(classifier: nn.Module, data: LightCurveDataModule, settings: FitSettings) -> dict[str, float]:
     """What each of `MONITORS` would be for these weights, by the same formulas as in training."""
     validation = data.dataset(data.split.val)
     logits = predict_logits(classifier, validation)
-    loss = float(weighted_loss(logits, validation.label, data.class_weights()))
+    loss = float(weighted_loss(logits, validation.label, loss_weights(data, settings)))
     return {"val/loss": loss, "val/auroc_macro": macro_auroc(logits, validation.label)}
 
 
+def loss_weights(data: LightCurveDataModule, settings: FitSettings) -> Tensor:
+    """(K,) weights of the classes in the loss."""
+    return data.class_weights() if settings.class_weights else torch.ones(len(data.classes))
+
+
 def weighted_loss(logits: Tensor, label: Tensor, class_weights: Tensor) -> Tensor:
-    """Mean over objects of class weight times cross-entropy."""
-    each = torch.nn.functional.cross_entropy(logits, label, reduction="none")
-    return (class_weights[label] * each).mean()
+    """Mean of `weighted_losses`."""
+    return weighted_losses(logits, label, class_weights).mean()
+
+
+def weighted_losses(logits: Tensor, label: Tensor, class_weights: Tensor) -> Tensor:
+    """(N,) class weight times cross-entropy of each object."""
+    return class_weights[label] * torch.nn.functional.cross_entropy(logits, label, reduction="none")
 
 
 def _run(
-    classifier: nn.Module,
+    task: ClassifierTask,
     data: LightCurveDataModule,
-    settings: FitSettings,
     folder: Path,
     trainer_options: Mapping[str, Any],
     logger: Logger | None,
     progress: bool,
     callbacks: list[Callback],
 ) -> None:
-    plan = settings.plan(-(-len(data.split.train) // settings.batch_size))
+    plan = task.settings.plan(-(-len(data.split.train) // task.settings.batch_size))
     trainer = L.Trainer(
         **trainer_options,
         max_epochs=plan["epochs"],
@@ -368,7 +471,6 @@ def _run(
         log_every_n_steps=1,
         default_root_dir=folder,
     )
-    task = ClassifierTask(classifier, data.class_weights(), settings, data.seed)
     last = folder / "last.ckpt"
     if last.exists():
         log.info("resuming from %s", last)

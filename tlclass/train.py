@@ -27,6 +27,7 @@ from tlclass import dashboard, job, sweep
 from tlclass.atomic import write_text
 from tlclass.baseline import Baseline, baseline_from
 from tlclass.checkpoint import TrainedModel, load_model
+from tlclass.choice import Choice
 from tlclass.config import CONF
 from tlclass.devices import cuda_devices, lease
 from tlclass.encode import encoding_from
@@ -133,12 +134,16 @@ def refuse_unknown(settings: Settings) -> None:
         )
 
 
-def build_policy(chosen: Settings) -> FreezePolicy | Baseline:
-    """The freeze policy, or the baseline that stands beside the freeze policies."""
-    return baseline_from(chosen) if "baseline" in chosen else build(FreezePolicy, chosen, "freeze_policy")
+def build_policy(chosen: Settings) -> FreezePolicy | Choice | Baseline:
+    """The freeze policy, several to choose from, or the baseline that stands beside the freeze policies."""
+    if "baseline" in chosen:
+        return baseline_from(chosen)
+    if "candidates" in chosen:
+        return build(Choice, chosen, "freeze_policy")
+    return build(FreezePolicy, chosen, "freeze_policy")
 
 
-def target_settings(settings: Settings, policy: FreezePolicy | Baseline) -> Settings:
+def target_settings(settings: Settings, policy: FreezePolicy | Choice | Baseline) -> Settings:
     """What `job.run` needs, for the target.
 
     Training from scratch beside `head=source` has no head to keep; it gets a new linear one.

@@ -1,16 +1,31 @@
-"""What is loaded from the source model and what is trained: a freeze policy is two lists of patterns."""
+"""What is loaded from the source model and what is trained: a freeze policy is lists of patterns."""
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tlclass.model import Classifier
+from tlclass.options import build
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One fit of several in a row.
+
+    Attributes:
+        train: patterns of the parameters that it trains; all others stay frozen.
+        rate: its learning rate relative to the first stage's.
+    """
+
+    train: Sequence[str]
+    rate: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -20,24 +35,42 @@ class FreezePolicy:
     Attributes:
         name: used in folders, tables and figures.
         load: parameters taken from the source model.
-        train: parameters that are trained; all others stay frozen.
-        then_train: a second stage, started from the best weights of the first (LP-FT, Kumar et al. 2022);
-            empty means none.
-        then_rate: learning rate of the second stage relative to the first.
+        train: parameters that are trained; all others stay frozen. None: the weights stay as they were loaded.
+        then: further stages `{train, rate}`, each started from the best weights of the one before, as in LP-FT
+            (Kumar et al. 2022) and gradual unfreezing (Howard & Ruder 2018).
+        rates: learning rate of a parameter relative to its stage's, by pattern; the first pattern that matches
+            counts, 1 where none does (discriminative fine-tuning, Howard & Ruder 2018).
         allow_untrained: whether a parameter may be neither loaded nor trained (a control).
+
+    Raises:
+        ValueError: a stage has an unknown option, or a rate is not positive.
     """
 
     name: str
     load: Sequence[str] = ()
     train: Sequence[str] = ("*",)
-    then_train: Sequence[str] = ()
-    then_rate: float = 0.1
+    then: Sequence[Mapping[str, Any]] = ()
+    rates: Mapping[str, float] = field(default_factory=dict)
     allow_untrained: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse wrong stages and rates now, not after the pretraining."""
+        for rate in (*(stage.rate for stage in self.stages), *self.rates.values()):
+            if not rate > 0:
+                raise ValueError(
+                    f"freeze policy '{self.name}': a learning rate of {rate} times another trains nothing: "
+                    "choose a factor above 0, or leave the part out of train"
+                )
+
     @property
-    def stages(self) -> list[tuple[Sequence[str], float]]:
-        """(patterns to train, learning-rate factor) per stage."""
-        return [(self.train, 1.0)] + ([(self.then_train, self.then_rate)] if self.then_train else [])
+    def stages(self) -> list[Stage]:
+        """The first stage and those of `then`."""
+        for entry in self.then:
+            if not isinstance(entry, Mapping):
+                raise ValueError(
+                    f"freeze policy '{self.name}': then holds {entry!r}: it is a list of stages {{train: [PATTERN], rate: FACTOR}}"
+                )
+        return [Stage(self.train), *(build(Stage, entry, f"freeze policy '{self.name}', then") for entry in self.then)]
 
 
 @dataclass(frozen=True)
@@ -53,10 +86,17 @@ class PartReport:
 
 @dataclass(frozen=True)
 class TransferReport:
-    """What `transfer` did; printed at the start of a job and stored with its result."""
+    """What `transfer` did; printed at the start of a job and stored with its result.
+
+    Attributes:
+        policy: its name. parts: a line each.
+        loaded: names of the parameters that came from the source.
+        source_classes, target_classes: of the source and here.
+    """
 
     policy: str
     parts: tuple[PartReport, ...]
+    loaded: frozenset[str]
     source_classes: tuple[str, ...]
     target_classes: tuple[str, ...]
 
@@ -107,9 +147,8 @@ def transfer(
     parameters = dict(classifier.named_parameters())
     state = classifier.state_dict()
     loaded = matching(policy.load, list(state), policy.name, "load")
-    trained = set().union(
-        *(matching(patterns, list(parameters), policy.name, "train") for patterns, _ in policy.stages)
-    )
+    trained = set().union(*(matching(stage.train, list(parameters), policy.name, "train") for stage in policy.stages))
+    matching(list(policy.rates), sorted(trained), policy.name, "rates", "trained parameter")
     idle = sorted(set(parameters) - loaded - trained)
     if idle and not policy.allow_untrained:
         raise ValueError(
@@ -134,7 +173,9 @@ def set_trainable(classifier: Classifier, patterns: Sequence[str], policy: str) 
         parameter.requires_grad_(name in chosen)
 
 
-def matching(patterns: Sequence[str], names: Sequence[str], policy: str, what: str) -> set[str]:
+def matching(
+    patterns: Sequence[str], names: Sequence[str], policy: str, what: str, kind: str = "parameter"
+) -> set[str]:
     """The names that any of the shell patterns matches.
 
     Raises:
@@ -144,10 +185,15 @@ def matching(patterns: Sequence[str], names: Sequence[str], policy: str, what: s
         if not any(fnmatchcase(name, pattern) for name in names):
             parts = sorted({part_of(name) for name in names})
             raise ValueError(
-                f"freeze policy '{policy}': {what} pattern '{pattern}' matches no parameter; "
+                f"freeze policy '{policy}': {what} pattern '{pattern}' matches no {kind}; "
                 f"the parts are {', '.join(f'{part}.*' for part in parts)}"
             )
     return {name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)}
+
+
+def rate_of(name: str, rates: Mapping[str, float]) -> float:
+    """The factor of the first pattern that matches a parameter's name; 1 if none does."""
+    return next((factor for pattern, factor in rates.items() if fnmatchcase(name, pattern)), 1.0)
 
 
 def frozen_copy(classifier: Classifier) -> dict[str, Tensor]:
@@ -199,4 +245,5 @@ def _report(
         moving = sum(size for name, size in sizes.items() if name in trained)
         total = sum(sizes.values())
         parts.append(PartReport(part, taken, total - taken, moving, total - moving))
-    return TransferReport(policy.name, tuple(parts), tuple(source_classes), tuple(target_classes))
+    taken_names = frozenset(loaded & set(parameters))
+    return TransferReport(policy.name, tuple(parts), taken_names, tuple(source_classes), tuple(target_classes))

@@ -14,7 +14,10 @@ from tlclass.result import RESULT, read_results
 Array = npt.NDArray[np.float64]
 
 BASELINES = ("from_scratch", "forest", "lightgbm")
-ORDER = (*BASELINES, "random_frozen", "head_only", "latent_and_head", "gru_and_head", "full", "probe_then_full")
+ORDER = (
+    *(*BASELINES, "random_frozen", "head_only", "latent_and_head", "gru_and_head", "layerwise", "full"),
+    *("probe_then_full", "gradual_unfreezing", "chosen"),
+)
 CELL = ["sweep", "source", "target", "policy", "head", "encoding", "budget"]
 SETTINGS = ("source", "target", "head", "encoding", "model")
 OTHER_SCORES = ("auprc_macro", "log_loss", "balanced_accuracy", "ece")
