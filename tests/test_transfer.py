@@ -213,6 +213,7 @@ def test_rates_of_what_is_never_trained_are_an_error() -> None:
         ({"then": ["*"]}, r"'mine': then holds '\*': it is a list of stages {train: \[PATTERN\], rate: FACTOR}"),
         ({"then": {"train": ["*"]}}, r"'mine': then holds 'train': it is a list of stages"),
         ({"then": [{"train": ["*"], "rate": 0}]}, r"'mine': a learning rate of 0 times another trains nothing"),
+        ({"train": [], "then": [{"train": ["*"]}]}, r"'mine': a stage trains nothing: name its patterns in train"),
         ({"rates": {"head.*": -1.0}}, r"'mine': a learning rate of -1.0 times another trains nothing"),
     ],
 )
