@@ -47,6 +47,10 @@ class Model:
 
     classifier: Classifier
 
+    @property
+    def members(self) -> list[Classifier]:
+        return [self.classifier]
+
 
 def network(seed: int = 0) -> Classifier:
     return build_classifier({"name": "gru", "hidden": 8, "dense": 8, "latent": 8}, {"name": "linear"}, 4, 5, seed)

@@ -205,7 +205,7 @@ def test_l2_sp_keeps_loaded_weights_near_the_source(module: LightCurveDataModule
         folder = tmp_path / str(strength)
         classifier, summary, _ = trained(module, replace(settings, l2_sp=strength), folder, anchor=anchor)
         squares = {
-            name: float((p - start.get_parameter(name)).square().sum()) for name, p in classifier.named_parameters()
+            name: (p - start.get_parameter(name)).square().sum().item() for name, p in classifier.named_parameters()
         }
         moved[strength] = [
             sum(v for name, v in squares.items() if (name in anchor) == inside) for inside in (True, False)
@@ -228,9 +228,9 @@ def test_l2_sp_is_half_its_strength_times_the_squared_distance_of_what_is_loaded
     set_trainable(classifier, ["encoder.latent.*", "head.*"], "test")
     anchor = {name: p.detach() + 2 for name, p in classifier.named_parameters() if not name.startswith("head.")}
     task = ClassifierTask(classifier, torch.ones(5), FitSettings(l2_sp=0.5), 0, anchor=anchor)
-    assert float(task.penalty()) == pytest.approx(0.5 / 2 * 4 * (8 * 8 + 8))  # of encoder.latent
+    assert task.penalty().item() == pytest.approx(0.5 / 2 * 4 * (8 * 8 + 8))  # of encoder.latent
     nothing = ClassifierTask(classifier, torch.ones(5), FitSettings(l2_sp=0.5), 0)
-    assert float(nothing.penalty()) == 0
+    assert nothing.penalty().item() == 0
 
 
 def test_frozen_tensors_stay_bit_identical_with_every_option(module: LightCurveDataModule, tmp_path: Path) -> None:

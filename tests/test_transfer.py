@@ -160,7 +160,7 @@ def test_stages_unfreeze_what_they_say_more_slowly_each_from_the_best_of_the_one
 
     monkeypatch.setattr("tlclass.finetune.fit", pretend)
     data: Any = SimpleNamespace(split=SimpleNamespace(budget=10))
-    model: Any = SimpleNamespace(classifier=classifier)
+    model: Any = SimpleNamespace(classifier=classifier, members=[classifier])
     process = {"progress": False, "trainer": {}}
     summary = finetune(Start(policy, model, report), data, FitSettings(learning_rate=1.0), tmp_path, process)
     assert [parts for parts, *_ in seen] == stages
@@ -213,6 +213,7 @@ def test_rates_of_what_is_never_trained_are_an_error() -> None:
         ({"then": ["*"]}, r"'mine': then holds '\*': it is a list of stages {train: \[PATTERN\], rate: FACTOR}"),
         ({"then": {"train": ["*"]}}, r"'mine': then holds 'train': it is a list of stages"),
         ({"then": [{"train": ["*"], "rate": 0}]}, r"'mine': a learning rate of 0 times another trains nothing"),
+        ({"train": [], "then": [{"train": ["*"]}]}, r"'mine': a stage trains nothing: name its patterns in train"),
         ({"rates": {"head.*": -1.0}}, r"'mine': a learning rate of -1.0 times another trains nothing"),
     ],
 )

@@ -110,27 +110,51 @@ def choose(
     if not data.split.budget:
         return starts[0], None, {"chosen": starts[0].policy.name}
     parts = splits(choice, data)
+    trials = [try_out(start, parts, settings, folder / start.policy.name, process) for start in starts]
+    winner, means, errors = pick(*blocks([trial.losses for trial in trials]))
+    average(starts[winner].classifier, trials[winner].networks)
     names = [start.policy.name for start in starts]
-    networks, summaries, losses = [], [], []
-    for start in starts:
-        fits = [(copied(start), folder / start.policy.name / f"fold{number}") for number in range(len(parts))]
-        went = [finetune(fit, part, settings, place, process) for (fit, place), part in zip(fits, parts, strict=True)]
-        networks.append([fit.classifier for fit, _ in fits])
-        summaries.append(went[0])
-        losses.append(
-            [object_losses(network, part, settings) for network, part in zip(networks[-1], parts, strict=True)]
-        )
-    winner, means, errors = pick(*blocks(losses))
-    average(starts[winner].classifier, networks[winner])
-    scores = [f"{name} {mean:.4f} (+- {error:.4f})" for name, mean, error in zip(names, means, errors, strict=True)]
+    scores = list(zip(names, means.tolist(), errors.tolist(), strict=True))
     log.info(
         "chosen: %s, by validation loss in %d fold(s) of %d labels (+- of its difference from the lowest): %s",
-        names[winner], len(parts), data.split.budget, ", ".join(scores),
+        names[winner], len(parts), data.split.budget, ", ".join(f"{n} {mean:.4f} (+- {error:.4f})" for n, mean, error in scores),
     )  # fmt: skip
     row: Row = {"chosen": names[winner], "folds": len(parts)}
-    for name, mean, error in zip(names, means, errors, strict=True):
-        row |= {f"choice/{name}/val_loss": float(mean), f"choice/{name}/standard_error": float(error)}
-    return starts[winner], summaries[winner], row
+    for name, mean, error in scores:
+        row |= {f"choice/{name}/val_loss": mean, f"choice/{name}/standard_error": error}
+    return starts[winner], trials[winner].summary, row
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One candidate in all folds.
+
+    Attributes:
+        networks: trained, one per fold. losses: of each fold's validation objects.
+        summary: how the first fold's fit went; None if nothing was trained.
+    """
+
+    networks: Sequence[Classifier]
+    losses: Sequence[Array]
+    summary: FitSummary | None
+
+
+def try_out(
+    start: Start,
+    parts: Sequence[LightCurveDataModule],
+    settings: FitSettings,
+    folder: Path,
+    process: Mapping[str, Any],
+) -> Trial:
+    """Fine-tune a copy of the candidate's network in every fold, and validate it there."""
+    fits = [copied(start) for _ in parts]
+    summaries = [
+        finetune(fit, part, settings, folder / f"fold{number}", process)
+        for number, (fit, part) in enumerate(zip(fits, parts, strict=True))
+    ]
+    networks = [fit.classifier for fit in fits]
+    losses = [object_losses(network, part, settings) for network, part in zip(networks, parts, strict=True)]
+    return Trial(networks, losses, summaries[0])
 
 
 def splits(choice: Choice, data: LightCurveDataModule) -> list[LightCurveDataModule]:

@@ -43,7 +43,7 @@ class FreezePolicy:
         allow_untrained: whether a parameter may be neither loaded nor trained (a control).
 
     Raises:
-        ValueError: a stage has an unknown option, or a rate is not positive.
+        ValueError: a stage has an unknown option, one of several trains nothing, or a rate is not positive.
     """
 
     name: str
@@ -61,6 +61,10 @@ class FreezePolicy:
                     f"freeze policy '{self.name}': a learning rate of {rate} times another trains nothing: "
                     "choose a factor above 0, or leave the part out of train"
                 )
+        if self.then and not all(stage.train for stage in self.stages):
+            raise ValueError(
+                f"freeze policy '{self.name}': a stage trains nothing: name its patterns in train, or remove it"
+            )
 
     @property
     def stages(self) -> list[Stage]:
@@ -86,7 +90,7 @@ class PartReport:
 
 @dataclass(frozen=True)
 class TransferReport:
-    """What `transfer` did; printed at the start of a job and stored with its result.
+    """What `transfer` did; printed at the start of a job.
 
     Attributes:
         policy: its name. parts: a line each.
