@@ -45,6 +45,7 @@ PER_REAL = 4  # simulated objects compared with a real one, at least
 LEAST = 600  # and at least so many in all
 MAGNITUDE_WIDTH = 0.15  # mag, within which a simulated partner's peak should lie
 TREES = 400
+TOLD = 8  # features named per class and kind
 SEED = 20
 GROUPS = ("SN Ia", "SN II", "SN Ib/c", "SLSN-I", "TDE")
 
@@ -235,7 +236,7 @@ def domain_section(real: Mapping[str, Array], sim: Mapping[str, Array], groups: 
     names = list(real)
     kinds = {"all": names, **{k: [n for n in names if n.startswith(k)] for k in ("sampling", "shape")}}
     scores = ["| class | real | simulated | all features | sampling | shape |", "|---" * 6 + "|"]
-    telling = ["| class | feature | AUC alone | real 16/50/84 % | simulated |", "|---" * 5 + "|"]
+    telling = ["| class | feature | rank | AUC alone | real 16/50/84 % | simulated |", "|---" * 6 + "|"]
     for group in GROUPS:
         mine = np.flatnonzero(groups[0] == group)
         theirs = np.flatnonzero(groups[1] == group)
@@ -247,10 +248,10 @@ def domain_section(real: Mapping[str, Array], sim: Mapping[str, Array], groups: 
             b = np.column_stack([sim[n][theirs] for n in own])
             auc, importance = domain_auc(a, b)
             cells.append(f"{auc:.3f}")
-            if kind == "all":
+            if kind != "all":
                 telling += [
-                    f"| {group} | {own[k]} | {separation(a[:, k], b[:, k]):.2f} | {quantiles(a[:, k])} | {quantiles(b[:, k])} |"
-                    for k in np.argsort(-importance)[:10]
+                    f"| {group} | {own[k]} | {rank} | {separation(a[:, k], b[:, k]):.2f} | {quantiles(a[:, k])} | {quantiles(b[:, k])} |"
+                    for rank, k in enumerate(np.argsort(-importance)[:TOLD], 1)
                 ]
         scores.append(f"| {group} | {mine.size} | {theirs.size} | " + " | ".join(cells) + " |")
     return [*scores, "", *telling]
