@@ -69,6 +69,7 @@ class Systematics:
         error_floor: part of the flux added in quadrature to the error.
         zero_point_scatter: relative, per object and band.
         error_scale: true noise over quoted error.
+        noise_spread: sigma of the log of that ratio, per object, e.g. because of subtraction residuals of its host.
         error_jitter: sigma of the log of quoted errors, per epoch.
         error_spread: the same per object, e.g. because of the light of its host galaxy; the noise follows.
         outlier_fraction: of epochs, shifted by Student's t (2 degrees) times `outlier_scale` errors.
@@ -83,6 +84,7 @@ class Systematics:
     error_floor: float = 0.0
     zero_point_scatter: float = 0.0
     error_scale: float = 1.0
+    noise_spread: float = 0.0
     error_jitter: float = 0.0
     error_spread: float = 0.0
     outlier_fraction: float = 0.0
@@ -348,7 +350,7 @@ class Observatory:
         error = np.sqrt(sky**2 + np.maximum(true, 0) / self.gain[band] + (settings.error_floor * true) ** 2)
         if settings.error_spread > 0:
             error *= np.exp(settings.error_spread * rng.standard_normal(CHUNK, np.float32))[visits.objects]
-        flux = true + settings.error_scale * error * rng.standard_normal(size, np.float32)
+        flux = true + self._noise_scale(visits.objects, rng) * error * rng.standard_normal(size, np.float32)
         which = visits.objects * len(self.depth) + band
         shape = CHUNK * len(self.depth)
         if settings.zero_point_scatter > 0:
@@ -362,6 +364,14 @@ class Observatory:
             out = np.flatnonzero(rng.random(size, np.float32) < settings.outlier_fraction)
             flux[out] += settings.outlier_scale * error[out] * rng.standard_t(2, out.size).astype(np.float32)
         return flux, error
+
+    def _noise_scale(self, objects: Array, rng: Generator) -> Any:
+        """True noise over quoted error, one number or (m,) float32."""
+        settings = self.simulation.systematics
+        if settings.noise_spread <= 0:
+            return np.float32(settings.error_scale)
+        spread = np.exp(settings.noise_spread * rng.standard_normal(CHUNK, np.float32))
+        return np.float32(settings.error_scale) * spread[objects]
 
     def _reference_light(self, which: Array, true: Array, rng: Generator) -> Array:
         settings, bands = self.simulation.systematics, len(self.depth)
