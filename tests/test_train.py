@@ -574,13 +574,13 @@ def test_one_number_in_a_simulated_card_changes_the_light_curves(settings: Job, 
     assert (plain.object_id == clean.object_id).all() and not np.array_equal(plain.flux, clean.flux)
 
 
-def test_faint_and_bright_simulations_are_one_source(settings: Job, cache: Path) -> None:
+def test_faint_bright_and_deep_simulations_are_one_source(settings: Job, cache: Path) -> None:
     job = settings(
-        "source=alerts_simulated", "source.reader.parts.faint.n_objects=24", "source.reader.parts.bright.n_objects=24"
+        "source=alerts_simulated", *(f"source.reader.parts.{part}.n_objects=24" for part in ("faint", "bright", "deep"))
     )
     curves, label = build_survey(job["source"]).load(cache)
     origin = {str(name).split("-")[0] for name in curves.object_id}
-    assert origin == {"faint_simulated", "bright_simulated"} and set(label) <= set(range(12))
+    assert origin == {"faint_simulated", "bright_simulated", "deep_simulated"} and set(label) <= set(range(12))
     assert curves.detected.all()  # alerts hold detections only
 
 

@@ -91,7 +91,7 @@ def test_observed_population_changes_only_some_classes() -> None:
     observed = load_simulation("ztf_simulated", ["population=observed"]).population.classes
     assert [a.name for a in plain] == [b.name for b in observed]
     changed = {a.name for a, b in zip(plain, observed, strict=True) if a != b}
-    assert changed == {"SNIa", "SNIb", "SNIc", "SNIc-BL", "SNII", "TDE", "SLSN-I"}
+    assert changed == {"SNIa", "SNIb", "SNIc", "SNIc-BL", "SNII", "SNIIb", "TDE", "SLSN-I"}
     for transient in observed:
         assert np.isfinite(rest_frame_magnitudes(transient, BANDS, DAYS[::30], 5, 0)).any()
 

@@ -96,13 +96,14 @@ class NightlyCadence(Cadence):
     Attributes:
         steps: nights between visits; pointing i uses step i modulo their number.
         chance: probability that a band is observed on a used night.
-        extra: probability of one more visit, in a random band.
+        extra: more visits on a used night, each in a random band: 1.3 are one, and a second with probability .3. One
+            number, or several, of which pointing i takes number i modulo how many there are, as of `steps`.
         bright: (illumination, probability) above which nights are skipped because of the moon.
     """
 
     steps: tuple[int, ...]
     chance: float
-    extra: float
+    extra: float | tuple[float, ...]
     bright: Pair
 
     def visits(self, rng: Generator, bands: Sequence[str], moon: Array) -> tuple[Array, Array, Array]:
@@ -113,7 +114,9 @@ class NightlyCadence(Cadence):
         used = self._spaced(rng, usable)
         taken = used[..., None] & (rng.random((*used.shape, len(bands))) < self.chance)
         pointing, night, band = np.nonzero(taken)
-        again = np.nonzero(used & (rng.random(used.shape) < self.extra))
+        mean = np.resize(self.extra, self.pointings)[:, None]
+        count = np.floor(mean) + (rng.random(used.shape) < mean % 1)
+        again = tuple(np.repeat(index, count[used].astype(int)) for index in np.nonzero(used))
         other = rng.integers(len(bands), size=again[0].size)
         return np.append(pointing, again[0]), np.append(night, again[1]), np.append(band, other)
 

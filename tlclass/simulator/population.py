@@ -78,6 +78,7 @@ class Limits:
         peak_magnitude: mag, objects must be observed brighter than this, or None.
         min_epochs: observations required inside the analysis window.
         peak_lead: days by which the trigger must precede maximum light, or None.
+        peak_trail: days after maximum light at which the object must still be detected or later, or None.
     """
 
     magnitude: float
@@ -85,6 +86,7 @@ class Limits:
     peak_magnitude: float | None = None
     min_epochs: int = 5
     peak_lead: float | None = None
+    peak_trail: float | None = None
 
 
 @dataclass(frozen=True)

@@ -51,12 +51,14 @@ class Trigger:
     """Discovery: the second significant epoch.
 
     Attributes:
-        snr: signal to noise a detection exceeds.
+        snr: signal to noise a detection exceeds, or the range from which each object's is drawn.
         min_gap: days between the first detection and the triggering one.
+        filtered: the signal to noise is that of a filtered image, without the jitter of quoted errors; else the quoted.
     """
 
-    snr: float
+    snr: float | Pair
     min_gap: float
+    filtered: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ class Systematics:
         error_floor: part of the flux added in quadrature to the error.
         zero_point_scatter: relative, per object and band.
         error_scale: true noise over quoted error.
-        error_jitter: sigma of the log of quoted errors.
+        noise_spread: sigma of the log of that ratio, per object, e.g. because of subtraction residuals of its host.
+        error_jitter: sigma of the log of quoted errors, per epoch.
+        error_spread: the same per object, e.g. because of the light of its host galaxy; the noise follows.
         outlier_fraction: of epochs, shifted by Student's t (2 degrees) times `outlier_scale` errors.
         outlier_scale: see above.
         baseline_offset: constant offset per object and band, in errors of the empty sky.
@@ -80,7 +84,9 @@ class Systematics:
     error_floor: float = 0.0
     zero_point_scatter: float = 0.0
     error_scale: float = 1.0
+    noise_spread: float = 0.0
     error_jitter: float = 0.0
+    error_spread: float = 0.0
     outlier_fraction: float = 0.0
     outlier_scale: float = 3.0
     baseline_offset: float = 0.0
@@ -293,12 +299,14 @@ class Observatory:
     def _detect(self, visits: Visits, columns: dict[str, Array], rng: Generator) -> Batch:
         simulation = self.simulation
         band, mjd = self.pool.band[visits.visit], self.pool.mjd[visits.visit]
-        flux, error = self.measure(visits, band, rng)
+        flux, noise = self.expose(visits, band, rng)
+        error = self.quote(noise, rng)
         keep = np.abs(visits.flux) < self.saturation[band]
         if simulation.systematics.forced_fraction < 1:
             forced = rng.random(CHUNK) < simulation.systematics.forced_fraction
             keep &= forced[visits.objects] | (flux >= simulation.systematics.min_snr * error)
-        detected = flux > simulation.trigger.snr * error
+        threshold = self._threshold(rng)[visits.objects]
+        detected = flux > threshold * (noise if simulation.trigger.filtered else error)
         found = keep & detected & (visits.since > 0)
         trigger = second_detection(visits.objects[found], mjd[found], simulation.trigger.min_gap, CHUNK)
         days = mjd - trigger[visits.objects]
@@ -308,18 +316,41 @@ class Observatory:
         accepted = self._select(visits.objects[keep], days[keep], flux[keep] * detected[keep])
         if simulation.limits.peak_lead is not None:
             accepted &= ~(columns["days_trigger_to_peak"] < simulation.limits.peak_lead)
+        if simulation.limits.peak_trail is not None:
+            seen = keep & detected & (days > columns["days_trigger_to_peak"][visits.objects] + simulation.limits.peak_trail)
+            accepted &= np.isnan(columns["days_trigger_to_peak"]) | (np.bincount(visits.objects[seen], minlength=CHUNK) > 0)
         keep &= accepted[visits.objects]
         counts = np.bincount(visits.objects[keep], minlength=CHUNK)[accepted]
         chosen = {key: values[accepted] for key, values in columns.items()}
         return Batch(counts, mjd[keep], band[keep], flux[keep], error[keep], detected[keep], chosen)
 
+    def _threshold(self, rng: Generator) -> Array:
+        """Signal to noise that the epochs of each object must exceed, (CHUNK,) float32."""
+        snr = self.simulation.trigger.snr
+        drawn = rng.uniform(*snr, CHUNK) if isinstance(snr, tuple) else np.full(CHUNK, snr)
+        return drawn.astype(np.float32)
+
     def measure(self, visits: Visits, band: Array, rng: Generator) -> tuple[Array, Array]:
         """Add noise and systematics: observed flux and quoted error, each (m,) float32."""
+        flux, noise = self.expose(visits, band, rng)
+        return flux, self.quote(noise, rng)
+
+    def quote(self, noise: Array, rng: Generator) -> Array:
+        """Errors as the survey quotes them, (m,) float32, given their typical values (m,)."""
+        jitter = self.simulation.systematics.error_jitter
+        if jitter <= 0:
+            return noise
+        return noise * np.exp(jitter * rng.standard_normal(noise.size, np.float32))
+
+    def expose(self, visits: Visits, band: Array, rng: Generator) -> tuple[Array, Array]:
+        """Observed flux and its error before jitter, each (m,) float32."""
         settings = self.simulation.systematics
         true, size = visits.flux, visits.flux.size
         sky = np.float32(0.2) * np.exp(np.float32(0.4 * np.log(10)) * (ZERO_POINT - self.pool.depth[visits.visit]))
         error = np.sqrt(sky**2 + np.maximum(true, 0) / self.gain[band] + (settings.error_floor * true) ** 2)
-        flux = true + settings.error_scale * error * rng.standard_normal(size, np.float32)
+        if settings.error_spread > 0:
+            error *= np.exp(settings.error_spread * rng.standard_normal(CHUNK, np.float32))[visits.objects]
+        flux = true + self._noise_scale(visits.objects, rng) * error * rng.standard_normal(size, np.float32)
         which = visits.objects * len(self.depth) + band
         shape = CHUNK * len(self.depth)
         if settings.zero_point_scatter > 0:
@@ -332,9 +363,15 @@ class Observatory:
         if settings.outlier_fraction > 0:
             out = np.flatnonzero(rng.random(size, np.float32) < settings.outlier_fraction)
             flux[out] += settings.outlier_scale * error[out] * rng.standard_t(2, out.size).astype(np.float32)
-        if settings.error_jitter > 0:
-            error *= np.exp(settings.error_jitter * rng.standard_normal(size, np.float32))
         return flux, error
+
+    def _noise_scale(self, objects: Array, rng: Generator) -> Any:
+        """True noise over quoted error, one number or (m,) float32."""
+        settings = self.simulation.systematics
+        if settings.noise_spread <= 0:
+            return np.float32(settings.error_scale)
+        spread = np.exp(settings.noise_spread * rng.standard_normal(CHUNK, np.float32))
+        return np.float32(settings.error_scale) * spread[objects]
 
     def _reference_light(self, which: Array, true: Array, rng: Generator) -> Array:
         settings, bands = self.simulation.systematics, len(self.depth)
