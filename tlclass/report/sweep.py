@@ -13,9 +13,9 @@ from tlclass.result import RESULT, read_results
 
 Array = npt.NDArray[np.float64]
 
-BASELINES = ("from_scratch", "forest", "lightgbm")
+REFERENCES = ("from_scratch", "from_scratch_context", "forest", "lightgbm", "paper", "recipe")  # conf/arm/
 ORDER = (
-    *(*BASELINES, "random_frozen", "head_only", "latent_and_head", "gru_and_head", "layerwise", "full"),
+    *(*REFERENCES, "random_frozen", "head_only", "latent_and_head", "gru_and_head", "layerwise", "full"),
     *("probe_then_full", "gradual_unfreezing", "chosen"),
 )
 CELL = ["sweep", "source", "target", "policy", "head", "encoding", "budget"]
@@ -38,7 +38,7 @@ class Sweep:
 
     @property
     def arms(self) -> list[str]:
-        """Baselines first, then the others in the order of how much they train."""
+        """References first, then the others in the order of how much they train."""
         names = {str(arm): str(policy) for arm, policy in zip(self.jobs["arm"], self.jobs["policy"], strict=True)}
         places = {name: place for place, name in enumerate(ORDER)}
         return sorted(names, key=lambda arm: (places.get(names[arm], len(ORDER)), arm))
@@ -46,7 +46,7 @@ class Sweep:
     @property
     def references(self) -> list[str]:
         """The arms that others are compared with."""
-        return [arm for arm in self.arms if arm in BASELINES]
+        return [arm for arm in self.arms if arm in REFERENCES]
 
     def grid(self, arm: str, score: str) -> pd.DataFrame:
         """Seeds by budgets, both of the whole sweep; NaN where there is no job or no score."""
