@@ -70,13 +70,14 @@ class Systematics:
         zero_point_scatter: relative, per object and band.
         error_scale: true noise over quoted error.
         noise_spread: sigma of the log of that ratio, per object, e.g. because of subtraction residuals of its host.
-        error_jitter: sigma of the log of quoted errors, per epoch.
+        error_jitter: sigma of the log of quoted errors, per epoch; or the range from which each object's sigma is drawn.
         error_spread: the same per object, e.g. because of the light of its host galaxy; the noise follows.
         outlier_fraction: of epochs, shifted by Student's t (2 degrees) times `outlier_scale` errors.
         outlier_scale: see above.
         baseline_offset: constant offset per object and band, in errors of the empty sky.
         reference_light: fraction of objects whose light is in the reference image.
         reference_share: largest part of the peak flux that is.
+        lost: range from which the part of each object's epochs is drawn that quality cuts lose, whatever the flux.
         forced_fraction: of the objects have forced photometry; the others only epochs above `min_snr`.
         min_snr: see above.
     """
@@ -85,13 +86,14 @@ class Systematics:
     zero_point_scatter: float = 0.0
     error_scale: float = 1.0
     noise_spread: float = 0.0
-    error_jitter: float = 0.0
+    error_jitter: float | Pair = 0.0
     error_spread: float = 0.0
     outlier_fraction: float = 0.0
     outlier_scale: float = 3.0
     baseline_offset: float = 0.0
     reference_light: float = 0.0
     reference_share: float = 0.15
+    lost: Pair | None = None
     forced_fraction: float = 1.0
     min_snr: float = 3.0
 
@@ -300,8 +302,10 @@ class Observatory:
         simulation = self.simulation
         band, mjd = self.pool.band[visits.visit], self.pool.mjd[visits.visit]
         flux, noise = self.expose(visits, band, rng)
-        error = self.quote(noise, rng)
+        error = self.quote(noise, visits.objects, rng)
         keep = np.abs(visits.flux) < self.saturation[band]
+        if simulation.systematics.lost is not None:
+            keep &= rng.random(flux.size) >= rng.uniform(*simulation.systematics.lost, CHUNK)[visits.objects]
         if simulation.systematics.forced_fraction < 1:
             forced = rng.random(CHUNK) < simulation.systematics.forced_fraction
             keep &= forced[visits.objects] | (flux >= simulation.systematics.min_snr * error)
@@ -333,12 +337,14 @@ class Observatory:
     def measure(self, visits: Visits, band: Array, rng: Generator) -> tuple[Array, Array]:
         """Add noise and systematics: observed flux and quoted error, each (m,) float32."""
         flux, noise = self.expose(visits, band, rng)
-        return flux, self.quote(noise, rng)
+        return flux, self.quote(noise, visits.objects, rng)
 
-    def quote(self, noise: Array, rng: Generator) -> Array:
-        """Errors as the survey quotes them, (m,) float32, given their typical values (m,)."""
-        jitter = self.simulation.systematics.error_jitter
-        if jitter <= 0:
+    def quote(self, noise: Array, objects: Array, rng: Generator) -> Array:
+        """Errors as the survey quotes them, (m,) float32, given their typical values and objects, (m,)."""
+        jitter: Any = self.simulation.systematics.error_jitter
+        if isinstance(jitter, tuple):
+            jitter = rng.uniform(*jitter, CHUNK).astype(np.float32)[objects]
+        elif jitter <= 0:
             return noise
         return noise * np.exp(jitter * rng.standard_normal(noise.size, np.float32))
 
