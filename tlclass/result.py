@@ -12,7 +12,7 @@ from tlclass.atomic import write_json
 RESULT = "result.json"
 HISTORY = "history.json"  # of the validations during the fit
 # options that came later, at the values that leave everything as it was before them: jobs and models from then stay valid
-ADDED = (("warmup_steps", 0), ("l2_sp", 0.0), ("average", 0.0))
+ADDED = (("warmup_steps", 0), ("l2_sp", 0.0), ("average", 0.0), ("class_weights", True), ("members", 1))
 VOLATILE = ("paths", "logger", "overwrite", "progress", "threads", "trainer", "launcher")
 
 Row = dict[str, Any]
