@@ -4,13 +4,17 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tlclass.atomic import write_json
+from tlclass.augment import Augmentation
 
 RESULT = "result.json"
 HISTORY = "history.json"  # of the validations during the fit
+# options that came later, at the values that leave everything as it was before them: jobs and models from then stay valid
+ADDED = (("balance", False), ("augmentation", {"name": "none", **asdict(Augmentation())}))
 VOLATILE = ("paths", "logger", "overwrite", "progress", "threads", "trainer", "launcher")
 
 Row = dict[str, Any]
@@ -19,16 +23,16 @@ Row = dict[str, Any]
 def config_key(settings: Mapping[str, Any]) -> str:
     """Hash of the settings that decide the result; where files lie and what is printed does not count."""
     kept = {name: value for name, value in settings.items() if name not in VOLATILE}
-    text = json.dumps(_without_folder(kept, str(settings["paths"]["data"])), sort_keys=True, default=str)
+    text = json.dumps(_decisive(kept, str(settings["paths"]["data"])), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _without_folder(settings: Any, folder: str) -> Any:
-    """The settings with paths relative to the data folder: moved data are the same experiment."""
+def _decisive(settings: Any, folder: str) -> Any:
+    """The settings without `ADDED`, paths relative to the data folder: moved data are the same experiment."""
     if isinstance(settings, Mapping):
-        return {name: _without_folder(value, folder) for name, value in settings.items()}
+        return {name: _decisive(value, folder) for name, value in settings.items() if (name, value) not in ADDED}
     if isinstance(settings, list | tuple):
-        return [_without_folder(value, folder) for value in settings]
+        return [_decisive(value, folder) for value in settings]
     inside = isinstance(settings, str) and settings.startswith(f"{folder}/")
     return settings.removeprefix(folder) if inside else settings
 
