@@ -9,15 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from tests.data.raw_surveys import write_all
 from tlclass import train
-from tlclass.config import CONF
 from tlclass.lightcurves import LightCurves, from_columns
 
 ROOT = Path(__file__).parent.parent
@@ -57,9 +54,7 @@ def compose(overrides: Sequence[str]) -> dict[str, Any]:
 
 @functools.cache
 def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:
-    with hydra.initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        config = hydra.compose("train", overrides=list(overrides))
-    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+    return train.compose(overrides)
 
 
 @pytest.fixture

@@ -87,3 +87,30 @@ def test_processes_share_each_batch_and_see_every_object_once() -> None:
             assert all(torch.equal(part, batch) for part in parts)
     seen = {int(index) for parts in shares for batch in parts for index in batch}
     assert seen == set(range(65))
+
+
+def test_balanced_epochs_have_every_class_equally_often_and_the_same_length() -> None:
+    label = torch.from_numpy(np.random.default_rng(1).choice([0, 1, 4], 1000, p=[0.9, 0.08, 0.02]))
+    sampler = LengthBucketSampler(LENGTHS, 32, 0, balance=label)
+    seen = [torch.cat(list(sampler))]
+    assert len(seen[0]) == 1000 and len(list(sampler)) == len(sampler)
+    for epoch in range(1, 20):
+        sampler.set_epoch(epoch)
+        seen.append(torch.cat(list(sampler)))
+    counts = torch.bincount(label[torch.cat(seen)], minlength=5) / 20_000
+    assert counts.tolist() == pytest.approx([1 / 3, 1 / 3, 0, 0, 1 / 3], abs=0.01)
+    assert len(torch.unique(torch.cat(seen))) > 980  # within a class all objects have their turn
+    rare = torch.bincount(torch.cat(seen), minlength=1000)[label == 4]
+    assert rare.min() > 0.6 * rare.float().mean()
+    assert not torch.equal(seen[0].sort().values, seen[1].sort().values)
+    sampler.set_epoch(0)
+    assert torch.equal(torch.cat(list(sampler)), seen[0])
+
+
+def test_balanced_batches_are_bucketed_and_shared_as_others() -> None:
+    label = torch.arange(1000) % 3
+    whole = list(LengthBucketSampler(LENGTHS, 32, 0, balance=label))
+    assert sum(int(LENGTHS[batch].max()) * len(batch) for batch in whole) < 1.15 * int(LENGTHS[torch.cat(whole)].sum())
+    shares = [list(LengthBucketSampler(LENGTHS, 32, 0, rank, 2, label)) for rank in range(2)]
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert sorted(torch.cat(parts).tolist()) == sorted(batch.tolist())

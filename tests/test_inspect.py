@@ -183,3 +183,8 @@ def test_survey_stands_for_the_target() -> None:
         "paths.data=survey=x",
     ]
     assert [as_target(word) for word in words] == expected
+
+
+def test_several_surveys_are_compared_one_at_a_time(inspect: Inspect) -> None:
+    code, said = inspect("survey=bts", "source=[bts,plasticc]")
+    assert code == 2 and "source=bts+plasticc is several surveys: compare with one at a time" in said

@@ -23,6 +23,7 @@ def test_moved_folders_and_how_it_is_run_are_the_same_experiment() -> None:
 def test_what_decides_the_result_changes_the_key() -> None:
     changes = [
         "seed=1", "freeze_policy=head_only", "head=mlp", "fit.learning_rate=0.1", "data_fraction=5pct", "protocol.test=fixed", "model.hidden=99",
+        "augmentation=alerts", "augmentation@pretrain.augmentation=alerts", "augmentation.thin=[0.5,1]", "fit.balance=true", "pretrain.fit.balance=true",
         "target=plasticc", "target.selection.window=[-20,70]", "encoding.flux_scale=1", "target.taxonomy.common=[]", "source=plasticc_ddf",
     ]  # fmt: skip
     keys = {key(change) for change in changes}
@@ -39,6 +40,12 @@ def test_options_that_came_later_leave_older_results_valid_where_they_do_nothing
     assert config_key(older) == key()
     changed = {key(f"++{name}.{option}={value}") for option, value in added.items()}
     assert len(changed) == len(added) and key() not in changed
+
+
+def test_results_without_augmentation_stay_valid() -> None:
+    older = compose(["~augmentation", "~augmentation@pretrain.augmentation", "~fit.balance", "~pretrain.fit.balance"])
+    assert "augmentation" not in older and "balance" not in older["fit"]
+    assert config_key(older) == key()
 
 
 def test_a_job_is_finished_when_its_result_is_written(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 
+from tlclass.augment import Augmentation
 from tlclass.data import LightCurveDataModule
 from tlclass.encode import encoding_from
 from tlclass.inference import predict_logits
@@ -278,3 +279,73 @@ def test_a_head_on_features_made_once_is_the_head_on_the_frozen_encoder(
     slow, _, _ = trained(module, replace(settings, truncate=1e-12), tmp_path / "slow", "head.*", anchor=anchor)
     for name, tensor in fast.state_dict().items():
         assert torch.allclose(tensor, slow.state_dict()[name], atol=1e-6), name
+
+
+# -- augmentation and balance
+
+
+@pytest.fixture
+def augmented(module: LightCurveDataModule) -> LightCurveDataModule:
+    module.augmentation = Augmentation(thin=[0.3, 0.9], zero_point=0.1)
+    return module
+
+
+def test_each_epoch_draws_its_own_training_part_and_no_other(augmented: LightCurveDataModule) -> None:
+    first, second, again = (augmented.training_set(epoch) for epoch in (0, 1, 0))
+    assert torch.equal(first.x, again.x) and not torch.equal(first.lengths, second.lengths)
+    plain = augmented.dataset(augmented.split.train)
+    assert torch.equal(first.label, plain.label) and (first.lengths <= plain.lengths).all()
+    (validation,) = list(augmented.val_dataloader())
+    assert torch.equal(validation.x, augmented.dataset(augmented.split.val)[validation.position].x)
+    augmented.seed = 1
+    assert not torch.equal(augmented.training_set(0).lengths, first.lengths)
+
+
+@pytest.mark.parametrize("train", ["*", "head.*"])
+def test_a_fit_trains_on_every_epochs_draw_even_behind_a_frozen_encoder(
+    train: str, augmented: LightCurveDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, made = [], LightCurveDataModule.training_set
+    monkeypatch.setattr(LightCurveDataModule, "with_features", None)  # features made once would be of one draw
+
+    def training_set(self: LightCurveDataModule, epoch: int, device: Any) -> Any:
+        drawn.append(epoch)
+        return made(self, epoch, device)
+
+    monkeypatch.setattr(LightCurveDataModule, "training_set", training_set)
+    classifier, summary, _ = trained(augmented, HASTY, tmp_path, train)
+    assert drawn == list(range(summary.epochs)) and summary.best_epoch >= 0
+    again, _, _ = trained(augmented, HASTY, tmp_path / "again", train)
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in classifier.state_dict().items())
+
+
+def test_balanced_batches_train_without_weights_and_validate_with_them(
+    module: LightCurveDataModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ClassifierTask, "log", lambda *_, **__: None)
+    batch = module.dataset(module.split.train)[torch.arange(40)]
+    classifier, weights = network(), module.class_weights()
+    each = torch.nn.functional.cross_entropy(
+        classifier(batch.x, batch.lengths, batch.metadata), batch.label, reduction="none"
+    )
+    weighted = (each * weights[batch.label]).mean()
+    for balance, expected in ((True, each.mean()), (False, weighted)):
+        task = ClassifierTask(classifier, weights, FitSettings(balance=balance), 0)
+        assert torch.equal(task.training_step(batch, 0), expected)
+        assert torch.equal(task._step("val", batch)[0], weighted)
+
+
+@pytest.mark.parametrize("train", ["*", "head.*"])
+def test_a_balanced_fit_sees_every_class_equally_often(
+    train: str, module: LightCurveDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module.balance, seen, step = True, [], ClassifierTask.training_step
+
+    def training_step(self: ClassifierTask, batch: Any, batch_idx: int) -> Any:
+        seen.append(batch.label)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(ClassifierTask, "training_step", training_step)
+    _, summary, _ = trained(module, FitSettings(**{**vars(HASTY), "balance": True}), tmp_path, train)
+    counts = torch.bincount(torch.cat(seen), minlength=5)
+    assert counts.sum() == summary.epochs * 64 and counts.min() > 0.7 * counts.max()

@@ -194,3 +194,46 @@ def test_models_of_the_ztf_simulations_are_each_listed_once() -> None:
     assert [folder_label("ztf_snana", f"ZTF_MSIP_{model}") for model in models] == models
     assert taxonomy.encode(np.array(["MODEL01", "MODEL13", "MODEL64", "MODEL51"]), "t").tolist() == [0, 3, 6, DROPPED]
     assert -1 not in named("bts").class_map([name for name in taxonomy.classes if name != "AGN"])
+
+
+# -- the common taxonomy and PLAsTiCC as a target
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("SNIIb", "SNII"), ("SNIc-BL", "SNIbc"), ("SN Ia", "SNIa"), ("SN Ia-91T", "SNIa"), ("SN Ia-91bg", "SNIa-91bg"), ("SN Iax", "SNIax"),
+        ("SN Iax[02cx-like]", "SNIax"), ("SN IIn", "SNII"), ("SN Ic-BL", "SNIbc"), ("SLSN-I.5", "SLSN-I"), ("AGN", "AGN"), ("RRL", None), ("LBV", None),
+    ],
+)  # fmt: skip
+def test_the_common_classes_hold_what_plasticc_the_twelve_and_bts_call_them(label: str, name: str | None) -> None:
+    taxonomy = named("common")
+    index = taxonomy.index_of(label)
+    assert index is not None and (None if index == DROPPED else taxonomy.classes[index]) == name
+
+
+@pytest.mark.parametrize("source", ["plasticc", "twelve", "bts", "bts_common", "elasticc"])
+def test_every_label_of_the_surveys_is_known_to_the_common_taxonomy(source: str) -> None:
+    listed = named(source)
+    labels = [label for members in listed.members.values() for label in members] + [*listed.classes, *listed.dropped]
+    plain = [label for label in labels if label != "SN Ia*" and label not in ("TDE-*",)]
+    assert named("common").encode(np.array(plain), "t").min() >= DROPPED
+    assert named("common").classes == named("plasticc").classes
+
+
+def test_a_source_of_twelve_classes_has_a_place_and_a_share_in_plasticc() -> None:
+    source, target = named("twelve"), named("plasticc")
+    places = target.class_map(source.classes)
+    assert set(places) == set(range(8))
+    sums = np.bincount(places, target.shares_of(source.classes))
+    published = {
+        "SNIa": 2313,
+        "SNIa-91bg": 208,
+        "SNIax": 183,
+        "SNII": 1193,
+        "SNIbc": 484,
+        "TDE": 495,
+        "SLSN-I": 175,
+        "AGN": 370,
+    }
+    assert dict(zip(target.classes, sums, strict=True)) == published

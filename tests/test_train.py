@@ -22,7 +22,7 @@ from tests.conftest import ROOT, Job, compose
 from tlclass import predict
 from tlclass.checkpoint import load_model
 from tlclass.config import CONF
-from tlclass.train import build_survey, run_job
+from tlclass.train import build_survey, run_job, without_lists
 
 EXPERIMENTS = sorted((CONF / "experiment").glob("*.yaml"))
 SCRATCH = "freeze_policy=from_scratch"
@@ -312,6 +312,14 @@ MISTAKES = {
     "misspelt group": (["freez_policy=full"], r"freez_policy"),
     "unknown option": (["freeze_policy=ful"], r"(?s)ful.*from_scratch"),
     "unknown experiment": (["+experiment=plastic"], r"(?s)plastic.*plasticc2bts"),
+    "unknown survey of several": (["source=[bts,nowhere]"], r"error: survey 'nowhere' is unknown: choose one of alerts_simulated, bts, .*ztf_snana\n"),
+    "a survey twice": (["source=[bts,bts]"], r"source=\[bts,bts\]: list at least one survey, and none twice"),
+    "no survey": (["source=[]"], r"list at least one survey"),
+    "several targets": (["target=[bts,plasticc]"], r"the target is one survey; only the source can be several"),
+    "several without parts": (["source=several"], r"source=several has no parts: write source=\[NAME,NAME\]"),
+    "augmentation by value": ([SCRATCH, "augmentation=null", "++augmentation=alerts"], r"augmentation is 'alerts': choose a file of conf/augmentation"),
+    "augmentation out of range": ([SCRATCH, "augmentation.thin=[2,3]"], r"augmentation.thin is \[2, 3\]: give \[low, high\] between 0 and 1"),
+    "misspelt augmentation, forced": ([SCRATCH, "+augmentation.thinn=1"], r"thinn"),
     "no value": (["seed"], r"seed"),
 }  # fmt: skip
 
@@ -482,9 +490,10 @@ CHOSEN = ["freeze_policy.folds=2", "~freeze_policy.candidates.probe_then_full", 
         (signal.SIGKILL, "probe_then_full", "stage0", ["fit.schedule=one_cycle"]),
         (signal.SIGTERM, "probe_then_full", "stage1", ["fit.schedule=constant"]),
         (signal.SIGKILL, "layerwise", "stage0", ["fit.average=0.9", "fit.l2_sp=0.01", "fit.warmup_steps=99"]),
+        (signal.SIGKILL, "full", "stage0", ["fit.schedule=one_cycle", "augmentation=alerts", "fit.balance=true"]),
         (signal.SIGTERM, "chosen", "full/fold1/stage0", CHOSEN),
     ],
-    ids=["SIGKILL", "SIGTERM", "options", "chosen"],
+    ids=["SIGKILL", "SIGTERM", "options", "augmented", "chosen"],
 )
 def test_an_interrupted_job_ends_where_an_uninterrupted_one_does(
     how: signal.Signals,
@@ -592,3 +601,83 @@ def test_a_subset_without_test_objects_is_said_and_left_out(
     row = run_job(job, tmp_path / "job")
     assert not any(name.startswith(("deep/", "wide/")) for name in row)
     assert "no test object is in the subset deep" in caplog.text and "no column no_such_column" in caplog.text
+
+
+# -- several surveys as one source
+
+
+def test_two_surveys_of_other_bands_and_photometry_are_one_source_through_the_front_door(
+    train_cli: CLI, tmp_path: Path, data: Path
+) -> None:
+    """A list is one value, not an axis; the model file says what it was trained on, and predicts."""
+    models = tmp_path / "models"
+    train_cli(
+        "source=[bts,plasticc]",
+        "source.parts.plasticc.where={ddf: true}",
+        "head=source",
+        "freeze_policy=full",
+        f"paths.models={models}",
+        "augmentation@pretrain.augmentation=alerts",
+        "-m",
+        "seed=0,1",
+        "pretrain.seed=0",
+    )
+    assert jobs(tmp_path / "results") == [f"default/full/full/seed{seed}" for seed in (0, 1)]
+    row = result(tmp_path / "results/default/full/full/seed0")
+    assert row["source"] == "bts+plasticc" and row["target"] == "bts" and row["source_simulated"]
+    (source,) = [path.parent for path in models.rglob("model.json")]
+    assert {"bts/auroc_macro", "plasticc/auroc_macro", "auroc/SNIbc"} <= set(result(source))
+    model = load_model(source)
+    assert model.classes == load_model(source).taxonomy.classes and len(model.passbands.names) == 9
+    assert model.selection.photometry.kind == "detections" and model.simulated
+    used = json.loads((source / "split.json").read_text())
+    assert {name.split(":")[0] for name in used["train"]} == {"bts", "plasticc"}
+    deep = json.loads((source / "survey.json").read_text())["target"]["objects"]
+    assert deep["SNIax"] == 5  # half of ten, the rest is not in the deep fields
+    bands = ["--column", "band=filter"]
+    table = pd.read_parquet(data / "ztf_bts" / "observations.parquet").rename(columns={"band": "filter"})
+    table["filter"] = "ztf" + table["filter"]
+    table.to_parquet(tmp_path / "alerts.parquet")
+    predict.main([str(source), str(tmp_path / "alerts.parquet"), *bands, "-o", str(tmp_path / "out.csv")])
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 168
+
+
+def test_a_list_on_the_command_line_replaces_the_surveys_of_an_experiment() -> None:
+    experiment = "+experiment=several2plasticc"
+    assert list(compose([experiment])["source"]["parts"]) == ["lsst_simulated", "ztf_simulated"]
+    for listed in (["ztf_simulated", "plasticc"], ["bts"]):
+        source = compose([experiment, f"source=[{','.join(listed)}]"])["source"]
+        assert list(source["parts"]) == listed and "chosen" not in source
+    alone = compose([experiment, "source=plasticc"])["source"]
+    assert alone == compose(["source=plasticc"])["source"]
+    more = compose(["source=[ztf_simulated, bts]", "source.parts.ztf_simulated.n_objects=20000"])["source"]
+    assert more["parts"]["ztf_simulated"]["n_objects"] == 20000 and list(more["parts"]) == ["ztf_simulated", "bts"]
+    other = compose(["source=[bts,plasticc]", "taxonomy@source.taxonomy=bts"])["source"]
+    assert other["taxonomy"] == compose(["source=bts"])["source"]["taxonomy"]
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("source=[a,b]", "source=a+b"),
+        ("source=[a, 'b']", "source=a+b"),
+        ("source=[a,b],c,[d,e]", "source=a+b,c,d+e"),
+        ("source=a,b", "source=a,b"),
+        ("source.parts.a.window=[1,2]", "source.parts.a.window=[1,2]"),
+        ("freeze_policy.train=[head.*]", "freeze_policy.train=[head.*]"),
+    ],
+)
+def test_a_list_of_sources_is_one_choice_of_a_sweep(word: str, expected: str) -> None:
+    assert without_lists(word) == expected
+
+
+@pytest.mark.slow
+def test_other_processes_know_several_sources_too(process: Process, overrides: list[str], tmp_path: Path) -> None:
+    axes = [
+        "source=[bts,plasticc],plasticc",
+        "hydra.sweep.subdir=${hydra:runtime.choices.source}",
+        "freeze_policy=full",
+    ]
+    run = process("tlclass.train", *overrides, *axes, "launcher=joblib", "-m", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert jobs(tmp_path / "results") == ["default/bts+plasticc", "default/plasticc"]

@@ -79,11 +79,20 @@ class LengthBucketSampler(Sampler[Tensor]):
         batch_size: objects per batch.
         seed: of the shuffling.
         rank, ranks: this process and the number of processes that share each batch; all draw the same order.
+        balance: (n,) class indices, to draw objects so that all classes are equally likely; None visits each once.
     """
 
-    def __init__(self, lengths: Tensor, batch_size: int, seed: int, rank: int = 0, ranks: int = 1):
+    def __init__(
+        self,
+        lengths: Tensor,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        ranks: int = 1,
+        balance: Tensor | None = None,
+    ):
         self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
-        self.rank, self.ranks = rank, ranks
+        self.rank, self.ranks, self.balance = rank, ranks, balance
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this at the start of an epoch, also when a run resumes."""
@@ -95,7 +104,10 @@ class LengthBucketSampler(Sampler[Tensor]):
     def __iter__(self) -> Iterator[Tensor]:
         """Yield (B,) index tensors."""
         generator = torch.Generator().manual_seed(stream(self.seed, f"shuffle/{self.epoch}"))
-        order = torch.randperm(len(self.lengths), generator=generator)
+        if self.balance is None:
+            order = torch.randperm(len(self.lengths), generator=generator)
+        else:
+            order = balanced_order(self.balance, generator)
         batches = [
             batch
             for mega in torch.split(order, self.batch_size * MEGABATCH)
@@ -107,6 +119,15 @@ class LengthBucketSampler(Sampler[Tensor]):
     def _share(self, batch: Tensor) -> Tensor:
         """This process's objects; a batch with fewer objects than processes goes to all, their mean gradient is its own."""
         return batch[self.rank :: self.ranks] if len(batch) >= self.ranks else batch
+
+
+def balanced_order(label: Tensor, generator: torch.Generator) -> Tensor:
+    """(n,) indices drawn with replacement: first one of the classes that occur in `label`, then one of its objects."""
+    by_class = torch.argsort(label, stable=True)
+    counts = torch.unique(label, return_counts=True)[1]
+    drawn = torch.randint(len(counts), (len(label),), generator=generator)
+    place = torch.rand(len(label), dtype=torch.float64, generator=generator) * counts[drawn]
+    return by_class[(counts.cumsum(0) - counts)[drawn] + place.long()]
 
 
 class SortedSampler(Sampler[Tensor]):

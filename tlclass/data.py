@@ -12,12 +12,14 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from tlclass.augment import Augmentation
 from tlclass.batches import CurveDataset, LengthBucketSampler, SortedSampler
 from tlclass.encode import Encoded, Encoding, encode
 from tlclass.inference import encode_all
 from tlclass.lightcurves import LightCurves
+from tlclass.seeds import stream
 from tlclass.split import Split, class_weights, draw_split
-from tlclass.surveys import Survey
+from tlclass.surveys import Several, Survey
 
 Array = npt.NDArray[Any]
 
@@ -33,21 +35,26 @@ class LightCurveDataModule(L.LightningDataModule):
         cache: folder of the parsed surveys.
         seed: of the split and the shuffling.
         batch_size: objects per training batch.
+        balance: draw training batches in which every class is equally likely.
+        augmentation: of the training part; validation and test are never augmented.
     """
 
     def __init__(
         self,
-        survey: Survey,
+        survey: Survey | Several,
         encoding: Encoding,
         metadata: Sequence[str],
         split: Mapping[str, Any],
         cache: Path,
         seed: int,
         batch_size: int = 128,
+        balance: bool = False,
+        augmentation: Augmentation | None = None,
     ):
         super().__init__()
         self.survey, self.encoding, self.metadata = survey, encoding, tuple(metadata)
         self.split_settings, self.cache, self.seed, self.batch_size = dict(split), cache, seed, batch_size
+        self.balance, self.augmentation = balance, augmentation or Augmentation()
         self.curves: LightCurves | None = None
 
     @property
@@ -72,6 +79,18 @@ class LightCurveDataModule(L.LightningDataModule):
     def dataset(self, part: Array, device: str | torch.device = "cpu") -> CurveDataset:
         """The objects at these indices, with labels."""
         return CurveDataset(subset(self.encoded, part), self.label[part], device)
+
+    def training_set(self, epoch: int, device: str | torch.device = "cpu") -> CurveDataset:
+        """The training part as this epoch sees it."""
+        part = self.split.train
+        if not self.augmentation.on:
+            return self.dataset(part, device)
+        assert self.curves is not None
+        seed = stream(self.seed, f"augment/{epoch}")
+        curves = self.survey.augmented(self.curves.take(part), self.augmentation, seed)
+        return CurveDataset(
+            encode(curves, self.survey.passbands, self.encoding, self.metadata), self.label[part], device
+        )
 
     def with_features(self, encoder: nn.Module) -> "LightCurveDataModule":
         """The same objects, split and batches with the encoder's output in place of the light curves.
@@ -104,10 +123,14 @@ class LightCurveDataModule(L.LightningDataModule):
         return {"survey": self.survey.name, "simulated": self.survey.simulated, **named}
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Shuffled, length-bucketed batches."""
-        data = self.dataset(self.split.train, self._device())
-        rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
-        sampler = LengthBucketSampler(self.lengths[self.split.train], self.batch_size, self.seed, rank, ranks)
+        """Shuffled, length-bucketed batches; with an augmentation they are of the trainer's epoch."""
+        rank, ranks, epoch = 0, 1, 0
+        if self.trainer is not None:
+            rank, ranks, epoch = self.trainer.global_rank, self.trainer.world_size, self.trainer.current_epoch
+        data = self.training_set(epoch, self._device())
+        lengths = data.lengths if self.augmentation.on else self.lengths[self.split.train]
+        balance = torch.from_numpy(self.label[self.split.train]) if self.balance else None
+        sampler = LengthBucketSampler(lengths, self.batch_size, self.seed, rank, ranks, balance)
         return DataLoader(data, sampler=sampler, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Any]:

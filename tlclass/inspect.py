@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tlclass.atomic import atomic_path, write_text
 from tlclass.inspection import PERCENTILES, Inspection, compare, inspect_survey
 from tlclass.report.pages import Block, Heading, Items, Picture, Table, page
 from tlclass.sheet import COLORS, draw_sheet
+from tlclass.surveys import Several, Survey
 from tlclass.train import build_survey, compose, one_sentence
 
 Section = tuple[str, "pd.DataFrame | list[str]"]
@@ -143,6 +144,18 @@ def as_target(word: str) -> str:
     return word
 
 
+def one_survey(card: Mapping[str, Any]) -> Survey:
+    """The survey of a card.
+
+    Raises:
+        ValueError: the card is of several surveys.
+    """
+    survey = build_survey(card)
+    if isinstance(survey, Several):
+        raise ValueError(f"source={survey.name} is several surveys: compare with one at a time")
+    return survey
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: 0 sound, 1 violations, 2 a mistake in the settings or unreadable files."""
     parser = argparse.ArgumentParser("python -m tlclass.inspect", description=(__doc__ or "").splitlines()[0])
@@ -161,9 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         settings = compose([as_target(word) for word in given.settings], given.config_dir)
         cache = Path(settings["paths"]["cache"])
-        target = inspect_survey(build_survey(settings["target"]), cache)
+        target = inspect_survey(one_survey(settings["target"]), cache)
         compared = any(word.startswith("source=") for word in given.settings)
-        source = inspect_survey(build_survey(settings["source"]), cache) if compared else None
+        source = inspect_survey(one_survey(settings["source"]), cache) if compared else None
         return write_report(target, source, given.output or Path("inspect") / target.name)
     except Exception as error:
         said = one_sentence(error)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from tlclass.atomic import write_json, write_text
+from tlclass.augment import augmentation_from
 from tlclass.baseline import Baseline, fit_and_score
 from tlclass.checkpoint import TrainedModel, as_one, save_model
 from tlclass.choice import ZERO, Choice, choose
@@ -24,7 +25,7 @@ from tlclass.options import build
 from tlclass.result import HISTORY, Row
 from tlclass.seeds import stream
 from tlclass.split import absent_classes
-from tlclass.surveys import Survey
+from tlclass.surveys import Several, Survey
 from tlclass.task import FitSettings
 from tlclass.transfer import FreezePolicy, TransferReport, transfer
 
@@ -35,7 +36,7 @@ Settings = dict[str, Any]
 
 def run(
     job: Settings,
-    survey: Survey,
+    survey: Survey | Several,
     policy: FreezePolicy | Choice | Baseline,
     sources: Sequence[TrainedModel | None],
     folder: Path,
@@ -45,7 +46,7 @@ def run(
     """Train on a label budget of `survey`, score on its test part, leave model and predictions in `folder`.
 
     Args:
-        job: `survey` (its card), `seed`, `head`, `data_fraction`, `protocol`, `fit`, `encoding`, `model`.
+        job: `survey` (its card), `seed`, `head`, `data_fraction`, `protocol`, `fit`, `augmentation`, `encoding`, `model`.
         survey: built from the card.
         policy: what is loaded from a source and what is trained, or several such policies to choose from, or a
             classifier of light-curve features instead.
@@ -71,6 +72,8 @@ def run(
         Path(settings["paths"]["cache"]),
         job["seed"],
         fit_settings.batch_size,
+        fit_settings.balance,
+        augmentation_from(job["augmentation"]),
     )
     data.setup()
     if isinstance(policy, FreezePolicy | Choice):
@@ -185,7 +188,7 @@ def prepare(
     return Start(policy, model, report)
 
 
-def head_settings(head: Settings, source: TrainedModel | None, survey: Survey) -> Settings:
+def head_settings(head: Settings, source: TrainedModel | None, survey: Survey | Several) -> Settings:
     """The head's settings; for `source` with the source's head, the class map and the shares filled in.
 
     Raises:

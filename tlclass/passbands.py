@@ -1,7 +1,8 @@
 """The passbands of a survey: names, effective wavelengths, and what else files call them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,27 @@ class Passbands:
         return ", ".join(
             f"{band.name} ({', '.join(band.aliases)})" if band.aliases else band.name for band in self.bands
         )
+
+
+def joined(tables: Sequence[Passbands]) -> Passbands:
+    """The passbands of several surveys, each name once; aliases that two of them share are left out.
+
+    Raises:
+        ValueError: a name has two wavelengths.
+    """
+    bands: dict[str, Passband] = {}
+    for band in (band for table in tables for band in table.bands):
+        known = bands.setdefault(band.name, band)
+        if known.wavelength != band.wavelength:
+            raise ValueError(
+                f"passband {band.name} has the wavelength {known.wavelength} um in one survey and {band.wavelength} um in another: "
+                "name one of them differently, or give both the same"
+            )
+        bands[band.name] = replace(known, aliases=tuple(dict.fromkeys((*known.aliases, *band.aliases))))
+    claims = Counter(name for band in bands.values() for name in {band.name, *band.aliases})
+    return Passbands(
+        tuple(replace(band, aliases=tuple(a for a in band.aliases if claims[a] == 1)) for band in bands.values())
+    )
 
 
 def _passband(name: str, row: Mapping[str, Any]) -> Passband:

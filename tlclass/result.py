@@ -4,15 +4,27 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tlclass.atomic import write_json
+from tlclass.augment import Augmentation
 
 RESULT = "result.json"
 HISTORY = "history.json"  # of the validations during the fit
 # options that came later, at the values that leave everything as it was before them: jobs and models from then stay valid
-ADDED = (("warmup_steps", 0), ("l2_sp", 0.0), ("average", 0.0), ("class_weights", True), ("members", 1))
+ADDED = (
+    *(
+        ("warmup_steps", 0),
+        ("l2_sp", 0.0),
+        ("average", 0.0),
+        ("class_weights", True),
+        ("members", 1),
+        ("balance", False),
+    ),
+    ("augmentation", {"name": "none", **asdict(Augmentation())}),
+)
 VOLATILE = ("paths", "logger", "overwrite", "progress", "threads", "trainer", "launcher")
 
 Row = dict[str, Any]

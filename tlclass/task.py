@@ -53,6 +53,8 @@ class FitSettings:
             proportions of its labels; right where it starts from a head that knows them (`head=source`).
         truncate: share of training batches whose light curves are cut at a random observation, so that
             early light curves are learnt too.
+        balance: draw training objects, with replacement, so that every class is equally likely, instead of
+            weighing them in the training loss; the validation loss is weighted as ever and estimates the same.
         batch_size: objects per step.
         max_epochs: limit in epochs; never fewer than `min_steps` optimizer steps.
         min_steps: with 80 training objects an epoch is one step, so epochs alone would stop too early.
@@ -68,6 +70,7 @@ class FitSettings:
     average: float = 0.0
     class_weights: bool = True
     truncate: float = 0.0
+    balance: bool = False
     batch_size: int = 128
     max_epochs: int = 100
     min_steps: int = 1000
@@ -127,7 +130,8 @@ class ClassifierTask(L.LightningModule):
     """Weighted cross-entropy on a classifier; only parameters that require gradients are optimised.
 
     The loss is the mean over objects of weight times cross-entropy, in training and in validation
-    (weights have mean 1 over the training part), so its value does not depend on the batches.
+    (weights have mean 1 over the training part), so its value does not depend on the batches. In balanced
+    training batches all weights are 1.
 
     Args:
         classifier: or its head alone.
@@ -226,7 +230,9 @@ class ClassifierTask(L.LightningModule):
     def _step(self, phase: str, batch: Batch) -> tuple[Tensor, Tensor]:
         network = self.classifier if phase == "train" else self.judged
         logits = network(batch.x, batch.lengths, batch.metadata)
-        loss = weighted_loss(logits, batch.label, self.class_weights)
+        balanced = phase == "train" and self.settings.balance
+        weights = torch.ones_like(self.class_weights) if balanced else self.class_weights
+        loss = weighted_loss(logits, batch.label, weights)
         self.log(
             f"{phase}/loss",
             loss,
@@ -392,8 +398,11 @@ def fit(
     """Train `classifier` in place and leave it with the weights that were best on validation, the first ones included.
 
     `folder` holds the checkpoints and, in the end, `history.json` (see `History`). Called again after an
-    interruption it goes on from the last one and ends where an uninterrupted fit would (shuffling is seeded per
-    epoch); called again after the end it only loads the best weights. For `rates` and `anchor` see `ClassifierTask`.
+        network = self.classifier if phase == "train" else self.judged
+        logits = network(batch.x, batch.lengths, batch.metadata)
+        balanced = phase == "train" and self.settings.balance
+        weights = torch.ones_like(self.class_weights) if balanced else self.class_weights
+        loss = weighted_loss(logits, batch.label, weights)
 
     Raises:
         SystemExit: 143 if the process was asked to terminate.
@@ -402,7 +411,7 @@ def fit(
     done = folder / "done.json"
     frozen_encoder = not any(parameter.requires_grad for parameter in classifier.encoder.parameters())
     trained: nn.Module = classifier
-    if frozen_encoder and not settings.truncate:
+    if frozen_encoder and not settings.truncate and not data.augmentation.on:
         trained = HeadOnly(classifier.head)
         data = data.with_features(classifier.encoder) if not done.exists() else data
     best = ModelCheckpoint(
@@ -462,6 +471,7 @@ def _run(
         **trainer_options,
         max_epochs=plan["epochs"],
         check_val_every_n_epoch=plan["every"],
+        reload_dataloaders_every_n_epochs=int(data.augmentation.on),
         callbacks=[*callbacks, RichProgressBar(leave=False) if progress else ProgressLines()],
         plugins=[WholeCheckpoints()],
         logger=logger or False,

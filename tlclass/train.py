@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import sys
 import warnings
@@ -15,6 +16,7 @@ import hydra
 import torch
 from filelock import FileLock
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -33,12 +35,13 @@ from tlclass.devices import cuda_devices, lease
 from tlclass.encode import encoding_from
 from tlclass.options import build
 from tlclass.result import Row, config_key, finished, start, write_result
-from tlclass.surveys.survey import Survey, reader_key
+from tlclass.surveys import Several, Survey
 from tlclass.transfer import FreezePolicy
 
 log = logging.getLogger(__name__)
 
 Settings = dict[str, Any]
+UNKNOWN = re.compile(r"Could not find '(?P<group>.+)/(?P<name>.+)'\n\nAvailable options in '.+':\n(?P<known>(\t.+\n)+)")
 EXTRAS = {"joblib": "joblib", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}  # of launchers
 
 
@@ -56,6 +59,8 @@ class Sweep(Callback):
         with open_dict(config):  # data_fraction=n100,full on the command line replaces the axis data_fraction.count
             for axis in [axis for axis in axes if "." in axis and axis.split(".")[0] in groups]:
                 del axes[axis]
+            if "source" in axes:
+                axes["source"] = without_lists(f"source={axes['source']}").removeprefix("source=")
         overrides = OverridesParser.create().parse_overrides([*(f"{k}={v}" for k, v in axes.items()), *chosen])
         (jobs,) = BasicSweeper.split_arguments(overrides, None)
         sweep.open_ledger(Path(config.hydra.sweep.dir), len(jobs))
@@ -64,7 +69,7 @@ class Sweep(Callback):
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def app(config: DictConfig) -> float:
     """One job; returns its macro AUROC on the test part."""
-    settings: Settings = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    settings = plain(config)
     folder = Path(HydraConfig.get().runtime.output_dir)
     if sweep.LEDGER in os.environ:
         sweep.note(HydraConfig.get().job.num, folder)
@@ -126,7 +131,8 @@ def on_device(settings: Settings) -> Iterator[Settings]:
 def refuse_unknown(settings: Settings) -> None:
     """Raise ValueError for a top-level key that nothing reads, such as `+freez_policy=full`."""
     defaults: Any = OmegaConf.load(CONF / "train.yaml")
-    known = [*(next(iter(entry)) for entry in defaults.pop("defaults") if not isinstance(entry, str)), *defaults]
+    groups = [next(iter(entry)) for entry in defaults.pop("defaults") if not isinstance(entry, str)]
+    known = [*(group for group in groups if "@" not in group), *defaults]
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise ValueError(
@@ -150,7 +156,7 @@ def target_settings(settings: Settings, policy: FreezePolicy | Choice | Baseline
     """
     if settings["head"]["name"] == "source" and not policy.load:
         settings = {**settings, "head": {"name": "linear"}}
-    names = ("seed", "head", "data_fraction", "protocol", "fit", "model")
+    names = ("seed", "head", "data_fraction", "protocol", "fit", "augmentation", "model")
     encoding = encoding_for(settings["target"], settings["encoding"])
     return {"survey": settings["target"], "encoding": encoding, **{name: settings[name] for name in names}}
 
@@ -207,7 +213,7 @@ def pretrained(pretraining: Settings, settings: Settings) -> TrainedModel:
     A lock lets parallel jobs share one pretraining.
     """
     survey = build_survey(pretraining["survey"])
-    key = config_key({"job": pretraining, "data": reader_key(survey.reader), "paths": settings["paths"]})
+    key = config_key({"job": pretraining, "data": survey.key, "paths": settings["paths"]})
     folder = Path(settings["paths"]["models"]) / f"{survey.name}-{key}" / f"seed{pretraining['seed']}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
@@ -232,19 +238,61 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Settings
     """
     own = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
     with hydra.initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        config = hydra.compose("train", overrides=[*own, *overrides])
+        return plain(hydra.compose("train", overrides=[*own, *map(without_lists, overrides)]))
+
+
+def plain(config: DictConfig) -> Settings:
+    """The settings as plain types, interpolations resolved, with the chosen parts of the source.
+
+    Parts that an experiment added to a source which the command line then replaced are left out.
+    """
     settings: Settings = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    source = settings["source"]
+    chosen = source.pop("chosen", source.get("parts", ()))
+    if source["_target_"] != "tlclass.surveys.Several":
+        source.pop("parts", None)
+    else:
+        source["parts"] = {name: source["parts"][name] for name in chosen}
     return settings
 
 
-def build_survey(card: Mapping[str, Any]) -> Survey:
+def without_lists(word: str) -> str:
+    """A word of the command line in which a list of sources is one choice: `source=[a,b]` becomes `source=a+b`.
+
+    Hydra would lay the cards of a list over one another. The choice is a card made here, `several` with these parts.
+
+    Raises:
+        ValueError: a survey is listed twice, or none is, or it is the target that is a list.
+    """
+    group, _, value = word.partition("=")
+    if group not in ("source", "target") or "[" not in value:
+        return word
+    if group == "target":
+        raise ValueError(f"{word}: the target is one survey; only the source can be several")
+    override = OverridesParser.create().parse_override(word)
+    given: Any = override.value()
+    choices = given.list if override.is_choice_sweep() else [given]
+    return "source=" + ",".join(_one_card(word, c) if isinstance(c, list) else str(c) for c in choices)
+
+
+def _one_card(word: str, listed: Sequence[Any]) -> str:
+    names = [str(name) for name in listed]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"{word}: list at least one survey, and none twice")
+    defaults = ["several", *({f"/survey@parts.{name}": name} for name in names), "_self_"]
+    choice = "+".join(names)
+    ConfigStore.instance().store(choice, {"defaults": defaults, "chosen": names}, "source", provider="tlclass")
+    return choice
+
+
+def build_survey(card: Mapping[str, Any]) -> Survey | Several:
     """A survey from its card.
 
     Raises:
         ValueError: the card has a wrong or missing key.
     """
     try:
-        survey: Survey = hydra.utils.instantiate(dict(card), _convert_="all")
+        survey: Survey | Several = hydra.utils.instantiate(dict(card), _convert_="all")
     except hydra.errors.InstantiationException as error:
         raise (
             error.__cause__
@@ -262,7 +310,8 @@ def make_logger(settings: Settings, folder: Path) -> Logger | None:
     if chosen["name"] == "csv":
         warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # the job's folder, its own files
         return CSVLogger(folder, name="", version="")
-    simulated = [f"{role}:simulated" for role in ("source", "target") if settings[role]["simulated"]]
+    cards = {role: settings[role].get("parts", {"": settings[role]}).values() for role in ("source", "target")}
+    simulated = [f"{role}:simulated" for role, parts in cards.items() if any(card["simulated"] for card in parts)]
     logger = WandbLogger(
         project=chosen["project"], entity=chosen["entity"], save_dir=folder, offline=dashboard.offline(),
         group=settings["experiment_name"], job_type=settings["freeze_policy"]["name"],
@@ -290,6 +339,10 @@ def _said(error: BaseException | None) -> str:
     missing = next((extra for name, extra in EXTRAS.items() if f"Could not find 'hydra/launcher/{name}'" in text), None)
     if missing:
         return f"this launcher is not installed: pip install 'tlclass[{missing}]'"
+    unknown = UNKNOWN.search(text)
+    if unknown:
+        known = ", ".join(name for name in unknown["known"].split() if "+" not in name)  # "+": see `without_lists`
+        return f"{unknown['group']} '{unknown['name']}' is unknown: choose one of {known}"
     lines = text.split("Config search path")[0].splitlines()
     return "\n".join(
         line for line in lines if line.strip() and not line.strip().startswith(("full_key", "object_type"))
@@ -309,10 +362,11 @@ def main() -> None:
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let errors through to here
     multirun = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]  # Hydra wants it first or last
-    sys.argv[1:] = multirun[:1] + [word for word in sys.argv[1:] if word not in multirun]
+    words = multirun[:1] + [word for word in sys.argv[1:] if word not in multirun]
     previous = signal.signal(signal.SIGTERM, terminate)
     error: BaseException | None = None
     try:
+        sys.argv[1:] = map(without_lists, words)
         with sweep.watched():
             app()
     except (Exception, SystemExit) as caught:

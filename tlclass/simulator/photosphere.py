@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -171,23 +170,3 @@ class AccretionRows:
         change: Array = np.exp(slope * magnitude) - np.exp(slope * reference)
         change *= np.take(self.mean, rows, axis=1)
         return change
-
-
-@lru_cache(maxsize=1)
-def _extinction_curve() -> tuple[Array, Array]:
-    from dust_extinction.parameter_averages import G23  # imported here: it takes seconds
-
-    wave = np.geomspace(0.0925, 1.5, 600)
-    return wave, np.asarray(G23(Rv=3.1)(1.0 / wave * _per_micron()))
-
-
-def _per_micron() -> Any:
-    from astropy import units
-
-    return 1.0 / units.micron
-
-
-def transmission(wave: Array, extinction: Array | float) -> Array:
-    """Fraction of light left by dust of `extinction` A_V (mag) at `wave`, um (Gordon+ 2023, R_V = 3.1)."""
-    grid, curve = _extinction_curve()
-    return np.asarray(np.exp(-0.4 * np.log(10) * np.interp(wave, grid, curve) * extinction))

@@ -321,8 +321,14 @@ class Observatory:
         if simulation.limits.peak_lead is not None:
             accepted &= ~(columns["days_trigger_to_peak"] < simulation.limits.peak_lead)
         if simulation.limits.peak_trail is not None:
-            seen = keep & detected & (days > columns["days_trigger_to_peak"][visits.objects] + simulation.limits.peak_trail)
-            accepted &= np.isnan(columns["days_trigger_to_peak"]) | (np.bincount(visits.objects[seen], minlength=CHUNK) > 0)
+            seen = (
+                keep
+                & detected
+                & (days > columns["days_trigger_to_peak"][visits.objects] + simulation.limits.peak_trail)
+            )
+            accepted &= np.isnan(columns["days_trigger_to_peak"]) | (
+                np.bincount(visits.objects[seen], minlength=CHUNK) > 0
+            )
         keep &= accepted[visits.objects]
         counts = np.bincount(visits.objects[keep], minlength=CHUNK)[accepted]
         chosen = {key: values[accepted] for key, values in columns.items()}
@@ -331,7 +337,7 @@ class Observatory:
     def _threshold(self, rng: Generator) -> Array:
         """Signal to noise that the epochs of each object must exceed, (CHUNK,) float32."""
         snr = self.simulation.trigger.snr
-        drawn = rng.uniform(*snr, CHUNK) if isinstance(snr, tuple) else np.full(CHUNK, snr)
+        drawn = rng.uniform(snr[0], snr[1], CHUNK) if isinstance(snr, tuple) else np.full(CHUNK, snr)
         return drawn.astype(np.float32)
 
     def measure(self, visits: Visits, band: Array, rng: Generator) -> tuple[Array, Array]:
@@ -343,10 +349,11 @@ class Observatory:
         """Errors as the survey quotes them, (m,) float32, given their typical values and objects, (m,)."""
         jitter: Any = self.simulation.systematics.error_jitter
         if isinstance(jitter, tuple):
-            jitter = rng.uniform(*jitter, CHUNK).astype(np.float32)[objects]
+            jitter = rng.uniform(jitter[0], jitter[1], CHUNK).astype(np.float32)[objects]
         elif jitter <= 0:
             return noise
-        return noise * np.exp(jitter * rng.standard_normal(noise.size, np.float32))
+        quoted: Array = noise * np.exp(jitter * rng.standard_normal(noise.size, np.float32))
+        return quoted
 
     def expose(self, visits: Visits, band: Array, rng: Generator) -> tuple[Array, Array]:
         """Observed flux and its error before jitter, each (m,) float32."""

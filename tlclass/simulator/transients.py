@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
+from tlclass.dust import transmission
 from tlclass.simulator import engines
 from tlclass.simulator.parameters import Array, Parameter, draw_parameters, parse_parameters, record
-from tlclass.simulator.photosphere import AccretionRows, Rows, Spectrum, transmission
+from tlclass.simulator.photosphere import AccretionRows, Rows, Spectrum
 from tlclass.simulator.templates import Template, TemplateRows, template_entry
 
 COOLING = ("temperature_peak", "temperature_floor", "cooling_index")

@@ -3,6 +3,7 @@
 from tlclass.surveys.alerts import AlertPackets
 from tlclass.surveys.nested import Nested
 from tlclass.surveys.plasticc import PlasticcCSV
+from tlclass.surveys.several import Several
 from tlclass.surveys.snana import SnanaFits
 from tlclass.surveys.snana_text import SnanaText
 from tlclass.surveys.survey import Survey, Union
@@ -13,6 +14,7 @@ __all__ = [
     "AlertPackets",
     "Nested",
     "PlasticcCSV",
+    "Several",
     "SnanaFits",
     "SnanaText",
     "Survey",

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from tlclass import lightcurves
+from tlclass.augment import Augmentation
 from tlclass.lightcurves import LightCurves, log_dropped
 from tlclass.passbands import Passbands
 from tlclass.selection import Cut, Selection, merge_cuts
@@ -66,6 +67,11 @@ class Survey:
     citation: str = ""
     typical_flux: float | None = None
 
+    @property
+    def key(self) -> str:
+        """See `reader_key`."""
+        return reader_key(self.reader)
+
     def load(self, cache: Path) -> tuple[LightCurves, Array]:
         """Selected light curves of the taxonomy's classes, and the class index (n,) int64 of each.
 
@@ -77,6 +83,10 @@ class Survey:
         log_dropped(loaded.curves.dropped, loaded.observations, self.name)
         self.selection.account(loaded.objects, loaded.cuts, self.name)
         return loaded.curves, self.taxonomy.encode(loaded.curves.label, self.name)
+
+    def augmented(self, curves: LightCurves, augmentation: Augmentation, seed: int) -> LightCurves:
+        """Light curves that `load` gave, or some of them, augmented by the survey's rules."""
+        return augmentation.apply(curves, self.passbands, self.selection, seed)
 
     def select(self, cache: Path) -> "Selected":
         """What `load` gives, with an account of what was left out; memory holds one part and the result."""

@@ -1,0 +1,106 @@
+"""Several surveys as one: each read by its own rules, all with the same classes."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlclass import lightcurves
+from tlclass.augment import Augmentation
+from tlclass.lightcurves import LightCurves
+from tlclass.passbands import Passbands, joined
+from tlclass.seeds import stream
+from tlclass.selection import Selection
+from tlclass.surveys.survey import Survey
+from tlclass.taxonomy import Taxonomy
+
+log = logging.getLogger(__name__)
+Array = npt.NDArray[Any]
+
+PART = "survey"  # extra column with the name of the part an object comes from
+
+
+@dataclass(frozen=True)
+class Several:
+    """Several surveys as one source, e.g. simulations of ZTF and of LSST.
+
+    Every part keeps its own reader, cuts, photometry kind, trigger, window and passbands; its taxonomy is replaced.
+    (`Union` joins readers only.) Object ids are `part:id`.
+
+    Attributes:
+        parts: name -> survey, in order.
+        taxonomy: of all parts; a raw label it neither maps nor drops is an error.
+    """
+
+    parts: Mapping[str, Survey]
+    taxonomy: Taxonomy
+
+    def __post_init__(self) -> None:
+        """Refuse no parts, and passbands that contradict each other."""
+        if not self.parts:
+            raise ValueError(
+                "source=several has no parts: write source=[NAME,NAME], or /survey@source.parts.NAME: NAME among the "
+                "defaults of an experiment"
+            )
+        joined([part.passbands for part in self.parts.values()])
+
+    @property
+    def name(self) -> str:
+        """The parts' names, with a plus between them."""
+        return "+".join(self.parts)
+
+    @property
+    def passbands(self) -> Passbands:
+        """Of all parts; an alias of two passbands (`g` of ZTF and of LSST) is nobody's."""
+        return joined([part.passbands for part in self.parts.values()])
+
+    @property
+    def selection(self) -> Selection:
+        """Of the first part. Not used in training: a model file states it, and `predict` applies it to new light curves.
+
+        So the part that new light curves look like goes first.
+        """
+        return next(iter(self.parts.values())).selection
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any part is."""
+        return any(part.simulated for part in self.parts.values())
+
+    @property
+    def subsets(self) -> Mapping[str, Mapping[str, Any]]:
+        """Every part is a subset, so that its own scores are reported too."""
+        return {name: {PART: name} for name in self.parts}
+
+    @property
+    def key(self) -> str:
+        """Hash of the parts' readers and raw files, see `Survey.key`."""
+        return hashlib.sha256(repr([(name, part.key) for name, part in self.parts.items()]).encode()).hexdigest()[:16]
+
+    def load(self, cache: Path) -> tuple[LightCurves, Array]:
+        """Selected light curves of all parts, part after part, and their class indices; see `Survey.load`."""
+        loaded = [self._load(name, part, cache) for name, part in self.parts.items()]
+        curves, labels = zip(*loaded, strict=True)
+        return lightcurves.concatenate(list(curves)), np.concatenate(labels)
+
+    def augmented(self, curves: LightCurves, augmentation: Augmentation, seed: int) -> LightCurves:
+        """Light curves that `load` gave, or some of them, augmented by the rules of the part they come from."""
+        rows = {name: np.flatnonzero(curves.extra[PART] == name) for name in self.parts}
+        changed = [
+            augmentation.apply(curves.take(rows[name]), self.passbands, part.selection, stream(seed, name))
+            for name, part in self.parts.items()
+        ]
+        return lightcurves.concatenate(changed).take(np.argsort(np.concatenate(list(rows.values()))))
+
+    def _load(self, name: str, part: Survey, cache: Path) -> tuple[LightCurves, Array]:
+        curves, label = replace(part, taxonomy=self.taxonomy).load(cache)
+        counts = np.bincount(label, minlength=len(self.taxonomy.classes)).tolist()
+        listed = ", ".join(f"{one} {count}" for one, count in zip(self.taxonomy.classes, counts, strict=True))
+        log.info("%s: %d objects of %s: %s", self.name, len(curves), name, listed)
+        ids = np.char.add(f"{name}:", curves.object_id)
+        return replace(curves, object_id=ids, extra={**curves.extra, PART: np.full(len(curves), name)}), label
