@@ -376,7 +376,7 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", help="source.key=value")
     given = parser.parse_args()
     warnings.simplefilter("ignore", RuntimeWarning)
-    settings = compose(["+experiment=simulated2bts", f"paths.data={given.data.resolve()}", *given.settings])
+    settings = compose(["+experiment=best_transfer", f"paths.data={given.data.resolve()}", *given.settings])
     source, target = build_survey(settings["source"]), build_survey(settings["target"])
     real, sim = development(target, given.cache), simulated(source, target, given.cache)
     sim = shares(sim, target, source)

@@ -19,7 +19,7 @@ import safetensors.torch
 import torch
 
 from tests.conftest import ROOT, Job, compose
-from tlclass import predict
+from tlclass import predict, train
 from tlclass.checkpoint import load_model
 from tlclass.config import CONF
 from tlclass.train import build_survey, run_job, without_lists
@@ -63,6 +63,18 @@ def test_every_experiment_composes_and_begins_with_its_command(path: Path) -> No
     assert settings["experiment_name"] != "default"
     comments = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert any(f"python -m tlclass.train +experiment={path.stem}" in line for line in comments)
+
+
+ARMS = sorted(path.relative_to(CONF / "arm") for path in (CONF / "arm").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("arm", ARMS, ids=str)
+def test_every_arm_is_a_complete_recipe_with_a_name_of_its_own(arm: Path) -> None:
+    experiment = "best_transfer_ablation" if arm.parent.name else "best_transfer"
+    settings = compose([f"+experiment={experiment}", f"arm={arm.with_suffix('')}"])
+    assert settings["freeze_policy"]["name"] == arm.stem.removesuffix("_lsst")
+    train.build_policy(settings["freeze_policy"])
+    train.build_survey(settings["source"])
 
 
 def test_a_job_leaves_all_that_describes_it(settings: Job, tmp_path: Path) -> None:
