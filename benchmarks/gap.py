@@ -36,7 +36,6 @@ from tlclass.surveys import Survey
 from tlclass.train import build_survey, compose
 
 matplotlib.use("agg")
-from matplotlib import pyplot as plt
 
 DOCS = Path(__file__).parent.parent / "docs"
 NOTES = Path(__file__).with_name("gap_notes.md")
@@ -98,7 +97,9 @@ def describe(curves: LightCurves, survey: Survey) -> dict[str, Array]:
 
 def _is_shape(name: str) -> bool:
     last = name.split(" ", 1)[1]
-    return "-" in name.split(" ")[0] or last.startswith("flux at peak") or last in ("rise_time", "fall_time", "peak day")
+    return (
+        "-" in name.split(" ")[0] or last.startswith("flux at peak") or last in ("rise_time", "fall_time", "peak day")
+    )
 
 
 def _sampling(curves: LightCurves, i: int) -> dict[str, float]:
@@ -194,7 +195,9 @@ def shares(sample: Sample, target: Survey, source: Survey) -> Sample:
     """Thin the simulated classes inside each group to the taxonomy's shares."""
     rng, keep = np.random.default_rng(SEED), np.zeros(len(sample.group), bool)
     for group in GROUPS:
-        names = [n for n in source.taxonomy.classes if target.taxonomy.index_of(n) == target.taxonomy.classes.index(group)]
+        names = [
+            n for n in source.taxonomy.classes if target.taxonomy.index_of(n) == target.taxonomy.classes.index(group)
+        ]
         weight = np.array([target.taxonomy.shares[name] for name in names])
         count = np.array([np.sum(sample.curves.label == name) for name in names])
         scale = np.min(count[weight > 0.2 * weight.max()] / weight[weight > 0.2 * weight.max()])
@@ -209,7 +212,12 @@ def domain_auc(real: Array, sim: Array) -> tuple[float, Array]:
     x = np.nan_to_num(np.concatenate([real, sim]), nan=-99.0).clip(-1e6, 1e6)
     y = np.concatenate([np.ones(len(real)), np.zeros(len(sim))])
     forest = RandomForestClassifier(
-        TREES, min_samples_leaf=3, class_weight="balanced_subsample", oob_score=True, random_state=SEED, max_features=0.3
+        TREES,
+        min_samples_leaf=3,
+        class_weight="balanced_subsample",
+        oob_score=True,
+        random_state=SEED,
+        max_features=0.3,
     ).fit(x, y)
     return float(roc_auc_score(y, forest.oob_decision_function_[:, 1])), forest.feature_importances_
 
@@ -273,7 +281,9 @@ def look(model: TrainedModel, sample: Sample, target: Survey) -> Seen:
     encoded = encode(sample.curves, model.passbands, model.encoding, model.metadata)
     latent = encode_all(model.classifier.encoder, CurveDataset(encoded))
     members = target.taxonomy.class_map(model.classes)
-    head = SourceHead(latent.shape[1], len(target.taxonomy.classes), model.head, members, target.taxonomy.shares_of(model.classes))
+    head = SourceHead(
+        latent.shape[1], len(target.taxonomy.classes), model.head, members, target.taxonomy.shares_of(model.classes)
+    )
     head.source.load_state_dict(model.classifier.head.state_dict())
     with torch.inference_mode():
         return Seen(latent.numpy(), torch.softmax(head(latent).double(), dim=1).numpy())
@@ -282,7 +292,9 @@ def look(model: TrainedModel, sample: Sample, target: Survey) -> Seen:
 def aurocs(group: Array, probability: Array, classes: Sequence[str]) -> dict[str, float]:
     """One-vs-rest AUROC of each class and their mean."""
     found = {
-        name: float(roc_auc_score(group == name, probability[:, k])) if 0 < np.sum(group == name) < len(group) else np.nan
+        name: float(roc_auc_score(group == name, probability[:, k]))
+        if 0 < np.sum(group == name) < len(group)
+        else np.nan
         for k, name in enumerate(classes)
     }
     return {"macro": float(np.mean(list(found.values())))} | found
@@ -305,7 +317,11 @@ def score_section(real: Sample, seen: Seen, described: Mapping[str, Array], clas
     origin = real.curves.extra["phot_origin"]
     lines += [row(str(name), origin == name) for name in np.unique(origin) if np.sum(origin == name) > 40]
     chosen = seen.probability.argmax(1)
-    lines += ["", "| real | " + " | ".join(f"called {name}" for name in classes) + " |", "|---" * (1 + len(classes)) + "|"]
+    lines += [
+        "",
+        "| real | " + " | ".join(f"called {name}" for name in classes) + " |",
+        "|---" * (1 + len(classes)) + "|",
+    ]
     for name in classes:
         counts = np.bincount(chosen[real.group == name], minlength=len(classes))
         lines.append(f"| {name} | " + " | ".join(map(str, counts)) + " |")
