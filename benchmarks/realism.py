@@ -1,27 +1,27 @@
 """Compare the simulator with reference values and, if given, with real light curves; write docs/realism.md.
 
-    python benchmarks/realism.py [--real data/ztf_bts]
+    python benchmarks/realism.py [--data data]
 
-The folder after `--real` holds `objects.parquet` (object_id, class, redshift, mwebv, trigger_mjd) and
-`observations.parquet` (object_id, mjd, band, flux, flux_err; detections only, zero point 27.5).
+The folder after `--data` holds `ztf_bts/` as the card `conf/survey/bts.yaml` wants it.
 """
 
 from __future__ import annotations
 
 import argparse
 import warnings
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
+from gap import development
 
 from tlclass.lightcurves import LightCurves
 from tlclass.simulate import load_simulation
 from tlclass.simulator import Bands, Population, rest_frame_magnitudes
 from tlclass.simulator.parameters import Array
+from tlclass.train import build_survey, compose
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
@@ -51,11 +51,14 @@ GROUPS = {
     "SNIa": "SN Ia", "SNIa-91bg": "SN Ia", "SNIax": "SN Ia", "SNIb": "SN Ib/c", "SNIc": "SN Ib/c",
     "SNIc-BL": "SN Ib/c", "SNII": "SN II", "SNIIn": "SN II", "SNIIb": "SN II", "TDE": "TDE", "SLSN-I": "SLSN-I",
 }  # fmt: skip
-ALERTS = (  # what turns ztf_simulated into the alert stream of the real sample
-    "bands.ztfg.gain=0.056", "bands.ztfr.gain=0.056", "systematics.error_scale=0.55", "systematics.error_floor=0.02",
-    "systematics.error_jitter=0.25", "trigger.snr=3.6", "limits.peak_lead=3", "limits.peak_magnitude=18.9",
-    "limits.magnitude=19.1", "limits.redshift=0.6", "cadence.steps=[4,3,2,2,1]", "cadence.chance=0.62",
-    "cadence.extra=0.25", "cadence.hours=[0.14,0.51]",
+ALERTS = (  # what turns ztf_simulated into the bright part of alerts_simulated
+    "bands.ztfg.gain=0.063", "bands.ztfr.gain=0.063", "bands.ztfg.depth=20.9",
+    "systematics.error_scale=0.52", "systematics.noise_spread=0.25", "systematics.error_floor=0.02",
+    "systematics.error_jitter=[0.08,0.32]", "systematics.error_spread=0.14", "systematics.outlier_fraction=0.003",
+    "systematics.lost=[0,0.4]", "trigger.snr=[3.4,5.9]", "trigger.filtered=true",
+    "limits.peak_lead=2", "limits.peak_trail=5", "limits.peak_magnitude=19", "limits.magnitude=19.2", "limits.redshift=0.6",
+    "cadence.steps=[3,2,3,1,2,3,2,3,2,3]", "cadence.chance=0.82", "cadence.extra=[0,0,0,1.5,0.4,0,0,0.9,0,0]",
+    "cadence.hours=[0.11,0.54]",
 )  # fmt: skip
 MIX = (
     "classes=[SNIa,SNIa-91bg,SNIax,SNIb,SNIc,SNIc-BL,SNII,SNIIn,SNIIb,TDE,SLSN-I]", "mix.SNIa=1500", "mix.SNIa-91bg=40",
@@ -192,26 +195,19 @@ def survey_section() -> list[str]:
 Curve = dict[str, Any]
 
 
-def real_curves(folder: Path) -> list[Curve]:
-    """Read real detections; every fifth object (by checksum of its name) is left for tests."""
-    import pyarrow.parquet as pq
-
-    objects = pq.read_table(folder / "objects.parquet").to_pydict()
-    table = pq.read_table(folder / "observations.parquet").sort_by([("object_id", "ascending"), ("mjd", "ascending")])
-    names = np.array(table["object_id"].to_pylist())
-    flat = {key: np.array(table[key].to_pylist()) for key in ("mjd", "band", "flux", "flux_err")}
-    first, count = np.searchsorted(names, objects["object_id"]), np.searchsorted(names, objects["object_id"], "right")
-    curves = []
-    for i, name in enumerate(objects["object_id"]):
-        if zlib.crc32(name.encode()) % 5 == 0:
-            continue
-        part = {key: values[first[i] : count[i]] for key, values in flat.items()}
-        days = part["mjd"] - objects["trigger_mjd"][i]
-        part = {key: values[(days > -30) & (days < 70)] for key, values in part.items()}
-        curves.append(
-            part | {key: objects[key][i] for key in ("class", "redshift")} | {"mwebv": objects["mwebv"][i] or 0.0}
-        )
-    return prepare(curves)
+def real_curves(folder: Path, cache: Path) -> list[Curve]:
+    """Real detections of the development part, see `benchmarks/gap.py`."""
+    survey = build_survey(compose(["target=bts", f"paths.data={folder.resolve()}"])["target"])
+    sample = development(survey, cache)
+    curves = sample.curves
+    bands = np.array([name[-1] for name in curves.passbands])[curves.passband]
+    flat = {"mjd": curves.mjd, "band": bands, "flux": curves.flux, "flux_err": curves.flux_err}
+    result = []
+    for i, name in enumerate(sample.group):
+        own = {"class": name, "redshift": curves.redshift[i], "mwebv": np.nan_to_num(curves.mwebv[i])}
+        part = slice(int(curves.offsets[i]), int(curves.offsets[i + 1]))
+        result.append({key: values[part] for key, values in flat.items()} | own)
+    return prepare(result)
 
 
 def simulated_curves(population: str) -> list[Curve]:
@@ -303,9 +299,11 @@ def sampling(curves: Sequence[Curve], name: str) -> list[str]:
     ]
 
 
-def real_section(folder: Path) -> list[str]:
+def real_section(folder: Path, cache: Path) -> list[str]:
     """Tables and a figure against real light curves."""
-    sets: Mapping[str, list[Curve]] = {"real": real_curves(folder)} | {p: simulated_curves(p) for p in POPULATIONS}
+    sets: Mapping[str, list[Curve]] = {"real": real_curves(folder, cache)} | {
+        p: simulated_curves(p) for p in POPULATIONS
+    }
     names = list(dict.fromkeys(GROUPS.values()))
     figure, axes = plt.subplots(3, len(names), figsize=(15, 8), sharex=True)
     sample = ["| class | set | detections | duration, d | per night | peak mag | redshift | best S/N | worst S/N |"]
@@ -340,13 +338,16 @@ def real_section(folder: Path) -> list[str]:
 def main() -> None:
     """Write docs/realism.md and its figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--real", type=Path, help="folder with real light curves")
-    folder = parser.parse_args().real
+    parser.add_argument("--data", type=Path, help="folder of paths.data, with ztf_bts")
+    parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder of parsed surveys")
+    given = parser.parse_args()
     (DOCS / "figures").mkdir(parents=True, exist_ok=True)
     rest, plain, observed = rest_frame_section()
     parts = {"REST": "\n".join(rest), "PLAIN": f"{plain:.2f}", "OBSERVED": f"{observed:.2f}"}
     parts["SURVEYS"] = "\n".join(survey_section())
-    parts["REAL"] = "\n".join(real_section(folder)) if folder else "Not made: run with `--real FOLDER`."
+    parts["REAL"] = (
+        "\n".join(real_section(given.data, given.cache)) if given.data else "Not made: run with `--data FOLDER`."
+    )
     parts["ALERTS"] = "\n".join(ALERTS)
     text = NOTES.read_text()
     for key, value in parts.items():

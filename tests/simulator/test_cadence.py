@@ -40,6 +40,15 @@ def test_lsst_visits_come_in_pairs_and_u_in_dark_time(observatory: Callable[[str
     assert illumination(pool.mjd[pool.band == 0]).max() < 0.5
 
 
+def test_more_visits_a_night_on_some_pointings() -> None:
+    changes = ["cadence.chance=1", "cadence.steps=[2,3]", "cadence.extra=[0,1.5]"]
+    pool = Observatory(load_simulation("ztf_simulated", changes)).pool
+    pointing = (pool.key // 1e5).astype(int)
+    nights = np.unique(np.stack([pointing, np.floor(pool.mjd)]), axis=1)[0]
+    for parity, visits in ((0, 2.0), (1, 3.5)):
+        assert (pointing % 2 == parity).sum() / (nights % 2 == parity).sum() == pytest.approx(visits, abs=0.05)
+
+
 def test_unknown_cadence_and_band_are_errors() -> None:
     with pytest.raises(ValueError, match="must be one of"):
         load_simulation("ztf_simulated", ["cadence.kind=hourly"])

@@ -144,6 +144,47 @@ def test_systematics_break_the_pulls(change: str) -> None:
     assert pulls((change,), 17.0).std() > 1.1
 
 
+@pytest.mark.parametrize(
+    ("change", "spread"),
+    [("error_spread=0.5", "error"), ("noise_spread=0.5", "noise"), ("error_jitter=[0.1,0.5]", "jitter")],
+)
+def test_objects_differ_in_errors_and_noise(change: str, spread: str) -> None:
+    survey = Observatory(load_simulation("ztf_simulated", [f"systematics.{c}" for c in (*PERFECT, change)]))
+    rng = np.random.default_rng(2)
+    visit = np.tile(np.flatnonzero(survey.pool.band == 0)[:60], 400)
+    objects = np.repeat(np.arange(400), 60)
+    visits = Visits(objects, visit, np.zeros(visit.size), np.zeros(visit.size, np.float32))
+    flux, error = survey.measure(visits, survey.pool.band[visit], rng)
+    depth = np.log(error).reshape(400, 60) - np.log(error).reshape(400, 60).mean(axis=0)
+    found = {"error": depth.mean(axis=1).std(), "noise": np.log((flux / error).reshape(400, 60).std(axis=1)).std()}
+    found["jitter"] = (depth - depth.mean(axis=1, keepdims=True)).std(axis=1).std()
+    usual = {"error": 0.1, "noise": 0.15, "jitter": 0.06}
+    assert [name for name in usual if found[name] > usual[name]] == [spread]
+
+
+def test_threshold_of_each_object_lies_in_its_range() -> None:
+    changes = ["n_objects=200", "classes=[SNIa]", "trigger.snr=[4,6]", "systematics.error_jitter=0.3"]
+    quoted = load_simulation("ztf_simulated", changes).read()
+    snr = np.where(quoted.detected, quoted.flux / quoted.flux_err, np.inf)
+    weakest = np.minimum.reduceat(snr, quoted.offsets[:-1])
+    assert weakest.min() >= 4 and 0.05 < (weakest > 5).mean() < 0.95
+    filtered = load_simulation("ztf_simulated", [*changes, "trigger.filtered=true"]).read()
+    assert (filtered.flux / filtered.flux_err)[filtered.detected].min() < 3.5  # the quoted error may be large there
+    with pytest.raises(ValueError, match=r"trigger\.snr needs 2"):
+        load_simulation("ztf_simulated", ["trigger.snr=[4,5,6]"])
+
+
+def test_lost_epochs_and_light_after_peak() -> None:
+    def curves(*changes: str) -> LightCurves:
+        return load_simulation("ztf_simulated", ["n_objects=200", "classes=[SNIa]", *changes]).read()
+
+    complete, cut = curves(), curves("systematics.lost=[0.4,0.6]")
+    assert cut.mjd.size / complete.mjd.size == pytest.approx(0.5, abs=0.08)
+    late = curves("limits.peak_trail=5")
+    days = late.mjd - (late.trigger_mjd + late.extra["days_trigger_to_peak"])[late.owner]
+    assert np.maximum.reduceat(np.where(late.detected, days, -np.inf), late.offsets[:-1]).min() > 5
+
+
 def test_depth_is_where_half_the_epochs_are_detected(observatory: Callable[[str], Observatory]) -> None:
     survey = observatory("lsst_simulated")
     rng = np.random.default_rng(4)

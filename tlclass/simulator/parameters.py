@@ -199,6 +199,10 @@ def _check_type(kind: str, value: Any, where: str) -> None:
         _numbers(value, 1, where)
     elif kind in ("Pair", "Pair | None") and value is not None:
         _numbers(value, 2, where)
+    elif kind == "float | Pair":
+        _numbers(value, 2 if isinstance(value, list | tuple) else 1, where)
+    elif kind == "float | tuple[float, ...]":
+        _numbers(value, max(len(value), 1) if isinstance(value, list | tuple) else 1, where)
 
 
 def _frozen(value: Any) -> Any:

@@ -305,7 +305,9 @@ class Observatory:
         error = self.quote(noise, visits.objects, rng)
         keep = np.abs(visits.flux) < self.saturation[band]
         if simulation.systematics.lost is not None:
-            keep &= rng.random(flux.size) >= rng.uniform(*simulation.systematics.lost, CHUNK)[visits.objects]
+            low, high = simulation.systematics.lost
+            share = rng.uniform(low, high, CHUNK)
+            keep &= rng.random(flux.size) >= share[visits.objects]
         if simulation.systematics.forced_fraction < 1:
             forced = rng.random(CHUNK) < simulation.systematics.forced_fraction
             keep &= forced[visits.objects] | (flux >= simulation.systematics.min_snr * error)
@@ -321,14 +323,9 @@ class Observatory:
         if simulation.limits.peak_lead is not None:
             accepted &= ~(columns["days_trigger_to_peak"] < simulation.limits.peak_lead)
         if simulation.limits.peak_trail is not None:
-            seen = (
-                keep
-                & detected
-                & (days > columns["days_trigger_to_peak"][visits.objects] + simulation.limits.peak_trail)
-            )
-            accepted &= np.isnan(columns["days_trigger_to_peak"]) | (
-                np.bincount(visits.objects[seen], minlength=CHUNK) > 0
-            )
+            end = columns["days_trigger_to_peak"] + simulation.limits.peak_trail
+            after = visits.objects[keep & detected & (days > end[visits.objects])]
+            accepted &= np.isnan(end) | (np.bincount(after, minlength=CHUNK) > 0)
         keep &= accepted[visits.objects]
         counts = np.bincount(visits.objects[keep], minlength=CHUNK)[accepted]
         chosen = {key: values[accepted] for key, values in columns.items()}
@@ -338,7 +335,7 @@ class Observatory:
         """Signal to noise that the epochs of each object must exceed, (CHUNK,) float32."""
         snr = self.simulation.trigger.snr
         drawn = rng.uniform(snr[0], snr[1], CHUNK) if isinstance(snr, tuple) else np.full(CHUNK, snr)
-        return drawn.astype(np.float32)
+        return np.asarray(drawn, np.float32)
 
     def measure(self, visits: Visits, band: Array, rng: Generator) -> tuple[Array, Array]:
         """Add noise and systematics: observed flux and quoted error, each (m,) float32."""
@@ -352,8 +349,7 @@ class Observatory:
             jitter = rng.uniform(jitter[0], jitter[1], CHUNK).astype(np.float32)[objects]
         elif jitter <= 0:
             return noise
-        quoted: Array = noise * np.exp(jitter * rng.standard_normal(noise.size, np.float32))
-        return quoted
+        return np.asarray(noise * np.exp(jitter * rng.standard_normal(noise.size, np.float32)))
 
     def expose(self, visits: Visits, band: Array, rng: Generator) -> tuple[Array, Array]:
         """Observed flux and its error before jitter, each (m,) float32."""
