@@ -1,11 +1,11 @@
 """Where the simulated alerts differ from the real Bright Transient Survey, class by class; writes docs/gap.md.
 
-    python benchmarks/gap.py --data data [--model models/alerts_simulated-KEY/seed0] [source.key=value ...]
+    python benchmarks/gap.py --data data --model models/alerts_simulated-KEY/seed0 [source.key=value ...]
 
 `--data` holds `ztf_bts/` as the card `conf/survey/bts.yaml` wants it. The fixed fifth of its objects that tests are made
 on (`tlclass.split.fixed_test`) is taken away before anything else is done: all numbers are of the other objects.
-Words such as `source.reader.parts.faint.n_objects=9000` change the simulation. With `--model` (a model trained on
-it, zero-shot) the page also says which objects it gets wrong and how far their embeddings lie from the simulated ones.
+Words such as `source.reader.parts.faint.n_objects=9000` change the simulation; `--model` is one trained on it, scored
+without any real label. The text of the page comes from `benchmarks/gap_notes.md`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from tlclass.surveys import Survey
 from tlclass.train import build_survey, compose
 
 matplotlib.use("agg")
+from matplotlib import pyplot as plt
 
 DOCS = Path(__file__).parent.parent / "docs"
 NOTES = Path(__file__).with_name("gap_notes.md")
@@ -44,8 +45,14 @@ PER_REAL = 4  # simulated objects compared with a real one, at least
 LEAST = 600  # and at least so many in all
 MAGNITUDE_WIDTH = 0.15  # mag, within which a simulated partner's peak should lie
 TREES = 400
+LEAST_AXIS = 0.05  # principal axes of the latent space weaker than this part of the strongest are left out
 TOLD = 8  # features named per class and kind
 SEED = 20
+DRAWN = (
+    "sampling nights", "sampling longest step", "sampling first S/N", "sampling last S/N", "sampling day of peak",
+    "shape ztfr flux at peak-10d", "shape ztfr flux at peak+15d", "shape ztfr flux at peak+40d",
+    "shape ztfg-ztfr best+0d", "shape ztfg-ztfr best+20d",
+)  # fmt: skip
 GROUPS = ("SN Ia", "SN II", "SN Ib/c", "SLSN-I", "TDE")
 
 
@@ -239,30 +246,62 @@ def separation(real: Array, sim: Array) -> float:
     return float(roc_auc_score(np.r_[np.ones(a.size), np.zeros(b.size)], np.r_[a, b]))
 
 
-def domain_section(real: Mapping[str, Array], sim: Mapping[str, Array], groups: tuple[Array, Array]) -> list[str]:
-    """AUC per class of a domain classifier and the features that give real objects away."""
-    names = list(real)
+Described = Mapping[str, Array]
+Pairs = Mapping[str, tuple[Array, Array]]
+
+
+def matched(real: Sample, sim: Sample, described: tuple[Described, Described]) -> Pairs:
+    """Per class the indices of real objects and of simulated ones with the same peak magnitudes."""
+    peak = [table["sampling peak magnitude"] for table in described]
+    found = {}
+    for group in GROUPS:
+        mine, theirs = np.flatnonzero(real.group == group), np.flatnonzero(sim.group == group)
+        found[group] = mine, theirs[partners(peak[0][mine], peak[1][theirs])]
+    return found
+
+
+def domain_section(described: tuple[Described, Described], pairs: Pairs) -> tuple[list[str], list[str]]:
+    """AUC per class of a domain classifier, and the features that give real objects away."""
+    names = list(described[0])
     kinds = {"all": names, **{k: [n for n in names if n.startswith(k)] for k in ("sampling", "shape")}}
     scores = ["| class | real | simulated | all features | sampling | shape |", "|---" * 6 + "|"]
     telling = ["| class | feature | rank | AUC alone | real 16/50/84 % | simulated |", "|---" * 6 + "|"]
-    for group in GROUPS:
-        mine = np.flatnonzero(groups[0] == group)
-        theirs = np.flatnonzero(groups[1] == group)
-        magnitude = "sampling peak magnitude"
-        theirs = theirs[partners(real[magnitude][mine], sim[magnitude][theirs])]
+    for group, chosen in pairs.items():
         cells = []
         for kind, own in kinds.items():
-            a = np.column_stack([real[n][mine] for n in own])
-            b = np.column_stack([sim[n][theirs] for n in own])
+            a, b = (
+                np.column_stack([table[n][rows] for n in own]) for table, rows in zip(described, chosen, strict=True)
+            )
             auc, importance = domain_auc(a, b)
             cells.append(f"{auc:.3f}")
-            if kind != "all":
-                telling += [
-                    f"| {group} | {own[k]} | {rank} | {separation(a[:, k], b[:, k]):.2f} | {quantiles(a[:, k])} | {quantiles(b[:, k])} |"
-                    for rank, k in enumerate(np.argsort(-importance)[:TOLD], 1)
-                ]
-        scores.append(f"| {group} | {mine.size} | {theirs.size} | " + " | ".join(cells) + " |")
-    return [*scores, "", *telling]
+            for rank, k in enumerate(np.argsort(-importance)[: TOLD if kind != "all" else 0], 1):
+                values = f"{separation(a[:, k], b[:, k]):.2f} | {quantiles(a[:, k])} | {quantiles(b[:, k])}"
+                telling.append(f"| {group} | {own[k]} | {rank} | {values} |")
+        scores.append(f"| {group} | {len(chosen[0])} | {len(chosen[1])} | " + " | ".join(cells) + " |")
+    return scores, telling
+
+
+def draw_features(described: tuple[Described, Described], pairs: Mapping[str, tuple[Array, Array]], path: Path) -> None:
+    """Cumulative distributions of DRAWN features, a row per class."""
+    figure, axes = plt.subplots(
+        len(pairs), len(DRAWN), figsize=(2.3 * len(DRAWN), 1.9 * len(pairs)), layout="constrained"
+    )
+    for row, (group, chosen) in zip(axes, pairs.items(), strict=True):
+        for axis, name in zip(row, DRAWN, strict=True):
+            for table, rows, color in zip(described, chosen, ("black", "tab:blue"), strict=True):
+                values = table[name][rows]
+                values = np.sort(values[np.isfinite(values)])
+                axis.plot(values, np.linspace(0, 1, values.size), color=color, lw=1.2)
+            axis.set_xlim(
+                *np.nanpercentile(np.concatenate([t[name][r] for t, r in zip(described, chosen, strict=True)]), (1, 99))
+            )
+            axis.set_yticks([])
+        row[0].set_ylabel(group)
+    for axis, name in zip(axes[0], DRAWN, strict=True):
+        axis.set_title(name.split(" ", 1)[1].replace("ztf", ""), fontsize=8)
+    figure.suptitle("cumulative distributions: real (black) and simulated alerts of the same peak magnitudes (blue)")
+    figure.savefig(path, dpi=70)
+    plt.close(figure)
 
 
 # What a trained model makes of them
@@ -335,44 +374,44 @@ def nearest(points: Array, among: Array, k: int = 10, itself: bool = False) -> A
 
 
 def latent_section(
-    real: Sample, sim: Sample, seen: tuple[Seen, Seen], described: Mapping[str, Array]
-) -> tuple[list[str], Array]:
-    """Distance of real embeddings to simulated ones of their class, against simulated to simulated."""
+    real: Sample, sim: Sample, seen: tuple[Seen, Seen], described: Described
+) -> tuple[list[str], list[str]]:
+    """Distance of real embeddings to simulated ones of their class, against simulated to simulated; what is unusual."""
     lines = ["| class | simulated to simulated 16/50/84/97.5 % | real to simulated | real beyond 97.5 % of simulated |"]
     lines.append("|---" * 4 + "|")
-    middle, scale = seen[1].latent.mean(axis=0), seen[1].latent.std(axis=0) + 1e-6
-    _, values, axes = np.linalg.svd((seen[1].latent - middle) / scale, full_matrices=False)
-    strength = values / np.sqrt(len(seen[1].latent))
-    kept = strength > 0.05 * strength[0]
-    real_z, sim_z = (((s.latent - middle) / scale) @ axes[kept].T / strength[kept] for s in seen)
-    far = np.full(len(real.group), np.nan)
     unusual = ["| class | feature | far real objects 16/50/84 % | other real objects |", "|---" * 4 + "|"]
+    real_z, sim_z = whitened(*seen)
     for group in GROUPS:
-        own, theirs = real.group == group, sim.group == group
-        among = sim_z[theirs]
-        usual = nearest(among, among, itself=True)
-        distance = nearest(real_z[own], among)
-        far[own] = [np.mean(usual < d) for d in distance]
-        q = (16, 50, 84, 97.5)
-        cells = ["/".join(f"{v:.1f}" for v in np.percentile(d, q)) for d in (usual, distance)]
-        lines.append(f"| {group} | {cells[0]} | {cells[1]} | {np.mean(far[own] > 0.975):.0%} |")
-        away = far[own] > 0.95
+        own, among = real.group == group, sim_z[sim.group == group]
+        usual, distance = nearest(among, among, itself=True), nearest(real_z[own], among)
+        cells = ["/".join(f"{v:.1f}" for v in np.percentile(d, (16, 50, 84, 97.5))) for d in (usual, distance)]
+        far, away = (distance > np.percentile(usual, q) for q in (97.5, 95))
+        lines.append(f"| {group} | {cells[0]} | {cells[1]} | {far.mean():.0%} |")
         if min(away.sum(), (~away).sum()) < 5:
             continue
         apart = {n: abs(separation(v[own][away], v[own][~away]) - 0.5) for n, v in described.items()}
         for name in sorted(apart, key=lambda n: -apart[n])[:5]:
             v = described[name][own]
             unusual.append(f"| {group} | {name} | {quantiles(v[away])} | {quantiles(v[~away])} |")
-    return [*lines, "", *unusual], far
+    return lines, unusual
+
+
+def whitened(real: Seen, sim: Seen) -> tuple[Array, Array]:
+    """Both sets of latent vectors along the principal axes of the simulated ones, in their standard deviations."""
+    middle, scale = sim.latent.mean(axis=0), sim.latent.std(axis=0) + 1e-6
+    _, values, axes = np.linalg.svd((sim.latent - middle) / scale, full_matrices=False)
+    strength = values / np.sqrt(len(sim.latent))
+    kept = strength > LEAST_AXIS * strength[0]
+    first, second = (((s.latent - middle) / scale) @ axes[kept].T / strength[kept] for s in (real, sim))
+    return first, second
 
 
 def main() -> None:
-    """Write docs/gap.md and its figures."""
+    """Write docs/gap.md and its figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of paths.data, with ztf_bts")
+    parser.add_argument("--model", type=Path, required=True, help="source model trained on the simulation")
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder of parsed and simulated surveys")
-    parser.add_argument("--model", type=Path, help="source model trained on the simulation")
-    parser.add_argument("--output", type=Path, default=DOCS / "gap.md")
     parser.add_argument("settings", nargs="*", help="source.key=value")
     given = parser.parse_args()
     warnings.simplefilter("ignore", RuntimeWarning)
@@ -381,14 +420,19 @@ def main() -> None:
     real, sim = development(target, given.cache), simulated(source, target, given.cache)
     sim = shares(sim, target, source)
     described = describe(real.curves, target), describe(sim.curves, source)
-    parts = {"DOMAIN": domain_section(*described, (real.group, sim.group))}
-    if given.model:
-        model = load_model(given.model)
-        seen = look(model, real, target), look(model, sim, target)
-        parts["SCORES"] = score_section(real, seen[0], described[0], target.taxonomy.classes)
-        parts["LATENT"], _ = latent_section(real, sim, seen, described[0])
-    given.output.write_text("\n\n".join(f"## {k}\n\n" + "\n".join(v) for k, v in parts.items()))
-    print(given.output.read_text())
+    pairs = matched(real, sim, described)
+    draw_features(described, pairs, DOCS / "figures" / "gap_features.png")
+    model = load_model(given.model)
+    seen = look(model, real, target), look(model, sim, target)
+    parts = {"SCORES": score_section(real, seen[0], described[0], target.taxonomy.classes)}
+    parts["DOMAIN"], parts["TELLING"] = domain_section(described, pairs)
+    parts["LATENT"], parts["UNUSUAL"] = latent_section(real, sim, seen, described[0])
+    parts["AFTER"] = [" | ".join(line.split(" | ")[3].lstrip("0") for line in parts["DOMAIN"][2:])]
+    text = NOTES.read_text()
+    for key, lines in parts.items():
+        text = text.replace("{" + key + "}", "\n".join(lines))
+    (DOCS / "gap.md").write_text(text)
+    print(f"wrote {DOCS / 'gap.md'}")
 
 
 if __name__ == "__main__":
