@@ -110,7 +110,7 @@ def test_a_class_without_test_object_is_missing_and_not_a_number(tmp_path: Path)
 def test_paired_differences_cancel_what_the_arms_of_a_seed_share(sweep: Sweep) -> None:
     table = paired_table(sweep)
     assert (table["difference"] == f"{0.1 * np.log10(4):+.3f}").all() and (table["pairs > 0"] == "5").all()
-    assert (table["95 % interval"] == "[+0.060, +0.060]").all()
+    assert (table["95 % over seeds"] == "[+0.060, +0.060]").all()
 
 
 def test_ratio_and_skill_beside_it(sweep: Sweep) -> None:

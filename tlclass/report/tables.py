@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tlclass.report.objects import object_interval
 from tlclass.report.statistics import Estimate, estimate, label_efficiency, mean_estimate, ratio, skill
 from tlclass.report.sweep import CELL, Sweep, by_budget, score_names
 
@@ -92,7 +93,7 @@ def differences(sweep: Sweep, arm: str, reference: str, score: str = MACRO) -> p
 
 
 def paired_table(sweep: Sweep) -> pd.DataFrame:
-    """Mean paired difference in macro AUROC of every arm from every reference, with intervals."""
+    """Mean paired difference in macro AUROC of every arm from every reference, with intervals over seeds and over objects."""
     rows = []
     for reference in sweep.references:
         for arm in (arm for arm in sweep.arms if arm != reference):
@@ -105,12 +106,29 @@ def paired_table(sweep: Sweep) -> pd.DataFrame:
                             "minus": reference,
                             "labels": f"{budget:,}",
                             "difference": f"{found.value:+.3f}",
-                            "95 % interval": "-" if np.isnan(found.low) else f"[{found.low:+.3f}, {found.high:+.3f}]",
+                            "95 % over seeds": signed(found.low, found.high),
+                            "95 % over test objects": signed(
+                                *object_interval(job_pairs(sweep, arm, reference, budget))
+                            ),
                             "pairs": str(found.n),
                             "pairs > 0": str(int((column > 0).sum())),
                         }
                     )
     return pd.DataFrame(rows)
+
+
+def job_pairs(sweep: Sweep, arm: str, reference: str, budget: int) -> list[tuple[Path, Path]]:
+    """The folders of both arms' jobs with this budget and the same seed, where both have a score."""
+    jobs = sweep.jobs[(sweep.jobs["budget"] == budget) & sweep.jobs[MACRO].notna()]
+    ours, theirs = (
+        jobs[jobs["arm"] == name].set_index("seed")["folder"].map(Path).to_dict() for name in (arm, reference)
+    )
+    return [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
+
+
+def signed(low: float, high: float) -> str:
+    """`[low, high]` with signs, or `-` where there is none."""
+    return "-" if np.isnan(low) else f"[{low:+.3f}, {high:+.3f}]"
 
 
 def efficiency_table(sweep: Sweep) -> pd.DataFrame:

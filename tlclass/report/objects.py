@@ -1,0 +1,94 @@
+"""How much of a difference is the luck of the test part: a paired bootstrap over its objects."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from tlclass.report.statistics import quantiles
+
+Array = npt.NDArray[Any]
+
+PREDICTIONS = "predictions.parquet"
+CELLS = 250_000  # draws times objects held at once; at least 100 draws
+
+
+def object_interval(pairs: Sequence[tuple[Path, Path]]) -> tuple[float, float]:
+    """95 % interval of the mean difference in macro AUROC, first minus second, over other test objects of the same kind.
+
+    Objects are resampled within their class, the same for all pairs, so the interval holds neither the choice of
+    labels nor that of initial weights; the interval over seeds does.
+
+    Args:
+        pairs: folders of two jobs with the same seed and budget.
+
+    Returns:
+        (NaN, NaN) where jobs were tested on different objects, whose luck the seeds show already, or left no predictions.
+    """
+    if not all((folder / PREDICTIONS).is_file() for pair in pairs for folder in pair):
+        return float("nan"), float("nan")
+    loaded = [(predictions(ours), predictions(theirs)) for ours, theirs in pairs]
+    ids, label = loaded[0][0][:2]
+    if any(len(other[0]) != len(ids) or (other[0] != ids).any() for pair in loaded for other in pair):
+        return float("nan"), float("nan")
+    weights = resampled_within(label)
+    total = sum(
+        macro_auroc(ours[2], label, weights) - macro_auroc(theirs[2], label, weights) for ours, theirs in loaded
+    )
+    draws = np.asarray(total) / len(loaded)
+    return quantiles(draws[~np.isnan(draws)])
+
+
+@cache
+def predictions(folder: Path) -> tuple[Array, Array, Array]:
+    """Object ids (n,), class names (n,) and probabilities (n, K) of a job, in the order of the ids."""
+    table = pq.read_table(folder / PREDICTIONS)
+    ids = table["object_id"].to_numpy(zero_copy_only=False).astype(str)
+    order = np.argsort(ids)
+    names = [name for name in table.column_names if name.startswith("p(")]
+    classes = np.array([name[2:-1] for name in names])
+    label = table["class"].to_numpy(zero_copy_only=False).astype(str)[order]
+    probability = np.stack([table[name].to_numpy() for name in names], axis=1)[order]
+    index = np.searchsorted(np.sort(classes), label)
+    return ids[order], np.argsort(classes)[index], probability
+
+
+def resampled_within(label: Array) -> Array:
+    """(draws, n) how often each object is drawn when every class is resampled with replacement."""
+    generator = np.random.default_rng(0)
+    draws = int(np.clip(CELLS // len(label), 100, 1000))
+    weights = np.zeros((draws, len(label)))
+    for value in np.unique(label):
+        members = np.flatnonzero(label == value)
+        weights[:, members] = generator.multinomial(len(members), np.full(len(members), 1 / len(members)), draws)
+    return weights
+
+
+def macro_auroc(probability: Array, label: Array, weights: Array) -> Array:
+    """(draws,) mean one-vs-rest AUROC over the classes present, with (draws, n) weights; NaN with fewer than two."""
+    present = [k for k in range(probability.shape[1]) if 0 < np.count_nonzero(label == k) < len(label)]
+    scores = [weighted_auroc(probability[:, k], label == k, weights) for k in present]
+    mean: Array = np.mean(scores, axis=0) if scores else np.full(len(weights), np.nan)
+    return mean
+
+
+def weighted_auroc(score: Array, positive: Array, weights: Array) -> Array:
+    """(draws,) probability that a positive scores above a negative, ties one half, of weighted objects.
+
+    Args:
+        score: (n,). positive: (n,) bool. weights: (draws, n).
+    """
+    order = np.argsort(score, kind="stable")
+    _, start, count = np.unique(score[order], return_index=True, return_counts=True)
+    negative = np.where(positive[order], 0.0, weights[:, order])
+    up_to = np.cumsum(negative, axis=1)
+    below = np.concatenate([np.zeros((len(weights), 1)), up_to], axis=1)[:, start]
+    through = up_to[:, start + count - 1]
+    beaten = np.repeat((below + through) / 2, count, axis=1)
+    wins = (np.where(positive[order], weights[:, order], 0.0) * beaten).sum(axis=1)
+    total: Array = wins / (weights[:, positive].sum(axis=1) * weights[:, ~positive].sum(axis=1))
+    return total
