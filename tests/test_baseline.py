@@ -40,7 +40,7 @@ def test_a_baseline_leaves_what_a_network_leaves_on_the_same_objects(arm: str, j
     models = {"model.json", "model.safetensors", "history.json"}
     assert names(tmp_path / arm) == names(tmp_path / "scratch") - models
     assert (tmp_path / arm / "split.json").read_text() == (tmp_path / "scratch" / "split.json").read_text()
-    of_fits = {"trained_parameters", "parameters", "frozen_identical", *FitSummary.__dataclass_fields__}
+    of_fits = {"members", "trained_parameters", "parameters", "frozen_identical", *FitSummary.__dataclass_fields__}
     assert set(scratch) - set(row) == of_fits and set(row) <= set(scratch)
     assert {"auroc_macro@5d", "antares_alert/auroc_macro", "auroc/TDE", "log_loss", "ece"} <= set(row)
     assert [row[name] for name in ("policy", "source", "budget")] == [arm, "", 60]
