@@ -13,11 +13,14 @@ import numpy as np
 import torch
 
 from tlclass import lightcurves, model
+from tlclass.augment import Augmentation
 from tlclass.batches import Batch, CurveDataset, LengthBucketSampler
-from tlclass.encode import Encoded
+from tlclass.encode import Encoded, encode, encoding_from
 from tlclass.inference import encode_all, predict_logits
 from tlclass.lightcurves import LightCurves, from_columns
 from tlclass.model import PART, Classifier, build_classifier
+from tlclass.passbands import Passbands
+from tlclass.selection import Photometry, Selection
 
 PADDED = 656  # steps every light curve is padded to in the paper's code
 
@@ -129,6 +132,39 @@ def benchmark_frozen_encoder(lengths: np.ndarray, epochs: int = 30) -> None:
     )
 
 
+def benchmark_augmentation(n: int, repeats: int) -> None:
+    """What drawing and encoding an augmented training part costs, beside the training epoch it is drawn for."""
+    generator = np.random.default_rng(3)
+    lengths = np.clip(generator.lognormal(np.log(26), 0.5, n), 3, PADDED).astype(np.int64)
+    owner, total = np.repeat(np.arange(n), lengths), int(lengths.sum())
+    columns = {
+        "owner": owner,
+        "mjd": 59000 + generator.uniform(0, 69, total),
+        "passband": generator.integers(0, 2, total),
+    }
+    columns |= {"flux": generator.uniform(100, 1000, total), "flux_err": generator.uniform(5, 50, total)}
+    about = {"object_id": np.array([f"o{k}" for k in range(n)]), "redshift": generator.uniform(0.01, 0.2, n)}
+    selection = Selection(Photometry("detections"), min_observations=3)
+    curves, _ = selection.select(from_columns(about, columns, ("ztfg", "ztfr"), "benchmark"))
+    passbands = Passbands.from_mapping({"ztfg": {"wavelength": 0.4746}, "ztfr": {"wavelength": 0.6366}})
+    encoding = encoding_from({"name": "context"})
+    augmentation = Augmentation(
+        thin=[0.6, 1.0], nights=[1, 1, 2], drop_band=0.1, zero_point=0.02, error_scale=0.2, redshift=[0.95, 1.05],
+        extinction=0.1, snr=[3.0, 5.0],
+    )  # fmt: skip
+
+    def drawn() -> Encoded:
+        return encode(augmentation.apply(curves, passbands, selection, 0), passbands, encoding)
+
+    data = CurveDataset(drawn(), np.arange(n) % 12)
+    epoch = cpu_seconds(bucketed_epoch(build_classifier({"name": "gru"}, {"name": "linear"}, 9, 12, 0), data), repeats)
+    seconds = cpu_seconds(drawn, repeats)
+    print(
+        f"augmentation, all options, and context encoding of {n} alert-like curves of {total / n:.0f} points: {seconds:.2f} s, "
+        f"{seconds / epoch:.1%} of the training epoch ({epoch:.1f} s)"
+    )
+
+
 def _with_rows(features: list[torch.Tensor], data: CurveDataset) -> list[tuple[torch.Tensor, torch.Tensor]]:
     return list(zip(features, LengthBucketSampler(data.lengths, 128, 0), strict=True))
 
@@ -188,6 +224,7 @@ def main() -> None:
         benchmark_training(name, draw(given.curves, np.random.default_rng(0)), given.repeats)
     benchmark_frozen_encoder(lengths_like_ztf(given.curves, np.random.default_rng(0)))
     benchmark_small_budget()
+    benchmark_augmentation(4 * given.curves, given.repeats)
     benchmark_cache(given.objects, given.observations)
 
 

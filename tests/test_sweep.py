@@ -199,10 +199,16 @@ def test_a_missing_launcher_is_answered_with_its_pip_line(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("drawn", [[], ["augmentation=alerts", "fit.balance=true"]], ids=["plain", "augmented"])
 def test_two_processes_of_a_distributed_fit_end_where_one_does(
-    settings: Job, tmp_path: Path, overrides: list[str], process: Callable[..., subprocess.CompletedProcess[str]]
+    drawn: list[str],
+    settings: Job,
+    tmp_path: Path,
+    overrides: list[str],
+    process: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     more = [SCRATCH, "fit.max_epochs=6", "encoding=asinh", "data_fraction=count", "data_fraction.count=80"]  # 2 x 32
+    more += drawn
     one = run_job(settings(*more), tmp_path / "one")
     here = [item for item in overrides if item != "trainer=cpu"]
     run = process("tlclass.train", *here, *more, "trainer=ddp", "trainer.accelerator=cpu", cwd=tmp_path)

@@ -325,11 +325,12 @@ MISTAKES = {
     "unknown option": (["freeze_policy=ful"], r"(?s)ful.*from_scratch"),
     "unknown experiment": (["+experiment=plastic"], r"(?s)plastic.*plasticc2bts"),
     "unknown survey of several": (["source=[bts,nowhere]"], r"error: survey 'nowhere' is unknown: choose one of alerts_simulated, bts, .*ztf_snana\n"),
-    "a survey twice": (["source=[bts,bts]"], r"source=\[bts,bts\]: list at least one survey, and none twice"),
-    "no survey": (["source=[]"], r"list at least one survey"),
+    "a survey twice": (["source=[bts,bts]"], r"source=\[bts,bts\]: list two surveys or more, and none twice"),
+    "no survey": (["source=[]"], r"list two surveys or more"),
+    "a survey of the experiment again": (["+experiment=several2plasticc", "source=[ztf_simulated,bts]"], r"the experiment has ztf_simulated among its"),
     "several targets": (["target=[bts,plasticc]"], r"the target is one survey; only the source can be several"),
     "several without parts": (["source=several"], r"source=several has no parts: write source=\[NAME,NAME\]"),
-    "augmentation by value": ([SCRATCH, "augmentation=null", "++augmentation=alerts"], r"augmentation is 'alerts': choose a file of conf/augmentation"),
+    "augmentation by value": (["pretrain.augmentation=alerts"], r"augmentation is 'alerts': choose a file of conf/augmentation"),
     "augmentation out of range": ([SCRATCH, "augmentation.thin=[2,3]"], r"augmentation.thin is \[2, 3\]: give \[low, high\] between 0 and 1"),
     "misspelt augmentation, forced": ([SCRATCH, "+augmentation.thinn=1"], r"thinn"),
     "no value": (["seed"], r"seed"),
@@ -625,7 +626,7 @@ def test_two_surveys_of_other_bands_and_photometry_are_one_source_through_the_fr
     models = tmp_path / "models"
     train_cli(
         "source=[bts,plasticc]",
-        "source.parts.plasticc.where={ddf: true}",
+        "+source.parts.plasticc.where.ddf=true",
         "head=source",
         "freeze_policy=full",
         f"paths.models={models}",
@@ -657,9 +658,11 @@ def test_two_surveys_of_other_bands_and_photometry_are_one_source_through_the_fr
 def test_a_list_on_the_command_line_replaces_the_surveys_of_an_experiment() -> None:
     experiment = "+experiment=several2plasticc"
     assert list(compose([experiment])["source"]["parts"]) == ["lsst_simulated", "ztf_simulated"]
-    for listed in (["ztf_simulated", "plasticc"], ["bts"]):
+    for listed in (["plasticc", "bts"], ["bts", "elasticc", "plasticc"]):
         source = compose([experiment, f"source=[{','.join(listed)}]"])["source"]
         assert list(source["parts"]) == listed and "chosen" not in source
+    added = compose([experiment, "+survey@source.parts.bts=bts"])["source"]["parts"]
+    assert list(added) == ["lsst_simulated", "ztf_simulated", "bts"]
     alone = compose([experiment, "source=plasticc"])["source"]
     assert alone == compose(["source=plasticc"])["source"]
     more = compose(["source=[ztf_simulated, bts]", "source.parts.ztf_simulated.n_objects=20000"])["source"]

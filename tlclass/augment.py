@@ -72,7 +72,8 @@ class Augmentation:
         _check_range("thin", self.thin, (0.0, 1.0))
         _check_range("redshift", self.redshift, STRETCHES)
         _check_range("snr", self.snr, (0.0, np.inf))
-        if self.nights is not None and not (self.nights and all(isinstance(k, int) and k > 0 for k in self.nights)):
+        nights = self.nights if isinstance(self.nights, Sequence) else [] if self.nights is not None else [1]
+        if not nights or not all(isinstance(k, int) and k > 0 for k in nights):
             raise ValueError(f"augmentation.nights is {self.nights}: give whole numbers from 1, such as [1, 2, 3]")
         if not 0 <= self.drop_band <= 1:
             raise ValueError(f"augmentation.drop_band is {self.drop_band}: choose a probability, 0 to 1")
@@ -280,7 +281,7 @@ def _uniform(rng: np.random.Generator, between: Sequence[float], n: int) -> Arra
 def _check_range(name: str, given: Sequence[float] | None, allowed: tuple[float, float]) -> None:
     if given is None:
         return
-    if len(given) != 2 or not allowed[0] <= given[0] <= given[1] <= allowed[1]:
+    if not isinstance(given, Sequence) or len(given) != 2 or not allowed[0] <= given[0] <= given[1] <= allowed[1]:
         raise ValueError(
             f"augmentation.{name} is {given}: give [low, high] between {allowed[0]:g} and {allowed[1]:g}, or null for none"
         )

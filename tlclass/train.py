@@ -262,7 +262,7 @@ def without_lists(word: str) -> str:
     Hydra would lay the cards of a list over one another. The choice is a card made here, `several` with these parts.
 
     Raises:
-        ValueError: a survey is listed twice, or none is, or it is the target that is a list.
+        ValueError: fewer than two surveys are listed, or one twice, or it is the target that is a list.
     """
     group, _, value = word.partition("=")
     if group not in ("source", "target") or "[" not in value:
@@ -277,8 +277,8 @@ def without_lists(word: str) -> str:
 
 def _one_card(word: str, listed: Sequence[Any]) -> str:
     names = [str(name) for name in listed]
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"{word}: list at least one survey, and none twice")
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise ValueError(f"{word}: list two surveys or more, and none twice; one alone is source=NAME")
     defaults = ["several", *({f"/survey@parts.{name}": name} for name in names), "_self_"]
     choice = "+".join(names)
     ConfigStore.instance().store(choice, {"defaults": defaults, "chosen": names}, "source", provider="tlclass")
@@ -339,6 +339,12 @@ def _said(error: BaseException | None) -> str:
     missing = next((extra for name, extra in EXTRAS.items() if f"Could not find 'hydra/launcher/{name}'" in text), None)
     if missing:
         return f"this launcher is not installed: pip install 'tlclass[{missing}]'"
+    twice = re.search(r"@source\.parts\.(\w+)\S* appears more than once", text)
+    if twice:
+        return (
+            f"the experiment has {twice[1]} among its sources already, and a list cannot name it again: leave the list out, "
+            "and add another survey to the experiment's with +survey@source.parts.NAME=NAME"
+        )
     unknown = UNKNOWN.search(text)
     if unknown:
         known = ", ".join(name for name in unknown["known"].split() if "+" not in name)  # "+": see `without_lists`
