@@ -333,6 +333,7 @@ MISTAKES = {
     "augmentation by value": (["pretrain.augmentation=alerts"], r"augmentation is 'alerts': choose a file of conf/augmentation"),
     "augmentation out of range": ([SCRATCH, "augmentation.thin=[2,3]"], r"augmentation.thin is \[2, 3\]: give \[low, high\] between 0 and 1"),
     "misspelt augmentation, forced": ([SCRATCH, "+augmentation.thinn=1"], r"thinn"),
+    "no network": ([SCRATCH, "members=0"], r"members is 0: choose how many networks are averaged, 1 or more"),
     "no value": (["seed"], r"seed"),
 }  # fmt: skip
 
@@ -406,7 +407,7 @@ def test_an_ensemble_given_as_the_source_says_how_many_members_it_needs(
     run_job(settings(SCRATCH, "members=2"), tmp_path / "both")
     with pytest.raises(SystemExit):
         train_cli("freeze_policy=full", f"source_model={tmp_path / 'both'}")
-    assert "holds 2 networks: set members=2" in said(capsys)
+    assert "holds 2 network(s): set members=2" in said(capsys)
 
 
 def test_a_matched_flux_scale_is_the_one_of_each_survey(

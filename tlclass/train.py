@@ -109,6 +109,8 @@ def run_job(settings: Settings, folder: Path) -> Row:
 def train_and_score(settings: Settings, folder: Path) -> Row:
     """The work of a job: the source model, the transfer, the scores."""
     policy = build_policy(settings["freeze_policy"])
+    if not isinstance(settings["members"], int) or settings["members"] < 1:
+        raise ValueError(f"members is {settings['members']}: choose how many networks are averaged, 1 or more")
     sources = source_models(settings) if policy.load else [None] * settings["members"]
     target = build_survey(settings["target"])
     logger = make_logger(settings, folder)
@@ -203,7 +205,9 @@ def source_models(settings: Settings) -> list[TrainedModel]:
             f"source_model={given} was trained with {model.encoding}, this job uses {encoding}: set encoding to match"
         )
     if len(model.members) != members:
-        raise ValueError(f"source_model={given} holds {len(model.members)} networks: set members={len(model.members)}")
+        raise ValueError(
+            f"source_model={given} holds {len(model.members)} network(s): set members={len(model.members)}"
+        )
     return [replace(model, classifier=member) for member in model.members]
 
 
