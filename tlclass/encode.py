@@ -10,6 +10,7 @@ import numpy.typing as npt
 from tlclass.lightcurves import LightCurves
 from tlclass.options import build_named
 from tlclass.passbands import Passbands
+from tlclass.selection import first_mjd
 
 Array = npt.NDArray[Any]
 
@@ -116,10 +117,7 @@ class Context(Asinh):
 
 def days_since_detection(curves: LightCurves) -> Array:
     """(n_obs,) float64 days since the object's first detection; 0 before it, and where there is none."""
-    rows = np.flatnonzero(curves.detected)
-    owner, position = np.unique(curves.owner[rows], return_index=True)
-    first = np.full(len(curves), np.inf)
-    first[owner] = curves.mjd[rows[position]]
+    first = np.nan_to_num(first_mjd(curves, curves.detected), nan=np.inf)
     days: Array = np.maximum(curves.mjd - first[curves.owner], 0.0)
     return days
 

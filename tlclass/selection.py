@@ -85,10 +85,10 @@ class Trigger:
         """(n,) MJD of the trigger, NaN for an object that never triggers."""
         if self.rule == "column":
             return curves.trigger_mjd
-        first = _first_mjd(curves, curves.detected)
+        first = first_mjd(curves, curves.detected)
         if self.rule == "first_detection":
             return first
-        return _first_mjd(curves, curves.detected & (curves.mjd > (first + self.gap_days)[curves.owner]))
+        return first_mjd(curves, curves.detected & (curves.mjd > (first + self.gap_days)[curves.owner]))
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def merge_cuts(parts: Sequence[Sequence[Cut]]) -> list[Cut]:
     ]
 
 
-def _first_mjd(curves: LightCurves, mask: Array) -> Array:
+def first_mjd(curves: LightCurves, mask: Array) -> Array:
     """(n,) MJD of the first masked observation per object, NaN if none."""
     rows = np.flatnonzero(mask)
     owner, position = np.unique(curves.owner[rows], return_index=True)
