@@ -398,11 +398,8 @@ def fit(
     """Train `classifier` in place and leave it with the weights that were best on validation, the first ones included.
 
     `folder` holds the checkpoints and, in the end, `history.json` (see `History`). Called again after an
-        network = self.classifier if phase == "train" else self.judged
-        logits = network(batch.x, batch.lengths, batch.metadata)
-        balanced = phase == "train" and self.settings.balance
-        weights = torch.ones_like(self.class_weights) if balanced else self.class_weights
-        loss = weighted_loss(logits, batch.label, weights)
+    interruption it goes on from the last checkpoint and ends where an uninterrupted fit would (shuffling is seeded
+    per epoch); called again after the end it only loads the best weights.
 
     Raises:
         SystemExit: 143 if the process was asked to terminate.
