@@ -11,8 +11,8 @@ import pytest
 from tests.conftest import Job
 from tlclass import data as data_module
 from tlclass.baseline import BASELINES, baseline_from
+from tlclass.fit import FitSummary
 from tlclass.surveys.survey import Survey
-from tlclass.task import FitSummary
 from tlclass.train import run_job
 
 for package in ("light_curve", "sklearn", "lightgbm"):

@@ -16,10 +16,11 @@ from tlclass.choice import Choice, average, blocks, choose, copied, object_losse
 from tlclass.data import LightCurveDataModule
 from tlclass.encode import encoding_from
 from tlclass.finetune import Start, finetune
+from tlclass.fit import fit, validation_scores
 from tlclass.model import Classifier, build_classifier
 from tlclass.options import build
 from tlclass.split import Split
-from tlclass.task import FitSettings, fit, validation_scores
+from tlclass.task import FitSettings
 from tlclass.train import build_policy, build_survey, run_job
 from tlclass.transfer import FreezePolicy, transfer
 

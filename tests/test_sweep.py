@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import ROOT, Job
-from tlclass import sweep, task
+from tlclass import fit, sweep
 from tlclass.train import run_job
 
 CLI = Callable[..., None]
@@ -88,7 +88,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_the_job_goes_on_from_it(
     caplog.set_level(logging.INFO)
     job = settings(SCRATCH, "fit.max_epochs=8")
     whole = run_job(job, tmp_path / "whole")
-    saved, calls = task.WholeCheckpoints.save_checkpoint, []
+    saved, calls = fit.WholeCheckpoints.save_checkpoint, []
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def on_a_full_disk(self: Any, checkpoint: Any, path: Any, storage_options: Any = None) -> None:
@@ -100,10 +100,10 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_the_job_goes_on_from_it(
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-    monkeypatch.setattr(task.WholeCheckpoints, "save_checkpoint", on_a_full_disk)
+    monkeypatch.setattr(fit.WholeCheckpoints, "save_checkpoint", on_a_full_disk)
     with pytest.raises(OSError, match=r"could not write .*\.ckpt: File too large; nothing there was changed"):
         run_job(job, tmp_path / "job")
-    monkeypatch.setattr(task.WholeCheckpoints, "save_checkpoint", saved)
+    monkeypatch.setattr(fit.WholeCheckpoints, "save_checkpoint", saved)
     assert (tmp_path / "job" / "checkpoints" / "member0" / "stage0" / "last.ckpt").exists()
     assert run_job(job, tmp_path / "job") == whole
     assert "resuming from" in caplog.text

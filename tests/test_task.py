@@ -13,11 +13,12 @@ from lightning.pytorch.loggers import CSVLogger
 from tlclass.augment import Augmentation
 from tlclass.data import LightCurveDataModule
 from tlclass.encode import encoding_from
+from tlclass.fit import FitSummary, fit, validation_scores
 from tlclass.inference import predict_logits
 from tlclass.metrics import macro_auroc
 from tlclass.model import Classifier, build_classifier
 from tlclass.result import HISTORY
-from tlclass.task import MONITORS, ClassifierTask, FitSettings, FitSummary, fit, truncated, validation_scores
+from tlclass.task import MONITORS, ClassifierTask, FitSettings, truncated
 from tlclass.train import build_survey
 from tlclass.transfer import set_trainable
 

@@ -12,9 +12,10 @@ from torch import Tensor
 from tests.conftest import compose
 from tlclass.config import CONF
 from tlclass.finetune import Start, finetune
+from tlclass.fit import FitSummary
 from tlclass.model import Classifier, build_classifier
 from tlclass.options import build
-from tlclass.task import ClassifierTask, FitSettings, FitSummary
+from tlclass.task import ClassifierTask, FitSettings
 from tlclass.transfer import FreezePolicy, assert_unchanged, frozen_copy, part_of, rate_of, set_trainable, transfer
 
 FILES = sorted((CONF / "freeze_policy").glob("*.yaml"))

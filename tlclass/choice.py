@@ -13,12 +13,13 @@ import torch
 
 from tlclass.data import LightCurveDataModule
 from tlclass.finetune import Start, finetune
+from tlclass.fit import FitSummary, loss_weights
 from tlclass.inference import predict_logits
 from tlclass.model import Classifier
 from tlclass.options import build
 from tlclass.result import Row
 from tlclass.split import Split, cross_validation
-from tlclass.task import FitSettings, FitSummary, loss_weights, weighted_losses
+from tlclass.task import FitSettings, weighted_losses
 from tlclass.transfer import FreezePolicy
 
 log = logging.getLogger(__name__)

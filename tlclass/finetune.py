@@ -10,9 +10,10 @@ from typing import Any
 from tlclass.atomic import write_json
 from tlclass.checkpoint import TrainedModel
 from tlclass.data import LightCurveDataModule
+from tlclass.fit import FitSummary, fit
 from tlclass.model import Classifier
 from tlclass.result import HISTORY
-from tlclass.task import FitSettings, FitSummary, fit
+from tlclass.task import FitSettings
 from tlclass.transfer import FreezePolicy, TransferReport, assert_unchanged, frozen_copy, set_trainable
 
 

@@ -1,37 +1,20 @@
-"""The LightningModule, and one fit with early stopping, best weights and resume."""
+"""The LightningModule: what one step of training does, and how long and how fast to train."""
 
 import copy
-import io
-import json
-import logging
 import math
-import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.loggers import Logger
-from lightning.pytorch.plugins.io import TorchCheckpointIO
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
-from tlclass.atomic import atomic_path, write_json
 from tlclass.batches import Batch
-from tlclass.data import LightCurveDataModule
-from tlclass.inference import predict_logits
 from tlclass.metrics import macro_auroc
-from tlclass.model import Classifier
-from tlclass.result import HISTORY
 from tlclass.seeds import stream
 from tlclass.transfer import rate_of
-
-log = logging.getLogger(__name__)
 
 SCHEDULES = ("constant", "one_cycle")
 MONITORS = {"val/loss": "min", "val/auroc_macro": "max"}
@@ -105,25 +88,6 @@ class FitSettings:
         every = min(epochs, max(1, self.validate_every_steps // steps_per_epoch))
         patience_epochs = max(self.patience_epochs, math.ceil(self.patience_steps / steps_per_epoch))
         return {"epochs": epochs, "every": every, "patience": max(1, math.ceil(patience_epochs / every))}
-
-
-@dataclass(frozen=True)
-class FitSummary:
-    """How one fit went.
-
-    Attributes:
-        steps, epochs: done.
-        best_epoch: whose weights were kept; -1 if none was better than the start.
-        best_score: of those weights, in what was monitored. initial_score: before the first step.
-        stopped_early: whether patience ended it.
-    """
-
-    steps: int
-    epochs: int
-    best_epoch: int
-    best_score: float
-    initial_score: float
-    stopped_early: bool
 
 
 class ClassifierTask(L.LightningModule):
@@ -258,114 +222,6 @@ class HeadOnly(nn.Module):
         return logits
 
 
-class History(Callback):
-    """Every validation: optimizer step, epochs done, seconds since the fit began, both scores.
-
-    It lies in the checkpoints, so that a resumed fit goes on with it; the seconds are those of all its
-    processes, without the work that was lost between the last checkpoint and an interruption.
-
-    Args:
-        path: of the JSON file with them, written when the fit ends.
-        began: `time.perf_counter()` when the fit began in this process.
-        start: the scores before the first step.
-    """
-
-    def __init__(self, path: Path, began: float, start: Mapping[str, float]) -> None:
-        self.path, self.began = path, began
-        self.validations: list[dict[str, float]] = []
-        self._add(0, 0, start)
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Add a line."""
-        scores = {name: float(trainer.callback_metrics[name]) for name in MONITORS}
-        self._add(trainer.global_step, trainer.current_epoch + 1, scores)
-
-    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the file."""
-        if trainer.is_global_zero:
-            write_json(self.path, self.validations)
-
-    def state_dict(self) -> dict[str, Any]:
-        """For the checkpoint."""
-        return {"validations": [dict(line) for line in self.validations]}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where the checkpoint was written."""
-        self.validations = [dict(line) for line in state_dict["validations"]]
-        self.began = time.perf_counter() - self.validations[-1]["seconds"]
-
-    def _add(self, step: int, epoch: int, scores: Mapping[str, float]) -> None:
-        seconds = time.perf_counter() - self.began
-        self.validations.append({"step": step, "epoch": epoch, "seconds": seconds, **scores})
-
-
-class ProgressLines(Callback):
-    """One line about every ten seconds, for log files, where a progress bar would leave rubbish."""
-
-    def __init__(self) -> None:
-        self.said = time.monotonic()
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Say where training is."""
-        if time.monotonic() - self.said > 10:
-            self.said = time.monotonic()
-            scores = ", ".join(f"{name} {float(value):.3f}" for name, value in trainer.callback_metrics.items())
-            log.info(
-                "epoch %d of at most %s, step %d: %s",
-                trainer.current_epoch + 1,
-                trainer.max_epochs,
-                trainer.global_step,
-                scores,
-            )
-
-
-class WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoints that appear whole or not at all.
-
-    Lightning writes them in the system's temporary folder first and moves them; where that is another disk, a kill
-    or a full disk during the move leaves half a file in place of the last good one.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write beside the old one, then rename.
-
-        Raises:
-            OSError: the disk is full; the old one is intact.
-        """
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        with atomic_path(Path(path), flush=False) as temporary:
-            temporary.write_bytes(content.getbuffer())
-
-
-class Summary(Callback):
-    """Writes how the fit went when it ends, in the process that knows: a distributed fit has none of it afterwards."""
-
-    def __init__(self, path: Path, monitor: str, start: float, best: ModelCheckpoint, stopper: EarlyStopping):
-        self.path, self.monitor, self.start, self.best, self.stopper = path, monitor, start, best, stopper
-
-    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Compare the best weights with the first ones and write `done.json`."""
-        if not trainer.is_global_zero:
-            return
-        state = torch.load(self.best.best_model_path, weights_only=True, map_location="cpu")
-        reached = float(self.best.best_model_score)  # type: ignore[arg-type]
-        better = reached < self.start if MONITORS[self.monitor] == "min" else reached > self.start
-        if not better:
-            log.info(
-                "no epoch beat the start on validation (%s %.4f): the first weights are kept", self.monitor, self.start
-            )
-        summary = FitSummary(
-            steps=trainer.global_step,
-            epochs=trainer.current_epoch,
-            best_epoch=int(state["epoch"]) if better else -1,
-            best_score=reached if better else self.start,
-            initial_score=self.start,
-            stopped_early=self.stopper.stopped_epoch > 0,
-        )
-        write_json(self.path, vars(summary))
-
-
 @torch.no_grad()
 def follow(averaged: nn.Module, moving: nn.Module, decay: float) -> None:
     """One step of the exponential moving average of the trained parameters, in place."""
@@ -384,66 +240,6 @@ def truncated(batch: Batch, share: float, seed: int) -> Batch:
     return batch._replace(x=batch.x[:, : int(lengths.max())], lengths=lengths)
 
 
-def fit(
-    classifier: Classifier,
-    data: LightCurveDataModule,
-    settings: FitSettings,
-    folder: Path,
-    trainer_options: Mapping[str, Any],
-    logger: Logger | None = None,
-    progress: bool = True,
-    rates: Mapping[str, float] = MappingProxyType({}),
-    anchor: Mapping[str, Tensor] = MappingProxyType({}),
-) -> FitSummary:
-    """Train `classifier` in place and leave it with the weights that were best on validation, the first ones included.
-
-    `folder` holds the checkpoints and, in the end, `history.json` (see `History`). Called again after an
-    interruption it goes on from the last checkpoint and ends where an uninterrupted fit would (shuffling is seeded
-    per epoch); called again after the end it only loads the best weights.
-
-    Raises:
-        SystemExit: 143 if the process was asked to terminate.
-    """
-    began = time.perf_counter()
-    done = folder / "done.json"
-    frozen_encoder = not any(parameter.requires_grad for parameter in classifier.encoder.parameters())
-    trained: nn.Module = classifier
-    if frozen_encoder and not settings.truncate and not data.augmentation.on:
-        trained = HeadOnly(classifier.head)
-        data = data.with_features(classifier.encoder) if not done.exists() else data
-    best = ModelCheckpoint(
-        folder, "best", settings.monitor, mode=MONITORS[settings.monitor], save_last=True, enable_version_counter=False
-    )
-    before = copy.deepcopy(trained.state_dict())
-    if not done.exists():
-        history = History(folder / HISTORY, began, validation_scores(trained, data, settings))
-        patience = settings.plan(-(-len(data.split.train) // settings.batch_size))["patience"]
-        stopper = EarlyStopping(settings.monitor, patience=patience, mode=MONITORS[settings.monitor])
-        summing = Summary(done, settings.monitor, history.validations[0][settings.monitor], best, stopper)
-        task = ClassifierTask(trained, loss_weights(data, settings), settings, data.seed, rates, anchor)
-        _run(task, data, folder, trainer_options, logger, progress, [stopper, history, best, summing])
-    summary = FitSummary(**json.loads(done.read_text()))
-    trained.load_state_dict(before)
-    if summary.best_epoch >= 0:
-        state = torch.load(folder / "best.ckpt", weights_only=True, map_location="cpu")["state_dict"]
-        prefix = "averaged." if settings.average else "classifier."
-        trained.load_state_dict({name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)})
-    return summary
-
-
-def validation_scores(classifier: nn.Module, data: LightCurveDataModule, settings: FitSettings) -> dict[str, float]:
-    """What each of `MONITORS` would be for these weights, by the same formulas as in training."""
-    validation = data.dataset(data.split.val)
-    logits = predict_logits(classifier, validation)
-    loss = float(weighted_loss(logits, validation.label, loss_weights(data, settings)))
-    return {"val/loss": loss, "val/auroc_macro": macro_auroc(logits, validation.label)}
-
-
-def loss_weights(data: LightCurveDataModule, settings: FitSettings) -> Tensor:
-    """(K,) weights of the classes in the loss."""
-    return data.class_weights() if settings.class_weights else torch.ones(len(data.classes))
-
-
 def weighted_loss(logits: Tensor, label: Tensor, class_weights: Tensor) -> Tensor:
     """Mean of `weighted_losses`."""
     return weighted_losses(logits, label, class_weights).mean()
@@ -452,41 +248,3 @@ def weighted_loss(logits: Tensor, label: Tensor, class_weights: Tensor) -> Tenso
 def weighted_losses(logits: Tensor, label: Tensor, class_weights: Tensor) -> Tensor:
     """(N,) class weight times cross-entropy of each object."""
     return class_weights[label] * torch.nn.functional.cross_entropy(logits, label, reduction="none")
-
-
-def _run(
-    task: ClassifierTask,
-    data: LightCurveDataModule,
-    folder: Path,
-    trainer_options: Mapping[str, Any],
-    logger: Logger | None,
-    progress: bool,
-    callbacks: list[Callback],
-) -> None:
-    plan = task.settings.plan(-(-len(data.split.train) // task.settings.batch_size))
-    trainer = L.Trainer(
-        **trainer_options,
-        max_epochs=plan["epochs"],
-        check_val_every_n_epoch=plan["every"],
-        reload_dataloaders_every_n_epochs=int(data.augmentation.on),
-        callbacks=[*callbacks, RichProgressBar(leave=False) if progress else ProgressLines()],
-        plugins=[WholeCheckpoints()],
-        logger=logger or False,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        default_root_dir=folder,
-    )
-    last = folder / "last.ckpt"
-    if last.exists():
-        log.info("resuming from %s", last)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
-            task.train()
-            trainer.fit(task, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
-    except SIGTERMException as error:  # Lightning's own exit code would be 0, which a sweep takes for success
-        raise SystemExit(143) from error
