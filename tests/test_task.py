@@ -14,7 +14,7 @@ from tlclass.augment import Augmentation
 from tlclass.data import LightCurveDataModule
 from tlclass.encode import encoding_from
 from tlclass.fit import FitSummary, fit, validation_scores
-from tlclass.inference import predict_logits
+from tlclass.inference import encode_every_step, predict_logits
 from tlclass.metrics import macro_auroc
 from tlclass.model import Classifier, build_classifier
 from tlclass.result import HISTORY
@@ -269,17 +269,40 @@ def test_truncated_batches_are_the_beginnings_of_whole_ones(module: LightCurveDa
     assert torch.equal(truncated(batch, 1.0, seed=3).lengths, cut.lengths)
 
 
-@pytest.mark.parametrize("more", [{}, {"average": 0.9, "l2_sp": 0.5, "warmup_steps": 6}], ids=["plain", "options"])
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"truncate": 0.6}, {"average": 0.9, "l2_sp": 0.5, "warmup_steps": 6}],
+    ids=["plain", "truncated", "options"],
+)
 def test_a_head_on_features_made_once_is_the_head_on_the_frozen_encoder(
     more: dict[str, Any], module: LightCurveDataModule, tmp_path: Path
 ) -> None:
-    """`truncate` so small that it never strikes switches the shortcut off and changes nothing else."""
+    """An augmentation so small that it changes nothing switches the shortcut off."""
     settings = replace(HASTY, learning_rate=0.01, **more)
     anchor = {name: parameter.detach().clone() for name, parameter in network().named_parameters()}
     fast, _, _ = trained(module, settings, tmp_path / "fast", "head.*", anchor=anchor)
-    slow, _, _ = trained(module, replace(settings, truncate=1e-12), tmp_path / "slow", "head.*", anchor=anchor)
+    module.augmentation = Augmentation(zero_point=1e-12)
+    slow, _, _ = trained(module, settings, tmp_path / "slow", "head.*", anchor=anchor)
+    assert any(not torch.equal(tensor, network().state_dict()[name]) for name, tensor in fast.state_dict().items())
     for name, tensor in fast.state_dict().items():
         assert torch.allclose(tensor, slow.state_dict()[name], atol=1e-6), name
+
+
+@pytest.mark.parametrize("metadata", [(), ("mwebv",)])
+def test_embeddings_at_every_step_are_those_of_truncated_light_curves(
+    metadata: tuple[str, ...], module: LightCurveDataModule
+) -> None:
+    data = module.dataset(module.split.train)
+    n = len(metadata)
+    data.metadata = torch.rand(len(data), n)
+    encoder = build_classifier(
+        {"name": "gru", "metadata": metadata}, {"name": "linear"}, data.x.shape[1], 5, seed=2
+    ).encoder
+    flat = encode_every_step(encoder, data, batch_size=32)
+    first = torch.cumsum(data.lengths, 0) - data.lengths
+    assert len(flat) == int(data.lengths.sum())
+    for steps in (torch.ones_like(data.lengths), (data.lengths + 1) // 2, data.lengths):
+        assert torch.allclose(flat[first + steps - 1], predict_logits(encoder, data, steps), atol=1e-6)
 
 
 # -- augmentation and balance

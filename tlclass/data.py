@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from tlclass.augment import Augmentation
 from tlclass.batches import CurveDataset, LengthBucketSampler, SortedSampler
 from tlclass.encode import Encoded, Encoding, encode
-from tlclass.inference import encode_all
+from tlclass.inference import encode_all, encode_every_step
 from tlclass.lightcurves import LightCurves
 from tlclass.seeds import stream
 from tlclass.split import Split, class_weights, draw_split
@@ -92,18 +92,23 @@ class LightCurveDataModule(L.LightningDataModule):
             encode(curves, self.survey.passbands, self.encoding, self.metadata), self.label[part], device
         )
 
-    def with_features(self, encoder: nn.Module) -> "LightCurveDataModule":
+    def with_features(self, encoder: nn.Module, every_step: bool = False) -> "LightCurveDataModule":
         """The same objects, split and batches with the encoder's output in place of the light curves.
 
-        For heads trained on a frozen encoder: it runs once instead of at every step. A light curve becomes
-        one step of `latent` channels.
+        For heads trained on a frozen encoder: it runs once instead of at every step.
+
+        Args:
+            encoder: frozen.
+            every_step: whether a light curve becomes as many steps of `latent` channels as it has observations, step k
+                the embedding of the first k + 1, which truncation in training needs; else one step, of all of it.
         """
-        used = np.concatenate([self.split.train, self.split.val])
-        latent = encode_all(encoder, self.dataset(used))
-        x = np.zeros((len(self.encoded), latent.shape[1]), dtype=np.float32)
-        x[used] = latent.numpy()
+        used = np.sort(np.concatenate([self.split.train, self.split.val]))
+        lengths = np.diff(self.encoded.offsets) if every_step else np.ones(len(self.encoded), dtype=np.int64)
+        offsets = np.concatenate([[0], np.cumsum(np.where(np.isin(np.arange(len(lengths)), used), lengths, 0))])
+        data = self.dataset(used)
+        x = (encode_every_step(encoder, data) if every_step else encode_all(encoder, data)).numpy()
         featured = copy.copy(self)
-        featured.encoded = Encoded(x, np.arange(len(x) + 1), x[:, 0], np.empty((len(x), 0), dtype=np.float32))
+        featured.encoded = Encoded(x, offsets, x[:, 0], np.empty((len(lengths), 0), dtype=np.float32))
         return featured
 
     def class_weights(self) -> torch.Tensor:

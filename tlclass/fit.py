@@ -74,9 +74,9 @@ def fit(
     done = folder / "done.json"
     frozen_encoder = not any(parameter.requires_grad for parameter in classifier.encoder.parameters())
     trained: nn.Module = classifier
-    if frozen_encoder and not settings.truncate and not data.augmentation.on:
+    if frozen_encoder and not data.augmentation.on:
         trained = HeadOnly(classifier.head)
-        data = data.with_features(classifier.encoder) if not done.exists() else data
+        data = data.with_features(classifier.encoder, every_step=settings.truncate > 0) if not done.exists() else data
     best = ModelCheckpoint(
         folder, "best", settings.monitor, mode=MONITORS[settings.monitor], save_last=True, enable_version_counter=False
     )

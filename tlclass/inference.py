@@ -29,6 +29,22 @@ def encode_all(encoder: nn.Module, data: CurveDataset, batch_size: int = 512) ->
 
 
 @torch.inference_mode()
+def encode_every_step(encoder: nn.Module, data: CurveDataset, batch_size: int = 512) -> Tensor:
+    """(total observations, latent) on the CPU, flat in the order of the data: row k of a light curve embeds its first k + 1."""
+    encoder.eval()
+    rows: list[Tensor] = []
+    place: list[Tensor] = []
+    first = torch.cumsum(data.lengths, 0) - data.lengths
+    for index in SortedSampler(data.lengths, batch_size):
+        batch = data[index]
+        step = torch.arange(batch.x.shape[1])
+        valid = step < data.lengths[index, None]
+        rows.append(encoder.at_every_step(batch.x, batch.metadata).cpu()[valid])  # type: ignore[operator]
+        place.append((first[index, None] + step)[valid])
+    return torch.cat(rows)[torch.argsort(torch.cat(place))]
+
+
+@torch.inference_mode()
 def _over_batches(network: Callable[..., Tensor], data: CurveDataset, steps: Tensor, batch_size: int) -> Tensor:
     rows: list[Tensor] = []
     order: list[Tensor] = []

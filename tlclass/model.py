@@ -74,9 +74,17 @@ class GRUEncoder(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> Tensor:
         """Padded (N, T, C), (N,) valid steps >= 1, (N, M) to (N, latent)."""
-        out = torch.tanh(self.dense["state"](self._last_states(x, lengths)))
+        return self._latent(self._last_states(x, lengths), metadata)
+
+    def at_every_step(self, x: Tensor, metadata: Tensor) -> Tensor:
+        """Padded (N, T, C), (N, M) to (N, T, latent): `forward` for every truncation at once, since the GRU is causal."""
+        return self._latent(self.gru(x)[0], metadata[:, None].expand(-1, x.shape[1], -1))
+
+    def _latent(self, states: Tensor, metadata: Tensor) -> Tensor:
+        """GRU states (..., hidden) and (..., M) to (..., latent)."""
+        out = torch.tanh(self.dense["state"](states))
         if self.metadata is not None:
-            out = torch.cat([out, self.metadata(metadata)], dim=1)
+            out = torch.cat([out, self.metadata(metadata)], dim=-1)
         return torch.relu(self.latent(torch.relu(self.dense["joint"](out))))
 
     def _last_states(self, x: Tensor, lengths: Tensor) -> Tensor:

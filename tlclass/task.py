@@ -217,8 +217,8 @@ class HeadOnly(nn.Module):
         self.head = head
 
     def forward(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> Tensor:
-        """(N, 1, latent) to (N, n_classes) logits; lengths and metadata went into the features."""
-        logits: Tensor = self.head(x[:, 0])
+        """(N, T, latent) to (N, n_classes) logits of the last valid step; the metadata went into the features."""
+        logits: Tensor = self.head(x[torch.arange(len(x), device=x.device), lengths - 1])
         return logits
 
 
