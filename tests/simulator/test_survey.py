@@ -13,7 +13,9 @@ import pytest
 from tlclass.lightcurves import LightCurves, check
 from tlclass.simulate import load_simulation
 from tlclass.simulator import Observatory, Simulation
-from tlclass.simulator.survey import CHUNK, Visits, flux_of, second_detection
+from tlclass.simulator.chunks import CHUNK
+from tlclass.simulator.instrument import Visits, flux_of
+from tlclass.simulator.survey import second_detection
 
 SURVEYS = ("ztf_simulated", "lsst_simulated", "bts_simulated")
 PERFECT = (
@@ -117,6 +119,12 @@ def test_half_the_bright_survey_has_no_forced_photometry() -> None:
     assert (cut.flux / cut.flux_err >= 2.99).all()
 
 
+def visits_of(survey: Observatory, objects: np.ndarray, visit: np.ndarray, flux: np.ndarray) -> Visits:
+    """These visits of the survey's pool, of objects with these true fluxes."""
+    pool = survey.pool
+    return Visits(objects, pool.band[visit], pool.depth[visit], pool.mjd[visit], np.zeros(visit.size), flux)
+
+
 def pulls(changes: tuple[str, ...], magnitude: float, snr: float = 0.0) -> np.ndarray:
     """(observed - true) / quoted error of a constant source in the ZTF-like survey."""
     overrides = [f"systematics.{change}" for change in (*PERFECT, *changes)]
@@ -124,8 +132,8 @@ def pulls(changes: tuple[str, ...], magnitude: float, snr: float = 0.0) -> np.nd
     rng = np.random.default_rng(2)
     visit = rng.integers(survey.pool.mjd.size, size=50_000)
     objects = np.sort(rng.integers(CHUNK, size=visit.size))
-    visits = Visits(objects, visit, np.zeros(visit.size), np.full(visit.size, flux_of(magnitude), np.float32))
-    flux, error = survey.measure(visits, survey.pool.band[visit], rng)
+    visits = visits_of(survey, objects, visit, np.full(visit.size, flux_of(magnitude), np.float32))
+    flux, _, error = survey.instrument.measure(visits, rng)
     return (flux - visits.flux) / error
 
 
@@ -153,8 +161,8 @@ def test_objects_differ_in_errors_and_noise(change: str, spread: str) -> None:
     rng = np.random.default_rng(2)
     visit = np.tile(np.flatnonzero(survey.pool.band == 0)[:60], 400)
     objects = np.repeat(np.arange(400), 60)
-    visits = Visits(objects, visit, np.zeros(visit.size), np.zeros(visit.size, np.float32))
-    flux, error = survey.measure(visits, survey.pool.band[visit], rng)
+    visits = visits_of(survey, objects, visit, np.zeros(visit.size, np.float32))
+    flux, _, error = survey.instrument.measure(visits, rng)
     depth = np.log(error).reshape(400, 60) - np.log(error).reshape(400, 60).mean(axis=0)
     found = {"error": depth.mean(axis=1).std(), "noise": np.log((flux / error).reshape(400, 60).std(axis=1)).std()}
     found["jitter"] = (depth - depth.mean(axis=1, keepdims=True)).std(axis=1).std()
@@ -190,8 +198,8 @@ def test_depth_is_where_half_the_epochs_are_detected(observatory: Callable[[str]
     rng = np.random.default_rng(4)
     visit = rng.integers(survey.pool.mjd.size, size=50_000)
     true = flux_of(survey.pool.depth[visit]).astype(np.float32)
-    visits = Visits(np.sort(rng.integers(CHUNK, size=visit.size)), visit, np.zeros(visit.size), true)
-    flux, error = survey.measure(visits, survey.pool.band[visit], rng)
+    visits = visits_of(survey, np.sort(rng.integers(CHUNK, size=visit.size)), visit, true)
+    flux, _, error = survey.instrument.measure(visits, rng)
     assert (flux > 5 * error).mean() == pytest.approx(0.5, abs=0.06)  # the source's own photons cost a little
 
 

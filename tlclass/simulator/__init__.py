@@ -4,8 +4,9 @@ Nothing is read from disk and nothing is downloaded; all numbers live in `conf/p
 """
 
 from tlclass.simulator.card import simulated_survey
+from tlclass.simulator.instrument import Band, Systematics
 from tlclass.simulator.population import Limits, Population
-from tlclass.simulator.survey import Band, Observatory, Simulation, Systematics, Trigger, simulate
+from tlclass.simulator.survey import Observatory, Simulation, Trigger, simulate
 from tlclass.simulator.transients import Bands, Gap, Transient, band_flux, rest_frame_magnitudes
 
 __all__ = [

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +12,17 @@ from numpy.random import Generator
 
 from tlclass.lightcurves import LightCurves
 from tlclass.simulator.cadence import NightlyCadence, PairCadence, build_pool, parse_cadence
+from tlclass.simulator.chunks import CHUNK, Batch, Chunks
+from tlclass.simulator.instrument import Band, Instrument, Systematics, Visits, flux_of
 from tlclass.simulator.parameters import Array, Pair, record
 from tlclass.simulator.population import Limits, Population, Volume, volume_tables
 from tlclass.simulator.transients import Bands, Gap, Histories, band_flux
 
 VERSION = 1  # raise it whenever the same settings give other light curves
-CHUNK = 1024  # trials of one class drawn from one random stream; never change it for the last chunk
-ZERO_POINT = 27.5  # AB mag of unit flux (SNANA FLUXCAL)
 DUST_SHEET = (0.024, 0.45, 0.003, 1.0)  # E(B-V) at the pole, sigma of its log, bounds: Milky Way dust
 LATITUDE = 0.17  # smallest |sin b|
 MILKY_WAY_RV = 3.1
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Band:
-    """One pass band of a survey.
-
-    Attributes:
-        edges: half-power wavelengths, um.
-        depth: typical m5 without moon, mag.
-        moon: loss of depth at full moon, mag.
-        gain: photo-electrons per unit flux.
-        saturation: mag; brighter epochs are lost.
-    """
-
-    edges: Pair
-    depth: float
-    moon: float
-    gain: float
-    saturation: float
 
 
 @dataclass(frozen=True)
@@ -59,43 +38,6 @@ class Trigger:
     snr: float | Pair
     min_gap: float
     filtered: bool = False
-
-
-@dataclass(frozen=True)
-class Systematics:
-    """Everything that is not photon noise; all zero (and `error_scale` 1) is a perfect survey.
-
-    Attributes:
-        error_floor: part of the flux added in quadrature to the error.
-        zero_point_scatter: relative, per object and band.
-        error_scale: true noise over quoted error.
-        noise_spread: sigma of the log of that ratio, per object, e.g. because of subtraction residuals of its host.
-        error_jitter: sigma of the log of quoted errors, per epoch; or the range from which each object's sigma is drawn.
-        error_spread: the same per object, e.g. because of the light of its host galaxy; the noise follows.
-        outlier_fraction: of epochs, shifted by Student's t (2 degrees) times `outlier_scale` errors.
-        outlier_scale: see above.
-        baseline_offset: constant offset per object and band, in errors of the empty sky.
-        reference_light: fraction of objects whose light is in the reference image.
-        reference_share: largest part of the peak flux that is.
-        lost: range from which the part of each object's epochs is drawn that quality cuts lose, whatever the flux.
-        forced_fraction: of the objects have forced photometry; the others only epochs above `min_snr`.
-        min_snr: see above.
-    """
-
-    error_floor: float = 0.0
-    zero_point_scatter: float = 0.0
-    error_scale: float = 1.0
-    noise_spread: float = 0.0
-    error_jitter: float | Pair = 0.0
-    error_spread: float = 0.0
-    outlier_fraction: float = 0.0
-    outlier_scale: float = 3.0
-    baseline_offset: float = 0.0
-    reference_light: float = 0.0
-    reference_share: float = 0.15
-    lost: Pair | None = None
-    forced_fraction: float = 1.0
-    min_snr: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -199,25 +141,6 @@ class Simulation:
         return simulate(self, progress)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Accepted objects of a chunk: flat observations, `counts` and `columns` per object."""
-
-    counts: Array
-    mjd: Array
-    band: Array
-    flux: Array
-    flux_err: Array
-    detected: Array
-    columns: Mapping[str, Array]
-
-    def head(self, n: int) -> Batch:
-        """Keep the first `n` objects."""
-        m = int(self.counts[:n].sum())
-        flat = (self.mjd[:m], self.band[:m], self.flux[:m], self.flux_err[:m], self.detected[:m])
-        return Batch(self.counts[:n], *flat, {key: values[:n] for key, values in self.columns.items()})
-
-
 class Observatory:
     """A survey ready to observe: its pool of pointings, and tables of each class, built when first used.
 
@@ -228,15 +151,12 @@ class Observatory:
     def __init__(self, simulation: Simulation) -> None:
         """Draw the pool."""
         self.simulation = simulation
-        bands = simulation.bands.values()
-        self.depth = np.array([band.depth for band in bands])
-        moon = np.array([band.moon for band in bands])
-        self.gain = np.array([band.gain for band in bands], np.float32)
-        self.saturation = np.array([flux_of(band.saturation) for band in bands], np.float32)
-        self.edges = [band.edges for band in bands]
+        self.instrument = Instrument(simulation.bands, simulation.systematics)
+        self.edges = [band.edges for band in simulation.bands.values()]
         self.bands = Bands.top_hats(self.edges)
+        depth, moon = self.instrument.depth, self.instrument.moon
         rng = np.random.default_rng([simulation.seed, 1_000_000])
-        self.pool = build_pool(simulation.cadence, list(simulation.bands), self.depth, moon, rng)
+        self.pool = build_pool(simulation.cadence, list(simulation.bands), depth, moon, rng)
         self._volumes: dict[str, Volume] = {}
 
     def volume(self, name: str) -> Volume:
@@ -251,7 +171,7 @@ class Observatory:
                 simulation.limits,
                 simulation.gap,
                 bands,
-                self.depth,
+                self.instrument.depth,
                 simulation.seed,
             )
         return self._volumes[name]
@@ -273,7 +193,9 @@ class Observatory:
         columns = {"redshift": drawn["redshift"], "mwebv": mwebv, "host_av": drawn["host_av"]}
         columns["peak_abs_mag"] = drawn["peak_magnitude"]
         columns["peak_mjd"] = self.pool.start + start + histories.peak_time * stretch
-        return self._detect(Visits(objects, visit, since, flux), columns, rng)
+        pool = self.pool
+        visits = Visits(objects, pool.band[visit], pool.depth[visit], pool.mjd[visit], since, flux)
+        return self._detect(visits, columns, rng)
 
     def _visits(self, rise: Array, rng: Generator) -> tuple[Array, Array, Array]:
         """Place objects on the sky and in time, given their observed rise, (n,) days or NaN.
@@ -300,22 +222,16 @@ class Observatory:
 
     def _detect(self, visits: Visits, columns: dict[str, Array], rng: Generator) -> Batch:
         simulation = self.simulation
-        band, mjd = self.pool.band[visits.visit], self.pool.mjd[visits.visit]
-        flux, noise = self.expose(visits, band, rng)
-        error = self.quote(noise, visits.objects, rng)
-        keep = np.abs(visits.flux) < self.saturation[band]
-        if simulation.systematics.lost is not None:
-            low, high = simulation.systematics.lost
-            share = rng.uniform(low, high, CHUNK)
-            keep &= rng.random(flux.size) >= share[visits.objects]
+        flux, noise, error = self.instrument.measure(visits, rng)
+        keep = self.instrument.keeps(visits, rng)
         if simulation.systematics.forced_fraction < 1:
             forced = rng.random(CHUNK) < simulation.systematics.forced_fraction
             keep &= forced[visits.objects] | (flux >= simulation.systematics.min_snr * error)
         threshold = self._threshold(rng)[visits.objects]
         detected = flux > threshold * (noise if simulation.trigger.filtered else error)
         found = keep & detected & (visits.since > 0)
-        trigger = second_detection(visits.objects[found], mjd[found], simulation.trigger.min_gap, CHUNK)
-        days = mjd - trigger[visits.objects]
+        trigger = second_detection(visits.objects[found], visits.mjd[found], simulation.trigger.min_gap, CHUNK)
+        days = visits.mjd - trigger[visits.objects]
         keep &= (days >= simulation.keep[0]) & (days <= simulation.keep[1])
         columns["trigger_mjd"] = trigger
         columns["days_trigger_to_peak"] = columns.pop("peak_mjd") - trigger
@@ -329,66 +245,13 @@ class Observatory:
         keep &= accepted[visits.objects]
         counts = np.bincount(visits.objects[keep], minlength=CHUNK)[accepted]
         chosen = {key: values[accepted] for key, values in columns.items()}
-        return Batch(counts, mjd[keep], band[keep], flux[keep], error[keep], detected[keep], chosen)
+        return Batch(counts, visits.mjd[keep], visits.band[keep], flux[keep], error[keep], detected[keep], chosen)
 
     def _threshold(self, rng: Generator) -> Array:
         """Signal to noise that the epochs of each object must exceed, (CHUNK,) float32."""
         snr = self.simulation.trigger.snr
         drawn = rng.uniform(snr[0], snr[1], CHUNK) if isinstance(snr, tuple) else np.full(CHUNK, snr)
         return np.asarray(drawn, np.float32)
-
-    def measure(self, visits: Visits, band: Array, rng: Generator) -> tuple[Array, Array]:
-        """Add noise and systematics: observed flux and quoted error, each (m,) float32."""
-        flux, noise = self.expose(visits, band, rng)
-        return flux, self.quote(noise, visits.objects, rng)
-
-    def quote(self, noise: Array, objects: Array, rng: Generator) -> Array:
-        """Errors as the survey quotes them, (m,) float32, given their typical values and objects, (m,)."""
-        jitter: Any = self.simulation.systematics.error_jitter
-        if isinstance(jitter, tuple):
-            jitter = rng.uniform(jitter[0], jitter[1], CHUNK).astype(np.float32)[objects]
-        elif jitter <= 0:
-            return noise
-        return np.asarray(noise * np.exp(jitter * rng.standard_normal(noise.size, np.float32)))
-
-    def expose(self, visits: Visits, band: Array, rng: Generator) -> tuple[Array, Array]:
-        """Observed flux and its error before jitter, each (m,) float32."""
-        settings = self.simulation.systematics
-        true, size = visits.flux, visits.flux.size
-        sky = np.float32(0.2) * np.exp(np.float32(0.4 * np.log(10)) * (ZERO_POINT - self.pool.depth[visits.visit]))
-        error = np.sqrt(sky**2 + np.maximum(true, 0) / self.gain[band] + (settings.error_floor * true) ** 2)
-        if settings.error_spread > 0:
-            error *= np.exp(settings.error_spread * rng.standard_normal(CHUNK, np.float32))[visits.objects]
-        flux = true + self._noise_scale(visits.objects, rng) * error * rng.standard_normal(size, np.float32)
-        which = visits.objects * len(self.depth) + band
-        shape = CHUNK * len(self.depth)
-        if settings.zero_point_scatter > 0:
-            flux += true * (settings.zero_point_scatter * rng.standard_normal(shape, np.float32))[which]
-        if settings.baseline_offset > 0:
-            empty = 0.2 * flux_of(np.tile(self.depth, CHUNK)).astype(np.float32)
-            flux += (settings.baseline_offset * empty * rng.standard_normal(shape, np.float32))[which]
-        if settings.reference_light > 0:
-            flux -= self._reference_light(which, true, rng)[which]
-        if settings.outlier_fraction > 0:
-            out = np.flatnonzero(rng.random(size, np.float32) < settings.outlier_fraction)
-            flux[out] += settings.outlier_scale * error[out] * rng.standard_t(2, out.size).astype(np.float32)
-        return flux, error
-
-    def _noise_scale(self, objects: Array, rng: Generator) -> Any:
-        """True noise over quoted error, one number or (m,) float32."""
-        settings = self.simulation.systematics
-        if settings.noise_spread <= 0:
-            return np.float32(settings.error_scale)
-        spread = np.exp(settings.noise_spread * rng.standard_normal(CHUNK, np.float32))
-        return np.float32(settings.error_scale) * spread[objects]
-
-    def _reference_light(self, which: Array, true: Array, rng: Generator) -> Array:
-        settings, bands = self.simulation.systematics, len(self.depth)
-        peak = np.zeros(CHUNK * bands, np.float32)
-        np.maximum.at(peak, which, true)
-        affected = rng.random(CHUNK) < settings.reference_light
-        share = np.where(affected, rng.uniform(0, settings.reference_share, CHUNK), 0.0)
-        return peak * np.repeat(share, bands).astype(np.float32)
 
     def _select(self, objects: Array, days: Array, signal: Array) -> Array:
         limits, (first, last) = self.simulation.limits, self.simulation.window
@@ -398,21 +261,6 @@ class Observatory:
             bright = objects[signal > flux_of(limits.peak_magnitude)]
             accepted &= np.bincount(bright, minlength=CHUNK) > 0
         return accepted
-
-
-@dataclass(frozen=True)
-class Visits:
-    """Noiseless visits of a chunk: object, index in the pool, days since the start, flux; each (m,)."""
-
-    objects: Array
-    visit: Array
-    since: Array
-    flux: Array
-
-
-def flux_of(magnitude: Any) -> Any:
-    """AB magnitude to flux at zero point 27.5."""
-    return 10.0 ** (0.4 * (ZERO_POINT - magnitude))
 
 
 def milky_way_reddening(rng: Generator, n: int) -> Array:
@@ -449,10 +297,10 @@ def simulate(simulation: Simulation, progress: Progress | None = None) -> LightC
     counts = {name: count for name, count in simulation.counts().items() if count > 0}
     total, done = sum(counts.values()), 0
     labels, batches = [], []
-    with _Chunks(simulation) as observe:
+    with Chunks(Observatory(simulation), simulation.n_jobs) as chunks:
         for name, count in counts.items():
             found = 0
-            for batch in observe(name, count):
+            for batch in chunks.of_class(name, count):
                 batches.append(batch)
                 found += batch.counts.size
                 done += batch.counts.size
@@ -460,54 +308,6 @@ def simulate(simulation: Simulation, progress: Progress | None = None) -> LightC
                     progress(done, total)
             labels += [name] * found
     return _collect(simulation, np.array(labels, dtype=np.str_), batches)
-
-
-class _Chunks:
-    """Context that yields the accepted batches of a class, in-process or from a pool of processes."""
-
-    def __init__(self, simulation: Simulation) -> None:
-        self.observatory = Observatory(simulation)
-        self.executor: ProcessPoolExecutor | None = None
-        if simulation.n_jobs > 1:
-            self.executor = ProcessPoolExecutor(
-                simulation.n_jobs, get_context("spawn"), _start_worker, (self.observatory,)
-            )
-
-    def __enter__(self) -> Callable[[str, int], Iterator[Batch]]:
-        return self._batches
-
-    def __exit__(self, *_: object) -> None:
-        if self.executor is not None:
-            self.executor.shutdown(cancel_futures=True)
-
-    def _batches(self, name: str, wanted: int) -> Iterator[Batch]:
-        found, chunk, accepted = 0, 0, 0.5
-        while found < wanted:
-            wave = max(1, round((wanted - found) / (CHUNK * max(accepted, 0.02)))) if self.executor else 1
-            for batch in self._observe(name, range(chunk, chunk + wave)):
-                if found < wanted:
-                    yield batch.head(wanted - found)
-                    found += min(batch.counts.size, wanted - found)
-            chunk += wave
-            accepted = found / (chunk * CHUNK)
-            if found == 0 and chunk >= 20:
-                raise ValueError(f"none of {chunk * CHUNK} objects of class {name} passed the trigger and the limits")
-
-    def _observe(self, name: str, chunks: range) -> Iterator[Batch]:
-        if self.executor is None:
-            return (self.observatory.observe(name, chunk) for chunk in chunks)
-        return self.executor.map(_observe_in_worker, [name] * len(chunks), chunks)
-
-
-_worker: dict[str, Observatory] = {}
-
-
-def _start_worker(observatory: Observatory) -> None:
-    _worker["observatory"] = observatory
-
-
-def _observe_in_worker(name: str, chunk: int) -> Batch:
-    return _worker["observatory"].observe(name, chunk)
 
 
 def _collect(simulation: Simulation, label: Array, batches: list[Batch]) -> LightCurves:

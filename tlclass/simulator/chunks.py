@@ -1,0 +1,98 @@
+"""Simulate chunk by chunk, in this process or in several: the result is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Protocol, Self
+
+from tlclass.simulator.parameters import Array
+
+CHUNK = 1024  # trials of one class drawn from one random stream; never change it for the last chunk
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Accepted objects of a chunk: flat observations, `counts` and `columns` per object."""
+
+    counts: Array
+    mjd: Array
+    band: Array
+    flux: Array
+    flux_err: Array
+    detected: Array
+    columns: Mapping[str, Array]
+
+    def head(self, n: int) -> Batch:
+        """Keep the first `n` objects."""
+        m = int(self.counts[:n].sum())
+        flat = (self.mjd[:m], self.band[:m], self.flux[:m], self.flux_err[:m], self.detected[:m])
+        return Batch(self.counts[:n], *flat, {key: values[:n] for key, values in self.columns.items()})
+
+
+class Observer(Protocol):
+    """What is observed with: it can be pickled, and a chunk depends on nothing but its number."""
+
+    def observe(self, name: str, chunk: int) -> Batch:
+        """Accepted objects of one chunk of class `name`."""
+
+
+class Chunks:
+    """Context that observes chunk by chunk, in this process or in a pool of them.
+
+    Args:
+        observer: observes a chunk.
+        n_jobs: processes.
+    """
+
+    def __init__(self, observer: Observer, n_jobs: int) -> None:
+        """Start the processes, if more than one is wanted."""
+        self.observer = observer
+        self.executor: ProcessPoolExecutor | None = None
+        if n_jobs > 1:
+            self.executor = ProcessPoolExecutor(n_jobs, get_context("spawn"), _start_worker, (observer,))
+
+    def __enter__(self) -> Self:
+        """Nothing more to start."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the processes."""
+        if self.executor is not None:
+            self.executor.shutdown(cancel_futures=True)
+
+    def of_class(self, name: str, wanted: int) -> Iterator[Batch]:
+        """Batches with `wanted` accepted objects of class `name` in all.
+
+        Raises:
+            ValueError: hardly any object of the class passes.
+        """
+        found, chunk, accepted = 0, 0, 0.5
+        while found < wanted:
+            wave = max(1, round((wanted - found) / (CHUNK * max(accepted, 0.02)))) if self.executor else 1
+            for batch in self._observe(name, range(chunk, chunk + wave)):
+                if found < wanted:
+                    yield batch.head(wanted - found)
+                    found += min(batch.counts.size, wanted - found)
+            chunk += wave
+            accepted = found / (chunk * CHUNK)
+            if found == 0 and chunk >= 20:
+                raise ValueError(f"none of {chunk * CHUNK} objects of class {name} passed the trigger and the limits")
+
+    def _observe(self, name: str, chunks: range) -> Iterator[Batch]:
+        if self.executor is None:
+            return (self.observer.observe(name, chunk) for chunk in chunks)
+        return self.executor.map(_observe_in_worker, [name] * len(chunks), chunks)
+
+
+_worker: dict[str, Observer] = {}
+
+
+def _start_worker(observer: Observer) -> None:
+    _worker["observer"] = observer
+
+
+def _observe_in_worker(name: str, chunk: int) -> Batch:
+    return _worker["observer"].observe(name, chunk)
