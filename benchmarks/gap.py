@@ -149,7 +149,7 @@ def _sampling(curves: LightCurves, i: int) -> dict[str, float]:
 
 
 def _same_band(t: Array, band: Array) -> float:
-    """Share of observations that repeat a passband within a night."""
+    """Share of steps, in time order within a passband, that are shorter than a night."""
     if t.size < 2:
         return 0.0
     order = np.lexsort((t, band))
@@ -169,7 +169,7 @@ def _noise(t: Array, flux: Array, error: Array) -> dict[str, float]:
     near = gap < 10
     if not near.any():
         return {"pull": np.nan, "worst pull": np.nan, "error scatter": np.nan}
-    slope = np.polyfit(np.log(flux), np.log(error), 1) if t.size > 3 else (0, 0)
+    slope = np.polyfit(np.log(flux), np.log(error), 1)
     return {
         "pull": float(np.median(pull[near])),
         "worst pull": float(pull[near].max()),
