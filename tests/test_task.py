@@ -257,6 +257,12 @@ def test_settings_name_what_they_allow() -> None:
         FitSettings(l2_sp=-1.0)
     with pytest.raises(ValueError, match=r"fit.average is 1.0: choose 0 \(none\) or a decay per step below 1"):
         FitSettings(average=1.0)
+    with pytest.raises(
+        ValueError, match=r"fit.truncate is 60: choose the share of batches to cut, from 0 \(none\) to 1"
+    ):
+        FitSettings(truncate=60)
+    with pytest.raises(ValueError, match=r"fit.batch_size is 0: choose a number above 0"):
+        FitSettings(batch_size=0)
 
 
 def test_truncated_batches_are_the_beginnings_of_whole_ones(module: LightCurveDataModule) -> None:

@@ -81,6 +81,13 @@ class FitSettings:
             raise ValueError(
                 f"fit.average is {self.average}: choose 0 (none) or a decay per step below 1, such as 0.99"
             )
+        if not 0 <= self.truncate <= 1:
+            raise ValueError(
+                f"fit.truncate is {self.truncate}: choose the share of batches to cut, from 0 (none) to 1 (all)"
+            )
+        sizes = ("learning_rate", "batch_size", "validate_every_steps")
+        for name in (name for name in sizes if getattr(self, name) <= 0):
+            raise ValueError(f"fit.{name} is {getattr(self, name)}: choose a number above 0")
 
     def plan(self, steps_per_epoch: int) -> dict[str, int]:
         """Epochs at most, epochs between validations, validations without progress until the stop."""
