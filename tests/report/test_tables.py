@@ -80,9 +80,11 @@ def test_missing_jobs_are_named_and_counted(tmp_path: Path) -> None:
     assert pairs.to_dict() == {"100": "4", "300": "3", "1,000": "5"}
 
 
-def test_zero_labels_are_expected_only_where_some_seed_has_them(tmp_path: Path) -> None:
-    absent = [("head_only", 0, seed) for seed in range(5)] + [("full", 0, 3)]
-    folder = write_sweep(tmp_path, ARMS | {"head_only": scratch}, budgets=(0, 100), absent=absent)
+def test_zero_labels_are_expected_only_where_several_seeds_have_them(tmp_path: Path) -> None:
+    absent = (
+        [("head_only", 0, seed) for seed in range(5)] + [("gru", 0, seed) for seed in range(1, 5)] + [("full", 0, 3)]
+    )
+    folder = write_sweep(tmp_path, ARMS | {"head_only": scratch, "gru": scratch}, budgets=(0, 100), absent=absent)
     assert missing_cells(sweep_of(folder)) == ["full, 0 labels, seed 3"]
 
 
