@@ -25,6 +25,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from tlclass.batches import CurveDataset
 from tlclass.checkpoint import TrainedModel, load_model
+from tlclass.composition import build_survey, compose
 from tlclass.encode import encode
 from tlclass.features import features
 from tlclass.head import SourceHead
@@ -33,7 +34,6 @@ from tlclass.lightcurves import LightCurves
 from tlclass.simulator.parameters import Array
 from tlclass.split import fixed_test
 from tlclass.surveys import Survey
-from tlclass.train import build_survey, compose
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt

@@ -17,11 +17,11 @@ import matplotlib
 import numpy as np
 from gap import development
 
+from tlclass.composition import build_survey, compose
 from tlclass.lightcurves import LightCurves
 from tlclass.simulate import load_simulation
 from tlclass.simulator import Bands, Population, rest_frame_magnitudes
 from tlclass.simulator.parameters import Array
-from tlclass.train import build_survey, compose
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.data.raw_surveys import write_all
-from tlclass import train
+from tlclass import composition, train
 from tlclass.lightcurves import LightCurves, from_columns
 
 ROOT = Path(__file__).parent.parent
@@ -54,7 +54,7 @@ def compose(overrides: Sequence[str]) -> dict[str, Any]:
 
 @functools.cache
 def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:
-    return train.compose(overrides)
+    return composition.compose(overrides)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import torch
 
 from tests.conftest import Job, compose
 from tlclass.choice import Choice, average, blocks, choose, copied, object_losses, pick, splits
+from tlclass.composition import build_survey
 from tlclass.data import LightCurveDataModule
 from tlclass.encode import encoding_from
 from tlclass.finetune import Start, finetune
@@ -21,7 +22,7 @@ from tlclass.model import Classifier, build_classifier
 from tlclass.options import build
 from tlclass.split import Split
 from tlclass.task import FitSettings
-from tlclass.train import build_policy, build_survey, run_job
+from tlclass.train import build_policy, run_job
 from tlclass.transfer import FreezePolicy, transfer
 
 PROCESS = {"trainer": {"accelerator": "cpu", "devices": 1, "deterministic": True}, "progress": False}

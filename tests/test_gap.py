@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import Job, compose, make_curves
+from tlclass.composition import build_survey
 from tlclass.split import fixed_test
-from tlclass.train import build_survey, run_job
+from tlclass.train import run_job
 
 pytest.importorskip("sklearn", reason="needs the extra baselines")
 pytest.importorskip("light_curve", reason="needs the extra baselines")

@@ -9,10 +9,10 @@ import pytest
 
 from tests.conftest import compose, make_curves
 from tlclass import lightcurves
+from tlclass.composition import build_survey
 from tlclass.inspect import as_target, main
 from tlclass.inspection import duplicates, inspect_survey, wrong_times, wrong_wavelengths
 from tlclass.passbands import Passbands
-from tlclass.train import build_survey
 
 Inspect = Callable[..., tuple[int, str]]
 

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 
 from tlclass.augment import Augmentation
+from tlclass.composition import build_survey
 from tlclass.data import LightCurveDataModule
 from tlclass.encode import encoding_from
 from tlclass.fit import FitSummary, fit, validation_scores
@@ -19,7 +20,6 @@ from tlclass.metrics import macro_auroc
 from tlclass.model import Classifier, build_classifier
 from tlclass.result import HISTORY
 from tlclass.task import MONITORS, ClassifierTask, FitSettings, truncated
-from tlclass.train import build_survey
 from tlclass.transfer import set_trainable
 
 TRAINER = {"accelerator": "cpu", "devices": 1, "deterministic": True}

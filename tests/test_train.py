@@ -21,8 +21,9 @@ import torch
 from tests.conftest import ROOT, Job, compose
 from tlclass import predict, train
 from tlclass.checkpoint import load_model
+from tlclass.composition import build_survey, without_lists
 from tlclass.config import CONF
-from tlclass.train import build_survey, run_job, without_lists
+from tlclass.train import run_job
 
 EXPERIMENTS = sorted((CONF / "experiment").glob("*.yaml"))
 SCRATCH = "freeze_policy=from_scratch"
@@ -74,7 +75,7 @@ def test_every_arm_is_a_complete_recipe_with_a_name_of_its_own(arm: Path) -> Non
     settings = compose([f"+experiment={experiment}", f"arm={arm.with_suffix('')}"])
     assert settings["freeze_policy"]["name"] == arm.stem.removesuffix("_lsst")
     train.build_policy(settings["freeze_policy"])
-    train.build_survey(settings["source"])
+    build_survey(settings["source"])
 
 
 def test_a_job_leaves_all_that_describes_it(settings: Job, tmp_path: Path) -> None:

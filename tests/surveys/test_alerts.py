@@ -28,12 +28,13 @@ from tests.data.raw_alerts import (
     ztf_seen,
 )
 from tlclass import lightcurves
+from tlclass.composition import build_survey
 from tlclass.lightcurves import LightCurves
 from tlclass.passbands import Passbands
 from tlclass.predict import main
 from tlclass.surveys import AlertPackets
 from tlclass.surveys.survey import read_cached
-from tlclass.train import build_survey, run_job
+from tlclass.train import run_job
 
 JD = 2460000.5  # MJD 60000
 NJY = 10 ** (-0.4 * (31.4 - 27.5))

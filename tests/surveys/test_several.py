@@ -10,9 +10,9 @@ import pytest
 from tests.conftest import equal_curves
 from tlclass import lightcurves
 from tlclass.augment import Augmentation
+from tlclass.composition import build_survey
 from tlclass.passbands import Passbands
 from tlclass.surveys import Several, Survey
-from tlclass.train import build_survey
 
 Job = Callable[..., dict[str, Any]]
 

@@ -9,10 +9,10 @@ import pytest
 from tests.conftest import compose
 from tests.data.raw_snana_text import CLASSES, write_snana_text
 from tlclass import lightcurves
+from tlclass.composition import build_survey
 from tlclass.lightcurves import LightCurves
 from tlclass.passbands import Passbands
 from tlclass.surveys import SnanaText
-from tlclass.train import build_survey
 
 BANDS = Passbands.from_mapping(
     {f"lsst{name}": {"wavelength": 0.4 + 0.1 * k, "aliases": [name]} for k, name in enumerate("griz")}

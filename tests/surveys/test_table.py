@@ -20,10 +20,10 @@ from tests.conftest import compose
 from tests.data.raw_tables import LAYOUTS, alerce, alerts, antares, explorer, fink, plain, write, ztf
 from tests.test_surveys import ZTF
 from tlclass import lightcurves
+from tlclass.composition import build_survey
 from tlclass.lightcurves import LightCurves
 from tlclass.selection import Selection
 from tlclass.surveys import Table
-from tlclass.train import build_survey
 
 LAWFUL = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LSST_NUMBERS = {"ztfg": ["g", "ZTF_g", "1"], "ztfr": ["r", "R", "2"]}

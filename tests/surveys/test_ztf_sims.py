@@ -11,9 +11,9 @@ import pytest
 from tests.conftest import compose, equal_curves
 from tests.data.raw_pickles import CLASSES, dump, lists, tables, write_lists, write_tables
 from tlclass import lightcurves
+from tlclass.composition import build_survey
 from tlclass.lightcurves import LightCurves
 from tlclass.surveys import Survey, ZTFSims, ZTFSimTables
-from tlclass.train import build_survey
 
 COUNT = sum(count for _, _, count in CLASSES.values())
 
