@@ -155,7 +155,7 @@ def test_simulated_objects_may_share_a_position() -> None:
     ("words", "message"),
     [
         ([], "which survey? give survey=NAME"),
-        (["survey=nope"], "nope"),
+        (["survey=nope"], "error: survey 'nope' is unknown: choose one of alerts_simulated"),
         (["survey=bts", "survey.window=3"], "window"),
         (["survey=table"], "holds no table: put tables of observations and of objects"),
     ],

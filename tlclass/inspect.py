@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -182,6 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = one_sentence(error)
         if said is None:
             raise
+        said = re.sub("^target '", "survey '", said)  # the word of this command line
         sys.stderr.write(f"error: {said}\n")
         return 2
 
