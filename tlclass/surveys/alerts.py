@@ -2,9 +2,8 @@
 
 import io
 import logging
-import math
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,35 +16,16 @@ from tlclass.lightcurves import LightCurves, from_columns
 from tlclass.passbands import Passbands
 from tlclass.surveys.columns import column_values
 from tlclass.surveys.files import read_table, schema_of
+from tlclass.surveys.packets import FAULTS, FINE, NANOJANSKY, Head, Packet, Row, rubin, ztf
 from tlclass.surveys.parallel import in_order
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
-Packet = Mapping[str, Any]
 
 INSTALL = "reading alert packets needs fastavro: pip install 'tlclass[alerts]'"
 TARS = (".tar", ".tar.gz", ".tgz")
 CONTAINER, CONFLUENT = b"Obj\x01", b"\x00"  # first bytes of an Avro object container file and of a Kafka message
 SAME_EXPOSURE = 1.0 / 86400  # d; exposures of one field and band are at least 15 s apart
-ZTF_BANDS = {1: "g", 2: "r", 3: "i"}  # fid
-FORCED_MISSING = -99998.0  # ZTF writes -99999 where forced photometry has no value
-# No warning, or none about the photometry (57: no source of the reference image within 5 arcsec); Masci et al. 2023.
-FORCED_FINE = ("0", "57")
-NANOJANSKY = 31.4  # AB zero point
-# Measurements that do not stand for the object: the fit failed, or its pixels are bad.
-RUBIN_BAD = ("psfFlux_flag", "pixelFlags_bad", "pixelFlags_saturatedCenter")
-
-# What an exposure offers, best first; why it offers nothing.
-DETECTION, FORCED, NOTHING = range(3)
-FINE, UPPER_LIMIT, NO_FLUX, FAILED, BAD, WITHDRAWN, NO_BAND = range(7)
-FAULTS = {
-    UPPER_LIMIT: "that are upper limits, without a flux",
-    NO_FLUX: "without a flux or error",
-    FAILED: "of forced photometry with a failure code (procstatus)",
-    BAD: f"flagged bad by the survey ({', '.join(RUBIN_BAD)})",
-    WITHDRAWN: "withdrawn by the survey",
-    NO_BAND: "without a passband",
-}
 ROW = np.dtype(
     [
         ("packet", "i8"), ("mjd", "f8"), ("band", "S16"), ("flux", "f8"), ("flux_err", "f8"),
@@ -53,8 +33,6 @@ ROW = np.dtype(
     ]
 )  # fmt: skip
 HEAD = np.dtype([("object_id", "O"), ("issued", "f8"), ("ra", "f8"), ("dec", "f8"), ("trigger_mjd", "f8")])
-Row = tuple[float, bytes, float, float, bool, int, int]  # without `packet`
-Head = tuple[str, float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -252,8 +230,8 @@ class AlertPackets:
         zero_point = self._zero_point(name, origin) if "diaSource" in known else None
         try:
             if zero_point is None:
-                return "ZTF", *_ztf(packet, self.forced)
-            return "Rubin", *_rubin(packet, self.forced, zero_point)
+                return "ZTF", *ztf(packet, self.forced)
+            return "Rubin", *rubin(packet, self.forced, zero_point)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ValueError(
                 f"{origin} is not laid out as a ZTF or Rubin alert: {type(error).__name__}: {error}"
@@ -322,98 +300,6 @@ def _schema(path: Path) -> dict[str, Any]:
         return dict(load_schema(str(path)))  # type: ignore[arg-type]
     except Exception as error:  # whatever a damaged file makes of fastavro
         raise ValueError(f"{path} is not an Avro schema that can be used: {type(error).__name__} {error}") from error
-
-
-def _ztf(packet: Packet, forced: bool) -> tuple[Head, list[Row]]:
-    newest = packet["candidate"]
-    rows = [_ztf_candidate(seen) for seen in (newest, *(packet.get("prv_candidates") or ()))]
-    if forced:
-        rows += [_ztf_forced(seen) for seen in packet.get("fp_hists") or ()]
-    return (str(packet["objectId"]), rows[0][0], _number(newest["ra"]), _number(newest["dec"]), math.nan), rows
-
-
-def _ztf_candidate(seen: Packet) -> Row:
-    mjd, band = _mjd(seen["jd"]), _ztf_band(seen["fid"])
-    if seen["magpsf"] is None:
-        return mjd, band, math.nan, math.nan, False, NOTHING, UPPER_LIMIT
-    size = 10 ** (-0.4 * (seen["magpsf"] - 27.5))
-    error = size * _number(seen["sigmapsf"]) * math.log(10) / 2.5  # of a small error in magnitudes
-    positive = _is_positive(seen["isdiffpos"])
-    return mjd, band, size if positive else -size, error, positive, DETECTION, FINE
-
-
-def _ztf_forced(seen: Packet) -> Row:
-    mjd, band = _mjd(seen["jd"]), _ztf_band(seen["fid"])
-    flux, error = _number(seen["forcediffimflux"]), _number(seen["forcediffimfluxunc"])
-    zero_point, status = _number(seen["magzpsci"]), seen.get("procstatus")
-    if not (flux > FORCED_MISSING and error > 0 and zero_point > 0):
-        return mjd, band, math.nan, math.nan, False, NOTHING, NO_FLUX
-    if status is not None and not set(str(status).replace(",", " ").split()) <= set(FORCED_FINE):
-        return mjd, band, math.nan, math.nan, False, NOTHING, FAILED
-    scale = 10 ** (0.4 * (27.5 - zero_point))
-    return mjd, band, flux * scale, error * scale, False, FORCED, FINE
-
-
-def _mjd(jd: float | None) -> float:
-    return _number(jd) - 2400000.5
-
-
-def _ztf_band(fid: int) -> bytes:
-    return ZTF_BANDS.get(fid, f"fid {fid}").encode()
-
-
-def _is_positive(given: object) -> bool:
-    """ZTF's `isdiffpos`: t or 1, f or 0."""
-    text = str(given).lower()
-    if text not in ("t", "true", "1", "f", "false", "0"):
-        raise TypeError(f"isdiffpos is {given!r} instead of t, 1, f or 0")
-    return text in ("t", "true", "1")
-
-
-def _rubin(packet: Packet, forced: bool, zero_point: float) -> tuple[Head | None, list[Row]]:
-    source, about = packet["diaSource"], packet.get("diaObject") or {}
-    # Null or 0: not associated. A packet may name its object without carrying it.
-    ids = {number for number in (about.get("diaObjectId"), source.get("diaObjectId")) if number}
-    if len(ids) > 1:
-        raise ValueError(f"diaSource and diaObject name different objects: {' and '.join(map(str, sorted(ids)))}")
-    if not ids:
-        return None, []
-    scale = 10 ** (0.4 * (27.5 - zero_point))
-    sources = (source, *(packet.get("prvDiaSources") or ()))
-    rows = [_rubin_row(seen, scale, DETECTION) for seen in sources]
-    if forced:
-        rows += [_rubin_row(seen, scale, FORCED) for seen in packet.get("prvDiaForcedSources") or ()]
-    place = about or source
-    trigger = _number(about.get("firstDiaSourceMjdTai"))
-    ra, dec = _number(place["ra"]), _number(_either(place, "dec", "decl"))
-    return (str(ids.pop()), rows[0][0], ra, dec, trigger), rows
-
-
-def _rubin_row(seen: Packet, scale: float, rank: int) -> Row:
-    """Names changed with schema 5: midPointTai, filterName, psFlux and decl before; is_negative before 8."""
-    mjd, band = _number(_either(seen, "midpointMjdTai", "midPointTai")), _either(seen, "band", "filterName")
-    flux, error = (
-        _number(_either(seen, new, old)) for new, old in (("psfFlux", "psFlux"), ("psfFluxErr", "psFluxErr"))
-    )
-    negative = flux < 0 or bool(seen.get("isNegative") or seen.get("is_negative"))
-    fault = FINE
-    if math.isnan(flux) or math.isnan(error):
-        rank, fault = NOTHING, NO_FLUX
-    elif band is None:
-        fault = NO_BAND
-    elif seen.get("timeWithdrawnMjdTai") is not None:
-        fault = WITHDRAWN
-    elif any(seen.get(flag) for flag in RUBIN_BAD):
-        fault = BAD
-    return mjd, (band or "").encode(), flux * scale, error * scale, rank == DETECTION and not negative, rank, fault
-
-
-def _either(seen: Packet, new: str, old: str) -> Any:
-    return seen[new] if new in seen else seen[old]
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _joined(parts: list[_Parsed]) -> tuple[Array, Array]:
