@@ -608,6 +608,24 @@ def test_faint_bright_and_deep_simulations_are_one_source(settings: Job, cache: 
     assert curves.detected.all()  # alerts hold detections only
 
 
+@pytest.mark.slow
+def test_the_recommended_recipe_moves_every_layer_of_every_network(settings: Job, tmp_path: Path) -> None:
+    small = [f"source.reader.parts.{part}.n_objects=120" for part in ("faint", "bright", "deep")]
+    row = run_job(
+        settings(
+            "+experiment=best_transfer", "data_fraction=n100", "members=2", "freeze_policy.folds=2", "pretrain.fit.max_epochs=2",
+            *small,
+        ),
+        tmp_path / "job",
+    )  # fmt: skip
+    assert (row["policy"], row["budget"], row["members"], row["folds"]) == ("transfer", 100, 2, 2)
+    assert row["source_simulated"] and not row["simulated"] and row["encoding"] == "context"
+    assert {"choice/zero/val_loss", "choice/layerwise/val_loss"} <= set(row)
+    assert row["trained_parameters"] == row["parameters"]
+    model = load_model(tmp_path / "job")
+    assert len(model.members) == 2 and model.classes == ("SN Ia", "SN II", "SN Ib/c", "SLSN-I", "TDE")
+
+
 def test_a_subset_without_test_objects_is_said_and_left_out(
     settings: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
