@@ -31,16 +31,19 @@ def object_interval(pairs: Sequence[tuple[Path, Path]]) -> tuple[float, float]:
     """
     if not all((folder / PREDICTIONS).is_file() for pair in pairs for folder in pair):
         return float("nan"), float("nan")
-    loaded = [(predictions(ours), predictions(theirs)) for ours, theirs in pairs]
-    ids, label = loaded[0][0][:2]
-    if any(len(other[0]) != len(ids) or (other[0] != ids).any() for pair in loaded for other in pair):
+    names = [predictions(folder)[0] for pair in pairs for folder in pair]
+    if any(len(other) != len(names[0]) or (other != names[0]).any() for other in names):
         return float("nan"), float("nan")
-    weights = resampled_within(label)
-    total = sum(
-        macro_auroc(ours[2], label, weights) - macro_auroc(theirs[2], label, weights) for ours, theirs in loaded
-    )
-    draws = np.asarray(total) / len(loaded)
+    total = sum(resampled_scores(ours) - resampled_scores(theirs) for ours, theirs in pairs)
+    draws = np.asarray(total) / len(pairs)
     return quantiles(draws[~np.isnan(draws)])
+
+
+@cache
+def resampled_scores(folder: Path) -> Array:
+    """(draws,) macro AUROC of a job for each resampling of its test part; the same draws for jobs with the same one."""
+    _, label, probability = predictions(folder)
+    return macro_auroc(probability, label, resampled_within(label))
 
 
 @cache
@@ -83,12 +86,12 @@ def weighted_auroc(score: Array, positive: Array, weights: Array) -> Array:
         score: (n,). positive: (n,) bool. weights: (draws, n).
     """
     order = np.argsort(score, kind="stable")
-    _, start, count = np.unique(score[order], return_index=True, return_counts=True)
-    negative = np.where(positive[order], 0.0, weights[:, order])
-    up_to = np.cumsum(negative, axis=1)
-    below = np.concatenate([np.zeros((len(weights), 1)), up_to], axis=1)[:, start]
-    through = up_to[:, start + count - 1]
-    beaten = np.repeat((below + through) / 2, count, axis=1)
-    wins = (np.where(positive[order], weights[:, order], 0.0) * beaten).sum(axis=1)
+    weights, positive = weights[:, order], positive[order]
+    _, start, tied, count = np.unique(score[order], return_index=True, return_inverse=True, return_counts=True)
+    lower = np.zeros((len(weights), len(score) + 1))  # weight of the negatives among the lowest 0, 1, ... n scores
+    np.cumsum(np.where(positive, 0.0, weights), axis=1, out=lower[:, 1:])
+    first = start[tied[positive]]
+    beaten = (lower[:, first] + lower[:, first + count[tied[positive]]]) / 2
+    wins = (weights[:, positive] * beaten).sum(axis=1)
     total: Array = wins / (weights[:, positive].sum(axis=1) * weights[:, ~positive].sum(axis=1))
     return total
