@@ -9,9 +9,9 @@ import pytest
 
 from tlclass.dust import transmission
 from tlclass.simulator import Bands, Gap, Population, band_flux
+from tlclass.simulator.histories import Histories
 from tlclass.simulator.parameters import Array
 from tlclass.simulator.photosphere import REFERENCE, Spectrum
-from tlclass.simulator.transients import Histories
 
 DELTA = 1e-4  # um, half-width of an almost monochromatic band
 

@@ -3,11 +3,12 @@
 Nothing is read from disk and nothing is downloaded; all numbers live in `conf/population` and `conf/survey`.
 """
 
+from tlclass.simulator.bands import Bands, band_flux, rest_frame_magnitudes
 from tlclass.simulator.card import simulated_survey
 from tlclass.simulator.instrument import Band, Systematics
 from tlclass.simulator.population import Limits, Population
 from tlclass.simulator.survey import Observatory, Simulation, Trigger, simulate
-from tlclass.simulator.transients import Bands, Gap, Transient, band_flux, rest_frame_magnitudes
+from tlclass.simulator.transients import Gap, Transient
 
 __all__ = [
     "Band",

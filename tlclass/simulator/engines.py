@@ -25,6 +25,22 @@ EARLY_RISE = 0.6  # d
 RADIOACTIVE_TAIL = 1.0  # mag per 100 d after the plateau of a SN II: fully trapped 56Co
 REDDENING_PHASE = (30.0, 60.0)  # d after peak: start and length of the return to the blue
 
+COOLING = ("temperature_peak", "temperature_floor", "cooling_index")
+PARAMETERS: dict[str, tuple[str, ...]] = {
+    "radioactive": ("diffusion_time", "gamma_time", "cooling_time", *COOLING),
+    "magnetar": ("diffusion_time", "spin_time", "gamma_time", "cooling_ratio", *COOLING),
+    "interaction": ("diffusion_time", "decline_index", "shell_time", "fade_time", "cooling_time", *COOLING),
+    "plateau": (
+        "rise_time", "early_decline", "early_time", "plateau_slope", "plateau_end", "drop_width",
+        "drop_depth", "cooling_time", *COOLING,
+    ),
+    "tidal_disruption": (
+        "rise_time", "fall_time", "fall_index", "late_fraction", "log_temperature", "heating_rate",
+    ),
+    "random_walk": ("log_amplitude", "log_damping_time", "color_index", "reference_level"),
+    "template": ("stretch",),
+}  # fmt: skip
+
 
 def phase_grid(duration: float) -> Array:
     """Return rest-frame days (P,), denser at early times: duration * (k / (P - 1))^1.5."""

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
+from tlclass.simulator.bands import Bands, band_flux
 from tlclass.simulator.parameters import Array, record
-from tlclass.simulator.transients import Bands, Gap, Transient, band_flux
+from tlclass.simulator.transients import Gap, Transient
 
 N_REDSHIFTS = 2000
 PEAK_DRAWS = 96

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.random import Generator
 
 from tlclass.lightcurves import LightCurves
+from tlclass.simulator.bands import Bands, band_flux
 from tlclass.simulator.cadence import NightlyCadence, PairCadence, build_pool, parse_cadence
 from tlclass.simulator.chunks import CHUNK, Batch, Chunks
+from tlclass.simulator.histories import Histories
 from tlclass.simulator.instrument import Band, Instrument, Systematics, Visits, flux_of
 from tlclass.simulator.parameters import Array, Pair, record
 from tlclass.simulator.population import Limits, Population, Volume, volume_tables
-from tlclass.simulator.transients import Bands, Gap, Histories, band_flux
+from tlclass.simulator.transients import Gap
 
 VERSION = 1  # raise it whenever the same settings give other light curves
 DUST_SHEET = (0.024, 0.45, 0.003, 1.0)  # E(B-V) at the pole, sigma of its log, bounds: Milky Way dust
