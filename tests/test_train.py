@@ -133,6 +133,13 @@ def test_frozen_tensors_of_the_saved_model_are_the_sources_bit_by_bit(
             assert torch.equal(tensor, source[name]) == (not name.startswith("encoder.gru.")), name
 
 
+def test_a_mistake_in_the_fit_is_refused_before_pretraining(settings: Job, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    with pytest.raises(ValueError, match=r"fit\.truncate is 1\.5"):
+        run_job(settings("freeze_policy=full", "fit.truncate=1.5", f"paths.models={models}"), tmp_path / "job")
+    assert not models.exists()
+
+
 @pytest.mark.parametrize("policy", ["from_scratch", "probe_then_full"])
 def test_the_same_job_twice_gives_the_same_result_row(policy: str, settings: Job, tmp_path: Path) -> None:
     for number in range(2):

@@ -34,6 +34,7 @@ from tlclass.devices import cuda_devices, lease
 from tlclass.encode import encoding_from
 from tlclass.options import build
 from tlclass.result import Row, config_key, finished, start, write_result
+from tlclass.task import FitSettings
 from tlclass.transfer import FreezePolicy
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ def train_and_score(settings: Settings, folder: Path) -> Row:
     policy = build_policy(settings["freeze_policy"])
     if not isinstance(settings["members"], int) or settings["members"] < 1:
         raise ValueError(f"members is {settings['members']}: choose how many networks are averaged, 1 or more")
+    build(FitSettings, settings["fit"], "fit")  # refuse a mistake in it before minutes of pretraining
     sources = source_models(settings) if policy.load else [None] * settings["members"]
     target = build_survey(settings["target"])
     logger = make_logger(settings, folder)
