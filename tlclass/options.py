@@ -6,17 +6,24 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
+
 
 def build(kind: Callable[..., T], options: Mapping[str, Any], what: str) -> T:
     """`kind(**options)`.
 
     Raises:
-        ValueError: an option is unknown or missing; names it and the known ones.
+        ValueError: an option is unknown or missing; names it and the known ones. A word stands where a number belongs.
     """
-    known = [name for name in inspect.signature(kind).parameters if name != "self"]
+    parameters = inspect.signature(kind).parameters
+    known = [name for name in parameters if name != "self"]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"{what}: unknown option {', '.join(unknown)}; known are {', '.join(known)}")
+    for name, value in options.items():
+        needed = KINDS.get(parameters[name].annotation)
+        if needed and isinstance(value, str):
+            raise ValueError(f"{what}.{name} is '{value}': give {needed}")
     try:
         return kind(**options)
     except TypeError as error:
