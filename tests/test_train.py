@@ -21,7 +21,7 @@ import torch
 from tests.conftest import ROOT, Job, compose
 from tlclass import predict, train
 from tlclass.checkpoint import load_model
-from tlclass.composition import build_survey, without_lists
+from tlclass.composition import build_survey, refuse_twins, without_lists
 from tlclass.config import CONF
 from tlclass.train import run_job
 
@@ -342,6 +342,8 @@ MISTAKES = {
     "augmentation out of range": ([SCRATCH, "augmentation.thin=[2,3]"], r"augmentation.thin is \[2, 3\]: give \[low, high\] between 0 and 1"),
     "misspelt augmentation, forced": ([SCRATCH, "+augmentation.thinn=1"], r"thinn"),
     "no network": ([SCRATCH, "members=0"], r"members is 0: choose how many networks are averaged, 1 or more"),
+    "twins": (["source=plasticc_simulated", "target=lsst_simulated", "target.seed=404"], r"same seed 404, so that .*target.seed=405"),
+    "its own source": (["source=ztf_simulated", "target=ztf_simulated"], r"source and target ztf_simulated are simulated with the same seed 101, so"),
     "no value": (["seed"], r"seed"),
 }  # fmt: skip
 
@@ -407,6 +409,13 @@ def test_an_ensemble_is_the_mean_of_networks_from_source_models_of_their_own(set
         tmp_path / "on",
     )
     assert trained["members"] == 2
+
+
+def test_ensembles_of_two_pretraining_seeds_share_no_source_model(settings: Job, tmp_path: Path) -> None:
+    same = ["freeze_policy=full", "head=source", "data_fraction=n0", f"paths.models={tmp_path / 'models'}", "members=2"]
+    for seed in (0, 1):
+        run_job(settings(*same, f"pretrain.seed={seed}"), tmp_path / str(seed))
+    assert len(list((tmp_path / "models").rglob("model.json"))) == 4
 
 
 def test_an_ensemble_given_as_the_source_says_how_many_members_it_needs(
@@ -589,6 +598,30 @@ def test_a_source_that_lacks_a_class_of_the_target_is_named(settings: Job, tmp_p
     job["target"]["taxonomy"]["members"]["SN II"] = ["SN II*"]
     with pytest.raises(ValueError, match=r"head=source: no class of the source \(.*\) belongs to SN II: .*head=linear"):
         run_job(job, tmp_path / "job")
+
+
+EXPERIMENTS = [[f"+experiment={path.stem}"] for path in sorted((CONF / "experiment").glob("*.yaml"))]
+BUILT_IN = [
+    ["+experiment=best_transfer", "target=bts_simulated"],
+    ["+experiment=best_transfer_lsst", "target=lsst_simulated"],
+]
+
+
+@pytest.mark.parametrize("words", [*EXPERIMENTS, *BUILT_IN], ids=" ".join)
+def test_no_experiment_simulates_source_and_target_with_the_same_seed(words: list[str]) -> None:
+    job = compose([*words, "paths.data=nowhere"])
+    refuse_twins(job["source"], job["target"])
+
+
+def test_simulated_twins_differ_in_what_the_survey_does_and_are_gone_with_another_seed(
+    settings: Job, cache: Path
+) -> None:
+    def dust(*words: str) -> set[float]:
+        card = settings("target=lsst_simulated", "target.n_objects=60", *words)["target"]
+        return set(build_survey(card).load(cache)[0].extra["host_av"]) - {0.0}
+
+    wide = ["target.seed=202", "target.limits.magnitude=23.1"]
+    assert dust("target.seed=202") & dust(*wide) and not dust() & dust(*wide)
 
 
 def test_a_simulated_survey_cannot_be_called_real(settings: Job) -> None:

@@ -95,6 +95,28 @@ def build_survey(card: Mapping[str, Any]) -> Survey | Several:
     return survey
 
 
+def refuse_twins(source: Settings, target: Settings) -> None:
+    """Raise ValueError if source and target are simulated with the same seed: test objects would have twins in the source.
+
+    The simulator draws an object from the seed, its class and its number alone, whatever the survey.
+    """
+    shared = sorted(simulation_seeds(source) & simulation_seeds(target))
+    if shared:
+        raise ValueError(
+            f"source and target {target['name']} are simulated with the same seed {', '.join(map(str, shared))}, "
+            "so that objects of one have twins in the other: give the target another, "
+            f"e.g. target.seed={max(simulation_seeds(source)) + 1}"
+        )
+
+
+def simulation_seeds(card: Any) -> set[int]:
+    """The seeds of the built-in simulations in a survey's card, those of its parts included."""
+    if not isinstance(card, Mapping):
+        return set()
+    own = {card["seed"]} if card.get("_target_") == "tlclass.simulator.simulated_survey" else set()
+    return own.union(*map(simulation_seeds, card.values()))
+
+
 def refuse_unknown(settings: Settings) -> None:
     """Raise ValueError for a top-level key that nothing reads, such as `+freez_policy=full`."""
     defaults: Any = OmegaConf.load(CONF / "train.yaml")

@@ -28,7 +28,7 @@ from tlclass.atomic import write_text
 from tlclass.baseline import Baseline, baseline_from
 from tlclass.checkpoint import TrainedModel, load_model
 from tlclass.choice import Choice
-from tlclass.composition import Settings, build_survey, in_words, plain, refuse_unknown, without_lists
+from tlclass.composition import Settings, build_survey, in_words, plain, refuse_twins, refuse_unknown, without_lists
 from tlclass.config import CONF
 from tlclass.devices import cuda_devices, lease
 from tlclass.encode import encoding_from
@@ -104,6 +104,8 @@ def train_and_score(settings: Settings, folder: Path) -> Row:
     if not isinstance(settings["members"], int) or settings["members"] < 1:
         raise ValueError(f"members is {settings['members']}: choose how many networks are averaged, 1 or more")
     build(FitSettings, settings["fit"], "fit")  # refuse a mistake in it before minutes of pretraining
+    if policy.load:
+        refuse_twins(settings["source"], settings["target"])
     sources = source_models(settings) if policy.load else [None] * settings["members"]
     target = build_survey(settings["target"])
     logger = make_logger(settings, folder)
@@ -169,7 +171,7 @@ def encoding_for(card: Settings, encoding: Settings) -> Settings:
 
 
 def source_models(settings: Settings) -> list[TrainedModel]:
-    """The models to start from, one per member: given, or pretrained with seeds that follow each other.
+    """The models to start from, one per member: given, or pretrained, no two `pretrain.seed` with a model in common.
 
     Raises:
         ValueError: the model given has another encoding, or another number of networks.
@@ -177,8 +179,8 @@ def source_models(settings: Settings) -> list[TrainedModel]:
     members, given = settings["members"], settings["source_model"]
     if given is None:
         pretraining = pretraining_settings(settings)
-        seeds = range(pretraining["seed"], pretraining["seed"] + members)
-        return [pretrained({**pretraining, "seed": seed}, settings) for seed in seeds]
+        first = pretraining["seed"] * members
+        return [pretrained({**pretraining, "seed": seed}, settings) for seed in range(first, first + members)]
     model = load_model(Path(given))
     encoding = encoding_from(pretraining_settings(settings)["encoding"])
     if model.encoding != encoding:
