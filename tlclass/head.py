@@ -53,8 +53,8 @@ class SourceHead(nn.Module):
         source: settings of the source's head, with its `n_classes`.
         class_map: target class index of every source class, -1 where there is none.
         shares: expected number of objects of every source class in the target survey, in any unit. The source
-            model learnt balanced classes; these turn its probabilities into those of the target's mix. None
-            leaves them as they are.
+            model learnt balanced classes (it was fitted with `class_weights` or `balance`); these turn its
+            probabilities into those of the target's mix. None leaves them as they are.
     """
 
     member: Tensor
