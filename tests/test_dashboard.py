@@ -9,8 +9,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from lightning.pytorch.loggers import WandbLogger
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Job
+from tlclass import train
 from tlclass.dashboard import CURVES, best_job
 
 CLI = Callable[..., None]
@@ -75,6 +77,21 @@ def test_a_sweep_leaves_a_run_per_job_and_one_that_sums_up(launcher: str, overri
     assert any(
         record.request.log_artifact.artifact.type == "model" or record.artifact.type == "model" for record in summary
     )
+
+
+def test_the_run_of_a_job_ends_with_it_and_says_how(
+    monkeypatch: pytest.MonkeyPatch, settings: Job, tmp_path: Path
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr("wandb.finish", lambda exit_code: codes.append(exit_code))
+    monkeypatch.setattr(train, "make_logger", lambda *_: WandbLogger(offline=True))
+    too_many = settings("freeze_policy=from_scratch", "data_fraction=count", "data_fraction.count=5000")
+    with pytest.raises(ValueError, match="5000"):
+        train.run_job(too_many, tmp_path / "job")
+    assert codes == [1]
+    with train.ending(train.make_logger({}, tmp_path)):
+        pass
+    assert codes == [1, 0]
 
 
 def test_the_best_model_is_chosen_on_validation_at_the_largest_budget(tmp_path: Path) -> None:
