@@ -251,9 +251,16 @@ def ending(logger: Logger | None) -> Iterator[Logger | None]:
 
 
 def log_scores(logger: Logger | None, row: Row) -> None:
-    """Log the test scores."""
+    """Log the numbers of the row: scores of the test part under `test/`, validation scores of the fit under `val/`."""
     if logger is not None:
-        logger.log_metrics({f"test/{name}": value for name, value in row.items() if isinstance(value, float)})
+        logger.log_metrics({logged_as(name): value for name, value in row.items() if isinstance(value, float)})
+
+
+def logged_as(name: str) -> str:
+    """The metric for a number of the row: `test/auroc_macro`, `val/best_score`, `choice/full/val_loss`."""
+    if name in ("best_score", "initial_score"):
+        return f"val/{name}"
+    return name if name.startswith("choice/") else f"test/{name}"
 
 
 def main() -> None:
