@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors.torch
 import torch
@@ -214,6 +215,20 @@ def test_a_choice_leaves_what_a_policy_leaves(head: str, settings: Job, tmp_path
     if "history.json" in found:
         history = json.loads((tmp_path / "job" / "history.json").read_text())
         assert 0 < history[-1]["step"] <= row["steps"] and row["best_score"] in [line["val/loss"] for line in history]
+
+
+def test_the_curve_that_is_logged_is_the_one_of_the_history(settings: Job, tmp_path: Path) -> None:
+    folds = ["freeze_policy=head_folds", "freeze_policy.folds=2", "members=2"]
+    row = run_job(settings(*folds, "logger=csv", *COUNT), tmp_path)
+    metrics = pd.read_csv(tmp_path / "metrics.csv")
+    history = json.loads((tmp_path / "history.json").read_text())[1:]
+    for name in ("val/loss", "val/auroc_macro"):
+        assert metrics[name].dropna().tolist() == pytest.approx([line[name] for line in history])
+    assert metrics["train/loss"].notna().sum() == row["epochs"]
+    scores = {"val/best_score": "best_score", "choice/head_only/val_loss": "choice/head_only/val_loss"}
+    for name, key in {**scores, "test/auroc_macro": "auroc_macro"}.items():
+        assert metrics[name].dropna().tolist() == pytest.approx([row[key]])
+    assert not {f"test/{key}" for key in row if key.startswith("choice/") or key.endswith("_score")} & {*metrics}
 
 
 def test_above_the_limit_the_result_is_that_of_the_chosen_policy_alone(settings: Job, tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
+from lightning.pytorch.loggers import WandbLogger
 
-from tests.conftest import ROOT
-from tlclass.dashboard import CURVES, best_job
+from tests.conftest import ROOT, Job
+from tlclass import train
+from tlclass.dashboard import CURVES
 
 CLI = Callable[..., None]
 
@@ -72,19 +73,21 @@ def test_a_sweep_leaves_a_run_per_job_and_one_that_sums_up(launcher: str, overri
     summary = runs["default-summary"][1]
     keys = {item.key or item.nested_key[0] for record in summary for item in record.history.item}
     assert {"jobs", "summary", "learning_curves"} <= keys and any(key.startswith(CURVES) for key in keys)
-    assert any(
-        record.request.log_artifact.artifact.type == "model" or record.artifact.type == "model" for record in summary
-    )
+    artifacts = {record.artifact.type for record in summary}
+    artifacts |= {record.request.log_artifact.artifact.type for record in summary}
+    assert "model" not in artifacts
 
 
-def test_the_best_model_is_chosen_on_validation_at_the_largest_budget(tmp_path: Path) -> None:
-    table = []
-    for policy, budget, seed, loss in [("a", 100, 0, 0.1), ("a", 300, 0, 0.9), ("b", 300, 0, 0.5), ("b", 300, 1, 0.4)]:
-        folder = tmp_path / f"{policy}{budget}{seed}"
-        folder.mkdir()
-        (folder / "config.yaml").write_text("fit: {monitor: val/loss}")
-        table.append(
-            {"policy": policy, "budget": budget, "best_score": loss, "folder": str(folder), "auroc_macro": 1 - seed}
-        )
-    assert best_job(pd.DataFrame(table)) == tmp_path / "b3001"
-    assert best_job(pd.DataFrame(table).drop(columns="best_score")) is None
+def test_the_run_of_a_job_ends_with_it_and_says_how(
+    monkeypatch: pytest.MonkeyPatch, settings: Job, tmp_path: Path
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr("wandb.finish", lambda exit_code: codes.append(exit_code))
+    monkeypatch.setattr(train, "make_logger", lambda *_: WandbLogger(offline=True))
+    too_many = settings("freeze_policy=from_scratch", "data_fraction=count", "data_fraction.count=5000")
+    with pytest.raises(ValueError, match="5000"):
+        train.run_job(too_many, tmp_path / "job")
+    assert codes == [1]
+    with train.ending(train.make_logger({}, tmp_path)):
+        pass
+    assert codes == [1, 0]

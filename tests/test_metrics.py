@@ -53,6 +53,12 @@ def test_confident_probabilities_do_not_tie() -> None:
     assert classification_scores(logits, torch.tensor([0, 0, 1, 1]), ("a", "b"))["auroc/b"] == pytest.approx(1.0)
 
 
+def test_a_network_that_gives_no_numbers_has_no_score(label: torch.Tensor) -> None:
+    assert math.isnan(macro_auroc(torch.full((200, 4), float("nan")), label))
+    never = torch.tensor([[0.0, 1.0, float("-inf")], [1.0, 0.0, float("-inf")]])  # an impossible class is a number
+    assert macro_auroc(never, torch.tensor([1, 0])) == 1
+
+
 def test_a_class_without_test_object_is_missing_and_not_counted(logits: torch.Tensor, label: torch.Tensor) -> None:
     kept = label != 2
     scores = classification_scores(logits[kept], label[kept], CLASSES, common=("a", "c"))

@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,12 @@ def test_missing_scores_are_null_in_json(tmp_path: Path) -> None:
     assert "NaN" not in text
     row: dict[str, Any] = json.loads(text)
     assert row["auroc/TDE"] is None and row["nested"] == [None, 1.0]
+
+
+def test_missing_scores_of_a_finished_job_are_not_a_number_again(tmp_path: Path) -> None:
+    write_result(tmp_path, {"config_key": "k", "auroc_macro": float("nan"), "chosen": "full"})
+    row = finished(tmp_path, "k", overwrite=False)
+    assert row is not None and math.isnan(row["auroc_macro"]) and row["chosen"] == "full"
 
 
 def test_all_rows_below_a_folder_are_read(tmp_path: Path) -> None:

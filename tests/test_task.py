@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -74,6 +75,34 @@ def test_weights_that_nothing_improves_on_are_kept(module: LightCurveDataModule,
     classifier, summary, metrics = trained(module, settings, tmp_path)
     assert summary.best_epoch == -1 and metrics["val/loss"].min() > summary.initial_score
     assert all(torch.equal(tensor, network().state_dict()[name]) for name, tensor in classifier.state_dict().items())
+
+
+def test_a_start_that_cannot_be_scored_is_refused(module: LightCurveDataModule, tmp_path: Path) -> None:
+    label = module.label[module.split.val]
+    alike = module.split.val[label == label[0]]
+    module.split = replace(module.split, val=alike)
+    settings = replace(HASTY, monitor="val/auroc_macro")
+    said = rf"val/auroc_macro is nan before .* {len(alike)} validation objects of 1 class.*choose fit.monitor=val/loss"
+    with pytest.raises(ValueError, match=said):
+        fit(network(), module, settings, tmp_path, TRAINER, progress=False)
+    broken = network()
+    torch.nn.init.constant_(broken.get_parameter("head.output.bias"), float("nan"))
+    with pytest.raises(ValueError, match=re.escape("val/loss is nan before the first step")):
+        fit(broken, module, HASTY, tmp_path, TRAINER, progress=False)
+
+
+@pytest.mark.parametrize("monitor", sorted(MONITORS))
+def test_a_fit_that_diverges_says_so_and_keeps_numbers(
+    monitor: str, module: LightCurveDataModule, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = replace(HASTY, monitor=monitor, learning_rate=1e36)
+    classifier, summary, _ = trained(module, settings, tmp_path)
+    assert re.search(
+        r"training diverged \(val/loss is (nan|inf) after step \d+\), .*lower fit.learning_rate", caplog.text
+    )
+    assert "no epoch beat the start" not in caplog.text and not summary.stopped_early
+    assert all(tensor.isfinite().all() for tensor in classifier.state_dict().values())
+    assert summary.best_score == validation_scores(classifier, module, settings)[monitor]
 
 
 def test_weights_come_from_the_training_part_only(module: LightCurveDataModule) -> None:

@@ -23,6 +23,7 @@ from tlclass import predict, train
 from tlclass.checkpoint import load_model
 from tlclass.composition import build_survey, refuse_twins, without_lists
 from tlclass.config import CONF
+from tlclass.result import config_key, write_result
 from tlclass.train import run_job
 
 EXPERIMENTS = sorted((CONF / "experiment").glob("*.yaml"))
@@ -179,6 +180,13 @@ def test_a_finished_job_is_skipped_and_a_changed_one_refused_unless_overwritten(
         run_job(changed, tmp_path / "job")
     assert result(tmp_path / "job")["log_loss"] == row["log_loss"]
     assert run_job({**changed, "overwrite": True}, tmp_path / "job")["log_loss"] != row["log_loss"]
+
+
+def test_a_finished_job_without_a_score_is_skipped_too(train_cli: CLI, settings: Job, tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "default" / "from_scratch" / "full" / "seed0"
+    write_result(folder, {"config_key": config_key(settings(SCRATCH)), "auroc_macro": float("nan")})
+    train_cli(SCRATCH)
+    assert not (folder / "failed.json").exists()
 
 
 def test_pretraining_happens_once_and_is_reused(

@@ -88,6 +88,7 @@ def choose(
     settings: FitSettings,
     folder: Path,
     process: Mapping[str, Any],
+    logger: Any = None,
 ) -> tuple[Start, FitSummary | None, Row]:
     """Train every candidate in every fold and keep the average of the winner's networks ("model soup", Wortsman et al. 2022).
 
@@ -102,6 +103,7 @@ def choose(
         settings: of every fit.
         folder: for the checkpoints, `<candidate>/fold<i>/`; called again after an interruption it goes on from them.
         process: `trainer`, `progress`.
+        logger: a Lightning logger or None; gets the first fold of every candidate.
 
     Returns:
         The winner, with its trained network; how its first fold's fit went, whose `history.json` is left in `folder`'s
@@ -111,7 +113,7 @@ def choose(
     if not data.split.budget:
         return starts[0], None, {"chosen": starts[0].policy.name}
     parts = splits(choice, data)
-    trials = [try_out(start, parts, settings, folder / start.policy.name, process) for start in starts]
+    trials = [try_out(start, parts, settings, folder / start.policy.name, process, logger) for start in starts]
     winner, means, errors = pick(*blocks([trial.losses for trial in trials]))
     average(starts[winner].classifier, trials[winner].networks)
     names = [start.policy.name for start in starts]
@@ -146,11 +148,12 @@ def try_out(
     settings: FitSettings,
     folder: Path,
     process: Mapping[str, Any],
+    logger: Any,
 ) -> Trial:
-    """Fine-tune a copy of the candidate's network in every fold, and validate it there."""
+    """Fine-tune a copy of the candidate's network in every fold, the first one logged, and validate it there."""
     fits = [copied(start) for _ in parts]
     summaries = [
-        finetune(fit, part, settings, folder / f"fold{number}", process)
+        finetune(fit, part, settings, folder / f"fold{number}", process, None if number else logger)
         for number, (fit, part) in enumerate(zip(fits, parts, strict=True))
     ]
     networks = [fit.classifier for fit in fits]

@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import logging
+import math
 import time
 import warnings
 from collections.abc import Mapping
@@ -68,6 +69,7 @@ def fit(
     per epoch); called again after the end it only loads the best weights.
 
     Raises:
+        ValueError: what is monitored has no value for the first weights.
         SystemExit: 143 if the process was asked to terminate.
     """
     began = time.perf_counter()
@@ -82,10 +84,12 @@ def fit(
     )
     before = copy.deepcopy(trained.state_dict())
     if not done.exists():
-        history = History(folder / HISTORY, began, validation_scores(trained, data, settings))
+        scores = validation_scores(trained, data, settings)
+        refuse_undefined(settings.monitor, scores[settings.monitor], data)
+        history = History(folder / HISTORY, began, scores)
         patience = settings.plan(-(-len(data.split.train) // settings.batch_size))["patience"]
         stopper = EarlyStopping(settings.monitor, patience=patience, mode=MONITORS[settings.monitor])
-        summing = Summary(done, settings.monitor, history.validations[0][settings.monitor], best, stopper)
+        summing = Summary(done, settings.monitor, history, best, stopper)
         task = ClassifierTask(trained, loss_weights(data, settings), settings, data.seed, rates, anchor)
         _run(task, data, folder, trainer_options, logger, progress, [stopper, history, best, summing])
     summary = FitSummary(**json.loads(done.read_text()))
@@ -143,6 +147,21 @@ def validation_scores(classifier: nn.Module, data: LightCurveDataModule, setting
     return {"val/loss": loss, "val/auroc_macro": macro_auroc(logits, validation.label)}
 
 
+def refuse_undefined(monitor: str, score: float, data: LightCurveDataModule) -> None:
+    """Raise ValueError if there is no score of the first weights: none of later weights could be compared with it."""
+    if math.isfinite(score):
+        return
+    label = data.label[data.split.val]
+    raise ValueError(
+        f"{monitor} is {score} before the first step, on {len(label)} validation objects of {len(set(label))} class(es): "
+        + (
+            "the network's output is not finite, look for huge numbers in the light curves or take another source model"
+            if monitor == "val/loss"
+            else "choose fit.monitor=val/loss, or a larger budget"
+        )
+    )
+
+
 def loss_weights(data: LightCurveDataModule, settings: FitSettings) -> Tensor:
     """(K,) weights of the classes in the loss."""
     return data.class_weights() if settings.class_weights else torch.ones(len(data.classes))
@@ -192,27 +211,33 @@ class History(Callback):
 class Summary(Callback):
     """Writes how the fit went when it ends, in the process that knows: a distributed fit has none of it afterwards."""
 
-    def __init__(self, path: Path, monitor: str, start: float, best: ModelCheckpoint, stopper: EarlyStopping):
-        self.path, self.monitor, self.start, self.best, self.stopper = path, monitor, start, best, stopper
+    def __init__(self, path: Path, monitor: str, history: History, best: ModelCheckpoint, stopper: EarlyStopping):
+        self.path, self.monitor, self.history, self.best, self.stopper = path, monitor, history, best, stopper
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Compare the best weights with the first ones and write `done.json`."""
+        """Compare the best weights with the first ones and write `done.json`; says so if training diverged."""
         if not trainer.is_global_zero:
             return
+        start, end = self.history.validations[0][self.monitor], self.history.validations[-1]
+        diverged = not math.isfinite(end["val/loss"])
         state = torch.load(self.best.best_model_path, weights_only=True, map_location="cpu")
         reached = float(self.best.best_model_score)  # type: ignore[arg-type]
-        better = reached < self.start if MONITORS[self.monitor] == "min" else reached > self.start
-        if not better:
-            log.info(
-                "no epoch beat the start on validation (%s %.4f): the first weights are kept", self.monitor, self.start
-            )
+        better = reached < start if MONITORS[self.monitor] == "min" else reached > start
+        kept = f"those of epoch {int(state['epoch'])}" if better else "the first ones"
+        if diverged:
+            log.warning(
+                "training diverged (val/loss is %s after step %d), the weights kept are %s: lower fit.learning_rate",
+                end["val/loss"], end["step"], kept,
+            )  # fmt: skip
+        elif not better:
+            log.info("no epoch beat the start on validation (%s %.4f): the first weights are kept", self.monitor, start)
         summary = FitSummary(
             steps=trainer.global_step,
             epochs=trainer.current_epoch,
             best_epoch=int(state["epoch"]) if better else -1,
-            best_score=reached if better else self.start,
-            initial_score=self.start,
-            stopped_early=self.stopper.stopped_epoch > 0,
+            best_score=reached if better else start,
+            initial_score=start,
+            stopped_early=self.stopper.stopped_epoch > 0 and not diverged,
         )
         write_json(self.path, vars(summary))
 

@@ -97,14 +97,14 @@ def run_network(
 ) -> Row:
     """Transfer, fit and score the network, or an ensemble of them; leaves the model and the history of its fit in `folder`.
 
-    Of an ensemble, `history.json` and what the row says about the fit are those of the first member, and of a choice
-    those of the first fold.
+    Of an ensemble, `history.json`, what is logged of the fit and what the row says about it are those of the first
+    member, and of a choice those of the first fold.
     """
     name_absent_classes(data)
     checkpoints = folder / "checkpoints"
     trained = [
-        train(job, policy, source, data, fit_settings, checkpoints / f"member{number}", logger, settings, number)
-        for number, source in enumerate(sources)
+        train(job, policy, source, data, fit_settings, checkpoints / f"member{n}", None if n else logger, settings, n)
+        for n, source in enumerate(sources)
     ]
     start, history, about = trained[0]
     if history:
@@ -134,7 +134,7 @@ def train(
     """One network, transferred and fitted: what it started from, holding it now; its history; how the fit went."""
     if isinstance(policy, Choice):
         starts = candidates(job, policy, source, data, member)
-        start, summary, found = choose(policy, starts, data, fit_settings, folder, settings)
+        start, summary, found = choose(policy, starts, data, fit_settings, folder, settings, logger)
         folder = folder / start.policy.name / "fold0"
     else:
         start, found = prepare(job, policy, source, data, member), Row()

@@ -1,4 +1,7 @@
-"""Scores of predicted probabilities. A class without a test object has no score; it is never counted as 0.5."""
+"""Scores of predicted probabilities.
+
+A class without a test object has no score, and neither has a probability that is not a number; none is counted as 0.5.
+"""
 
 from collections.abc import Sequence
 
@@ -46,7 +49,7 @@ def classification_scores(logits: Tensor, label: Tensor, classes: Sequence[str],
 
 
 def macro_auroc(logits: Tensor, label: Tensor) -> float:
-    """Mean one-vs-rest AUROC over the classes present; NaN if there are fewer than two."""
+    """Mean one-vs-rest AUROC over the classes present; NaN if there are fewer than two, or a probability is not a number."""
     probability = torch.softmax(logits.double(), dim=1)
     scores = {str(k): _one_vs_rest(binary_auroc, probability[:, k], label == k) for k in range(logits.shape[1])}
     return _mean(scores, list(scores))
@@ -58,7 +61,7 @@ def confusion_matrix(logits: Tensor, label: Tensor) -> Tensor:
 
 
 def _one_vs_rest(score: object, probability: Tensor, positive: Tensor) -> float:
-    if positive.all() or not positive.any():
+    if positive.all() or not positive.any() or probability.isnan().any():
         return float("nan")
     return float(score(probability, positive.long()))  # type: ignore[operator]
 

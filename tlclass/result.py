@@ -48,7 +48,7 @@ def _decisive(settings: Any, folder: str) -> Any:
 
 
 def finished(folder: Path, key: str, overwrite: bool) -> Row | None:
-    """The row of a finished job in `folder`, or None if there is work to do.
+    """The row of a finished job in `folder`, its missing scores NaN again, or None if there is work to do.
 
     Raises:
         ValueError: the folder holds a job with another configuration and `overwrite` is false.
@@ -62,7 +62,8 @@ def finished(folder: Path, key: str, overwrite: bool) -> Row | None:
             )
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         (folder / RESULT).unlink(missing_ok=True)
-    return _read(folder / RESULT)
+    row = _read(folder / RESULT)
+    return row and {name: float("nan") if value is None else value for name, value in row.items()}
 
 
 def start(folder: Path, key: str) -> None:

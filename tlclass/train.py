@@ -108,10 +108,10 @@ def train_and_score(settings: Settings, folder: Path) -> Row:
         refuse_twins(settings["source"], settings["target"])
     sources = source_models(settings) if policy.load else [None] * settings["members"]
     target = build_survey(settings["target"])
-    logger = make_logger(settings, folder)
-    with on_device(settings) as process:
-        row = job.run(target_settings(settings, policy), target, policy, sources, folder, logger, process)
-    close(logger, row)
+    with ending(make_logger(settings, folder)) as logger:
+        with on_device(settings) as process:
+            row = job.run(target_settings(settings, policy), target, policy, sources, folder, logger, process)
+        log_scores(logger, row)
     return row
 
 
@@ -208,10 +208,10 @@ def pretrained(pretraining: Settings, settings: Settings) -> TrainedModel:
             log.info("source model: %s", folder)
             return load_model(folder)
         log.info("pretraining on %s, into %s", survey.name, folder)
-        logger = CSVLogger(folder, name="", version="")
-        with on_device(settings) as process:
-            row = job.run(pretraining, survey, FreezePolicy("from_scratch"), [None], folder, logger, process)
-        close(logger, row)
+        with ending(CSVLogger(folder, name="", version="")) as logger:
+            with on_device(settings) as process:
+                row = job.run(pretraining, survey, FreezePolicy("from_scratch"), [None], folder, logger, process)
+            log_scores(logger, row)
         write_result(folder, {"config_key": key, "experiment": "pretraining", **row})
         log.info("pretraining on %s: macro AUROC %.3f on its own test part", survey.name, row["auroc_macro"])
         return load_model(folder)
@@ -236,16 +236,33 @@ def make_logger(settings: Settings, folder: Path) -> Logger | None:
     return logger
 
 
-def close(logger: Logger | None, row: Row) -> None:
-    """Log the test scores and end the run, so that the next job of a multirun gets its own."""
-    if logger is None:
-        return
-    logger.log_metrics({f"test/{name}": value for name, value in row.items() if isinstance(value, float)})
-    logger.finalize("success")
-    if isinstance(logger, WandbLogger):
-        import wandb
+@contextmanager
+def ending(logger: Logger | None) -> Iterator[Logger | None]:
+    """The logger, whose run ends with the block, so that the next job of a multirun gets its own; failed on an error."""
+    status, exit_code = "failed", 1
+    try:
+        yield logger
+        status, exit_code = "success", 0
+    finally:
+        if logger is not None:
+            logger.finalize(status)
+        if isinstance(logger, WandbLogger):
+            import wandb
 
-        wandb.finish()
+            wandb.finish(exit_code=exit_code)
+
+
+def log_scores(logger: Logger | None, row: Row) -> None:
+    """Log the numbers of the row: scores of the test part under `test/`, validation scores of the fit under `val/`."""
+    if logger is not None:
+        logger.log_metrics({logged_as(name): value for name, value in row.items() if isinstance(value, float)})
+
+
+def logged_as(name: str) -> str:
+    """The metric for a number of the row: `test/auroc_macro`, `val/best_score`, `choice/full/val_loss`."""
+    if name in ("best_score", "initial_score"):
+        return f"val/{name}"
+    return name if name.startswith("choice/") else f"test/{name}"
 
 
 def main() -> None:
