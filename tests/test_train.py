@@ -238,11 +238,19 @@ def test_metadata_and_heads_train_end_to_end(head: str, settings: Job, tmp_path:
 # -- predict equals evaluation
 
 
-@pytest.mark.parametrize("head", ["linear", "source"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["freeze_policy=full", "head=linear"],
+        ["freeze_policy=full", "head=source"],
+        ["freeze_policy=from_scratch", "encoding=context", "target.reader.extra=[host]", "model.metadata=[host,mwebv]"],
+    ],
+    ids=["linear", "source", "extra column"],
+)
 def test_predict_equals_evaluation(
-    head: str, settings: Job, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str], settings: Job, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_job(settings("freeze_policy=full", "model=gru_metadata", f"head={head}"), tmp_path / "job")
+    run_job(settings("model=gru_metadata", *options), tmp_path / "job")
     predict.main([str(tmp_path / "job"), str(data / "ztf_bts"), "-o", str(tmp_path / "out.parquet")])
     evaluated = pq.read_table(tmp_path / "job" / "predictions.parquet").to_pandas().set_index("object_id")
     predicted = pq.read_table(tmp_path / "out.parquet").to_pandas().set_index("object_id")
