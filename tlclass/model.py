@@ -11,6 +11,7 @@ from tlclass.head import build_head
 from tlclass.options import build_named
 
 PART = 32  # light curves that run together in a batch that is mostly padding
+ROUNDING = 1e-6  # relative; equal float32 numbers have this spread at most
 
 
 class MetadataBranch(nn.Module):
@@ -29,10 +30,12 @@ class MetadataBranch(nn.Module):
         self.linear = nn.Linear(n_metadata, units)
 
     def standardise_by(self, metadata: Tensor) -> None:
-        """Take mean and scale from (n, M) training metadata."""
+        """Take mean and scale from (n, M) training metadata; the scale of a constant or unknown column is 1."""
         known = torch.where(metadata.isnan(), metadata.nanmean(0), metadata).nan_to_num(0.0)
+        spread = known.std(0, correction=0)
+        spreads = spread.isfinite() & (spread > ROUNDING * known.abs().amax(0))
         self.mean.copy_(known.mean(0))
-        self.scale.copy_(known.std(0, correction=0).clamp_min(1e-6))
+        self.scale.copy_(torch.where(spreads, spread, 1.0))
 
     def forward(self, metadata: Tensor) -> Tensor:
         """(N, M) raw values, NaN where unknown (then the mean is taken), to (N, units)."""
