@@ -17,12 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 import safetensors.torch
 import torch
+from torch import Tensor, nn
 
 from tests.conftest import ROOT, Job, compose
 from tlclass import predict, train
 from tlclass.checkpoint import load_model
 from tlclass.composition import build_survey, without_lists
 from tlclass.config import CONF
+from tlclass.model import ENCODERS
 from tlclass.train import run_job
 
 EXPERIMENTS = sorted((CONF / "experiment").glob("*.yaml"))
@@ -233,6 +235,30 @@ def test_a_class_absent_from_a_small_budget_is_said_and_survives(
 def test_metadata_and_heads_train_end_to_end(head: str, settings: Job, tmp_path: Path) -> None:
     row = run_job(settings("model=gru_metadata", f"head={head}", "freeze_policy=full"), tmp_path / "job")
     assert row["head"] == head and load_model(tmp_path / "job").metadata == ("mwebv",)
+
+
+class Mean(nn.Module):
+    """The least an encoder is: the mean of a layer's output over the valid steps."""
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__()
+        self.out_features = 6
+        self.layer = nn.Linear(n_channels, 6)
+
+    def forward(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> Tensor:
+        valid = torch.arange(x.shape[1]) < lengths[:, None]
+        return (torch.relu(self.layer(x)) * valid[..., None]).sum(1) / lengths[:, None]
+
+
+@pytest.mark.parametrize("policy", ["head_only", "full"])
+def test_an_encoder_needs_forward_and_out_features_alone(
+    policy: str, settings: Job, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENCODERS, "mean", Mean)
+    job = settings(f"freeze_policy={policy}", "fit.truncate=0.6")
+    row = run_job({**job, "model": {"name": "mean"}}, tmp_path / "job")
+    assert row["model"] == "mean" and row["epochs"] > 0 and row["frozen_identical"]
+    predict.main([str(tmp_path / "job"), str(data / "ztf_bts"), "-o", str(tmp_path / "out.parquet")])
 
 
 # -- predict equals evaluation
