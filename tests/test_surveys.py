@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import compose, equal_curves, shared_data
+from tests.conftest import compose, equal_curves, read_cached, shared_data
 from tlclass import lightcurves
 from tlclass.composition import build_survey
 from tlclass.config import CONF
 from tlclass.lightcurves import LightCurves
 from tlclass.passbands import Passbands
 from tlclass.surveys import PlasticcCSV, Survey, Table, Union
-from tlclass.surveys.survey import matching, read_cached, reader_key
+from tlclass.surveys.survey import matching, reader_key
 
 CARDS = sorted(path.stem for path in (CONF / "survey").glob("*.yaml"))
 RAW = ("bts", "plasticc", "plasticc_ddf", "plasticc_table", "plasticc_wfd")

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import Job, compose, equal_curves
+from tests.conftest import Job, compose, equal_curves, read_cached
 from tests.data.raw_alerts import (
     VERSIONS,
     Packet,
@@ -35,7 +35,6 @@ from tlclass.lightcurves import LightCurves
 from tlclass.passbands import Passbands
 from tlclass.predict import main, read_input
 from tlclass.surveys import AlertPackets
-from tlclass.surveys.survey import read_cached
 from tlclass.train import run_job
 
 JD = 2460000.5  # MJD 60000
