@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from tests.data.raw_surveys import write_all
-from tlclass import composition, train
+from tlclass import composition, lightcurves, train
 from tlclass.lightcurves import LightCurves, from_columns
+from tlclass.surveys.survey import Reader, cached, pieces_of
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -154,6 +155,11 @@ def shared_data(name: str) -> Path:
     if not (SHARED / name).is_dir():
         pytest.skip(f"{SHARED / name} is not on this machine")
     return SHARED
+
+
+def read_cached(reader: Reader, folder: Path) -> LightCurves:
+    """What `reader` reads, by way of the cache."""
+    return lightcurves.read(cached(pieces_of(reader), folder))
 
 
 def equal_curves(a: LightCurves, b: LightCurves) -> bool:

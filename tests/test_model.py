@@ -105,6 +105,20 @@ def test_metadata_that_say_nothing_stay_finite(table: list[list[float]]) -> None
     assert branch(metadata([0.5], [math.nan])).isfinite().all()
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, 0.0, 0.03, 0.7, -58123.4])
+def test_metadata_that_do_not_spread_keep_their_unit(value: float) -> None:
+    branch = MetadataBranch(1, 3)
+    for n in (1, 7, 1000, 100_003):
+        branch.standardise_by(torch.tensor([[value]] * n + [[math.nan]]))
+        assert branch.scale.tolist() == [1.0]
+
+
+def test_small_metadata_that_spread_are_standardised() -> None:
+    branch = MetadataBranch(1, 3)
+    branch.standardise_by(metadata([2e-9], [4e-9]))
+    assert branch.scale.item() == pytest.approx(1e-9)
+
+
 def test_the_metadata_branch_reaches_the_output() -> None:
     encoder = GRUEncoder(4, ["mwebv"], hidden=8, dense=8, latent=8)
     x, lengths = torch.randn(1, 3, 4), torch.tensor([3])

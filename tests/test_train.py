@@ -17,12 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 import safetensors.torch
 import torch
+from torch import Tensor, nn
 
 from tests.conftest import ROOT, Job, compose
 from tlclass import predict, train
 from tlclass.checkpoint import load_model
 from tlclass.composition import build_survey, refuse_twins, without_lists
 from tlclass.config import CONF
+from tlclass.model import ENCODERS
 from tlclass.result import config_key, write_result
 from tlclass.train import run_job
 
@@ -243,14 +245,46 @@ def test_metadata_and_heads_train_end_to_end(head: str, settings: Job, tmp_path:
     assert row["head"] == head and load_model(tmp_path / "job").metadata == ("mwebv",)
 
 
+class Mean(nn.Module):
+    """The least an encoder is: the mean of a layer's output over the valid steps."""
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__()
+        self.out_features = 6
+        self.layer = nn.Linear(n_channels, 6)
+
+    def forward(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> Tensor:
+        valid = torch.arange(x.shape[1]) < lengths[:, None]
+        return (torch.relu(self.layer(x)) * valid[..., None]).sum(1) / lengths[:, None]
+
+
+@pytest.mark.parametrize("policy", ["head_only", "full"])
+def test_an_encoder_needs_forward_and_out_features_alone(
+    policy: str, settings: Job, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENCODERS, "mean", Mean)
+    job = settings(f"freeze_policy={policy}", "fit.truncate=0.6")
+    row = run_job({**job, "model": {"name": "mean"}}, tmp_path / "job")
+    assert row["model"] == "mean" and row["epochs"] > 0 and row["frozen_identical"]
+    predict.main([str(tmp_path / "job"), str(data / "ztf_bts"), "-o", str(tmp_path / "out.parquet")])
+
+
 # -- predict equals evaluation
 
 
-@pytest.mark.parametrize("head", ["linear", "source"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["freeze_policy=full", "head=linear"],
+        ["freeze_policy=full", "head=source"],
+        ["freeze_policy=from_scratch", "encoding=context", "target.reader.extra=[host]", "model.metadata=[host,mwebv]"],
+    ],
+    ids=["linear", "source", "extra column"],
+)
 def test_predict_equals_evaluation(
-    head: str, settings: Job, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str], settings: Job, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_job(settings("freeze_policy=full", "model=gru_metadata", f"head={head}"), tmp_path / "job")
+    run_job(settings("model=gru_metadata", *options), tmp_path / "job")
     predict.main([str(tmp_path / "job"), str(data / "ztf_bts"), "-o", str(tmp_path / "out.parquet")])
     evaluated = pq.read_table(tmp_path / "job" / "predictions.parquet").to_pandas().set_index("object_id")
     predicted = pq.read_table(tmp_path / "out.parquet").to_pandas().set_index("object_id")
@@ -608,14 +642,13 @@ def test_a_source_that_lacks_a_class_of_the_target_is_named(settings: Job, tmp_p
         run_job(job, tmp_path / "job")
 
 
-EXPERIMENTS = [[f"+experiment={path.stem}"] for path in sorted((CONF / "experiment").glob("*.yaml"))]
 BUILT_IN = [
     ["+experiment=best_transfer", "target=bts_simulated"],
     ["+experiment=best_transfer_lsst", "target=lsst_simulated"],
 ]
 
 
-@pytest.mark.parametrize("words", [*EXPERIMENTS, *BUILT_IN], ids=" ".join)
+@pytest.mark.parametrize("words", [*([f"+experiment={path.stem}"] for path in EXPERIMENTS), *BUILT_IN], ids=" ".join)
 def test_no_experiment_simulates_source_and_target_with_the_same_seed(words: list[str]) -> None:
     job = compose([*words, "paths.data=nowhere"])
     refuse_twins(job["source"], job["target"])

@@ -30,7 +30,8 @@ class TrainedModel:
         classifier: the network or an ensemble of networks, in evaluation mode.
         encoder, head: their settings. encoding, passbands, taxonomy, selection: of the survey it was trained for.
         survey: that survey's name. simulated: whether any of its training data were simulated.
-        input: how that survey's tables are read (columns, flux unit, time offset), the default for `predict`.
+        input: how that survey's files are read (columns, extra columns, flux unit, time offset, forced photometry), the
+            default for `predict`.
         training: where it comes from: source, policy, budget, seed, scores. Informative only.
     """
 

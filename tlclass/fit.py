@@ -74,9 +74,8 @@ def fit(
     """
     began = time.perf_counter()
     done = folder / "done.json"
-    frozen_encoder = not any(parameter.requires_grad for parameter in classifier.encoder.parameters())
     trained: nn.Module = classifier
-    if frozen_encoder and not data.augmentation.on:
+    if runs_once(classifier.encoder, data, settings):
         trained = HeadOnly(classifier.head)
         data = data.with_features(classifier.encoder, every_step=settings.truncate > 0) if not done.exists() else data
     best = ModelCheckpoint(
@@ -99,6 +98,12 @@ def fit(
         prefix = "averaged." if settings.average else "classifier."
         trained.load_state_dict({name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)})
     return summary
+
+
+def runs_once(encoder: nn.Module, data: LightCurveDataModule, settings: FitSettings) -> bool:
+    """Whether the encoder gives the same in every epoch, so that the head can be trained on features made once."""
+    frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
+    return frozen and not data.augmentation.on and (not settings.truncate or hasattr(encoder, "at_every_step"))
 
 
 def _run(

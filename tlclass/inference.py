@@ -30,7 +30,10 @@ def encode_all(encoder: nn.Module, data: CurveDataset, batch_size: int = 512) ->
 
 @torch.inference_mode()
 def encode_every_step(encoder: nn.Module, data: CurveDataset, batch_size: int = 512) -> Tensor:
-    """(total observations, latent) on the CPU, flat in the order of the data: row k of a light curve embeds its first k + 1."""
+    """(total observations, latent) on the CPU, flat in the order of the data: row k of a light curve embeds its first k + 1.
+
+    For an encoder with `at_every_step`, see `tlclass.model.Encoder`.
+    """
     encoder.eval()
     rows: list[Tensor] = []
     place: list[Tensor] = []

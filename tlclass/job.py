@@ -32,6 +32,7 @@ from tlclass.transfer import FreezePolicy, TransferReport, transfer
 log = logging.getLogger(__name__)
 
 Settings = dict[str, Any]
+INPUT = ("columns", "extra", "flux_unit", "time_offset", "forced")  # settings of a reader that `predict` reads by too
 
 
 def run(
@@ -183,7 +184,7 @@ def prepare(
         selection=survey.selection,
         survey=survey.name,
         simulated=survey.simulated or bool(source and source.simulated),
-        input={name: reader[name] for name in ("columns", "flux_unit", "time_offset") if name in reader},
+        input={name: reader[name] for name in INPUT if name in reader},
     )
     return Start(policy, model, report)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,27 @@ from tlclass.head import build_head
 from tlclass.options import build_named
 
 PART = 32  # light curves that run together in a batch that is mostly padding
+ROUNDING = 1e-6  # relative; equal float32 numbers have this spread at most
+
+
+class Encoder(Protocol):
+    """Makes one vector of a light curve; its class, an `nn.Module`, is listed in `ENCODERS`.
+
+    It is built from `n_channels` and its settings in `conf/model/`. Steps after the last valid one must not change
+    the result. The names of its parts are what freeze policies refer to.
+
+    Two more attributes are used where they are there. `metadata`, a `MetadataBranch`: its mean and scale are taken from
+    the training part. `at_every_step(x, metadata)`, padded (N, T, C), (N, M) to (N, T, out_features): `forward` for
+    every truncation at once. Without it `fit.truncate` runs a frozen encoder anew in every epoch.
+
+    Attributes:
+        out_features: size of the vector.
+    """
+
+    out_features: int
+
+    def forward(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> Tensor:
+        """Padded (N, T, C), (N,) valid steps >= 1, (N, M) to (N, out_features)."""
 
 
 class MetadataBranch(nn.Module):
@@ -29,10 +50,12 @@ class MetadataBranch(nn.Module):
         self.linear = nn.Linear(n_metadata, units)
 
     def standardise_by(self, metadata: Tensor) -> None:
-        """Take mean and scale from (n, M) training metadata."""
+        """Take mean and scale from (n, M) training metadata; the scale of a constant or unknown column is 1."""
         known = torch.where(metadata.isnan(), metadata.nanmean(0), metadata).nan_to_num(0.0)
+        spread = known.std(0, correction=0)
+        spreads = spread.isfinite() & (spread > ROUNDING * known.abs().amax(0))
         self.mean.copy_(known.mean(0))
-        self.scale.copy_(known.std(0, correction=0).clamp_min(1e-6))
+        self.scale.copy_(torch.where(spreads, spread, 1.0))
 
     def forward(self, metadata: Tensor) -> Tensor:
         """(N, M) raw values, NaN where unknown (then the mean is taken), to (N, units)."""
@@ -131,7 +154,7 @@ class Ensemble(nn.Module):
         return torch.logsumexp(each, dim=0) - math.log(len(self.members))
 
 
-ENCODERS: dict[str, type[nn.Module]] = {"gru": GRUEncoder}
+ENCODERS: dict[str, type[Encoder]] = {"gru": GRUEncoder}
 
 
 def build_classifier(
@@ -148,7 +171,7 @@ def build_classifier(
         ValueError: unknown encoder or head.
     """
     built = build_named(ENCODERS, encoder, "model", n_channels=n_channels)
-    classifier = Classifier(built, build_head(head, int(built.out_features), n_classes))  # type: ignore[arg-type]
+    classifier = Classifier(built, build_head(head, built.out_features, n_classes))  # type: ignore[arg-type]
     if seed is not None:
         initialise(classifier, torch.Generator().manual_seed(seed))
     return classifier

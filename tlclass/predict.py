@@ -73,8 +73,9 @@ def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> L
         FileNotFoundError, ValueError: it is not there, or not readable that way.
     """
     if packet_files(path):
-        return AlertPackets(path, model.passbands, zero_point=_zero_point(options)).read()
-    settings = {**model.input, **options}
+        forced = model.input.get("forced", True)
+        return AlertPackets(path, model.passbands, forced=forced, zero_point=_zero_point(options)).read()
+    settings = {name: value for name, value in {**model.input, **options}.items() if name != "forced"}
     settings["columns"] = {**settings.get("columns", {}), "label": None}
     if not path.exists():
         raise FileNotFoundError(

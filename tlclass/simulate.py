@@ -2,69 +2,61 @@
 
     python -m tlclass.simulate survey=lsst_simulated n_objects=20000 -o lsst.parquet --plot sheet.png
 
-Keys are those of the survey's card in `conf/survey`, with dots inside blocks:
-`systematics.outlier_fraction=0`.
+Keys are those of the survey's card in `conf/survey`, with dots inside blocks: `systematics.outlier_fraction=0`; of a
+survey in parts, `reader.parts.faint.n_objects=1000`.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tlclass.composition import build_survey, compose, one_sentence
 from tlclass.config import CONF
-from tlclass.lightcurves import LightCurves, write
+from tlclass.lightcurves import LightCurves, concatenate, write
 from tlclass.sheet import draw_sheet
 from tlclass.simulator import Simulation
+from tlclass.surveys import Union
 
 SUFFIX = "_simulated"
-GROUPS = ("population",)  # keys that name a file of their own: population=observed
-KEYS = tuple(item.name for item in fields(Simulation) if item.name != "version")
 
 
-def load_simulation(survey: str, overrides: Sequence[str] = (), conf: Path = CONF) -> Simulation:
-    """Read the card `conf/survey/<survey>.yaml`, apply `key=value` overrides and build the simulation."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+def load_simulation(survey: str, overrides: Sequence[str] = ()) -> Simulation | Union:
+    """The reader of the card `conf/survey/<survey>.yaml` after `key=value` overrides; of a survey in parts, of all parts.
 
-    cards = (conf / "survey").glob(f"*{SUFFIX}.yaml")
-    known = sorted(path.stem for path in cards if "tlclass.simulator.simulated_survey" in path.read_text())
+    Raises:
+        ValueError: there is no such survey, or a key or value is wrong.
+    """
+    known = sorted(path.stem for path in (CONF / "survey").glob(f"*{SUFFIX}.yaml"))
     if survey not in known:
         raise ValueError(f"no simulated survey {survey!r}: choose survey= from {known}")
-    chosen = {key: name for key, _, name in (entry.partition("=") for entry in overrides) if key in GROUPS}
-    card: Any = _compose(conf / "survey", survey, conf, chosen)
-    card = OmegaConf.create({key: card[key] for key in KEYS if key in card})
-    OmegaConf.set_struct(card, True)
     try:
-        card.merge_with_dotlist([entry for entry in overrides if entry.partition("=")[0] not in GROUPS])
-        values: Any = OmegaConf.to_container(card, resolve=True)
-    except OmegaConfBaseException as error:
-        message = str(error).splitlines()[0]
-        raise ValueError(f"cannot set {', '.join(overrides)}: {message} (keys: {', '.join(KEYS)})") from error
-    return Simulation.from_config(**values)
+        card = compose([f"target={survey}", *map(as_target, overrides)])["target"]
+    except Exception as error:
+        said = one_sentence(error)
+        if said is None:
+            raise
+        lines = [line for line in said.replace("target.", "").splitlines() if not line.startswith("To append")]
+        raise ValueError(
+            f"cannot set {', '.join(overrides)}: {' '.join(lines)} (keys: those of conf/survey/{survey}.yaml, with dots "
+            "inside blocks)"
+        ) from error
+    built: Any = build_survey(card)
+    reader: Simulation | Union = built.reader
+    return reader
 
 
-def _compose(folder: Path, name: str, conf: Path, chosen: Mapping[str, str]) -> Any:
-    """Load `folder/name.yaml` over what its defaults list names; groups mounted outside KEYS are skipped."""
-    from omegaconf import OmegaConf
-
-    if not (folder / f"{name}.yaml").is_file():
-        known = sorted(path.stem for path in folder.glob("*.yaml"))
-        raise ValueError(f"no {folder.name} {name!r}: choose from {known}")
-    card: Any = OmegaConf.load(folder / f"{name}.yaml")
-    base: Any = OmegaConf.create({})
-    for entry in card.pop("defaults", []):
-        if isinstance(entry, str):
-            base = base if entry == "_self_" else OmegaConf.merge(base, _compose(folder, entry, conf, {}))
-            continue
-        mount, choice = next(iter(entry.items()))
-        group, _, node = mount.partition("@")
-        if node in KEYS:
-            base[node] = _compose(conf / group.strip("/"), chosen.get(node, choice), conf, {})
-    return OmegaConf.merge(base, card)
+def as_target(override: str) -> str:
+    """The setting of `tlclass.train` that an override of the card means; `population` names a file of its own."""
+    key, _, value = override.partition("=")
+    group, at, place = ("population@population" if key == "population" else key).rpartition("@")
+    return f"{group}{at}target.{place}={value}"
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -75,14 +67,16 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _simulate_with_bar(simulation: Simulation) -> LightCurves:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def _simulate_with_bars(reader: Simulation | Union) -> LightCurves:
+    parts: list[Any] = [part.reader for part in reader.parts.values()] if isinstance(reader, Union) else [reader]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        return concatenate([_simulate(part, bars) for part in parts])
 
-    columns = (TextColumn(simulation.name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(simulation.name, total=sum(simulation.counts().values()))
-        return simulation.read(lambda done, _: bar.update(task, completed=done))
+
+def _simulate(simulation: Simulation, bars: Progress) -> LightCurves:
+    task = bars.add_task(simulation.name, total=sum(simulation.counts().values()))
+    return simulation.read(lambda done, _: bars.update(task, completed=done))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,11 +90,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(f"settings are key=value, got {bad[0]!r}")
         settings = dict(setting.split("=", 1) for setting in arguments.settings)
         overrides = [setting for setting in arguments.settings if not setting.startswith("survey=")]
-        simulation = load_simulation(settings.get("survey", ""), overrides)
+        reader = load_simulation(settings.get("survey", ""), overrides)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    curves = _simulate_with_bar(simulation)
+    curves = _simulate_with_bars(reader)
     write(curves, arguments.output)
     print(f"{curves.label.size} simulated light curves in {arguments.output}")
     if arguments.plot is not None:

@@ -57,6 +57,7 @@ def write_ztf_bts(folder: Path, seed: int = 1) -> None:
                 "object_id": object_id, "source_class": SUBTYPES.get(name, (name,))[number % len(SUBTYPES.get(name, (name,)))],
                 "class": "other" if name == "nova" else name, "redshift": 0.05, "mwebv": generator.uniform(0.01, 0.3),
                 "trigger_mjd": curve["mjd"].min() if len(curve) else np.nan, "phot_origin": "manytde_forced" if number % 3 == 0 else "antares_alert",
+                "host": 9.0 + number % 4,
             })  # fmt: skip
     _write(folder, objects, rows)
 

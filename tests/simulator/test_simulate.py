@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import compose, equal_curves
+from tlclass.composition import build_survey
+from tlclass.config import CONF
 from tlclass.lightcurves import read
-from tlclass.simulate import main
+from tlclass.simulate import load_simulation, main
 
 
 def test_writes_a_file_and_a_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,13 +25,46 @@ def test_writes_a_file_and_a_sheet(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "12 simulated light curves" in capsys.readouterr().out
 
 
+PARTS = {"alerts_simulated": ("faint", "bright", "deep"), "plasticc_simulated": ("wide", "deep")}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "survey").glob("*_simulated.yaml")))
+def test_every_built_in_survey_is_written_as_it_is_trained_on(name: str, tmp_path: Path) -> None:
+    places = [f"reader.parts.{part}." for part in PARTS.get(name, ())] or [""]
+    settings = [f"{place}{setting}" for place in places for setting in ("n_objects=4", "classes=[SNIa]")]
+    assert main([f"survey={name}", *settings, "-o", str(tmp_path / "set.parquet")]) == 0
+    card = compose([f"target={name}", *(f"target.{setting}" for setting in settings)])["target"]
+    curves = build_survey(card).reader.read()
+    assert len(curves) == 4 * len(places) and equal_curves(read(tmp_path / "set.parquet"), curves)
+
+
+def test_the_population_is_that_of_the_survey_or_of_its_part() -> None:
+    observed = load_simulation("bts_simulated", ["population=observed"])
+    assert observed.population == load_simulation("alerts_simulated").parts["deep"].reader.population
+    changed = load_simulation("alerts_simulated", ["population@reader.parts.deep.population=transients"])
+    assert changed.parts["deep"].reader.population == load_simulation("bts_simulated").population
+    assert changed.parts["faint"].reader.population == observed.population
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["survey=ztf_simulated"], "give -o FILE.parquet"),
         (["survey=atlas_simulated", "-o", "x"], "choose survey= from"),
         (["-o", "x"], "choose survey= from"),
-        (["survey=ztf_simulated", "systematics.outliers=0", "-o", "x"], "cannot set systematics.outliers=0"),
+        (
+            ["survey=ztf_simulated", "systematics.outliers=0", "-o", "x"],
+            "override 'systematics.outliers'. (keys: those",
+        ),
+        (["survey=alerts_simulated", "n_objects=5", "-o", "x"], "cannot set n_objects=5: "),
+        (
+            ["survey=ztf_simulated", "population=mine", "-o", "x"],
+            "choose one of observed, templates_example, transients",
+        ),
+        (
+            ["survey=bts", "-o", "x"],
+            "no simulated survey 'bts': choose survey= from ['alerts_simulated', 'bts_simulated'",
+        ),
         (["survey=ztf_simulated", "fast", "-o", "x"], "settings are key=value"),
         (["survey=ztf_simulated", "n_objects=0", "-o", "x"], "n_objects must be at least 1"),
     ],

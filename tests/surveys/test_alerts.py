@@ -2,6 +2,7 @@ import logging
 import shutil
 import tarfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import Job, compose, equal_curves
+from tests.conftest import Job, compose, equal_curves, read_cached
 from tests.data.raw_alerts import (
     VERSIONS,
     Packet,
@@ -28,12 +29,12 @@ from tests.data.raw_alerts import (
     ztf_seen,
 )
 from tlclass import lightcurves
+from tlclass.checkpoint import load_model
 from tlclass.composition import build_survey
 from tlclass.lightcurves import LightCurves
 from tlclass.passbands import Passbands
-from tlclass.predict import main
+from tlclass.predict import main, read_input
 from tlclass.surveys import AlertPackets
-from tlclass.surveys.survey import read_cached
 from tlclass.train import run_job
 
 JD = 2460000.5  # MJD 60000
@@ -442,14 +443,16 @@ def packets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def card(packets: Path) -> list[str]:
+    """Where the packets and their labels are."""
+    labels = [f"target.reader.labels={packets}/bts.csv", "target.reader.label_columns=[ZTFID,type]"]
+    return [f"paths.data={packets}", *labels]
+
+
 def test_packets_train_a_model_and_are_classified_by_it(
-    packets: Path, settings: Job, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    packets: Path, card: list[str], settings: Job, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    card = [
-        f"paths.data={packets}",
-        f"target.reader.labels={packets}/bts.csv",
-        "target.reader.label_columns=[ZTFID,type]",
-    ]
     built = build_survey(compose(["target=ztf_alerts", *card])["target"])
     curves, label = built.load(cache)
     assert len(curves) > 50 and curves.detected.all() and set(label) <= set(range(5))
@@ -466,3 +469,19 @@ def test_packets_train_a_model_and_are_classified_by_it(
     with pytest.raises(SystemExit):
         main([str(tmp_path / "model"), str(one), "-o", str(tmp_path / "x.csv"), "--column", "mjd=time"])
     assert "error: alert packets name their own columns and unit" in capsys.readouterr().err
+
+
+def test_predict_leaves_forced_photometry_out_where_training_did(
+    packets: Path, card: list[str], settings: Job, tmp_path: Path
+) -> None:
+    options = ["target.reader.forced=false", "target.selection.photometry.kind=forced", "freeze_policy=from_scratch"]
+    run_job(settings("target=ztf_alerts", *options, *card), tmp_path / "model")
+    main([str(tmp_path / "model"), str(packets / "ztf_alerts"), "-o", str(tmp_path / "out.parquet")])
+    evaluated = pd.read_parquet(tmp_path / "model" / "predictions.parquet").set_index("object_id")
+    predicted = pd.read_parquet(tmp_path / "out.parquet").set_index("object_id")
+    columns = [name for name in evaluated if name.startswith("p(")]
+    assert (evaluated[columns] - predicted.loc[evaluated.index, columns]).abs().max().max() < 1e-6
+    model = load_model(tmp_path / "model")
+    earlier = replace(model, input={})  # as written before `input` said so
+    read_by = [len(read_input(packets / "ztf_alerts", one, {}).mjd) for one in (model, earlier)]
+    assert read_by[0] < read_by[1]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import equal_curves
+from tests.conftest import equal_curves, read_cached
 from tests.data.raw_tables import LAYOUTS, alerts, plain, write, write_nested
 from tests.surveys.test_table import BANDS, same
 from tlclass import lightcurves
@@ -17,7 +17,7 @@ from tlclass.lightcurves import LightCurves
 from tlclass.surveys import Nested, Table
 from tlclass.surveys.columns import Form
 from tlclass.surveys.nested import is_nested, read_known
-from tlclass.surveys.survey import pieces_of, read_cached
+from tlclass.surveys.survey import pieces_of
 
 FORMS = ("lists", "struct of lists", "list of structs")
 

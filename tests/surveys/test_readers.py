@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import read_cached
 from tests.data.raw_snana import write_pair
 from tlclass import lightcurves
 from tlclass.lightcurves import LightCurves, from_columns
 from tlclass.passbands import Passbands
 from tlclass.surveys import Nested, SnanaFits, SnanaText, Table
-from tlclass.surveys.survey import read_cached
 
 BANDS = "gri"
 PASSBANDS = Passbands.from_mapping(

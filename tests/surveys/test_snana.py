@@ -10,15 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import equal_curves, shared_data
+from tests.conftest import equal_curves, read_cached, shared_data
 from tests.data.raw_snana import ELASTICC, write_elasticc, write_pair
 from tlclass import lightcurves
 from tlclass.lightcurves import LightCurves, concatenate
 from tlclass.passbands import Passbands
 from tlclass.selection import Photometry, Selection, Trigger
 from tlclass.surveys import SnanaFits, Survey
-from tlclass.surveys import survey as surveys
-from tlclass.surveys.survey import read_cached
 from tlclass.taxonomy import Taxonomy
 
 LSST = Passbands.from_mapping(
@@ -231,7 +229,7 @@ def test_memory_holds_what_is_selected_and_not_what_is_read(
     seen: list[int] = []
     select = Selection.select
     monkeypatch.setattr(Selection, "select", lambda self, curves: seen.append(len(curves)) or select(self, curves))  # type: ignore[func-returns-value]
-    monkeypatch.setattr(surveys, "read_cached", None)
+    monkeypatch.setattr("tlclass.lightcurves.read", None)
     survey(elasticc, {"all": list(ELASTICC)}, []).load(tmp_path)
     assert max(seen) == 4 and len(seen) == 2 * len(ELASTICC)
 

@@ -197,11 +197,6 @@ def pieces_of(reader: Reader) -> list[Reader]:
     return pieces
 
 
-def read_cached(reader: Reader, folder: Path) -> LightCurves:
-    """What `reader` reads, parsed once (see `cached`) and then opened memory-mapped."""
-    return lightcurves.read(cached(pieces_of(reader), folder))
-
-
 def cached(pieces: Sequence[Reader], folder: Path) -> Path:
     """The file below `folder` with what these readers read, made now if it is not there.
 
