@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import compose
-from tests.data.raw_tables import LAYOUTS, alerce, alerts, antares, explorer, fink, plain, write, ztf
+from tests.data.raw_tables import LAYOUTS, alerce, alerts, antares, explorer, fink, plain, write, write_nested, ztf
 from tests.test_surveys import ZTF
 from tlclass import lightcurves
 from tlclass.composition import build_survey
 from tlclass.lightcurves import LightCurves
 from tlclass.selection import Selection
-from tlclass.surveys import Table
+from tlclass.surveys import Nested, Table
 
 LAWFUL = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LSST_NUMBERS = {"ztfg": ["g", "ZTF_g", "1"], "ztfr": ["r", "R", "2"]}
@@ -61,7 +61,7 @@ def few_alerts(draw: st.DrawFn) -> pd.DataFrame:
         st.sampled_from(["ZTF1", "天体", "ζ Ori b"]),
         st.integers(0, 40),
         st.sampled_from(["g", "r"]),
-        st.one_of(st.just(np.nan), st.floats(-5, 26)),
+        st.one_of(st.just(np.nan), st.floats(1, 26)),
         st.floats(0.001, 0.5),
         st.booleans(),
     )
@@ -169,6 +169,17 @@ def test_limits_alone_are_dropped_and_counted(tmp_path: Path) -> None:
     )
     curves = Table(folder=tmp_path, passbands=BANDS).read()
     assert len(curves.mjd) == 1 and curves.dropped == {"that are upper limits without a flux": 3}
+
+
+@pytest.mark.parametrize("code", [99.0, 99.99, 999.0, -99.0, -999.0])
+def test_a_magnitude_that_says_no_detection_is_none(code: float, tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"object_id": "a", "mjd": [58990.0, 59000.0], "fid": 1, "magpsf": [code, 20.0], "sigmapsf": [99.0, 0.1]}
+    )
+    write_nested(frame, frame[["object_id"]][:1], tmp_path / "nested.parquet")
+    for curves in (read(frame, tmp_path, ".csv"), Nested(tmp_path / "nested.parquet", BANDS).read()):
+        assert curves.mjd.tolist() == [59000] and np.allclose(curves.flux, 1000)
+        assert curves.dropped == {"whose magnitude is not between 0 and 40 (no detection)": 1}
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])

@@ -17,7 +17,9 @@ Observations = dict[str, Array]
 SAME_EXPOSURE = 1e-4  # d; brokers round times differently, and exposures of one band are at least 30 s (3.5e-4 d) apart
 MJD_RANGE = (15_000, 100_000)  # the years 1899 to 2132
 DETECTION_BITS = 4096 | 2048  # SNANA's PHOTFLAG: detected, trigger
+MAG_RANGE = (0, 40)  # outside it stand codes for "no detection": 99, 99.99, 999, -99, -999
 LIMITS = "that are upper limits without a flux"
+NO_MAG = f"whose magnitude is not between {MAG_RANGE[0]} and {MAG_RANGE[1]} (no detection)"
 POOR = "that the broker calls of bad quality"
 
 
@@ -93,9 +95,9 @@ def _kind(found: Mapping[str, str], form: Form) -> str:
 def _with_brightness(
     table: pa.Table, found: Mapping[str, str], kind: str, origin: str
 ) -> tuple[pa.Table, dict[str, int]]:
-    """Without the rows that are no measurements of the flux: upper limits, and what the broker calls bad."""
+    """Without the rows that are no measurements of the flux: upper limits, codes for none, what the broker calls bad."""
     limit = np.zeros(len(table), dtype=bool)
-    poor = limit
+    poor = no_mag = limit
     if "quality" in found:
         quality = table[found["quality"]]
         limit = flags(quality, lambda value: value.casefold() in ("upperlim", "limit"), found["quality"], origin)
@@ -103,9 +105,11 @@ def _with_brightness(
     if kind == "mag":
         mag = numbers(column_values(table[found["mag"]]), found["mag"], origin) if "mag" in found else None
         limit = limit | (np.ones(len(table), dtype=bool) if mag is None else np.isnan(mag))
-    poor = poor & ~limit
-    dropped = {LIMITS: int(limit.sum()), POOR: int(poor.sum())}
-    keep = ~(limit | poor)
+        if mag is not None:
+            no_mag = ~limit & ((mag <= MAG_RANGE[0]) | (mag >= MAG_RANGE[1]))
+    poor = poor & ~(limit | no_mag)
+    dropped = {LIMITS: int(limit.sum()), NO_MAG: int(no_mag.sum()), POOR: int(poor.sum())}
+    keep = ~(limit | no_mag | poor)
     return (table if keep.all() else table.filter(pa.array(keep))), {why: n for why, n in dropped.items() if n}
 
 
