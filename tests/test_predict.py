@@ -61,6 +61,11 @@ def test_predictions_do_not_depend_on_the_company(model: Path, curves: LightCurv
     assert np.allclose(some[columns], whole.loc[some.index, columns], atol=1e-6)
 
 
+def test_every_object_has_one_row(model: Path, curves: LightCurves) -> None:
+    with pytest.raises(ValueError, match=rf"{curves.object_id[3]}: every object must have one row"):
+        predict(load_model(model), curves.take(np.array([3, 3])))
+
+
 @pytest.mark.parametrize(
     "form", ["folder", "observations.parquet", "observations.csv", "curves.parquet", "curves.arrow"]
 )

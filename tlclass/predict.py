@@ -18,7 +18,7 @@ from tlclass.batches import CurveDataset
 from tlclass.checkpoint import TrainedModel, load_model
 from tlclass.encode import encode
 from tlclass.inference import predict_logits
-from tlclass.lightcurves import LightCurves, log_dropped
+from tlclass.lightcurves import LightCurves, check, log_dropped
 from tlclass.surveys import AlertPackets, Nested, Table
 from tlclass.surveys.alerts import packet_files
 from tlclass.surveys.nested import is_nested
@@ -40,8 +40,9 @@ def predict(model: TrainedModel, curves: LightCurves, origin: str = "input") -> 
         few observations in the window) has null there and 0 observations.
 
     Raises:
-        ValueError: no object can be classified, or a passband or metadata column is unknown.
+        ValueError: no object can be classified, ids repeat, or a passband or metadata column is unknown.
     """
+    check(curves, origin)
     selected = model.selection.apply(curves, origin)
     encoded = encode(selected, model.passbands, model.encoding, model.metadata)
     logits = predict_logits(model.classifier, CurveDataset(encoded))

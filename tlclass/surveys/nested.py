@@ -1,7 +1,7 @@
 """One row per object with list columns: nested-pandas, LSDB and HATS catalogues, and this package's own files."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,10 @@ class Nested:
             FileNotFoundError: there is no file.
             ValueError: a file is damaged, a column is missing or ambiguous, a band is unknown, ids repeat.
         """
-        return lightcurves.concatenate([self._read(file) for file in self.files()])
+        files = self.files()
+        parts = [self._read(file) for file in files]
+        _refuse_shared(files, parts)
+        return lightcurves.concatenate(parts)
 
     def _read(self, file: Path) -> LightCurves:
         if file.suffix == ".arrow" or b"passbands" in (schema_of(file).metadata or {}):
@@ -89,6 +92,18 @@ class Nested:
 
     def _form(self) -> Form:
         return Form(self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset)
+
+
+def _refuse_shared(files: Sequence[Path], parts: Sequence[LightCurves]) -> None:
+    """Refuse an object that stands in two files."""
+    home: dict[str, Path] = {}
+    for file, part in zip(files, parts, strict=True):
+        for name in part.object_id.tolist():
+            if home.setdefault(name, file) is not file:
+                raise ValueError(
+                    f"object {name} stands in {home[name]} and in {file}: an object must have one row in one file; "
+                    "merge its rows, or move one file away"
+                )
 
 
 def is_nested(path: Path) -> bool:
