@@ -88,6 +88,25 @@ def test_every_form_of_input_gives_the_same(
     assert len(got) > 100 and np.allclose(got[columns], both, atol=1e-6, equal_nan=True)
 
 
+def test_a_folder_holds_files_of_one_kind(model: Path, curves: LightCurves, data: Path, tmp_path: Path) -> None:
+    observations = pd.read_parquet(data / "ztf_bts" / "observations.parquet")
+    observations.to_csv(tmp_path / "table.csv", index=False)
+    nested, packets = tmp_path / "nested.parquet", tmp_path / "alert.avro"
+    lightcurves.write(curves, nested)
+    with pytest.raises(
+        ValueError, match=r"list columns \(nested.parquet\) and plain tables \(table.csv\), of which only one"
+    ):
+        read_input(tmp_path, load_model(model), {})
+    nested.unlink()
+    packets.touch()
+    with pytest.raises(
+        ValueError, match=r"alert packets \(alert.avro\) and plain tables \(table.csv\), of which only one"
+    ):
+        read_input(tmp_path, load_model(model), {})
+    packets.unlink()
+    assert len(read_input(tmp_path, load_model(model), {})) == observations.object_id.nunique()
+
+
 def test_other_column_names_and_units(model: Path, data: Path, tmp_path: Path) -> None:
     table = pd.read_parquet(data / "ztf_bts" / "observations.parquet")
     main([str(model), str(data / "ztf_bts" / "observations.parquet"), "-o", str(tmp_path / "a.parquet")])

@@ -21,7 +21,8 @@ from tlclass.inference import predict_logits
 from tlclass.lightcurves import LightCurves, check, log_dropped
 from tlclass.surveys import AlertPackets, Nested, Table
 from tlclass.surveys.alerts import packet_files
-from tlclass.surveys.nested import is_nested
+from tlclass.surveys.files import tables_in
+from tlclass.surveys.nested import is_nested, partitions
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,9 @@ def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> L
     `tlclass.surveys.Table`, `Nested` and `AlertPackets`.
 
     Raises:
-        FileNotFoundError, ValueError: it is not there, or not readable that way.
+        FileNotFoundError, ValueError: it is not there, not readable that way, or a folder with files of several kinds.
     """
+    _refuse_mixture(path)
     if packet_files(path):
         return AlertPackets(path, model.passbands, zero_point=_zero_point(options)).read()
     settings = {**model.input, **options}
@@ -86,6 +88,22 @@ def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> L
     if path.is_dir():
         return Table(None, model.passbands, folder=path, **settings).read()
     return Table(path, model.passbands, **settings).read()
+
+
+def _refuse_mixture(path: Path) -> None:
+    """Refuse a folder with files of several kinds, of which only one would be read."""
+    tables = partitions(tables_in(path)) or tables_in(path)
+    nested = [file for file in tables if is_nested(file)]
+    kinds = {
+        "alert packets": packet_files(path),
+        "tables with a row per object and list columns": nested,
+        "plain tables": [file for file in tables if file not in nested],
+    }
+    found = [f"{kind} ({files[0].name})" for kind, files in kinds.items() if files]
+    if len(found) > 1:
+        raise ValueError(
+            f"{path} holds {' and '.join(found)}, of which only one kind can be read at a time: give a folder or file of each kind"
+        )
 
 
 def _zero_point(options: Mapping[str, Any]) -> float | None:

@@ -16,7 +16,7 @@ from tlclass import lightcurves
 from tlclass.lightcurves import LightCurves
 from tlclass.passbands import Passbands
 from tlclass.surveys.columns import Form, stated
-from tlclass.surveys.files import PARQUET, existing, schema_of, tables_below
+from tlclass.surveys.files import PARQUET, existing, schema_of, tables_below, tables_in
 from tlclass.surveys.objects import object_columns, objects_of, pack
 from tlclass.surveys.observations import joined, observation_columns, observations_of
 
@@ -57,8 +57,7 @@ class Nested:
         if path.suffix in (*PARQUET, ".arrow"):
             return [existing(path)]
         files = tables_below(path, PARQUET)
-        partitions = [file for file in files if any(part.startswith("Npix=") for part in file.parts)]
-        return partitions or files
+        return partitions(files) or files
 
     def pieces(self) -> list["Nested"]:
         """A reader per file."""
@@ -109,11 +108,16 @@ def _refuse_shared(files: Sequence[Path], parts: Sequence[LightCurves]) -> None:
 def is_nested(path: Path) -> bool:
     """Whether a file, or the first Parquet file below a folder, has one row per object with list columns."""
     if path.is_dir():
-        files = [file for file in sorted(path.rglob("*.parquet")) if not file.name.startswith((".", "_"))]
+        files = tables_in(path, PARQUET)
         return bool(files) and is_nested(files[0])
     return path.suffix == ".arrow" or (
         path.suffix in PARQUET and any(_holds_lists(kind) for kind in schema_of(path).types)
     )
+
+
+def partitions(files: Sequence[Path]) -> list[Path]:
+    """Those of these files that are partitions of a HATS catalogue."""
+    return [file for file in files if any(part.startswith("Npix=") for part in file.parts)]
 
 
 def read_known(file: Path, form: Form) -> tuple[pa.Table, list[str]]:
