@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,23 @@ def test_other_column_names_and_units(model: Path, data: Path, tmp_path: Path) -
     a, b = frame(tmp_path / "a.parquet").set_index("object_id"), pd.read_csv(tmp_path / "b.csv").set_index("object_id")
     columns = [name for name in a if name.startswith("p(")]
     assert np.allclose(a[columns], b.loc[a.index, columns], atol=1e-5, equal_nan=True)
+
+
+def test_a_name_that_states_a_unit_wins_over_the_unit_of_the_model(model: Path, data: Path, tmp_path: Path) -> None:
+    trained = replace(load_model(model), input={"flux_unit": "ujy"})
+    table = pd.read_parquet(data / "ztf_bts" / "observations.parquet")
+    expected = read_input(data / "ztf_bts" / "observations.parquet", load_model(model), {})
+    for names, zero_point, options in (
+        (("FLUXCAL", "FLUXCALERR"), 27.5, {}),
+        (("psfFlux", "psfFluxErr"), 31.4, {}),
+        (("flux", "flux_err"), 23.9, {}),
+        (("flux", "flux_err"), 27.5, {"flux_unit": "fluxcal"}),
+    ):
+        scaled = table.assign(
+            **{name: table[name] * 10 ** (0.4 * (zero_point - 27.5)) for name in ("flux", "flux_err")}
+        )
+        scaled.rename(columns=dict(zip(("flux", "flux_err"), names, strict=True))).to_parquet(tmp_path / "in.parquet")
+        assert np.allclose(read_input(tmp_path / "in.parquet", trained, options).flux, expected.flux, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> L
     _refuse_mixture(path)
     if packet_files(path):
         return AlertPackets(path, model.passbands, zero_point=_zero_point(options)).read()
-    settings = {**model.input, **options}
+    settings = {**model.input, "flux_unit": None, "default_unit": model.input.get("flux_unit"), **options}
     settings["columns"] = {**settings.get("columns", {}), "label": None}
     if not path.exists():
         raise FileNotFoundError(

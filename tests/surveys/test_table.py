@@ -261,6 +261,39 @@ def test_rubin_fluxes_are_njy_unless_the_card_says_otherwise(tmp_path: Path) -> 
     assert np.allclose(read(difference, tmp_path).flux, 10 ** (-0.4 * 3.9))  # not the flux of the source and its host
 
 
+@pytest.mark.parametrize(("name", "zero_point"), [("flux_ujy", 23.9), ("flux_uJy", 23.9), ("flux_njy", 31.4)])
+def test_a_name_may_end_in_its_unit(
+    name: str, zero_point: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = plain(alerts())
+    scale = 10 ** (0.4 * (zero_point - 27.5))
+    named = frame.assign(flux=frame.flux * scale, flux_err=frame.flux_err * scale)
+    named = named.rename(columns={"flux": name, "flux_err": name.replace("flux", "flux_err")})
+    columns = {"flux": name, "flux_err": name.replace("flux", "flux_err")}
+    with caplog.at_level(logging.INFO):
+        assert same(read(named, tmp_path, columns=columns), read(frame, tmp_path))
+    assert f"{name} is taken as {name[-3:].lower()}" in caplog.text
+    assert same(
+        read(named, tmp_path, columns=columns, default_unit=25.0), read(frame, tmp_path, default_unit="fluxcal")
+    )
+
+
+def test_a_column_of_zero_points_is_used_row_by_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    frame = plain(alerts())
+    zp = np.where(np.arange(len(frame)) % 2, 25.0, 30.0)
+    scale = 10 ** (0.4 * (zp - 27.5))
+    sncosmo = frame.assign(flux=frame.flux * scale, flux_err=frame.flux_err * scale, zp=zp, zpsys="ab")
+    with caplog.at_level(logging.INFO):
+        for suffix in (".csv", ".parquet"):
+            assert same(read(sncosmo, tmp_path, suffix), read(frame, tmp_path))
+    assert "fluxes are at the AB zero point of their row (column zp)" in caplog.text
+    nested = write_nested(sncosmo, frame[["object_id"]].drop_duplicates(), tmp_path / "nested.parquet")
+    assert same(Nested(nested, BANDS).read(), read(frame, tmp_path))
+    assert not same(read(sncosmo, tmp_path, flux_unit="fluxcal"), read(frame, tmp_path))
+    with pytest.raises(ValueError, match="column zpsys has vega: only AB zero points are read; convert the fluxes"):
+        read(sncosmo.assign(zpsys="vega"), tmp_path)
+
+
 def test_times_that_are_no_mjd_are_an_error(tmp_path: Path) -> None:
     frame = plain(alerts())
     for wrong, given_ in ((frame.mjd + 2400000.5, "24583"), (frame.mjd - 50000, "83"), (frame.mjd * 86400, "50")):

@@ -33,7 +33,7 @@ class Nested:
 
     Attributes:
         path: a file or a folder of files, with other objects in each.
-        passbands, columns, extra, flux_unit, time_offset: see `Table`.
+        passbands, columns, extra, flux_unit, time_offset, default_unit: see `Table`.
     """
 
     path: Path
@@ -42,6 +42,7 @@ class Nested:
     extra: tuple[str, ...] = ()
     flux_unit: str | float | None = None
     time_offset: float = 0.0
+    default_unit: str | float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a column mapping for a name that is not ours."""
@@ -90,7 +91,9 @@ class Nested:
         return pack(about, seen, form, origin, {**dropped, **repeated})
 
     def _form(self) -> Form:
-        return Form(self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset)
+        return Form(
+            self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset, self.default_unit
+        )
 
 
 def _refuse_shared(files: Sequence[Path], parts: Sequence[LightCurves]) -> None:

@@ -8,7 +8,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tlclass.surveys.columns import OBSERVATION_COLUMNS, Form, coded, column_values, flags, is_true, numbers, text
+from tlclass.surveys.columns import (
+    OBSERVATION_COLUMNS,
+    Form,
+    coded,
+    column_values,
+    flags,
+    flux_scale,
+    is_true,
+    numbers,
+    text,
+)
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -31,7 +41,7 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
     """
     found = {name: column for name, column in form.found(names, origin).items() if name in OBSERVATION_COLUMNS}
     kind = _kind(found, form)
-    unused = _BRIGHTNESS["mag" if kind == "flux" else "flux"]
+    unused = _BRIGHTNESS["mag"] if kind == "flux" else (*_BRIGHTNESS["flux"], *_ZERO_POINT)
     found = {name: column for name, column in found.items() if name not in unused}
     limits_alone = kind == "mag" and "mag" not in found
     mapped = [name for name in OBSERVATION_COLUMNS if form.columns.get(name) is not None and name not in unused]
@@ -73,7 +83,7 @@ def observations_of(
     if kind == "mag":
         positive = _positive(column, found, origin)
         return seen | flux_of(value.get("mag"), value.get("mag_err"), positive, len(table)), dropped
-    scale = form.flux_scale(found["flux"])
+    scale = _flux_scale(column, found, form, origin)
     seen |= {"flux": value["flux"] * scale, "flux_err": value["flux_err"] * scale}
     if "detected" in found:
         seen["detected"] = _detected(column["detected"], found["detected"], origin)
@@ -81,6 +91,7 @@ def observations_of(
 
 
 _PLACE = ("object_id", "mjd", "band")
+_ZERO_POINT = ("zero_point", "zero_point_system")
 _BRIGHTNESS = {"flux": ("flux", "flux_err"), "mag": ("mag", "mag_err")}
 
 
@@ -125,6 +136,27 @@ def _days(values: Array, form: Form, column: str, origin: str) -> Array:
             f"({MJD_RANGE[0]} to {MJD_RANGE[1]}), e.g. {given:.15g}: give the days to add as time_offset, e.g. -2400000.5 for Julian dates"
         )
     return mjd
+
+
+def _flux_scale(column: Mapping[str, pa.ChunkedArray], found: Mapping[str, str], form: Form, origin: str) -> Any:
+    """Factor to zero point 27.5, one per row where a column gives the zero point; the log says what is taken."""
+    unit = form.stated_unit(found["flux"])
+    if unit is None and "zero_point" in column:
+        _refuse_other_systems(column, found, origin)
+        log.info("%s: fluxes are at the AB zero point of their row (column %s)", origin, found["zero_point"])
+        return 10 ** (0.4 * (27.5 - numbers(column_values(column["zero_point"]), found["zero_point"], origin)))
+    unit = next(known for known in (unit, form.default_unit, "fluxcal") if known is not None)
+    log.info("%s: %s is taken as %s", origin, found["flux"], unit if isinstance(unit, str) else f"zero point {unit:g}")
+    return flux_scale(unit)
+
+
+def _refuse_other_systems(column: Mapping[str, pa.ChunkedArray], found: Mapping[str, str], origin: str) -> None:
+    systems = coded(column["zero_point_system"])[0] if "zero_point_system" in column else []
+    other = [system for system in systems if system.casefold() != "ab"]
+    if other:
+        raise ValueError(
+            f"{origin}: column {found['zero_point_system']} has {', '.join(other)}: only AB zero points are read; convert the fluxes"
+        )
 
 
 def _detected(column: pa.ChunkedArray, name: str, origin: str) -> Array:
