@@ -318,6 +318,25 @@ def test_ids_keep_their_spelling(suffix: str, tmp_path: Path) -> None:
     assert sorted(read(frame, tmp_path, suffix).flux) == [np.float32(-1e30), 2, np.float32(1e30)]
 
 
+def test_ids_that_floats_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"objectId": [2.0**53 + 2, None, 5.0], "mjd": 59000.0, "band": "g", "flux": 1.0, "flux_err": 1.0}
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"column objectId: ids up to 9007199254740994 are stored as floating-point .* as integers or as text",
+    ):
+        read(frame, tmp_path)
+    write_nested(
+        frame.rename(columns={"objectId": "object_id"}),
+        pd.DataFrame({"object_id": [2.0**53 + 2]}),
+        tmp_path / "n.parquet",
+    )
+    with pytest.raises(ValueError, match="column object_id: ids up to 9007199254740994 are stored"):
+        Nested(tmp_path / "n.parquet", BANDS).read()
+    assert read(frame[1:], tmp_path).object_id.tolist() == ["5"]
+
+
 def test_one_observation_one_band_and_objects_without_any(tmp_path: Path) -> None:
     write(
         pd.DataFrame({"oid": ["b"], "mjd": [59000.0], "fid": [2], "magpsf": [20.0], "sigmapsf": [0.1]}),

@@ -232,6 +232,23 @@ def numbers(values: Array, name: str, origin: str) -> Array:
         raise ValueError(f"{origin}: column {name}, row {row + 1}: '{values[row]}' is not a number") from None
 
 
+def identifiers(column: pa.ChunkedArray, name: str, origin: str) -> Array:
+    """(n,) str objects, the ids in a column.
+
+    Raises:
+        ValueError: they are floats too large to be distinct.
+    """
+    if pa.types.is_floating(column.type):
+        exact = 2 ** {16: 11, 32: 24, 64: 53}[column.type.bit_width]  # whole numbers beyond it share a float
+        largest = pc.max(pc.abs(column)).as_py() or 0
+        if largest >= exact:
+            raise ValueError(
+                f"{origin}: column {name}: ids up to {largest:.0f} are stored as floating-point numbers, which beyond {exact} do not tell "
+                "neighbours apart: store them as integers or as text"
+            )
+    return text(column)
+
+
 def text(column: pa.ChunkedArray) -> Array:
     """(n,) str objects, whole numbers without a fraction, missing values empty; equal texts share one object."""
     names, codes = coded(column)

@@ -15,6 +15,7 @@ from tlclass.surveys.columns import (
     column_values,
     flags,
     flux_scale,
+    identifiers,
     is_true,
     numbers,
     text,
@@ -76,7 +77,7 @@ def observations_of(
         if name in found
     }
     seen = {
-        "object_id": text(column["object_id"]),
+        "object_id": identifiers(column["object_id"], found["object_id"], origin),
         "mjd": _days(value["mjd"], form, found["mjd"], origin),
         "passband": form.passbands.codes(text(column["band"]), origin),
     }
