@@ -89,6 +89,15 @@ def test_every_form_of_input_gives_the_same(
     assert len(got) > 100 and np.allclose(got[columns], both, atol=1e-6, equal_nan=True)
 
 
+def test_our_own_files_take_no_columns_or_unit(model: Path, curves: LightCurves, tmp_path: Path) -> None:
+    lightcurves.write(curves, tmp_path / "own.parquet")
+    for options in ({"flux_unit": "ujy"}, {"columns": {"flux": "nope"}}):
+        with pytest.raises(
+            ValueError, match="own.parquet was written by this package .* leave out --column and --flux-unit"
+        ):
+            read_input(tmp_path / "own.parquet", load_model(model), options)
+
+
 def test_a_folder_holds_files_of_one_kind(model: Path, curves: LightCurves, data: Path, tmp_path: Path) -> None:
     observations = pd.read_parquet(data / "ztf_bts" / "observations.parquet")
     observations.to_csv(tmp_path / "table.csv", index=False)

@@ -22,7 +22,7 @@ from tlclass.lightcurves import LightCurves, check, log_dropped
 from tlclass.surveys import AlertPackets, Nested, Table
 from tlclass.surveys.alerts import packet_files
 from tlclass.surveys.files import tables_in
-from tlclass.surveys.nested import is_nested, partitions
+from tlclass.surveys.nested import is_nested, is_own, partitions
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,13 @@ def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> L
             f"no file or folder {path}: give a table of light curves (.parquet, .csv), a folder with objects and observations, or alert packets (.avro)"
         )
     if is_nested(path):
-        return Nested(path, model.passbands, **settings).read()
+        reader = Nested(path, model.passbands, **settings)
+        own = [file for file in reader.files() if is_own(file)]
+        if own and options:
+            raise ValueError(
+                f"{own[0]} was written by this package and states its columns and unit: leave out --column and --flux-unit"
+            )
+        return reader.read()
     if path.is_dir():
         return Table(None, model.passbands, folder=path, **settings).read()
     return Table(path, model.passbands, **settings).read()

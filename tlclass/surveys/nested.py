@@ -77,7 +77,7 @@ class Nested:
         return lightcurves.concatenate(parts)
 
     def _read(self, file: Path) -> LightCurves:
-        if file.suffix == ".arrow" or b"passbands" in (schema_of(file).metadata or {}):
+        if is_own(file):
             return lightcurves.check(lightcurves.read(file), str(file))
         form, origin = self._form(), str(file)
         table, unread = read_known(file, form)
@@ -116,6 +116,11 @@ def is_nested(path: Path) -> bool:
     return path.suffix == ".arrow" or (
         path.suffix in PARQUET and any(_holds_lists(kind) for kind in schema_of(path).types)
     )
+
+
+def is_own(file: Path) -> bool:
+    """Whether this package wrote the file (`tlclass.simulate`, `tlclass.lightcurves.write`)."""
+    return file.suffix == ".arrow" or b"passbands" in (schema_of(file).metadata or {})
 
 
 def partitions(files: Sequence[Path]) -> list[Path]:
