@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +21,7 @@ from tlclass.lightcurves import (
     log_dropped,
     read,
     read_parts,
+    to_arrow,
     write,
     write_parts,
 )
@@ -239,6 +241,28 @@ def test_parquet_is_one_row_per_object_with_list_columns(tmp_path: Path, curves:
     assert len(table) == len(curves)
     assert pa.types.is_large_list(table.schema.field("flux").type)
     assert table["flux"][3].as_py() == curves.flux[curves.offsets[3] : curves.offsets[4]].tolist()
+
+
+def test_bands_are_stored_by_name(tmp_path: Path, curves: LightCurves) -> None:
+    write(curves, tmp_path / "curves.parquet")
+    bands = pd.read_parquet(tmp_path / "curves.parquet").band
+    assert list(bands[3]) == [curves.passbands[code] for code in curves.passband[curves.owner == 3]]
+    pq.write_table(pq.read_table(tmp_path / "curves.parquet"), tmp_path / "groups.parquet", row_group_size=2)
+    assert equal_curves(read(tmp_path / "groups.parquet"), curves)
+
+
+def test_files_with_band_codes_are_still_read(tmp_path: Path, curves: LightCurves) -> None:
+    table = to_arrow(curves)
+    codes = pa.LargeListArray.from_arrays(pa.array(curves.offsets), pa.array(curves.passband))
+    table = table.set_column(table.column_names.index("band"), "band", codes)
+    pq.write_table(table, tmp_path / "old.parquet")
+    assert equal_curves(read(tmp_path / "old.parquet"), curves)
+
+
+def test_parts_have_the_same_passbands(tmp_path: Path) -> None:
+    parts = [make_curves(passbands=("ztfg", "ztfr")), make_curves(passbands=("lsstg", "lsstr"))]
+    with pytest.raises(ValueError, match="files with the passbands lsstg lsstr and ztfg ztfr cannot be read as one"):
+        write_parts(parts, tmp_path / "parts.arrow")
 
 
 def test_writing_replaces_the_whole_file_or_nothing(tmp_path: Path, curves: LightCurves) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,11 @@ def test_predictions_do_not_depend_on_the_company(model: Path, curves: LightCurv
     assert np.allclose(some[columns], whole.loc[some.index, columns], atol=1e-6)
 
 
+def test_every_object_has_one_row(model: Path, curves: LightCurves) -> None:
+    with pytest.raises(ValueError, match=rf"{curves.object_id[3]}: every object must have one row"):
+        predict(load_model(model), curves.take(np.array([3, 3])))
+
+
 @pytest.mark.parametrize(
     "form", ["folder", "observations.parquet", "observations.csv", "curves.parquet", "curves.arrow"]
 )
@@ -81,6 +87,34 @@ def test_every_form_of_input_gives_the_same(
     columns = [name for name in expected if name.startswith("p(")]
     both = expected.loc[got.index, columns]
     assert len(got) > 100 and np.allclose(got[columns], both, atol=1e-6, equal_nan=True)
+
+
+def test_our_own_files_take_no_columns_or_unit(model: Path, curves: LightCurves, tmp_path: Path) -> None:
+    lightcurves.write(curves, tmp_path / "own.parquet")
+    for options in ({"flux_unit": "ujy"}, {"columns": {"flux": "nope"}}):
+        with pytest.raises(
+            ValueError, match="own.parquet was written by this package .* leave out --column and --flux-unit"
+        ):
+            read_input(tmp_path / "own.parquet", load_model(model), options)
+
+
+def test_a_folder_holds_files_of_one_kind(model: Path, curves: LightCurves, data: Path, tmp_path: Path) -> None:
+    observations = pd.read_parquet(data / "ztf_bts" / "observations.parquet")
+    observations.to_csv(tmp_path / "table.csv", index=False)
+    nested, packets = tmp_path / "nested.parquet", tmp_path / "alert.avro"
+    lightcurves.write(curves, nested)
+    with pytest.raises(
+        ValueError, match=r"list columns \(nested.parquet\) and plain tables \(table.csv\), of which only one"
+    ):
+        read_input(tmp_path, load_model(model), {})
+    nested.unlink()
+    packets.touch()
+    with pytest.raises(
+        ValueError, match=r"alert packets \(alert.avro\) and plain tables \(table.csv\), of which only one"
+    ):
+        read_input(tmp_path, load_model(model), {})
+    packets.unlink()
+    assert len(read_input(tmp_path, load_model(model), {})) == observations.object_id.nunique()
 
 
 def test_other_column_names_and_units(model: Path, data: Path, tmp_path: Path) -> None:
@@ -106,6 +140,23 @@ def test_other_column_names_and_units(model: Path, data: Path, tmp_path: Path) -
     a, b = frame(tmp_path / "a.parquet").set_index("object_id"), pd.read_csv(tmp_path / "b.csv").set_index("object_id")
     columns = [name for name in a if name.startswith("p(")]
     assert np.allclose(a[columns], b.loc[a.index, columns], atol=1e-5, equal_nan=True)
+
+
+def test_a_name_that_states_a_unit_wins_over_the_unit_of_the_model(model: Path, data: Path, tmp_path: Path) -> None:
+    trained = replace(load_model(model), input={"flux_unit": "ujy"})
+    table = pd.read_parquet(data / "ztf_bts" / "observations.parquet")
+    expected = read_input(data / "ztf_bts" / "observations.parquet", load_model(model), {})
+    for names, zero_point, options in (
+        (("FLUXCAL", "FLUXCALERR"), 27.5, {}),
+        (("psfFlux", "psfFluxErr"), 31.4, {}),
+        (("flux", "flux_err"), 23.9, {}),
+        (("flux", "flux_err"), 27.5, {"flux_unit": "fluxcal"}),
+    ):
+        scaled = table.assign(
+            **{name: table[name] * 10 ** (0.4 * (zero_point - 27.5)) for name in ("flux", "flux_err")}
+        )
+        scaled.rename(columns=dict(zip(("flux", "flux_err"), names, strict=True))).to_parquet(tmp_path / "in.parquet")
+        assert np.allclose(read_input(tmp_path / "in.parquet", trained, options).flux, expected.flux, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -324,12 +324,19 @@ def write_parts(parts: Iterable[LightCurves], path: Path) -> None:
     """Write many sets into one `.arrow` file, atomically and one at a time, for `read_parts`.
 
     Raises:
-        ValueError: an object id stands in two parts, or there is no part.
+        ValueError: an object id stands in two parts, their passbands differ, or there is no part.
     """
     names: list[Array] = []
+    passbands: set[tuple[str, ...]] = set()
     with atomic_path(Path(path)) as temporary, pa.OSFile(str(temporary), "wb") as sink:
         writer = None
         for part in parts:
+            passbands.add(part.passbands)
+            if len(passbands) > 1:
+                listed = " and ".join(sorted(map(" ".join, passbands)))
+                raise ValueError(
+                    f"{path}: files with the passbands {listed} cannot be read as one survey: separate them"
+                )
             table = to_arrow(part)
             writer = writer or pa.ipc.new_file(sink, table.schema)
             batch = pa.RecordBatch.from_arrays([_single_chunk(column) for column in table.columns], schema=table.schema)
@@ -374,12 +381,15 @@ def read(path: Path) -> LightCurves:
 
 
 def to_arrow(curves: LightCurves) -> pa.Table:
-    """One row per object; observations as large_list columns; bands by code, their names in the schema."""
-    flat = {"mjd": curves.mjd, "band": curves.passband, "flux": curves.flux, "flux_err": curves.flux_err}
+    """One row per object; observations as large_list columns; bands by name (dictionary), in the schema in code order."""
+    flat = {"mjd": curves.mjd, "flux": curves.flux, "flux_err": curves.flux_err}
     flat["detected"] = curves.detected.view(np.uint8)  # Arrow packs booleans into bits, which cannot be mapped
+    names = pa.array(curves.passbands, pa.string())
+    bands = pa.DictionaryArray.from_arrays(pa.array(curves.passband), names)
     offsets = pa.array(curves.offsets)
     columns = {name: pa.array(column) for name, column in curves.object_columns().items()}
     columns |= {name: pa.LargeListArray.from_arrays(offsets, pa.array(column)) for name, column in flat.items()}
+    columns["band"] = pa.LargeListArray.from_arrays(offsets, bands)
     return pa.table(columns).replace_schema_metadata(
         {"passbands": " ".join(curves.passbands), "dropped": json.dumps(dict(curves.dropped))}
     )
@@ -396,14 +406,26 @@ def from_arrow(table: pa.Table, origin: str) -> LightCurves:
     table = table.combine_chunks()
     lists = {name: _single_chunk(table[name]) for name in LISTS}
     objects = {name: _numpy(table[name]) for name in table.column_names if name not in LISTS}
+    passbands = tuple(table.schema.metadata[b"passbands"].decode().split())
+    bands = lists.pop("band").flatten()
     columns = {name: np.asarray(array.flatten().to_numpy(zero_copy_only=False)) for name, array in lists.items()}
-    columns["passband"] = columns.pop("band")
+    columns["passband"] = _codes(bands, passbands)
     columns["detected"] = columns["detected"].view(np.bool_)
     offsets = np.asarray(lists["mjd"].offsets.to_numpy(zero_copy_only=False)).astype(np.int64, copy=False)
     offsets = offsets - offsets[0]
-    passbands = tuple(table.schema.metadata[b"passbands"].decode().split())
     packed = _pack(objects, objects["object_id"].astype(str), columns, offsets, passbands)
     return replace(packed, dropped=json.loads(table.schema.metadata.get(b"dropped", b"{}")))
+
+
+def _codes(bands: pa.Array, passbands: tuple[str, ...]) -> Array:
+    """(n_obs,) uint8 codes of bands stored by name, or by code as files written before have them."""
+    if pa.types.is_integer(bands.type):
+        return np.asarray(bands.to_numpy(zero_copy_only=False))
+    bands = bands if pa.types.is_dictionary(bands.type) else bands.dictionary_encode()
+    names, codes = bands.dictionary.to_pylist(), np.asarray(bands.indices.to_numpy(zero_copy_only=False))
+    if names == list(passbands) and codes.dtype == np.uint8:
+        return codes  # still memory-mapped
+    return np.asarray(np.array([passbands.index(name) for name in names], dtype=np.uint8)[codes])
 
 
 def _single_chunk(column: pa.ChunkedArray) -> pa.Array:

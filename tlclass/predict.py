@@ -18,10 +18,11 @@ from tlclass.batches import CurveDataset
 from tlclass.checkpoint import TrainedModel, load_model
 from tlclass.encode import encode
 from tlclass.inference import predict_logits
-from tlclass.lightcurves import LightCurves, log_dropped
+from tlclass.lightcurves import LightCurves, check, log_dropped
 from tlclass.surveys import AlertPackets, Nested, Table
 from tlclass.surveys.alerts import packet_files
-from tlclass.surveys.nested import is_nested
+from tlclass.surveys.files import tables_in
+from tlclass.surveys.nested import is_nested, is_own, partitions
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +41,9 @@ def predict(model: TrainedModel, curves: LightCurves, origin: str = "input") -> 
         few observations in the window) has null there and 0 observations.
 
     Raises:
-        ValueError: no object can be classified, or a passband or metadata column is unknown.
+        ValueError: no object can be classified, ids repeat, or a passband or metadata column is unknown.
     """
+    check(curves, origin)
     selected = model.selection.apply(curves, origin)
     encoded = encode(selected, model.passbands, model.encoding, model.metadata)
     logits = predict_logits(model.classifier, CurveDataset(encoded))
@@ -70,22 +72,46 @@ def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> L
     `tlclass.surveys.Table`, `Nested` and `AlertPackets`.
 
     Raises:
-        FileNotFoundError, ValueError: it is not there, or not readable that way.
+        FileNotFoundError, ValueError: it is not there, not readable that way, or a folder with files of several kinds.
     """
+    _refuse_mixture(path)
     if packet_files(path):
         forced = model.input.get("forced", True)
         return AlertPackets(path, model.passbands, forced=forced, zero_point=_zero_point(options)).read()
-    settings = {name: value for name, value in {**model.input, **options}.items() if name != "forced"}
+    trained = {name: value for name, value in model.input.items() if name not in ("flux_unit", "forced")}
+    settings = {**trained, "flux_unit": None, "default_unit": model.input.get("flux_unit"), **options}
     settings["columns"] = {**settings.get("columns", {}), "label": None}
     if not path.exists():
         raise FileNotFoundError(
             f"no file or folder {path}: give a table of light curves (.parquet, .csv), a folder with objects and observations, or alert packets (.avro)"
         )
     if is_nested(path):
-        return Nested(path, model.passbands, **settings).read()
+        reader = Nested(path, model.passbands, **settings)
+        own = [file for file in reader.files() if is_own(file)]
+        if own and options:
+            raise ValueError(
+                f"{own[0]} was written by this package and states its columns and unit: leave out --column and --flux-unit"
+            )
+        return reader.read()
     if path.is_dir():
         return Table(None, model.passbands, folder=path, **settings).read()
     return Table(path, model.passbands, **settings).read()
+
+
+def _refuse_mixture(path: Path) -> None:
+    """Refuse a folder with files of several kinds, of which only one would be read."""
+    tables = partitions(tables_in(path)) or tables_in(path)
+    nested = [file for file in tables if is_nested(file)]
+    kinds = {
+        "alert packets": packet_files(path),
+        "tables with a row per object and list columns": nested,
+        "plain tables": [file for file in tables if file not in nested],
+    }
+    found = [f"{kind} ({files[0].name})" for kind, files in kinds.items() if files]
+    if len(found) > 1:
+        raise ValueError(
+            f"{path} holds {' and '.join(found)}, of which only one kind can be read at a time: give a folder or file of each kind"
+        )
 
 
 def _zero_point(options: Mapping[str, Any]) -> float | None:

@@ -85,6 +85,11 @@ def test_a_negative_difference_is_negative_flux_and_no_detection(sign: str, posi
     assert curves.detected.tolist() == [positive]
 
 
+def test_ztf_takes_no_zero_point(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="holds packets of ZTF, which state magnitudes .*: leave out the zero point"):
+        ztf(tmp_path, ztf_packet("ZTF1", ztf_seen(JD, 1, 20.0)), zero_point=23.9)
+
+
 def test_upper_limits_are_dropped_and_counted_once(tmp_path: Path) -> None:
     limits = [ztf_seen(JD - day, 1, None) for day in (1, 2, 3)]
     newest, later = ztf_seen(JD, 1, 19.0), ztf_seen(JD + 1, 1, 18.0)

@@ -88,6 +88,21 @@ def test_our_own_files_are_read_as_they_were_written(tmp_path: Path, long: Light
         )
 
 
+def test_our_own_files_may_be_saved_again_by_pandas(tmp_path: Path, long: LightCurves) -> None:
+    lightcurves.write(long, tmp_path / "own.parquet")
+    pd.read_parquet(tmp_path / "own.parquet").to_parquet(tmp_path / "again.parquet")
+    assert same(Nested(tmp_path / "again.parquet", BANDS).read(), long)
+
+
+def test_an_object_stands_in_one_file(tmp_path: Path, long: LightCurves) -> None:
+    for name in ("a.parquet", "b.parquet"):
+        lightcurves.write(long, tmp_path / "two" / name)
+    with pytest.raises(
+        ValueError, match=rf"object {long.object_id[0]} stands in .*a.parquet and in .*b.parquet: an object"
+    ):
+        Nested(tmp_path / "two", BANDS).read()
+
+
 def nested(tmp_path: Path, **columns: Any) -> LightCurves:
     pq.write_table(pa.table(columns), tmp_path / "n.parquet")
     return Nested(tmp_path / "n.parquet", BANDS).read()

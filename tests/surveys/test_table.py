@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import compose
-from tests.data.raw_tables import LAYOUTS, alerce, alerts, antares, explorer, fink, plain, write, ztf
+from tests.data.raw_tables import LAYOUTS, alerce, alerts, antares, explorer, fink, plain, write, write_nested, ztf
 from tests.test_surveys import ZTF
 from tlclass import lightcurves
 from tlclass.composition import build_survey
 from tlclass.lightcurves import LightCurves
 from tlclass.selection import Selection
-from tlclass.surveys import Table
+from tlclass.surveys import Nested, Table
 
 LAWFUL = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LSST_NUMBERS = {"ztfg": ["g", "ZTF_g", "1"], "ztfr": ["r", "R", "2"]}
@@ -61,7 +61,7 @@ def few_alerts(draw: st.DrawFn) -> pd.DataFrame:
         st.sampled_from(["ZTF1", "天体", "ζ Ori b"]),
         st.integers(0, 40),
         st.sampled_from(["g", "r"]),
-        st.one_of(st.just(np.nan), st.floats(-5, 26)),
+        st.one_of(st.just(np.nan), st.floats(1, 26)),
         st.floats(0.001, 0.5),
         st.booleans(),
     )
@@ -171,6 +171,17 @@ def test_limits_alone_are_dropped_and_counted(tmp_path: Path) -> None:
     assert len(curves.mjd) == 1 and curves.dropped == {"that are upper limits without a flux": 3}
 
 
+@pytest.mark.parametrize("code", [99.0, 99.99, 999.0, -99.0, -999.0])
+def test_a_magnitude_that_says_no_detection_is_none(code: float, tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"object_id": "a", "mjd": [58990.0, 59000.0], "fid": 1, "magpsf": [code, 20.0], "sigmapsf": [99.0, 0.1]}
+    )
+    write_nested(frame, frame[["object_id"]][:1], tmp_path / "nested.parquet")
+    for curves in (read(frame, tmp_path, ".csv"), Nested(tmp_path / "nested.parquet", BANDS).read()):
+        assert curves.mjd.tolist() == [59000] and np.allclose(curves.flux, 1000)
+        assert curves.dropped == {"whose magnitude is not between 0 and 40 (no detection)": 1}
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
 def test_tables_without_a_measurement_are_no_light_curves(suffix: str, tmp_path: Path) -> None:
     for frame in (ztf(alerts()).assign(magpsf=None, sigmapsf=None, isdiffpos=None), ztf(alerts()).iloc[:0]):
@@ -250,6 +261,39 @@ def test_rubin_fluxes_are_njy_unless_the_card_says_otherwise(tmp_path: Path) -> 
     assert np.allclose(read(difference, tmp_path).flux, 10 ** (-0.4 * 3.9))  # not the flux of the source and its host
 
 
+@pytest.mark.parametrize(("name", "zero_point"), [("flux_ujy", 23.9), ("flux_uJy", 23.9), ("flux_njy", 31.4)])
+def test_a_name_may_end_in_its_unit(
+    name: str, zero_point: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = plain(alerts())
+    scale = 10 ** (0.4 * (zero_point - 27.5))
+    named = frame.assign(flux=frame.flux * scale, flux_err=frame.flux_err * scale)
+    named = named.rename(columns={"flux": name, "flux_err": name.replace("flux", "flux_err")})
+    columns = {"flux": name, "flux_err": name.replace("flux", "flux_err")}
+    with caplog.at_level(logging.INFO):
+        assert same(read(named, tmp_path, columns=columns), read(frame, tmp_path))
+    assert f"{name} is taken as {name[-3:].lower()}" in caplog.text
+    assert same(
+        read(named, tmp_path, columns=columns, default_unit=25.0), read(frame, tmp_path, default_unit="fluxcal")
+    )
+
+
+def test_a_column_of_zero_points_is_used_row_by_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    frame = plain(alerts())
+    zp = np.where(np.arange(len(frame)) % 2, 25.0, 30.0)
+    scale = 10 ** (0.4 * (zp - 27.5))
+    sncosmo = frame.assign(flux=frame.flux * scale, flux_err=frame.flux_err * scale, zp=zp, zpsys="ab")
+    with caplog.at_level(logging.INFO):
+        for suffix in (".csv", ".parquet"):
+            assert same(read(sncosmo, tmp_path, suffix), read(frame, tmp_path))
+    assert "fluxes are at the AB zero point of their row (column zp)" in caplog.text
+    nested = write_nested(sncosmo, frame[["object_id"]].drop_duplicates(), tmp_path / "nested.parquet")
+    assert same(Nested(nested, BANDS).read(), read(frame, tmp_path))
+    assert not same(read(sncosmo, tmp_path, flux_unit="fluxcal"), read(frame, tmp_path))
+    with pytest.raises(ValueError, match="column zpsys has vega: only AB zero points are read; convert the fluxes"):
+        read(sncosmo.assign(zpsys="vega"), tmp_path)
+
+
 def test_times_that_are_no_mjd_are_an_error(tmp_path: Path) -> None:
     frame = plain(alerts())
     for wrong, given_ in ((frame.mjd + 2400000.5, "24583"), (frame.mjd - 50000, "83"), (frame.mjd * 86400, "50")):
@@ -272,6 +316,25 @@ def test_ids_keep_their_spelling(suffix: str, tmp_path: Path) -> None:
     )
     assert sorted(read(frame, tmp_path, suffix).object_id) == ["007", "7", "été"]
     assert sorted(read(frame, tmp_path, suffix).flux) == [np.float32(-1e30), 2, np.float32(1e30)]
+
+
+def test_ids_that_floats_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"objectId": [2.0**53 + 2, None, 5.0], "mjd": 59000.0, "band": "g", "flux": 1.0, "flux_err": 1.0}
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"column objectId: ids up to 9007199254740994 are stored as floating-point .* as integers or as text",
+    ):
+        read(frame, tmp_path)
+    write_nested(
+        frame.rename(columns={"objectId": "object_id"}),
+        pd.DataFrame({"object_id": [2.0**53 + 2]}),
+        tmp_path / "n.parquet",
+    )
+    with pytest.raises(ValueError, match="column object_id: ids up to 9007199254740994 are stored"):
+        Nested(tmp_path / "n.parquet", BANDS).read()
+    assert read(frame[1:], tmp_path).object_id.tolist() == ["5"]
 
 
 def test_one_observation_one_band_and_objects_without_any(tmp_path: Path) -> None:

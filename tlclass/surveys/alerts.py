@@ -87,7 +87,8 @@ class AlertPackets:
         Raises:
             FileNotFoundError: see `files`.
             ModuleNotFoundError: fastavro is not installed.
-            ValueError: a file is damaged or not an alert, a band is unknown, or two surveys are mixed.
+            ValueError: a file is damaged or not an alert, a band is unknown, two surveys are mixed, or a zero point is
+                given for ZTF.
         """
         self.files()
         files = self._packet_files()
@@ -97,6 +98,11 @@ class AlertPackets:
         if len(surveys) > 1:
             raise ValueError(
                 f"{self.path} holds packets of {' and '.join(surveys)}: read each survey from its own folder"
+            )
+        if surveys == ["ZTF"] and self.zero_point is not None:
+            raise ValueError(
+                f"{self.path} holds packets of ZTF, which state magnitudes and their own zero points: leave out the zero point "
+                "(--flux-unit, or the reader's zero_point)"
             )
         heads, rows = _joined(parts)
         orphans = sum(part.orphans for part in parts)

@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 # Our name -> what files call it, in lower case and without Fink's prefixes (`i:`, `d:`, `r:`). Sources: the ZTF alert
 # schema 4.02 (objectId, jd, fid, magpsf, ...), ANTARES (ant_*), ALeRCE (oid, e_mag), Fink (i:*, d:tag), Lasair
-# (unforced mag), SNANA and SuperNNova (SNID, FLT, FLUXCAL), the Rubin data products (dia*, psf*), PLAsTiCC
+# (unforced mag), sncosmo (zp, zpsys), SNANA and SuperNNova (SNID, FLT, FLUXCAL), the Rubin data products (dia*, psf*), PLAsTiCC
 # (detected_bool), the BTS explorer (ZTFID, peakt, A_V) and TNS (objname). `magpsf_corr` and `ant_mag_corrected` are
 # not here: they are magnitudes of the source and its host, not of the difference.
 ALIASES = {
@@ -27,6 +27,8 @@ ALIASES = {
     "band": ("band", "passband", "ant_passband", "filter", "filtername", "flt", "band_name"),
     "flux": ("flux", "fluxcal", "psfdiffflux"),
     "flux_err": ("flux_err", "fluxerr", "flux_error", "fluxcalerr", "psfdifffluxerr"),
+    "zero_point": ("zero_point", "zp"),
+    "zero_point_system": ("zero_point_system", "zpsys"),
     "detected": ("detected", "detected_bool"),
     "mag": ("mag", "magnitude", "magpsf", "ant_mag", "unforced mag"),
     "mag_err": ("mag_err", "magerr", "mag_error", "magnitude_error", "sigmapsf", "e_mag", "ant_magerr", "unforced mag error"),
@@ -55,15 +57,16 @@ WEAK = {
 }
 _ANY = frozenset(name for names in (*ALIASES.values(), *WEAK.values()) for name in names)
 OBSERVATION_COLUMNS = (
-    "object_id", "mjd", "band", "flux", "flux_err", "detected", "mag", "mag_err", "is_positive", "limiting_mag", "quality",
+    "object_id", "mjd", "band", "flux", "flux_err", "zero_point", "zero_point_system", "detected", "mag", "mag_err", "is_positive",
+    "limiting_mag", "quality",
 )  # fmt: skip
 OBJECT_COLUMNS = ("object_id", "label", "mwebv", "ra", "dec", "redshift", "trigger_mjd", "peak_mjd")
-TEXT = ("object_id", "band", "detected", "is_positive", "quality", "label")
+TEXT = ("object_id", "band", "zero_point_system", "detected", "is_positive", "quality", "label")
 NUMBERS = tuple(name for name in dict.fromkeys((*OBSERVATION_COLUMNS, *OBJECT_COLUMNS)) if name not in TEXT)
 
 SHIFTS = {"jd": -2400000.5, "peakt": 2458000 - 2400000.5}  # days to MJD; peakt is JD - 2458000
 SCALES = {"a_v": 1 / 3.1}  # A_V to E(B-V)
-UNITS = {"psfflux": "njy", "psfdiffflux": "njy"}  # by the flux column's name; all others are FLUXCAL
+UNITS = {"psfflux": "njy", "psfdiffflux": "njy", "fluxcal": "fluxcal"}  # by the flux column's name
 FLUX_UNITS = {"fluxcal": 1.0, "ujy": 10 ** (0.4 * (27.5 - 23.9)), "njy": 10 ** (0.4 * (27.5 - 31.4))}
 BLANK = ("", "-", "--")  # written where a value is unknown
 
@@ -73,7 +76,7 @@ class Form:
     """How the columns of a survey's tables become ours; the settings that `Table` and `Nested` share.
 
     Attributes:
-        passbands, columns, extra, flux_unit, time_offset: see `tlclass.surveys.table.Table`.
+        passbands, columns, extra, flux_unit, time_offset, default_unit: see `tlclass.surveys.table.Table`.
     """
 
     passbands: Passbands
@@ -81,6 +84,7 @@ class Form:
     extra: tuple[str, ...] = ()
     flux_unit: str | float | None = None
     time_offset: float = 0.0
+    default_unit: str | float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a column mapping for a name that is not ours."""
@@ -147,10 +151,12 @@ class Form:
         shift = self.time_offset or SHIFTS.get(_plain(column), 0.0)
         return values + shift if shift else values
 
-    def flux_scale(self, column: str) -> float:
-        """Factor to zero point 27.5 for the flux column of this name."""
-        unit = UNITS.get(_plain(column), "fluxcal") if self.flux_unit is None else self.flux_unit
-        return flux_scale(unit)
+    def stated_unit(self, column: str) -> str | float | None:
+        """The unit of the flux column of this name by the settings or else by its name; None if neither says."""
+        if self.flux_unit is not None:
+            return self.flux_unit
+        suffix = re.search(r"(^|_)(ujy|njy)$", _plain(column))
+        return suffix[2] if suffix else UNITS.get(_plain(column))
 
 
 def stated(columns: Mapping[str, str | None]) -> dict[str, str | None]:
@@ -224,6 +230,23 @@ def numbers(values: Array, name: str, origin: str) -> Array:
     except ValueError:
         row = next(row for row, value in enumerate(values) if not _is_number(value))
         raise ValueError(f"{origin}: column {name}, row {row + 1}: '{values[row]}' is not a number") from None
+
+
+def identifiers(column: pa.ChunkedArray, name: str, origin: str) -> Array:
+    """(n,) str objects, the ids in a column.
+
+    Raises:
+        ValueError: they are floats too large to be distinct.
+    """
+    if pa.types.is_floating(column.type):
+        exact = 2 ** {16: 11, 32: 24, 64: 53}[column.type.bit_width]  # whole numbers beyond it share a float
+        largest = pc.max(pc.abs(column)).as_py() or 0
+        if largest >= exact:
+            raise ValueError(
+                f"{origin}: column {name}: ids up to {largest:.0f} are stored as floating-point numbers, which beyond {exact} do not tell "
+                "neighbours apart: store them as integers or as text"
+            )
+    return text(column)
 
 
 def text(column: pa.ChunkedArray) -> Array:

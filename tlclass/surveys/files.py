@@ -21,13 +21,18 @@ def tables_below(folder: Path, suffixes: Sequence[str] = (*PARQUET, *CSV)) -> li
     """
     if not folder.is_dir():
         raise FileNotFoundError(_no_folder(folder))
-    found = sorted(path for path in folder.rglob("*") if path.name.endswith(tuple(suffixes)) and path.is_file())
-    visible = [path for path in found if not path.name.startswith((".", "_"))]
+    visible = tables_in(folder, suffixes)
     if not visible:
         raise FileNotFoundError(
             f"{folder} holds no table: put tables of observations and of objects ({', '.join(suffixes)}) there"
         )
     return visible
+
+
+def tables_in(folder: Path, suffixes: Sequence[str] = (*PARQUET, *CSV)) -> list[Path]:
+    """The same, empty where there is none."""
+    found = sorted(path for path in folder.rglob("*") if path.name.endswith(tuple(suffixes)) and path.is_file())
+    return [path for path in found if not path.name.startswith((".", "_"))]
 
 
 def existing(file: Path) -> Path:

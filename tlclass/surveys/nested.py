@@ -1,7 +1,7 @@
 """One row per object with list columns: nested-pandas, LSDB and HATS catalogues, and this package's own files."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from tlclass import lightcurves
 from tlclass.lightcurves import LightCurves
 from tlclass.passbands import Passbands
 from tlclass.surveys.columns import Form, stated
-from tlclass.surveys.files import PARQUET, existing, schema_of, tables_below
+from tlclass.surveys.files import PARQUET, existing, schema_of, tables_below, tables_in
 from tlclass.surveys.objects import object_columns, objects_of, pack
 from tlclass.surveys.observations import joined, observation_columns, observations_of
 
@@ -33,7 +33,7 @@ class Nested:
 
     Attributes:
         path: a file or a folder of files, with other objects in each.
-        passbands, columns, extra, flux_unit, time_offset: see `Table`.
+        passbands, columns, extra, flux_unit, time_offset, default_unit: see `Table`.
     """
 
     path: Path
@@ -42,6 +42,7 @@ class Nested:
     extra: tuple[str, ...] = ()
     flux_unit: str | float | None = None
     time_offset: float = 0.0
+    default_unit: str | float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a column mapping for a name that is not ours."""
@@ -57,8 +58,7 @@ class Nested:
         if path.suffix in (*PARQUET, ".arrow"):
             return [existing(path)]
         files = tables_below(path, PARQUET)
-        partitions = [file for file in files if any(part.startswith("Npix=") for part in file.parts)]
-        return partitions or files
+        return partitions(files) or files
 
     def pieces(self) -> list["Nested"]:
         """A reader per file."""
@@ -71,10 +71,13 @@ class Nested:
             FileNotFoundError: there is no file.
             ValueError: a file is damaged, a column is missing or ambiguous, a band is unknown, ids repeat.
         """
-        return lightcurves.concatenate([self._read(file) for file in self.files()])
+        files = self.files()
+        parts = [self._read(file) for file in files]
+        _refuse_shared(files, parts)
+        return lightcurves.concatenate(parts)
 
     def _read(self, file: Path) -> LightCurves:
-        if file.suffix == ".arrow" or b"passbands" in (schema_of(file).metadata or {}):
+        if is_own(file):
             return lightcurves.check(lightcurves.read(file), str(file))
         form, origin = self._form(), str(file)
         table, unread = read_known(file, form)
@@ -88,17 +91,41 @@ class Nested:
         return pack(about, seen, form, origin, {**dropped, **repeated})
 
     def _form(self) -> Form:
-        return Form(self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset)
+        return Form(
+            self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset, self.default_unit
+        )
+
+
+def _refuse_shared(files: Sequence[Path], parts: Sequence[LightCurves]) -> None:
+    """Refuse an object that stands in two files."""
+    home: dict[str, Path] = {}
+    for file, part in zip(files, parts, strict=True):
+        for name in part.object_id.tolist():
+            if home.setdefault(name, file) is not file:
+                raise ValueError(
+                    f"object {name} stands in {home[name]} and in {file}: an object must have one row in one file; "
+                    "merge its rows, or move one file away"
+                )
 
 
 def is_nested(path: Path) -> bool:
     """Whether a file, or the first Parquet file below a folder, has one row per object with list columns."""
     if path.is_dir():
-        files = [file for file in sorted(path.rglob("*.parquet")) if not file.name.startswith((".", "_"))]
+        files = tables_in(path, PARQUET)
         return bool(files) and is_nested(files[0])
     return path.suffix == ".arrow" or (
         path.suffix in PARQUET and any(_holds_lists(kind) for kind in schema_of(path).types)
     )
+
+
+def is_own(file: Path) -> bool:
+    """Whether this package wrote the file (`tlclass.simulate`, `tlclass.lightcurves.write`)."""
+    return file.suffix == ".arrow" or b"passbands" in (schema_of(file).metadata or {})
+
+
+def partitions(files: Sequence[Path]) -> list[Path]:
+    """Those of these files that are partitions of a HATS catalogue."""
+    return [file for file in files if any(part.startswith("Npix=") for part in file.parts)]
 
 
 def read_known(file: Path, form: Form) -> tuple[pa.Table, list[str]]:

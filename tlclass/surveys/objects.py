@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tlclass.lightcurves import OBJECT_NUMBERS, LightCurves, from_columns
-from tlclass.surveys.columns import BLANK, OBJECT_COLUMNS, Form, column_values, numbers, scale_of, text
+from tlclass.surveys.columns import BLANK, OBJECT_COLUMNS, Form, column_values, identifiers, numbers, scale_of, text
 from tlclass.surveys.observations import Observations
 
 Array = npt.NDArray[Any]
@@ -42,7 +42,7 @@ def objects_of(table: pa.Table, found: Mapping[str, str], form: Form, origin: st
     Raises:
         ValueError: a column holds what it should not.
     """
-    columns = {"object_id": text(table[found["object_id"]])}
+    columns = {"object_id": identifiers(table[found["object_id"]], found["object_id"], origin)}
     if "label" in found:
         label = np.char.strip(text(table[found["label"]]).astype(str))
         columns["label"] = np.where(np.isin(label, BLANK), "", label)

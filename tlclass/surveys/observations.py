@@ -8,7 +8,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tlclass.surveys.columns import OBSERVATION_COLUMNS, Form, coded, column_values, flags, is_true, numbers, text
+from tlclass.surveys.columns import (
+    OBSERVATION_COLUMNS,
+    Form,
+    coded,
+    column_values,
+    flags,
+    flux_scale,
+    identifiers,
+    is_true,
+    numbers,
+    text,
+)
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -17,7 +28,9 @@ Observations = dict[str, Array]
 SAME_EXPOSURE = 1e-4  # d; brokers round times differently, and exposures of one band are at least 30 s (3.5e-4 d) apart
 MJD_RANGE = (15_000, 100_000)  # the years 1899 to 2132
 DETECTION_BITS = 4096 | 2048  # SNANA's PHOTFLAG: detected, trigger
+MAG_RANGE = (0, 40)  # outside it stand codes for "no detection": 99, 99.99, 999, -99, -999
 LIMITS = "that are upper limits without a flux"
+NO_MAG = f"whose magnitude is not between {MAG_RANGE[0]} and {MAG_RANGE[1]} (no detection)"
 POOR = "that the broker calls of bad quality"
 
 
@@ -29,7 +42,7 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
     """
     found = {name: column for name, column in form.found(names, origin).items() if name in OBSERVATION_COLUMNS}
     kind = _kind(found, form)
-    unused = _BRIGHTNESS["mag" if kind == "flux" else "flux"]
+    unused = _BRIGHTNESS["mag"] if kind == "flux" else (*_BRIGHTNESS["flux"], *_ZERO_POINT)
     found = {name: column for name, column in found.items() if name not in unused}
     limits_alone = kind == "mag" and "mag" not in found
     mapped = [name for name in OBSERVATION_COLUMNS if form.columns.get(name) is not None and name not in unused]
@@ -64,14 +77,14 @@ def observations_of(
         if name in found
     }
     seen = {
-        "object_id": text(column["object_id"]),
+        "object_id": identifiers(column["object_id"], found["object_id"], origin),
         "mjd": _days(value["mjd"], form, found["mjd"], origin),
         "passband": form.passbands.codes(text(column["band"]), origin),
     }
     if kind == "mag":
         positive = _positive(column, found, origin)
         return seen | flux_of(value.get("mag"), value.get("mag_err"), positive, len(table)), dropped
-    scale = form.flux_scale(found["flux"])
+    scale = _flux_scale(column, found, form, origin)
     seen |= {"flux": value["flux"] * scale, "flux_err": value["flux_err"] * scale}
     if "detected" in found:
         seen["detected"] = _detected(column["detected"], found["detected"], origin)
@@ -79,6 +92,7 @@ def observations_of(
 
 
 _PLACE = ("object_id", "mjd", "band")
+_ZERO_POINT = ("zero_point", "zero_point_system")
 _BRIGHTNESS = {"flux": ("flux", "flux_err"), "mag": ("mag", "mag_err")}
 
 
@@ -93,9 +107,9 @@ def _kind(found: Mapping[str, str], form: Form) -> str:
 def _with_brightness(
     table: pa.Table, found: Mapping[str, str], kind: str, origin: str
 ) -> tuple[pa.Table, dict[str, int]]:
-    """Without the rows that are no measurements of the flux: upper limits, and what the broker calls bad."""
+    """Without the rows that are no measurements of the flux: upper limits, codes for none, what the broker calls bad."""
     limit = np.zeros(len(table), dtype=bool)
-    poor = limit
+    poor = no_mag = limit
     if "quality" in found:
         quality = table[found["quality"]]
         limit = flags(quality, lambda value: value.casefold() in ("upperlim", "limit"), found["quality"], origin)
@@ -103,9 +117,11 @@ def _with_brightness(
     if kind == "mag":
         mag = numbers(column_values(table[found["mag"]]), found["mag"], origin) if "mag" in found else None
         limit = limit | (np.ones(len(table), dtype=bool) if mag is None else np.isnan(mag))
-    poor = poor & ~limit
-    dropped = {LIMITS: int(limit.sum()), POOR: int(poor.sum())}
-    keep = ~(limit | poor)
+        if mag is not None:
+            no_mag = ~limit & ((mag <= MAG_RANGE[0]) | (mag >= MAG_RANGE[1]))
+    poor = poor & ~(limit | no_mag)
+    dropped = {LIMITS: int(limit.sum()), NO_MAG: int(no_mag.sum()), POOR: int(poor.sum())}
+    keep = ~(limit | no_mag | poor)
     return (table if keep.all() else table.filter(pa.array(keep))), {why: n for why, n in dropped.items() if n}
 
 
@@ -121,6 +137,27 @@ def _days(values: Array, form: Form, column: str, origin: str) -> Array:
             f"({MJD_RANGE[0]} to {MJD_RANGE[1]}), e.g. {given:.15g}: give the days to add as time_offset, e.g. -2400000.5 for Julian dates"
         )
     return mjd
+
+
+def _flux_scale(column: Mapping[str, pa.ChunkedArray], found: Mapping[str, str], form: Form, origin: str) -> Any:
+    """Factor to zero point 27.5, one per row where a column gives the zero point; the log says what is taken."""
+    unit = form.stated_unit(found["flux"])
+    if unit is None and "zero_point" in column:
+        _refuse_other_systems(column, found, origin)
+        log.info("%s: fluxes are at the AB zero point of their row (column %s)", origin, found["zero_point"])
+        return 10 ** (0.4 * (27.5 - numbers(column_values(column["zero_point"]), found["zero_point"], origin)))
+    unit = next(known for known in (unit, form.default_unit, "fluxcal") if known is not None)
+    log.info("%s: %s is taken as %s", origin, found["flux"], unit if isinstance(unit, str) else f"zero point {unit:g}")
+    return flux_scale(unit)
+
+
+def _refuse_other_systems(column: Mapping[str, pa.ChunkedArray], found: Mapping[str, str], origin: str) -> None:
+    systems = coded(column["zero_point_system"])[0] if "zero_point_system" in column else []
+    other = [system for system in systems if system.casefold() != "ab"]
+    if other:
+        raise ValueError(
+            f"{origin}: column {found['zero_point_system']} has {', '.join(other)}: only AB zero points are read; convert the fluxes"
+        )
 
 
 def _detected(column: pa.ChunkedArray, name: str, origin: str) -> Array:

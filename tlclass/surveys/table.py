@@ -38,9 +38,11 @@ class Table:
             mag_err, is_positive; detected, limiting_mag, quality. Objects: object_id, label, mwebv, ra, dec,
             redshift, trigger_mjd, peak_mjd (for a trigger, see `tlclass.surveys.objects.pack`).
         extra: further object columns to keep where present, for `where`, `subsets` and diagnostics.
-        flux_unit: `fluxcal` (zero point 27.5 AB), `ujy`, `njy`, or a zero point (AB) as a number; None: nJy
-            for Rubin's psfFlux and psfDiffFlux, else fluxcal.
+        flux_unit: `fluxcal` (zero point 27.5 AB), `ujy`, `njy`, or a zero point (AB) as a number; None: what the flux
+            column's name says (FLUXCAL; nJy for Rubin's psfFlux and psfDiffFlux; `_ujy`, `_njy` at its end), else the
+            zero point of each row (column zp, as sncosmo has it), else `default_unit`.
         time_offset: days to add to get MJD; 0: -2400000.5 for a column called jd, else none.
+        default_unit: as `flux_unit`; None: fluxcal.
     """
 
     observations: Path | None = None
@@ -51,6 +53,7 @@ class Table:
     extra: tuple[str, ...] = ()
     flux_unit: str | float | None = None
     time_offset: float = 0.0
+    default_unit: str | float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a reader of nothing, and a column mapping for a name that is not ours."""
@@ -111,7 +114,9 @@ class Table:
         return roles
 
     def _form(self) -> Form:
-        return Form(self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset)
+        return Form(
+            self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset, self.default_unit
+        )
 
 
 def _ids(seen: Observations) -> Array:
