@@ -31,6 +31,7 @@ def test_writes_a_file_and_a_sheet(tmp_path: Path, capsys: pytest.CaptureFixture
         (["survey=ztf_simulated", "systematics.outliers=0", "-o", "x"], "cannot set systematics.outliers=0"),
         (["survey=ztf_simulated", "fast", "-o", "x"], "settings are key=value"),
         (["survey=ztf_simulated", "n_objects=0", "-o", "x"], "n_objects must be at least 1"),
+        (["survey=ztf_simulated", "seed=-1", "-o", "x"], "seed must be 0 or more, got -1"),
         (["survey=ztf_simulated", "-o", "s.csv"], "output s.csv: choose a name that ends in .parquet, .pq, .arrow"),
     ],
 )
