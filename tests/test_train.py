@@ -140,6 +140,26 @@ def test_a_mistake_in_the_fit_is_refused_before_pretraining(settings: Job, tmp_p
     assert not models.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["target=table", "paths.data=/no/such"], "/no/such"),
+        (["++target.reader.columns.label=phot_origin"], "bts: unknown class label"),
+        (["data_fraction=count", "data_fraction.count=999"], "label budget of 999 objects: the pool holds 131"),
+        (["data_fraction=n0"], "a budget of 0 labels trains nothing"),
+        (["encoding=paper_matched", "target.typical_flux=null"], "its card states no typical_flux"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_in_the_target_is_refused_before_pretraining(
+    words: list[str], message: str, settings: Job, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        run_job(settings("freeze_policy=full", *words, f"paths.models={models}"), tmp_path / "job")
+    assert not models.exists()
+
+
 @pytest.mark.parametrize("policy", ["from_scratch", "probe_then_full"])
 def test_the_same_job_twice_gives_the_same_result_row(policy: str, settings: Job, tmp_path: Path) -> None:
     for number in range(2):

@@ -115,17 +115,22 @@ def refuse_wrong_numbers(settings: Settings) -> None:
 
 
 def train_and_score(settings: Settings, folder: Path) -> Row:
-    """The work of a job: the source model, the transfer, the scores."""
+    """The work of a job: the source model, the transfer, the scores.
+
+    The target is loaded first: a mistake in it is said before minutes of pretraining.
+    """
     policy = build_policy(settings["freeze_policy"])
-    build(FitSettings, settings["fit"], "fit")  # refuse a mistake in it before minutes of pretraining
     if policy.load:
         build(FitSettings, settings["pretrain"]["fit"], "pretrain.fit")
         refuse_twins(settings["source"], settings["target"])
+    target = target_settings(settings, policy)
+    data = job.load(target, build_survey(settings["target"]), settings)
+    if policy.load:
+        job.refuse_untrained(data, new=target["head"]["name"] != "source")
     sources = source_models(settings) if policy.load else [None] * settings["members"]
-    target = build_survey(settings["target"])
     logger = make_logger(settings, folder)
     with on_device(settings) as process:
-        row = job.run(target_settings(settings, policy), target, policy, sources, folder, logger, process)
+        row = job.run(target, data, policy, sources, folder, logger, process)
     close(logger, row)
     return row
 
@@ -224,8 +229,9 @@ def pretrained(pretraining: Settings, settings: Settings) -> TrainedModel:
             return load_model(folder)
         log.info("pretraining on %s, into %s", survey.name, folder)
         logger = CSVLogger(folder, name="", version="")
+        data = job.load(pretraining, survey, settings)
         with on_device(settings) as process:
-            row = job.run(pretraining, survey, FreezePolicy("from_scratch"), [None], folder, logger, process)
+            row = job.run(pretraining, data, FreezePolicy("from_scratch"), [None], folder, logger, process)
         close(logger, row)
         write_result(folder, {"config_key": key, "experiment": "pretraining", **row})
         log.info("pretraining on %s: macro AUROC %.3f on its own test part", survey.name, row["auroc_macro"])
