@@ -146,6 +146,10 @@ def test_a_mistake_in_the_fit_is_refused_before_pretraining(settings: Job, tmp_p
         (["target=table", "paths.data=/no/such"], "/no/such"),
         (["++target.reader.columns.label=phot_origin"], "bts: unknown class label"),
         (["data_fraction=count", "data_fraction.count=999"], "label budget of 999 objects: the pool holds 131"),
+        (
+            ["+target.where.class=TDE", "target.reader.extra=[class]"],
+            "bts: all 16 objects are of class TDE, and nothing",
+        ),
         (["data_fraction=n0"], "a budget of 0 labels trains nothing"),
         (["encoding=paper_matched", "target.typical_flux=null"], "its card states no typical_flux"),
     ],

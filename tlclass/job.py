@@ -43,7 +43,7 @@ def load(job: Settings, survey: Survey | Several, settings: Settings) -> LightCu
         settings: of the process: `paths`.
 
     Raises:
-        FileNotFoundError, ValueError: the files are absent or break a rule, or the budget does not fit.
+        FileNotFoundError, ValueError: the files are absent or break a rule, the budget does not fit, or there is one class.
     """
     fit_settings = build(FitSettings, job["fit"], "fit")
     budget = {name: job["data_fraction"][name] for name in ("fraction", "count")}
@@ -59,6 +59,12 @@ def load(job: Settings, survey: Survey | Several, settings: Settings) -> LightCu
         augmentation_from(job["augmentation"]),
     )
     data.setup()
+    present = np.unique(data.label)
+    if len(present) < 2:
+        raise ValueError(
+            f"{survey.name}: all {len(data.label)} objects are of class {data.classes[present[0]]}, and nothing can be learnt "
+            "from one class: check the labels, the taxonomy and the cuts of its card"
+        )
     return data
 
 
