@@ -83,6 +83,11 @@ def read_results(folder: Path) -> list[Row]:
         ValueError: a file is damaged.
     """
     paths = sorted(folder.rglob(RESULT))
+    begun = len(list(folder.rglob("job.json")))
+    if begun and not paths:
+        raise FileNotFoundError(
+            f"none of the {begun} jobs below {folder} is finished: run the command that began them again to go on"
+        )
     if not paths:
         raise FileNotFoundError(
             f"no {RESULT} below {folder}: run `python -m tlclass.train +experiment=plasticc2bts` first, or name the folder of its results"
