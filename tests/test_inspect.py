@@ -79,6 +79,12 @@ def test_an_unknown_label_is_a_violation_with_its_count(inspect: Inspect, change
     assert "the label 'TED' (16) is in no class and not dropped" in said and "no object of class TDE is left" in said
 
 
+def test_a_single_class_is_a_violation(inspect: Inspect, changed: Callable[..., Path]) -> None:
+    folder = changed(lambda objects, seen: (objects.assign(**{"class": "TDE"}), seen))
+    code, said = inspect("survey=bts", data=folder)
+    assert code == 1 and "all objects are of class TDE: training needs two classes or more" in said
+
+
 @pytest.mark.parametrize(("unit", "shift"), [(1 / 27.54, "+3.6"), (36.3, "-3.9")])
 def test_a_wrong_flux_unit_jumps_out(
     unit: float, shift: str, inspect: Inspect, changed: Callable[..., Path], data: Path

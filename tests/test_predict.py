@@ -93,7 +93,7 @@ def test_our_own_files_take_no_columns_or_unit(model: Path, curves: LightCurves,
     lightcurves.write(curves, tmp_path / "own.parquet")
     for options in ({"flux_unit": "ujy"}, {"columns": {"flux": "nope"}}):
         with pytest.raises(
-            ValueError, match="own.parquet was written by this package .* leave out --column and --flux-unit"
+            ValueError, match=r"own.parquet was written by this package .* leave out --column and --flux-unit"
         ):
             read_input(tmp_path / "own.parquet", load_model(model), options)
 
@@ -199,3 +199,18 @@ def test_mistakes_are_one_sentence(
     text = f"{stop.value.code}\n{capsys.readouterr().err}"
     assert message in text and "Traceback" not in text and stop.value.code not in (0, None)
     assert not (tmp_path / "out.parquet").exists()
+
+
+@pytest.mark.parametrize(("given", "output"), [("mine.csv", "mine.csv"), (".", "./mine.csv"), ("mine.csv", "link.csv")])
+def test_the_input_is_never_overwritten(
+    given: str, output: str, model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pd.read_parquet(data / "ztf_bts" / "observations.parquet").to_csv(tmp_path / "mine.csv", index=False)
+    (tmp_path / "link.csv").symlink_to(tmp_path / "mine.csv")
+    before = (tmp_path / "mine.csv").read_bytes()
+    with pytest.raises(SystemExit):
+        main([str(model), str(tmp_path / given), "-o", str(tmp_path / output)])
+    assert "is a file of the input" in capsys.readouterr().err
+    assert (tmp_path / "mine.csv").read_bytes() == before and (tmp_path / "link.csv").is_symlink()
+    main([str(model), str(tmp_path / "mine.csv"), "-o", str(tmp_path / "new.csv")])
+    main([str(model), str(tmp_path / "mine.csv"), "-o", str(tmp_path / "new.csv")])  # an earlier output may be replaced

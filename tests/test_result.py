@@ -93,3 +93,22 @@ def test_all_rows_below_a_folder_are_read(tmp_path: Path) -> None:
 def test_no_result_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=f"no result.json below {tmp_path}: run `python -m tlclass.train"):
         read_results(tmp_path)
+
+
+def test_begun_jobs_without_a_result_are_counted(tmp_path: Path) -> None:
+    for number in range(2):
+        start(tmp_path / f"seed{number}", "k")
+    with pytest.raises(FileNotFoundError, match=f"none of the 2 jobs below {tmp_path} is finished: run the command"):
+        read_results(tmp_path)
+
+
+@pytest.mark.parametrize("content", ['{"a":', "", "\x00\xff"])
+@pytest.mark.parametrize("name", ["job.json", "result.json"])
+def test_a_damaged_file_is_named_with_what_to_do(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content, encoding="latin-1")
+    said = f"{tmp_path / name} is damaged .*: delete the folder {tmp_path} and run the same command again"
+    with pytest.raises(ValueError, match=said):
+        finished(tmp_path, "k", overwrite=False)
+    if name == "result.json":
+        with pytest.raises(ValueError, match=said):
+            read_results(tmp_path)

@@ -161,6 +161,13 @@ def test_an_unknown_test_kind_names_the_allowed() -> None:
         draw(fraction=0.1, test="random")
 
 
+@pytest.mark.parametrize("test", ["fixed", "development"])
+@pytest.mark.parametrize("fraction", [1.5, 1.0, 0.0, -0.2, float("nan"), "abc"])
+def test_a_test_fraction_that_is_no_share_is_refused(test: str, fraction: Any) -> None:
+    with pytest.raises(ValueError, match=f"protocol.test_fraction is '?{fraction}'?: (choose a share|give a finite)"):
+        draw(fraction=0.1, test=test, test_fraction=fraction)
+
+
 def test_a_budget_of_zero_labels_tests_on_everything_else() -> None:
     split = draw(count=0)
     assert split.budget == 0 and len(split.test) == len(LABEL)

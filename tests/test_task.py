@@ -143,6 +143,25 @@ def test_a_finished_fit_is_only_loaded(module: LightCurveDataModule, tmp_path: P
     assert all(torch.equal(tensor, classifier.state_dict()[name]) for name, tensor in again.state_dict().items())
 
 
+@pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt"])
+def test_a_fit_with_a_damaged_checkpoint_starts_anew(
+    name: str, module: LightCurveDataModule, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = replace(HASTY, max_epochs=2)
+    classifier, summary, _ = trained(module, settings, tmp_path)
+    whole = (tmp_path / "fit" / name).read_bytes()
+    for content in (b"", whole[:100], whole[: len(whole) // 2], b"no checkpoint"):
+        (tmp_path / "fit" / name).write_bytes(content)
+        (tmp_path / "fit" / "done.json").unlink()
+        again = network()
+        assert fit(again, module, settings, tmp_path / "fit", TRAINER, progress=False) == summary
+        assert f"{name} is damaged: this fit starts anew" in caplog.text
+        assert all(torch.equal(a, b) for a, b in zip(again.parameters(), classifier.parameters(), strict=True))
+        caplog.clear()
+    (tmp_path / "fit" / name).write_bytes(b"")  # after the end
+    assert fit(network(), module, settings, tmp_path / "fit", TRAINER, progress=False) == summary
+
+
 def test_training_stops_early_without_progress(module: LightCurveDataModule, tmp_path: Path) -> None:
     settings = FitSettings(
         learning_rate=0.3, batch_size=16, max_epochs=300, min_steps=0, patience_epochs=2, patience_steps=0

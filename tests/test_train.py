@@ -143,6 +143,30 @@ def test_a_mistake_in_the_fit_is_refused_before_pretraining(settings: Job, tmp_p
     assert not models.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["target=table", "paths.data=/no/such"], "/no/such"),
+        (["++target.reader.columns.label=phot_origin"], "bts: unknown class label"),
+        (["data_fraction=count", "data_fraction.count=999"], "label budget of 999 objects: the pool holds 131"),
+        (
+            ["+target.where.class=TDE", "target.reader.extra=[class]"],
+            "bts: all 16 objects are of class TDE, and nothing",
+        ),
+        (["data_fraction=n0"], "a budget of 0 labels trains nothing"),
+        (["encoding=paper_matched", "target.typical_flux=null"], "its card states no typical_flux"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_in_the_target_is_refused_before_pretraining(
+    words: list[str], message: str, settings: Job, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        run_job(settings("freeze_policy=full", *words, f"paths.models={models}"), tmp_path / "job")
+    assert not models.exists()
+
+
 @pytest.mark.parametrize("policy", ["from_scratch", "probe_then_full"])
 def test_the_same_job_twice_gives_the_same_result_row(policy: str, settings: Job, tmp_path: Path) -> None:
     for number in range(2):
@@ -384,6 +408,14 @@ MISTAKES = {
     "augmentation out of range": ([SCRATCH, "augmentation.thin=[2,3]"], r"augmentation.thin is \[2, 3\]: give \[low, high\] between 0 and 1"),
     "misspelt augmentation, forced": ([SCRATCH, "+augmentation.thinn=1"], r"thinn"),
     "no network": ([SCRATCH, "members=0"], r"members is 0: choose how many networks are averaged, 1 or more"),
+    "half a network": ([SCRATCH, "members=true"], r"members is True: give a whole number"),
+    "a word for a seed": ([SCRATCH, "seed=abc"], r"seed is 'abc': give a whole number"),
+    "half a seed": ([SCRATCH, "seed=1.5"], r"seed is 1.5: give a whole number"),
+    "no thread": ([SCRATCH, "threads=0"], r"threads is 0: choose 1 or more"),
+    "a word for a budget": ([SCRATCH, "data_fraction.fraction=abc"], r"data_fraction.fraction is 'abc': give a finite number"),
+    "half a label": ([SCRATCH, "data_fraction=count", "data_fraction.count=50.5"], r"data_fraction.count is 50.5: give a whole number"),
+    "no learning rate": ([SCRATCH, "fit.learning_rate=nan"], r"fit.learning_rate is nan: give a finite number"),
+    "wrong batches of the source": (["freeze_policy=full", "pretrain.fit.batch_size=1.5"], r"pretrain.fit.batch_size is 1.5: give a whole"),
     "twins": (["source=plasticc_simulated", "target=lsst_simulated", "target.seed=404"], r"same seed 404, so that .*target.seed=405"),
     "its own source": (["source=ztf_simulated", "target=ztf_simulated"], r"source and target ztf_simulated are simulated with the same seed 101, so"),
     "no value": (["seed"], r"seed"),

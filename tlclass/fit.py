@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import math
+import pickle
 import time
 import warnings
 from collections.abc import Mapping
@@ -66,7 +67,7 @@ def fit(
 
     `folder` holds the checkpoints and, in the end, `history.json` (see `History`). Called again after an
     interruption it goes on from the last checkpoint and ends where an uninterrupted fit would (shuffling is seeded
-    per epoch); called again after the end it only loads the best weights.
+    per epoch); called again after the end it only loads the best weights. Where a checkpoint is damaged it starts anew.
 
     Raises:
         ValueError: what is monitored has no value for the first weights.
@@ -74,6 +75,7 @@ def fit(
     """
     began = time.perf_counter()
     done = folder / "done.json"
+    forget_damaged(folder)
     trained: nn.Module = classifier
     if runs_once(classifier.encoder, data, settings):
         trained = HeadOnly(classifier.head)
@@ -98,6 +100,20 @@ def fit(
         prefix = "averaged." if settings.average else "classifier."
         trained.load_state_dict({name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)})
     return summary
+
+
+def forget_damaged(folder: Path) -> None:
+    """Where a checkpoint cannot be read, as a kill or a power cut may leave it, say so and remove the fit's traces."""
+    traces = [folder / name for name in ("last.ckpt", "best.ckpt", "done.json")]
+    for checkpoint in (path for path in traces[:2] if path.exists()):
+        content = io.BytesIO(checkpoint.read_bytes())
+        try:
+            torch.load(content, weights_only=True, map_location="cpu")
+        except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+            log.warning("%s is damaged: this fit starts anew", checkpoint)
+            for path in traces:
+                path.unlink(missing_ok=True)
+            return
 
 
 def runs_once(encoder: nn.Module, data: LightCurveDataModule, settings: FitSettings) -> bool:

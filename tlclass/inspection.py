@@ -77,6 +77,9 @@ def inspect_survey(survey: Survey, cache: Path) -> Inspection:
     if not len(curves):
         violations.append("no object is left after the cuts: check times, detections and the window in the card")
     else:
+        present = np.unique(classes)
+        if len(present) < 2:
+            violations.append(f"all objects are of class {present[0]}: training needs two classes or more")
         violations += [*wrong_times(curves), *wrong_depths(fluxes)]
         twice = duplicates(curves, curves, survey.simulated)
         (notes if survey.simulated else violations).extend(twice)

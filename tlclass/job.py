@@ -35,36 +35,19 @@ Settings = dict[str, Any]
 INPUT = ("columns", "extra", "flux_unit", "time_offset", "forced")  # settings of a reader that `predict` reads by too
 
 
-def run(
-    job: Settings,
-    survey: Survey | Several,
-    policy: FreezePolicy | Choice | Baseline,
-    sources: Sequence[TrainedModel | None],
-    folder: Path,
-    logger: Any,
-    settings: Settings,
-) -> Row:
-    """Train on a label budget of `survey`, score on its test part, leave model and predictions in `folder`.
+def load(job: Settings, survey: Survey | Several, settings: Settings) -> LightCurveDataModule:
+    """The light curves of `survey`, encoded and split by the label budget.
 
     Args:
-        job: `survey` (its card), `seed`, `head`, `data_fraction`, `protocol`, `fit`, `augmentation`, `encoding`, `model`.
+        job: see `run`.
         survey: built from the card.
-        policy: what is loaded from a source and what is trained, or several such policies to choose from, or a
-            classifier of light-curve features instead.
-        sources: the model to start from, or None, for each member of the ensemble; mostly there is one.
-        folder: for checkpoints, the model and the predictions.
-        logger: a Lightning logger or None.
-        settings: of the process: `paths`, `trainer`, `progress`.
-
-    Returns:
-        The result row: coordinates, then scores.
+        settings: of the process: `paths`.
 
     Raises:
-        ValueError: the policy, head or budget does not fit; says what to choose.
+        FileNotFoundError, ValueError: the files are absent or break a rule, the budget does not fit, or there is one class.
     """
-    began = time.perf_counter()
-    budget = {name: job["data_fraction"][name] for name in ("fraction", "count")}
     fit_settings = build(FitSettings, job["fit"], "fit")
+    budget = {name: job["data_fraction"][name] for name in ("fraction", "count")}
     data = LightCurveDataModule(
         survey,
         encoding_from(job["encoding"]),
@@ -77,6 +60,44 @@ def run(
         augmentation_from(job["augmentation"]),
     )
     data.setup()
+    present = np.unique(data.label)
+    if len(present) < 2:
+        raise ValueError(
+            f"{survey.name}: all {len(data.label)} objects are of class {data.classes[present[0]]}, and nothing can be learnt "
+            "from one class: check the labels, the taxonomy and the cuts of its card"
+        )
+    return data
+
+
+def run(
+    job: Settings,
+    data: LightCurveDataModule,
+    policy: FreezePolicy | Choice | Baseline,
+    sources: Sequence[TrainedModel | None],
+    folder: Path,
+    logger: Any,
+    settings: Settings,
+) -> Row:
+    """Train on the label budget of a survey, score on its test part, leave model and predictions in `folder`.
+
+    Args:
+        job: `survey` (its card), `seed`, `head`, `data_fraction`, `protocol`, `fit`, `augmentation`, `encoding`, `model`.
+        data: what `load` gives for this job.
+        policy: what is loaded from a source and what is trained, or several such policies to choose from, or a
+            classifier of light-curve features instead.
+        sources: the model to start from, or None, for each member of the ensemble; mostly there is one.
+        folder: for checkpoints, the model and the predictions.
+        logger: a Lightning logger or None.
+        settings: of the process: `trainer`, `progress`.
+
+    Returns:
+        The result row: coordinates, then scores.
+
+    Raises:
+        ValueError: the policy, head or budget does not fit; says what to choose.
+    """
+    began = time.perf_counter()
+    fit_settings = build(FitSettings, job["fit"], "fit")
     if isinstance(policy, FreezePolicy | Choice):
         row = run_network(job, policy, sources, data, fit_settings, folder, logger, settings)
     else:
@@ -172,7 +193,7 @@ def prepare(
     state = source_state(source, head) if source else None
     report = transfer(classifier, policy, state, source.classes if source else (), data.classes)
     log.info("%s", report)
-    refuse_untrained(data, report)
+    refuse_untrained(data, any(part.new for part in report.parts))
     reader = job["survey"].get("reader", {})
     model = TrainedModel(
         classifier=classifier,
@@ -220,9 +241,9 @@ def source_state(source: TrainedModel, head: Settings) -> Mapping[str, torch.Ten
     return {f"head.source.{name[5:]}" if name.startswith("head.") else name: t for name, t in state.items()}
 
 
-def refuse_untrained(data: LightCurveDataModule, report: TransferReport) -> None:
+def refuse_untrained(data: LightCurveDataModule, new: bool) -> None:
     """Raise ValueError if the budget is 0 and a part of the network is new."""
-    if not data.split.budget and any(part.new for part in report.parts):
+    if not data.split.budget and new:
         raise ValueError(
             "a budget of 0 labels trains nothing, so every part must come from the source: "
             "choose head=source and a freeze policy that loads the encoder"

@@ -1,19 +1,21 @@
 """Building a class from settings, with an answer to a misspelt one."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
+KINDS = {int: "a whole number", float: "a finite number", bool: "true or false"}
 
 
 def build(kind: Callable[..., T], options: Mapping[str, Any], what: str) -> T:
     """`kind(**options)`.
 
     Raises:
-        ValueError: an option is unknown or missing; names it and the known ones. A word stands where a number belongs.
+        ValueError: an option is unknown or missing; names it and the known ones. Or it is of another kind; see `check`.
     """
     parameters = inspect.signature(kind).parameters
     known = [name for name in parameters if name != "self"]
@@ -21,13 +23,23 @@ def build(kind: Callable[..., T], options: Mapping[str, Any], what: str) -> T:
     if unknown:
         raise ValueError(f"{what}: unknown option {', '.join(unknown)}; known are {', '.join(known)}")
     for name, value in options.items():
-        needed = KINDS.get(parameters[name].annotation)
-        if needed and isinstance(value, str):
-            raise ValueError(f"{what}.{name} is '{value}': give {needed}")
+        check(value, parameters[name].annotation, f"{what}.{name}")
     try:
         return kind(**options)
     except TypeError as error:
         raise ValueError(f"{what}: {error}; its options are {', '.join(known)}") from error
+
+
+def check(value: Any, kind: Any, what: str) -> None:
+    """Raise ValueError if `kind` is one of `KINDS` and `value` is not of it; true and false are no numbers."""
+    number, truth = isinstance(value, Real), isinstance(value, bool)
+    fits = {
+        int: isinstance(value, Integral) and not truth,
+        float: number and not truth and math.isfinite(value),
+        bool: truth,
+    }
+    if not fits.get(kind, True):
+        raise ValueError(f"{what} is {value!r}: give {KINDS[kind]}")
 
 
 def build_named(table: Mapping[str, Callable[..., T]], settings: Mapping[str, Any], what: str, **given: Any) -> T:

@@ -124,10 +124,17 @@ def _zero_point(options: Mapping[str, Any]) -> float | None:
     return unit
 
 
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write Parquet, or CSV by suffix, atomically."""
+def check_output(path: Path, given: Path) -> None:
+    """Raise ValueError if `path` is no name for a table, or that of a file of the input `given`."""
     if path.suffix not in (".parquet", ".csv"):
         raise ValueError(f"output {path}: choose a name that ends in .parquet or .csv")
+    read = packet_files(given) or [given, *given.rglob("*")]
+    if path.exists() and path.resolve() in {file.resolve() for file in read}:
+        raise ValueError(f"output {path} is a file of the input {given} and would replace it: choose another name")
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write Parquet, or CSV by suffix, atomically."""
     with atomic_path(path) as temporary:
         (pa.csv.write_csv if path.suffix == ".csv" else pq.write_table)(table, temporary)
 
@@ -154,6 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     torch.set_num_threads(1)
     try:
+        check_output(given.output, given.input)
         model = load_model(given.model)
         options: dict[str, Any] = {"flux_unit": _unit(given.flux_unit)} if given.flux_unit else {}
         if given.column:

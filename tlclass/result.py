@@ -81,14 +81,30 @@ def read_results(folder: Path) -> list[Row]:
 
     Raises:
         FileNotFoundError: there is none.
+        ValueError: a file is damaged.
     """
     paths = sorted(folder.rglob(RESULT))
+    begun = len(list(folder.rglob("job.json")))
+    if begun and not paths:
+        raise FileNotFoundError(
+            f"none of the {begun} jobs below {folder} is finished: run the command that began them again to go on"
+        )
     if not paths:
         raise FileNotFoundError(
             f"no {RESULT} below {folder}: run `python -m tlclass.train +experiment=plasticc2bts` first, or name the folder of its results"
         )
-    return [json.loads(path.read_text(encoding="utf-8")) | {"folder": str(path.parent)} for path in paths]
+    return [_parsed(path) | {"folder": str(path.parent)} for path in paths]
 
 
 def _read(path: Path) -> Row | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return _parsed(path) if path.is_file() else None
+
+
+def _parsed(path: Path) -> Row:
+    try:
+        row: Row = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): delete the folder {path.parent} and run the same command again"
+        ) from error
+    return row

@@ -25,6 +25,7 @@ from tlclass.simulator import Simulation
 from tlclass.surveys import Union
 
 SUFFIX = "_simulated"
+WRITTEN = (".parquet", ".pq", ".arrow")
 
 
 def load_simulation(survey: str, overrides: Sequence[str] = ()) -> Simulation | Union:
@@ -62,7 +63,7 @@ def as_target(override: str) -> str:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tlclass.simulate", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("settings", nargs="*", metavar="key=value", help="survey=NAME and keys of its card")
-    parser.add_argument("-o", "--output", type=Path, help="Parquet file to write")
+    parser.add_argument("-o", "--output", type=Path, help="file to write: .parquet, or .arrow to open memory-mapped")
     parser.add_argument("--plot", type=Path, help="also draw examples of every class into this image")
     return parser.parse_args(argv)
 
@@ -91,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = dict(setting.split("=", 1) for setting in arguments.settings)
         overrides = [setting for setting in arguments.settings if not setting.startswith("survey=")]
         reader = load_simulation(settings.get("survey", ""), overrides)
+        if arguments.output.suffix not in WRITTEN:
+            raise ValueError(f"output {arguments.output}: choose a name that ends in {', '.join(WRITTEN)}")
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tlclass.options import check
 from tlclass.seeds import stream
 
 Array = npt.NDArray[Any]
@@ -105,7 +106,13 @@ def fixed_test(label: Array, object_id: Array, fraction: float) -> Array:
 
     Objects are taken in the order of (crc32(id) modulo 5, crc32(id)): a rule of one line in any language, so
     that other tools can set the same fifth aside.
+
+    Raises:
+        ValueError: the fraction is not between 0 and 1.
     """
+    check(fraction, float, "protocol.test_fraction")
+    if not 0 < fraction < 1:
+        raise ValueError(f"protocol.test_fraction is {fraction}: choose a share between 0 and 1, such as 0.2")
     digest = np.array([zlib.crc32(str(name).encode()) for name in object_id], dtype=np.int64)
     chosen = np.zeros(len(label), dtype=bool)
     for value in np.unique(label):

@@ -85,6 +85,11 @@ class FitSettings:
             raise ValueError(
                 f"fit.truncate is {self.truncate}: choose the share of batches to cut, from 0 (none) to 1 (all)"
             )
+        if self.max_epochs < 1 and self.min_steps < 1:
+            raise ValueError(
+                f"fit.max_epochs is {self.max_epochs} and fit.min_steps is {self.min_steps}, so nothing would be trained: "
+                "choose one of them above 0"
+            )
         sizes = ("learning_rate", "batch_size", "validate_every_steps")
         for name in (name for name in sizes if getattr(self, name) <= 0):
             raise ValueError(f"fit.{name} is {getattr(self, name)}: choose a number above 0")

@@ -32,7 +32,7 @@ from tlclass.composition import Settings, build_survey, in_words, plain, refuse_
 from tlclass.config import CONF
 from tlclass.devices import cuda_devices, lease
 from tlclass.encode import encoding_from
-from tlclass.options import build
+from tlclass.options import build, check
 from tlclass.result import Row, config_key, finished, start, write_result
 from tlclass.task import FitSettings
 from tlclass.transfer import FreezePolicy
@@ -80,6 +80,7 @@ def run_job(settings: Settings, folder: Path) -> Row:
     Raises:
         ValueError, FileNotFoundError: a mistake in the settings or the data, said in one sentence.
     """
+    refuse_wrong_numbers(settings)
     torch.set_num_threads(settings["threads"])
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with sweep.alone(folder):
@@ -98,19 +99,38 @@ def run_job(settings: Settings, folder: Path) -> Row:
     return row
 
 
-def train_and_score(settings: Settings, folder: Path) -> Row:
-    """The work of a job: the source model, the transfer, the scores."""
-    policy = build_policy(settings["freeze_policy"])
-    if not isinstance(settings["members"], int) or settings["members"] < 1:
+def refuse_wrong_numbers(settings: Settings) -> None:
+    """Raise ValueError for a seed, a size of an ensemble, a number of threads or a label budget that is none."""
+    for name in ("seed", "members", "threads"):
+        check(settings[name], int, name)
+    if settings["members"] < 1:
         raise ValueError(f"members is {settings['members']}: choose how many networks are averaged, 1 or more")
-    build(FitSettings, settings["fit"], "fit")  # refuse a mistake in it before minutes of pretraining
+    if settings["threads"] < 1:
+        raise ValueError(f"threads is {settings['threads']}: choose 1 or more")
+    check(settings["pretrain"]["seed"], int, "pretrain.seed")
+    for where, part in (("", settings), ("pretrain.", settings["pretrain"])):
+        for name, kind in (("fraction", float), ("count", int)):
+            if part["data_fraction"][name] is not None:
+                check(part["data_fraction"][name], kind, f"{where}data_fraction.{name}")
+
+
+def train_and_score(settings: Settings, folder: Path) -> Row:
+    """The work of a job: the source model, the transfer, the scores.
+
+    The target is loaded first: a mistake in it is said before minutes of pretraining.
+    """
+    policy = build_policy(settings["freeze_policy"])
     if policy.load:
+        build(FitSettings, settings["pretrain"]["fit"], "pretrain.fit")
         refuse_twins(settings["source"], settings["target"])
+    target = target_settings(settings, policy)
+    data = job.load(target, build_survey(settings["target"]), settings)
+    if policy.load:
+        job.refuse_untrained(data, new=target["head"]["name"] != "source")
     sources = source_models(settings) if policy.load else [None] * settings["members"]
-    target = build_survey(settings["target"])
     with ending(make_logger(settings, folder)) as logger:
         with on_device(settings) as process:
-            row = job.run(target_settings(settings, policy), target, policy, sources, folder, logger, process)
+            row = job.run(target, data, policy, sources, folder, logger, process)
         log_scores(logger, row)
     return row
 
@@ -208,9 +228,10 @@ def pretrained(pretraining: Settings, settings: Settings) -> TrainedModel:
             log.info("source model: %s", folder)
             return load_model(folder)
         log.info("pretraining on %s, into %s", survey.name, folder)
+        data = job.load(pretraining, survey, settings)
         with ending(CSVLogger(folder, name="", version="")) as logger:
             with on_device(settings) as process:
-                row = job.run(pretraining, survey, FreezePolicy("from_scratch"), [None], folder, logger, process)
+                row = job.run(pretraining, data, FreezePolicy("from_scratch"), [None], folder, logger, process)
             log_scores(logger, row)
         write_result(folder, {"config_key": key, "experiment": "pretraining", **row})
         log.info("pretraining on %s: macro AUROC %.3f on its own test part", survey.name, row["auroc_macro"])

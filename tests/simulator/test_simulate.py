@@ -67,6 +67,8 @@ def test_the_population_is_that_of_the_survey_or_of_its_part() -> None:
         ),
         (["survey=ztf_simulated", "fast", "-o", "x"], "settings are key=value"),
         (["survey=ztf_simulated", "n_objects=0", "-o", "x"], "n_objects must be at least 1"),
+        (["survey=ztf_simulated", "seed=-1", "-o", "x"], "seed must be 0 or more, got -1"),
+        (["survey=ztf_simulated", "-o", "s.csv"], "output s.csv: choose a name that ends in .parquet, .pq, .arrow"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_2(

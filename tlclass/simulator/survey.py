@@ -117,6 +117,8 @@ class Simulation:
             raise ValueError(f"mix needs at least one positive share, got {self.shares()}")
         if self.n_objects is not None and self.n_objects < 1:
             raise ValueError(f"n_objects must be at least 1 or null (all {self.full_size}), got {self.n_objects}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be 0 or more, got {self.seed}")
         if self.n_jobs < 1:
             raise ValueError(f"n_jobs must be at least 1, got {self.n_jobs}")
 
