@@ -1,3 +1,4 @@
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,11 +90,24 @@ def test_every_form_of_input_gives_the_same(
     assert len(got) > 100 and np.allclose(got[columns], both, atol=1e-6, equal_nan=True)
 
 
+def test_objects_that_no_object_table_lists_have_a_row(
+    model: Path, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    observations = pd.read_parquet(data / "ztf_bts" / "observations.parquet")
+    observations.to_csv(tmp_path / "observations.csv", index=False)
+    names = observations.object_id.unique()
+    pd.DataFrame({"object_id": names[3:], "mwebv": 0.1}).to_csv(tmp_path / "objects.csv", index=False)
+    with caplog.at_level(logging.INFO):
+        curves = read_input(tmp_path, load_model(model), {})
+    assert set(curves.object_id) == set(names) and (curves.lengths > 0).all()
+    assert f"no object table lists 3 of {len(names)} objects" in caplog.text
+
+
 def test_our_own_files_take_no_columns_or_unit(model: Path, curves: LightCurves, tmp_path: Path) -> None:
     lightcurves.write(curves, tmp_path / "own.parquet")
     for options in ({"flux_unit": "ujy"}, {"columns": {"flux": "nope"}}):
         with pytest.raises(
-            ValueError, match="own.parquet was written by this package .* leave out --column and --flux-unit"
+            ValueError, match=r"own.parquet was written by this package .* leave out --column and --flux-unit"
         ):
             read_input(tmp_path / "own.parquet", load_model(model), options)
 

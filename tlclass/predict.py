@@ -92,7 +92,7 @@ def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> L
             )
         return reader.read()
     if path.is_dir():
-        return Table(None, model.passbands, folder=path, **settings).read()
+        return Table(None, model.passbands, folder=path, keep_unlisted=True, **settings).read()
     return Table(path, model.passbands, **settings).read()
 
 

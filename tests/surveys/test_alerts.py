@@ -85,7 +85,7 @@ def test_a_negative_difference_is_negative_flux_and_no_detection(sign: str, posi
 
 
 def test_ztf_takes_no_zero_point(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="holds packets of ZTF, which state magnitudes .*: leave out the zero point"):
+    with pytest.raises(ValueError, match=r"holds packets of ZTF, which state magnitudes .*: leave out the zero point"):
         ztf(tmp_path, ztf_packet("ZTF1", ztf_seen(JD, 1, 20.0)), zero_point=23.9)
 
 

@@ -337,6 +337,16 @@ def test_ids_that_floats_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
     assert read(frame[1:], tmp_path).object_id.tolist() == ["5"]
 
 
+def test_ids_that_lost_their_zeros_are_shown(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"object_id": ["00229"], "mjd": 59000.0, "band": "g", "flux": 2.0, "flux_err": 1.0})
+    write(frame, tmp_path / "lc.csv")
+    write(pd.DataFrame({"object_id": ["229"], "label": "TDE"}), tmp_path / "objects.csv")
+    with pytest.raises(
+        ValueError, match=r"no object with observations \(e.g. '00229'\) is in an object table \(e.g. '229'\)"
+    ):
+        Table(folder=tmp_path, passbands=BANDS).read()
+
+
 def test_one_observation_one_band_and_objects_without_any(tmp_path: Path) -> None:
     write(
         pd.DataFrame({"oid": ["b"], "mjd": [59000.0], "fid": [2], "magpsf": [20.0], "sigmapsf": [0.1]}),
