@@ -318,6 +318,14 @@ def test_ids_keep_their_spelling(suffix: str, tmp_path: Path) -> None:
     assert sorted(read(frame, tmp_path, suffix).flux) == [np.float32(-1e30), 2, np.float32(1e30)]
 
 
+def test_ids_may_look_like_missing_values(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"object_id": ["NA", "nan", "null", "x", ""], "mjd": 59000.0, "band": "g"})
+    frame = frame.assign(flux=[1.0, 2.0, 3.0, np.nan, 5.0], flux_err=1.0)
+    curves = read(frame, tmp_path, ".csv")
+    assert curves.object_id.tolist() == ["NA", "nan", "null", "x"] and curves.lengths.tolist() == [1, 1, 1, 0]
+    assert curves.dropped["of objects that are not in the object table"] == 1
+
+
 def test_ids_that_floats_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {"objectId": [2.0**53 + 2, None, 5.0], "mjd": 59000.0, "band": "g", "flux": 1.0, "flux_err": 1.0}

@@ -150,7 +150,7 @@ class AlertPackets:
             raise ValueError(
                 f"{path} lacks the column(s) {', '.join(absent)}; it has {', '.join(present)}: set the reader's label_columns"
             )
-        table = read_table(path, self.label_columns, text=self.label_columns)
+        table = read_table(path, self.label_columns, text=self.label_columns, ids=self.label_columns[:1])
         ids, values = (column_values(table[name]).astype(str) for name in self.label_columns)
         repeated = len(ids) - len(set(ids))
         if repeated:

@@ -151,4 +151,4 @@ def _read(
     say(found, str(path))
     text = [column for name, column in found.items() if name in TEXT]
     number = [column for name, column in found.items() if name in NUMBERS]
-    return read_table(path, list(dict.fromkeys(found.values())), text, number), found
+    return read_table(path, list(dict.fromkeys(found.values())), text, number, [found["object_id"]]), found
