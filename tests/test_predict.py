@@ -68,6 +68,12 @@ def test_every_object_has_one_row(model: Path, curves: LightCurves) -> None:
         predict(load_model(model), curves.take(np.array([3, 3])))
 
 
+def test_a_passband_the_model_does_not_know_is_named_with_the_file(model: Path, curves: LightCurves) -> None:
+    other = replace(curves, passbands=(*curves.passbands, "lsstu"))
+    with pytest.raises(ValueError, match=r"lsst.parquet: unknown passband 'lsstu'; known are ztfg \(.*, ztfr"):
+        predict(load_model(model), other, "lsst.parquet")
+
+
 @pytest.mark.parametrize(
     "form", ["folder", "observations.parquet", "observations.csv", "curves.parquet", "curves.arrow"]
 )

@@ -44,6 +44,7 @@ def predict(model: TrainedModel, curves: LightCurves, origin: str = "input") -> 
         ValueError: no object can be classified, ids repeat, or a passband or metadata column is unknown.
     """
     check(curves, origin)
+    model.passbands.wavelengths(curves.passbands, origin)
     selected = model.selection.apply(curves, origin)
     encoded = encode(selected, model.passbands, model.encoding, model.metadata)
     logits = predict_logits(model.classifier, CurveDataset(encoded))
