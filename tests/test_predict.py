@@ -1,3 +1,4 @@
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,12 @@ def test_every_object_has_one_row(model: Path, curves: LightCurves) -> None:
         predict(load_model(model), curves.take(np.array([3, 3])))
 
 
+def test_a_passband_the_model_does_not_know_is_named_with_the_file(model: Path, curves: LightCurves) -> None:
+    other = replace(curves, passbands=(*curves.passbands, "lsstu"))
+    with pytest.raises(ValueError, match=r"lsst.parquet: unknown passband 'lsstu'; known are ztfg \(.*, ztfr"):
+        predict(load_model(model), other, "lsst.parquet")
+
+
 @pytest.mark.parametrize(
     "form", ["folder", "observations.parquet", "observations.csv", "curves.parquet", "curves.arrow"]
 )
@@ -87,6 +94,19 @@ def test_every_form_of_input_gives_the_same(
     columns = [name for name in expected if name.startswith("p(")]
     both = expected.loc[got.index, columns]
     assert len(got) > 100 and np.allclose(got[columns], both, atol=1e-6, equal_nan=True)
+
+
+def test_objects_that_no_object_table_lists_have_a_row(
+    model: Path, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    observations = pd.read_parquet(data / "ztf_bts" / "observations.parquet")
+    observations.to_csv(tmp_path / "observations.csv", index=False)
+    names = observations.object_id.unique()
+    pd.DataFrame({"object_id": names[3:], "mwebv": 0.1}).to_csv(tmp_path / "objects.csv", index=False)
+    with caplog.at_level(logging.INFO):
+        curves = read_input(tmp_path, load_model(model), {})
+    assert set(curves.object_id) == set(names) and (curves.lengths > 0).all()
+    assert f"no object table lists 3 of {len(names)} objects" in caplog.text
 
 
 def test_our_own_files_take_no_columns_or_unit(model: Path, curves: LightCurves, tmp_path: Path) -> None:
@@ -177,6 +197,7 @@ def test_a_name_that_states_a_unit_wins_over_the_unit_of_the_model(model: Path, 
         (["{model}", "{data}", "-o", "{out}.txt"], "choose a name that ends in .parquet or .csv"),
         (["{model}", "{data}", "-o", "{out}", "--column", "mjd"], "error: --column mjd: write it as NAME=COLUMN"),
         (["{model}", "{data}", "-o", "{out}", "--column", "mjd=time"], r"lacks the column(s) time (mjd)"),
+        (["{model}", "{data}", "-o", "{out}", "--column", "mjd=time"], "(in predict: --column mjd=COLUMN)"),
         (["{model}", "{data}", "-o", "{out}", "--flux-unit", "mJy"], "error: flux unit 'mJy': choose one of"),
         (["{model}", "{damaged}", "-o", "{out}"], "damaged.parquet cannot be read"),
         (["{model}", "{lsst}", "-o", "{out}"], "unknown passband"),

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import equal_curves
 from tlclass.lightcurves import LightCurves, from_columns
-from tlclass.selection import PHOTOMETRY_KINDS, Photometry, Selection, Trigger
+from tlclass.selection import PHOTOMETRY_KINDS, Photometry, Selection, Trigger, merge_cuts
 
 MINUTE = 1 / 1440
 
@@ -56,10 +56,13 @@ def test_the_window_is_exclusive() -> None:
     assert Selection().apply(curves, "t").flux.tolist() == [2, 3, 4]
 
 
-def test_the_cap_keeps_the_earliest() -> None:
+def test_the_cap_keeps_the_earliest(caplog: pytest.LogCaptureFixture) -> None:
     curves = survey({"a": [(t, t, True) for t in range(10)], "b": [(t, 20 + t, True) for t in range(2)]})
-    selected = Selection(max_observations=3).apply(curves, "t")
-    assert selected.flux.tolist() == [0, 1, 2, 20, 21]
+    rule = Selection(max_observations=3)
+    assert rule.apply(curves, "t").flux.tolist() == [0, 1, 2, 20, 21]
+    assert "t: dropped 7 observations beyond the first 3 of their object (max_observations)" in caplog.text
+    cuts = [rule.select(curves.take(np.array([one])))[1] for one in (0, 1, 0)]
+    assert sum(cut.observations for cut in merge_cuts(cuts)) == 14
 
 
 def test_search_hides_what_lies_far_from_the_survey_trigger() -> None:

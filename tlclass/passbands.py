@@ -63,15 +63,19 @@ class Passbands:
         """Names in code order."""
         return tuple(band.name for band in self.bands)
 
-    def wavelengths(self, names: Sequence[str]) -> Array:
+    def wavelengths(self, names: Sequence[str], origin: str = "light curves") -> Array:
         """(len(names),) float32 effective wavelengths in um of these passbands.
 
         Raises:
             ValueError: a passband is not in the table.
         """
-        return np.array([band.wavelength for band in self.bands], dtype=np.float32)[
-            self.codes(np.array(names), "table")
-        ]
+        aliases = self._aliases()
+        unknown = [f"'{name}'" for name in names if _find(name, aliases) is None]
+        if unknown:
+            raise ValueError(
+                f"{origin}: unknown passband {', '.join(unknown)}; known are {self._known()}: take light curves in these, or a model that knows more"
+            )
+        return np.array([self.bands[_find(name, aliases) or 0].wavelength for name in names], dtype=np.float32)
 
     def codes(self, raw: Array, origin: str) -> Array:
         """(n,) uint8 codes of raw band names or numbers, aliases resolved.

@@ -44,6 +44,7 @@ def predict(model: TrainedModel, curves: LightCurves, origin: str = "input") -> 
         ValueError: no object can be classified, ids repeat, or a passband or metadata column is unknown.
     """
     check(curves, origin)
+    model.passbands.wavelengths(curves.passbands, origin)
     selected = model.selection.apply(curves, origin)
     encoded = encode(selected, model.passbands, model.encoding, model.metadata)
     logits = predict_logits(model.classifier, CurveDataset(encoded))
@@ -94,7 +95,7 @@ def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> L
             )
         return reader.read()
     if path.is_dir():
-        return Table(None, model.passbands, folder=path, **settings).read()
+        return Table(None, model.passbands, folder=path, keep_unlisted=True, **settings).read()
     return Table(path, model.passbands, **settings).read()
 
 

@@ -131,7 +131,7 @@ class Selection:
         return selected
 
     def select(self, curves: LightCurves) -> tuple[LightCurves, list["Cut"]]:
-        """The same without a word: the selected light curves, and the objects each rule removed, in order."""
+        """The same without a word: the selected light curves, and what each rule removed, in order."""
         curves = self.photometry.apply(self.trigger.near_survey_trigger(curves))
         zero = self.trigger.time_zero(curves)
         cuts = [Cut.of(curves, ~np.isfinite(zero), f"without a trigger ({self.trigger.rule})")]
@@ -139,7 +139,10 @@ class Selection:
         days = curves.mjd - curves.trigger_mjd[curves.owner]
         curves = curves.keep((days > self.window[0]) & (days < self.window[1]))
         rank = np.arange(len(curves.mjd)) - curves.offsets[curves.owner]
-        curves = curves.keep(rank < self.max_observations)
+        late = rank >= self.max_observations
+        reason = f"beyond the first {self.max_observations} of their object (max_observations)"
+        cuts.append(replace(Cut.of(curves, np.zeros(len(curves), dtype=bool), reason), observations=int(late.sum())))
+        curves = curves.keep(~late)
         low, high = self.window
         least = max(self.min_observations, 1)
         reason = f"with fewer than {least} observation(s) between {low:g} and {high:g} d of the trigger"
@@ -147,7 +150,7 @@ class Selection:
         return curves.take(enough), [*cuts, Cut.of(curves, ~enough, reason)]
 
     def account(self, total: int, cuts: Sequence["Cut"], origin: str) -> None:
-        """Log what each cut cost of `total` objects.
+        """Log what each cut cost of `total` objects, and in observations.
 
         Raises:
             ValueError: nothing is left.
@@ -156,6 +159,8 @@ class Selection:
             if len(cut):
                 names = ", ".join(cut.object_id[:3])
                 log.warning("%s: dropped %d of %d objects %s, e.g. %s", origin, len(cut), total, cut.reason, names)
+            if cut.observations:
+                log.warning("%s: dropped %d observations %s", origin, cut.observations, cut.reason)
             total -= len(cut)
         if not total:
             raise ValueError(
@@ -166,16 +171,18 @@ class Selection:
 
 @dataclass(frozen=True)
 class Cut:
-    """The objects that one rule removed.
+    """The objects that one rule removed, or observations of objects that stay.
 
     Attributes:
-        reason: completes "dropped so many objects ...".
+        reason: completes "dropped so many objects ...", or observations.
         object_id, label: (n,) of those objects.
+        observations: removed from objects that stay.
     """
 
     reason: str
     object_id: Array
     label: Array
+    observations: int = 0
 
     def __len__(self) -> int:
         return len(self.object_id)
@@ -189,7 +196,12 @@ class Cut:
 def merge_cuts(parts: Sequence[Sequence[Cut]]) -> list[Cut]:
     """The same rules applied to several sets, as one list."""
     return [
-        Cut(cuts[0].reason, *(np.concatenate([getattr(cut, name) for cut in cuts]) for name in ("object_id", "label")))
+        Cut(
+            cuts[0].reason,
+            np.concatenate([cut.object_id for cut in cuts]),
+            np.concatenate([cut.label for cut in cuts]),
+            sum(cut.observations for cut in cuts),
+        )
         for cuts in zip(*parts, strict=True)
     ]
 

@@ -433,8 +433,25 @@ def test_labels_come_from_a_table(stream: Path, tmp_path: Path, caplog: pytest.L
     with pytest.raises(ValueError, match=r"1 object id\(s\) are repeated"):
         read(stream, labels=twice, label_columns=["ZTFID", "type"])
     strange = labelled(stream, tmp_path / "strange.csv", ZTFID=["a", "b", "c"])
-    with pytest.raises(ValueError, match=r"none of its 3 objects is among the 3 objects of"):
+    with pytest.raises(
+        ValueError,
+        match=r"none of its 3 objects is among the 3 objects of .* is 'a', one of the packets 'ZTF25aa00000'",
+    ):
         read(stream, labels=strange, label_columns=["ZTFID", "type"])
+
+
+def test_a_dash_or_a_blank_is_no_label(stream: Path, tmp_path: Path) -> None:
+    table = labelled(stream, tmp_path / "bts.csv", type=["-", " SN Ia ", "  "])
+    curves = read(stream, labels=table, label_columns=["ZTFID", "type"])
+    assert curves.label.tolist() == ["SN Ia"] and curves.object_id.tolist() == ["ZTF25aa00001"]
+
+
+def test_packets_without_labels_say_how_to_give_them(packets: Path, tmp_path: Path) -> None:
+    survey = build_survey(compose(["target=ztf_alerts", f"paths.data={packets}"])["target"])
+    with pytest.raises(
+        ValueError, match=r"none of its 96 objects has a class label: give a table of them, target.reader.labels=FILE"
+    ):
+        survey.load(tmp_path)
 
 
 @pytest.fixture(scope="module")

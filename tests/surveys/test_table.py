@@ -318,6 +318,14 @@ def test_ids_keep_their_spelling(suffix: str, tmp_path: Path) -> None:
     assert sorted(read(frame, tmp_path, suffix).flux) == [np.float32(-1e30), 2, np.float32(1e30)]
 
 
+def test_ids_may_look_like_missing_values(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"object_id": ["NA", "nan", "null", "x", ""], "mjd": 59000.0, "band": "g"})
+    frame = frame.assign(flux=[1.0, 2.0, 3.0, np.nan, 5.0], flux_err=1.0)
+    curves = read(frame, tmp_path, ".csv")
+    assert curves.object_id.tolist() == ["NA", "nan", "null", "x"] and curves.lengths.tolist() == [1, 1, 1, 0]
+    assert curves.dropped["of objects that are not in the object table"] == 1
+
+
 def test_ids_that_floats_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {"objectId": [2.0**53 + 2, None, 5.0], "mjd": 59000.0, "band": "g", "flux": 1.0, "flux_err": 1.0}
@@ -335,6 +343,16 @@ def test_ids_that_floats_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="column object_id: ids up to 9007199254740994 are stored"):
         Nested(tmp_path / "n.parquet", BANDS).read()
     assert read(frame[1:], tmp_path).object_id.tolist() == ["5"]
+
+
+def test_ids_that_lost_their_zeros_are_shown(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"object_id": ["00229"], "mjd": 59000.0, "band": "g", "flux": 2.0, "flux_err": 1.0})
+    write(frame, tmp_path / "lc.csv")
+    write(pd.DataFrame({"object_id": ["229"], "label": "TDE"}), tmp_path / "objects.csv")
+    with pytest.raises(
+        ValueError, match=r"no object with observations \(e.g. '00229'\) is in an object table \(e.g. '229'\)"
+    ):
+        Table(folder=tmp_path, passbands=BANDS).read()
 
 
 def test_one_observation_one_band_and_objects_without_any(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tlclass.lightcurves import LightCurves, from_columns
 from tlclass.passbands import Passbands
-from tlclass.surveys.columns import column_values
+from tlclass.surveys.columns import BLANK, column_values
 from tlclass.surveys.files import read_table, schema_of
 from tlclass.surveys.packets import FAULTS, FINE, NANOJANSKY, Head, Packet, Row, rubin, ztf
 from tlclass.surveys.parallel import in_order
@@ -142,7 +142,7 @@ class AlertPackets:
         return from_columns(objects, observations, self.passbands.names, str(self.path), dropped)
 
     def _labels(self, names: Array) -> Array:
-        """(n,) str, the label of each object, empty where the table has none."""
+        """(n,) str, the label of each object, empty where the table has none or a blank or "-"."""
         path = Path(self.labels or "")
         present = schema_of(path).names
         absent = [name for name in self.label_columns if name not in present]
@@ -150,16 +150,21 @@ class AlertPackets:
             raise ValueError(
                 f"{path} lacks the column(s) {', '.join(absent)}; it has {', '.join(present)}: set the reader's label_columns"
             )
-        table = read_table(path, self.label_columns, text=self.label_columns)
+        table = read_table(path, self.label_columns, text=self.label_columns, ids=self.label_columns[:1])
         ids, values = (column_values(table[name]).astype(str) for name in self.label_columns)
         repeated = len(ids) - len(set(ids))
         if repeated:
             raise ValueError(f"{path}: {repeated} object id(s) are repeated: every object must have one label")
+        values = np.char.strip(values)
+        values[np.isin(values, BLANK)] = ""
         known = dict(zip(ids.tolist(), values.tolist(), strict=True))
         labels = np.array([known.get(name, "") for name in names.tolist()])
         found = np.count_nonzero(labels != "")
         if not found:
-            raise ValueError(f"{path}: none of its {len(ids)} objects is among the {len(names)} objects of {self.path}")
+            raise ValueError(
+                f"{path}: none of its {len(ids)} objects is among the {len(names)} objects of {self.path} and has a label: "
+                f"one of the table is '{ids[0] if len(ids) else ''}', one of the packets '{names[0]}'"
+            )
         log.info("%s: %d of %d objects have a label in %s; the others are left out", self.path, found, len(names), path)
         return labels
 

@@ -124,7 +124,7 @@ class Form:
             return "objects"
         raise ValueError(
             f"{origin} is neither a table of observations (object_id, mjd, band, flux or mag) nor of objects "
-            f"(object_id, label); it has {', '.join(names)}: name yours with ++target.reader.columns.object_id=COLUMN, or move the file away"
+            f"(object_id, label); it has {', '.join(names)}: name yours with {_naming('object_id')}, or move the file away"
         )
 
     def needed(self, found: Mapping[str, str], names: Iterable[str], required: Iterable[str], origin: str) -> None:
@@ -143,7 +143,7 @@ class Form:
             listed = ", ".join(f"{column} ({name})" for name, column in absent.items())
             raise ValueError(
                 f"{origin} lacks the column(s) {listed}; it has {', '.join(names)}: name yours in the survey's card "
-                f"or with ++target.reader.columns.{next(iter(absent))}=COLUMN"
+                f"or with {_naming(next(iter(absent)))}"
             )
 
     def days(self, values: Array, column: str) -> Array:
@@ -181,11 +181,15 @@ def _plain(column: str) -> str:
     return re.sub(r"^([a-z]:|.*\.)", "", column.strip().casefold())
 
 
+def _naming(ours: str) -> str:
+    return f"++target.reader.columns.{ours}=COLUMN (in predict: --column {ours}=COLUMN)"
+
+
 def _only(ours: str, free: Mapping[str, str], origin: str) -> str | None:
     exact = [column for column, plain in free.items() if plain in ALIASES[ours]]
     if len(exact) > 1:
         raise ValueError(
-            f"{origin}: the columns {' and '.join(exact)} both mean {ours}: say which with ++target.reader.columns.{ours}=COLUMN"
+            f"{origin}: the columns {' and '.join(exact)} both mean {ours}: say which with {_naming(ours)}"
         )
     weak = [column for name in WEAK.get(ours, ()) for column, plain in free.items() if plain == name]
     return next(iter(exact + weak), None)

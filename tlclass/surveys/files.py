@@ -4,6 +4,7 @@ import csv
 import gzip
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -80,7 +81,9 @@ def _header(path: Path) -> list[str]:
     return header
 
 
-def read_table(path: Path, columns: Sequence[str], text: Sequence[str] = (), number: Sequence[str] = ()) -> pa.Table:
+def read_table(
+    path: Path, columns: Sequence[str], text: Sequence[str] = (), number: Sequence[str] = (), ids: Sequence[str] = ()
+) -> pa.Table:
     """These columns of a Parquet or CSV file.
 
     Args:
@@ -88,6 +91,7 @@ def read_table(path: Path, columns: Sequence[str], text: Sequence[str] = (), num
         columns: to read.
         text: those that a CSV file holds as text, whatever they look like (ids, bands).
         number: those that should be numbers; read as text if they are not, for `numbers` to say where.
+        ids: those in whose text NA, nan, null are what they are called, not missing values.
 
     Raises:
         ValueError: another suffix, or the file is damaged.
@@ -98,15 +102,25 @@ def read_table(path: Path, columns: Sequence[str], text: Sequence[str] = (), num
             return pq.ParquetFile(path).read(columns=list(columns))  # not read_table: it adds columns of the path
         kinds = dict.fromkeys(text, pa.dictionary(pa.int32(), pa.string()))
         try:
-            return _read_csv(path, columns, kinds | dict.fromkeys(number, pa.float64()))
+            table = _read_csv(path, columns, kinds | dict.fromkeys(number, pa.float64()))
         except pa.ArrowInvalid as error:
             if "conversion error" not in str(error):
                 raise
-            return _read_csv(path, columns, kinds | dict.fromkeys(number, pa.string()))
+            table = _read_csv(path, columns, kinds | dict.fromkeys(number, pa.string()))
+        return _with_ids_as_given(table, path, ids)
     except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
 
 
-def _read_csv(path: Path, columns: Sequence[str], kinds: dict[str, pa.DataType]) -> pa.Table:
-    convert = pa.csv.ConvertOptions(strings_can_be_null=True, include_columns=list(columns), column_types=kinds)
+def _read_csv(path: Path, columns: Sequence[str], kinds: dict[str, pa.DataType], **options: Any) -> pa.Table:
+    convert = pa.csv.ConvertOptions(strings_can_be_null=True, include_columns=columns, column_types=kinds, **options)
     return pa.csv.read_csv(path, convert_options=convert)
+
+
+def _with_ids_as_given(table: pa.Table, path: Path, ids: Sequence[str]) -> pa.Table:
+    """Arrow has one list of words for null, for all columns; where it found one among ids, these are read again."""
+    for name in ids:
+        if table[name].null_count:
+            given = _read_csv(path, [name], {name: pa.dictionary(pa.int32(), pa.string())}, null_values=[""])
+            table = table.set_column(table.column_names.index(name), name, given[name])
+    return table

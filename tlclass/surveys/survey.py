@@ -94,10 +94,12 @@ class Survey:
         path = cached(pieces, cache / self.name)
         labels = np.concatenate([part.label for part in lightcurves.read_parts(path)])
         if len(labels) and not (labels != "").any():
-            raise ValueError(
-                f"{self.name}: none of its {len(labels)} objects has a class label: add a table of objects with one, "
-                "or name its column with ++target.reader.columns.label=COLUMN"
+            advice = (
+                "give a table of them, target.reader.labels=FILE"
+                if hasattr(self.reader, "labels")
+                else "add a table of objects with one, or name its column with ++target.reader.columns.label=COLUMN"
             )
+            raise ValueError(f"{self.name}: none of its {len(labels)} objects has a class label: {advice}")
         self.taxonomy.encode(labels[labels != ""], self.name)
         selected, cuts = [], []
         objects = observations = 0

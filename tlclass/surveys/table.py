@@ -1,5 +1,6 @@
 """Any survey as tables: of objects, one row each, and of observations, one row each (long format)."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +12,12 @@ import pyarrow as pa
 
 from tlclass.lightcurves import LightCurves, sum_dropped
 from tlclass.passbands import Passbands
-from tlclass.surveys.columns import NUMBERS, TEXT, Form, say, stated
+from tlclass.surveys.columns import NUMBERS, TEXT, Form, coded, say, stated
 from tlclass.surveys.files import existing, read_table, schema_of, tables_below
-from tlclass.surveys.objects import merged, object_columns, objects_of, pack
+from tlclass.surveys.objects import Objects, merged, object_columns, objects_of, pack
 from tlclass.surveys.observations import Observations, joined, observation_columns, observations_of
 
+log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 
@@ -43,6 +45,7 @@ class Table:
             zero point of each row (column zp, as sncosmo has it), else `default_unit`.
         time_offset: days to add to get MJD; 0: -2400000.5 for a column called jd, else none.
         default_unit: as `flux_unit`; None: fluxcal.
+        keep_unlisted: whether objects with observations that no object table lists are kept, with nothing known of them.
     """
 
     observations: Path | None = None
@@ -54,6 +57,7 @@ class Table:
     flux_unit: str | float | None = None
     time_offset: float = 0.0
     default_unit: str | float | None = None
+    keep_unlisted: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a reader of nothing, and a column mapping for a name that is not ours."""
@@ -83,7 +87,7 @@ class Table:
         origin = str(self.observations or self.folder)
         seen, dropped = self._observations(roles["observations"])
         tables = [objects_of(*_read(path, form, object_columns), form, str(path)) for path in roles["objects"]]
-        objects = merged(tables, origin) if tables else {"object_id": _ids(seen)}
+        objects = self._listed(merged(tables, origin), seen, origin) if tables else {"object_id": _ids(seen)}
         return pack(objects, seen, form, origin, dropped)
 
     def read_observations(self) -> tuple[Observations, dict[str, int]]:
@@ -95,6 +99,21 @@ class Table:
         parts = [observations_of(*_read(path, form, observation_columns), form, str(path)) for path in files]
         seen, repeated = joined([part for part, _ in parts])
         return seen, sum_dropped([*(dropped for _, dropped in parts), repeated])
+
+    def _listed(self, objects: Objects, seen: Observations, origin: str) -> Objects:
+        """The listed objects, and the others where they are kept."""
+        listed, observed = objects["object_id"].astype(str), _ids(seen)
+        unlisted = np.setdiff1d(observed, listed)
+        if len(listed) and len(observed) and len(unlisted) == len(observed):
+            raise ValueError(
+                f"{origin}: no object with observations (e.g. '{observed[0]}') is in an object table (e.g. '{listed[0]}'): "
+                "write ids alike in both, leading zeros too"
+            )
+        if not self.keep_unlisted or not len(unlisted):
+            return objects
+        names = ", ".join(unlisted[:3])
+        log.info("%s: no object table lists %d of %d objects, e.g. %s", origin, len(unlisted), len(observed), names)
+        return merged([objects, {"object_id": unlisted}], origin)
 
     def _roles(self) -> dict[str, list[Path]]:
         """The files by what they are tables of; a file given by name is what it was given as."""
@@ -120,8 +139,8 @@ class Table:
 
 
 def _ids(seen: Observations) -> Array:
-    ids = np.unique(seen["object_id"].astype(str))
-    return np.asarray(ids[ids != ""])
+    names, _ = coded(pa.table({"object_id": seen["object_id"]})["object_id"])
+    return np.array(sorted(name for name in names if name), dtype=str)
 
 
 def _read(
@@ -132,4 +151,4 @@ def _read(
     say(found, str(path))
     text = [column for name, column in found.items() if name in TEXT]
     number = [column for name, column in found.items() if name in NUMBERS]
-    return read_table(path, list(dict.fromkeys(found.values())), text, number), found
+    return read_table(path, list(dict.fromkeys(found.values())), text, number, [found["object_id"]]), found
