@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tlclass.config import CONF
 from tlclass.devices import cuda_devices
+from tlclass.options import MISTAKES
 from tlclass.surveys import Several, Survey
 
 Settings = dict[str, Any]
@@ -129,7 +130,6 @@ def in_words(error: BaseException | None) -> str:
     )
 
 
-def one_sentence(error: Exception) -> str | None:
+def one_sentence(error: BaseException) -> str | None:
     """What a user did wrong, or None if the error is ours."""
-    mistakes = (HydraException, OmegaConfBaseException, ValueError, FileNotFoundError)
-    return in_words(error) if isinstance(error, mistakes) else None
+    return in_words(error) if isinstance(error, (HydraException, OmegaConfBaseException, *MISTAKES)) else None

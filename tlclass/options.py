@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+MISTAKES = (ValueError, OSError, ImportError)  # a user's, said in one sentence without a traceback
 KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 
 

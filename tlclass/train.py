@@ -17,18 +17,16 @@ from filelock import FileLock
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
 from tlclass import dashboard, job, sweep
 from tlclass.atomic import write_text
 from tlclass.baseline import Baseline, baseline_from
 from tlclass.checkpoint import TrainedModel, load_model
 from tlclass.choice import Choice
-from tlclass.composition import Settings, build_survey, in_words, plain, refuse_unknown, without_lists
+from tlclass.composition import Settings, build_survey, one_sentence, plain, refuse_unknown, without_lists
 from tlclass.config import CONF
 from tlclass.devices import cuda_devices, lease
 from tlclass.encode import encoding_from
@@ -275,11 +273,14 @@ def end(error: BaseException | None, failed: Sequence[str]) -> None:
     """Leave with the right exit code, having said why."""
     if isinstance(error, SystemExit):
         raise error
-    expected = (HydraException, OmegaConfBaseException, *sweep.MISTAKES)
-    if error is not None and not failed and not isinstance(error, expected):
-        raise error
-    if error is not None or failed:
-        sys.stderr.write("".join(f"error: {said}\n" for said in failed or [in_words(error)]))
+    said = list(failed)
+    if error is not None and not said:
+        sentence = one_sentence(error)
+        if sentence is None:
+            raise error
+        said = [sentence]
+    if said:
+        sys.stderr.write("".join(f"error: {line}\n" for line in said))
         raise SystemExit(1 if failed else 2)
 
 
