@@ -46,7 +46,13 @@ class Sweep:
     @property
     def references(self) -> list[str]:
         """The arms that others are compared with."""
-        return [arm for arm in self.arms if arm in REFERENCES]
+        policies = dict(zip(self.jobs["arm"], self.jobs["policy"], strict=True))
+        return [arm for arm in self.arms if policies[arm] in REFERENCES]
+
+    def compared(self, reference: str) -> list[str]:
+        """The other arms that were tested on the reference's target."""
+        targets = self.jobs.groupby("arm")["target"].agg(set)
+        return [arm for arm in self.arms if arm != reference and targets[arm] == targets[reference]]
 
     def grid(self, arm: str, score: str) -> pd.DataFrame:
         """Seeds by budgets, both of the whole sweep; NaN where there is no job or no score."""
