@@ -62,6 +62,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 def test_every_experiment_composes_and_begins_with_its_command(path: Path) -> None:
     settings = compose([f"+experiment={path.stem}"])
     assert settings["experiment_name"] != "default"
+    train.refuse_mistakes(settings)
     comments = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert any(f"python -m tlclass.train +experiment={path.stem}" in line for line in comments)
 
@@ -75,6 +76,7 @@ def test_every_arm_is_a_complete_recipe_with_a_name_of_its_own(arm: Path) -> Non
     settings = compose([f"+experiment={experiment}", f"arm={arm.with_suffix('')}"])
     assert settings["freeze_policy"]["name"] == arm.stem.removesuffix("_lsst")
     train.build_policy(settings["freeze_policy"])
+    train.refuse_mistakes(settings)
     build_survey(settings["source"])
 
 
@@ -341,6 +343,17 @@ MISTAKES = {
     "augmentation by value": (["pretrain.augmentation=alerts"], r"augmentation is 'alerts': choose a file of conf/augmentation"),
     "augmentation out of range": ([SCRATCH, "augmentation.thin=[2,3]"], r"augmentation.thin is \[2, 3\]: give \[low, high\] between 0 and 1"),
     "misspelt augmentation, forced": ([SCRATCH, "+augmentation.thinn=1"], r"thinn"),
+    "misspelt pretraining": (["+pretrain.learning_rate=3e-4"], r"unknown setting pretrain.learning_rate; known are pretrain.seed, .*pretrain.fit"),
+    "pretraining has no members": (["+pretrain.members=3"], r"unknown setting pretrain.members; known are"),
+    "misspelt budget": ([SCRATCH, "+data_fraction.counts=3"], r"unknown setting data_fraction.counts; known are data_fraction.name, "),
+    "misspelt path": ([SCRATCH, "+paths.model=m"], r"unknown setting paths.model; known are paths.data, "),
+    "budget by value": (["pretrain.data_fraction=n100"], r"pretrain.data_fraction is 'n100': set pretrain.data_fraction.name, "),
+    "misspelt protocol": ([SCRATCH, "+protocol.foo=1"], r"protocol: unknown option foo; known are test, test_fraction, validation"),
+    "misspelt protocol of the source": ([SCRATCH, "+pretrain.protocol.foo=1"], r"pretrain.protocol: unknown option foo; known are"),
+    "no validation": ([SCRATCH, "protocol.validation_fraction=0"], r"protocol.validation_fraction is 0: choose a share between 0 and 1"),
+    "misspelt fit of the source": ([SCRATCH, "+pretrain.fit.learning_rat=0.1"], r"pretrain.fit: unknown option learning_rat; known are"),
+    "epochs of the trainer": ([SCRATCH, "+trainer.max_epochs=3"], r"trainer: max_epochs cannot be set \(epochs and validation are options of fit"),
+    "misspelt trainer option": ([SCRATCH, "+trainer.precison=16"], r"trainer: precison cannot be set .*allowed are accelerator"),
     "no network": ([SCRATCH, "members=0"], r"members is 0: choose how many networks are averaged, 1 or more"),
     "no value": (["seed"], r"seed"),
 }  # fmt: skip

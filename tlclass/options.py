@@ -14,10 +14,13 @@ def build(kind: Callable[..., T], options: Mapping[str, Any], what: str) -> T:
     """`kind(**options)`.
 
     Raises:
-        ValueError: an option is unknown or missing; names it and the known ones. A word stands where a number belongs.
+        ValueError: an option is unknown or missing; names it and the known ones. A word stands where a number belongs,
+            or in place of all options.
     """
     parameters = inspect.signature(kind).parameters
     known = [name for name in parameters if name != "self"]
+    if not isinstance(options, Mapping):
+        raise ValueError(f"{what} is '{options}': give its options {', '.join(known)}")
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"{what}: unknown option {', '.join(unknown)}; known are {', '.join(known)}")

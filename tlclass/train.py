@@ -30,8 +30,10 @@ from tlclass.composition import Settings, build_survey, one_sentence, plain, ref
 from tlclass.config import CONF
 from tlclass.devices import cuda_devices, lease
 from tlclass.encode import encoding_from
+from tlclass.fit import refuse_reserved
 from tlclass.options import build
 from tlclass.result import Row, config_key, finished, start, write_result
+from tlclass.split import Protocol
 from tlclass.task import FitSettings
 from tlclass.transfer import FreezePolicy
 
@@ -82,6 +84,7 @@ def run_job(settings: Settings, folder: Path) -> Row:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with sweep.alone(folder):
         sweep.clear_failure(folder)
+        refuse_mistakes(settings)
         key = config_key(settings)
         row = finished(folder, key, settings["overwrite"])
         if row is not None:
@@ -89,19 +92,26 @@ def run_job(settings: Settings, folder: Path) -> Row:
             return row
         start(folder, key)
         write_text(folder / "config.yaml", OmegaConf.to_yaml(settings))
-        refuse_unknown(settings)
         row = {"config_key": key, "experiment": settings["experiment_name"], **train_and_score(settings, folder)}
         write_result(folder, row)
     log.info("%s: macro AUROC %.3f on %d test objects", folder, row["auroc_macro"], row["n_test"])
     return row
 
 
+def refuse_mistakes(settings: Settings) -> None:
+    """Raise ValueError for what can be seen before minutes of pretraining."""
+    refuse_unknown(settings)
+    refuse_reserved(settings["trainer"])
+    for name, group in (("", settings), ("pretrain.", settings["pretrain"])):
+        build(FitSettings, group["fit"], f"{name}fit")
+        build(Protocol, group["protocol"], f"{name}protocol")
+    if not isinstance(settings["members"], int) or settings["members"] < 1:
+        raise ValueError(f"members is {settings['members']}: choose how many networks are averaged, 1 or more")
+
+
 def train_and_score(settings: Settings, folder: Path) -> Row:
     """The work of a job: the source model, the transfer, the scores."""
     policy = build_policy(settings["freeze_policy"])
-    if not isinstance(settings["members"], int) or settings["members"] < 1:
-        raise ValueError(f"members is {settings['members']}: choose how many networks are averaged, 1 or more")
-    build(FitSettings, settings["fit"], "fit")  # refuse a mistake in it before minutes of pretraining
     sources = source_models(settings) if policy.load else [None] * settings["members"]
     target = build_survey(settings["target"])
     logger = make_logger(settings, folder)
