@@ -14,10 +14,13 @@ def key(*overrides: str) -> str:
 
 def test_moved_folders_and_how_it_is_run_are_the_same_experiment() -> None:
     same = ["paths.data=/elsewhere", "paths.models=/m", "paths.results=/r", "paths.cache=/c", "logger=none"]
-    same += ["progress=false", "threads=2", "trainer=cpu", "overwrite=true"]
+    same += ["progress=false", "threads=2", "trainer=cpu", "trainer=ddp", "trainer.devices=2", "+trainer.num_nodes=2"]
+    same += ["overwrite=true", "target.citation=Nobody 2000"]
     for override in same:
         assert key(override) == key(), override
-    assert key("paths.data=/data") == key("paths.data=data")
+    for target in ("target=bts", "target=table"):  # below the data folder, and that folder itself
+        assert key(target, "paths.data=/data") == key(target, "paths.data=data")
+    assert key("source=ztf_simulated", "source.n_jobs=4") == key("source=ztf_simulated")
 
 
 def test_what_decides_the_result_changes_the_key() -> None:
@@ -25,6 +28,7 @@ def test_what_decides_the_result_changes_the_key() -> None:
         "seed=1", "freeze_policy=head_only", "head=mlp", "fit.learning_rate=0.1", "data_fraction=5pct", "protocol.test=fixed", "model.hidden=99",
         "augmentation=alerts", "augmentation@pretrain.augmentation=alerts", "augmentation.thin=[0.5,1]", "fit.balance=true", "pretrain.fit.balance=true",
         "target=plasticc", "target.selection.window=[-20,70]", "encoding.flux_scale=1", "target.taxonomy.common=[]", "source=plasticc_ddf",
+        "+trainer.precision=16-true", "+trainer.gradient_clip_val=1",
     ]  # fmt: skip
     keys = {key(change) for change in changes}
     assert len(keys) == len(changes) and key() not in keys

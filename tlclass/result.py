@@ -25,25 +25,32 @@ ADDED = (
     ),
     ("augmentation", {"name": "none", **asdict(Augmentation())}),
 )
-VOLATILE = ("paths", "logger", "overwrite", "progress", "threads", "trainer", "launcher")
+VOLATILE = ("paths", "logger", "overwrite", "progress", "threads", "launcher")
+# of `trainer`: how a fit is run; whatever else is given to Lightning (precision, gradient_clip_val) decides the result
+HOW = ("accelerator", "devices", "strategy", "num_nodes", "deterministic", "benchmark", "use_distributed_sampler")
 
 Row = dict[str, Any]
 
 
 def config_key(settings: Mapping[str, Any]) -> str:
-    """Hash of the settings that decide the result; where files lie and what is printed does not count."""
-    kept = {name: value for name, value in settings.items() if name not in VOLATILE}
+    """Hash of the settings that decide the result; where files lie, how it is run and what is printed does not count."""
+    kept = {name: value for name, value in settings.items() if name not in (*VOLATILE, "trainer")}
+    trainer = settings.get("trainer", {}).items()
+    decisive = {name: value for name, value in trainer if name not in HOW and not name.startswith("enable_")}
+    kept |= {"trainer": decisive} if decisive else {}
     text = json.dumps(_decisive(kept, str(settings["paths"]["data"])), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _decisive(settings: Any, folder: str) -> Any:
-    """The settings without `ADDED`, paths relative to the data folder: moved data are the same experiment."""
+    """The settings without `ADDED` and what only describes, paths relative to the data folder: moved data are the same experiment."""
     if isinstance(settings, Mapping):
-        return {name: _decisive(value, folder) for name, value in settings.items() if (name, value) not in ADDED}
+        # n_jobs counts as the 1 of the cards, so that older source models stay valid
+        kept = {name: 1 if name == "n_jobs" else value for name, value in settings.items() if name != "citation"}
+        return {name: _decisive(value, folder) for name, value in kept.items() if (name, value) not in ADDED}
     if isinstance(settings, list | tuple):
         return [_decisive(value, folder) for value in settings]
-    inside = isinstance(settings, str) and settings.startswith(f"{folder}/")
+    inside = isinstance(settings, str) and (settings == folder or settings.startswith(f"{folder}/"))
     return settings.removeprefix(folder) if inside else settings
 
 

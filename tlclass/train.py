@@ -206,7 +206,8 @@ def pretrained(pretraining: Settings, settings: Settings) -> TrainedModel:
     A lock lets parallel jobs share one pretraining.
     """
     survey = build_survey(pretraining["survey"])
-    key = config_key({"job": pretraining, "data": survey.key, "paths": settings["paths"]})
+    decisive = {"job": pretraining, "data": survey.key, "paths": settings["paths"], "trainer": settings["trainer"]}
+    key = config_key(decisive)
     folder = Path(settings["paths"]["models"]) / f"{survey.name}-{key}" / f"seed{pretraining['seed']}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
