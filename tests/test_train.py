@@ -183,6 +183,40 @@ def test_a_finished_job_is_skipped_and_a_changed_one_refused_unless_overwritten(
     assert run_job({**changed, "overwrite": True}, tmp_path / "job")["log_loss"] != row["log_loss"]
 
 
+@pytest.mark.parametrize("policy", ["from_scratch", "full"])
+@pytest.mark.parametrize("interrupted", [False, True], ids=["finished", "interrupted"])
+def test_a_job_whose_data_changed_is_refused_unless_overwritten(
+    interrupted: bool, policy: str, settings: Job, data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    job = settings(f"freeze_policy={policy}", f"paths.data={tmp_path / 'data'}")
+    row = run_job(job, tmp_path / "job")
+    assert run_job(settings(f"freeze_policy={policy}"), tmp_path / "job") == result(tmp_path / "job")  # moved
+    if interrupted:
+        (tmp_path / "job" / "result.json").unlink()
+        (tmp_path / "job" / "checkpoints").mkdir()
+    if policy == "from_scratch":
+        role, path = "target", tmp_path / "data" / "ztf_bts" / "objects.parquet"
+        objects = pd.read_parquet(path)
+        objects[: -(len(objects) // 4)].to_parquet(path)
+    else:
+        role, path = "source", tmp_path / "data" / "plasticc" / "plasticc_train_lightcurves.csv"
+        observations = pd.read_csv(path)
+        observations.assign(flux=-observations["flux"]).to_csv(path, index=False)
+    with pytest.raises(ValueError, match=rf"job holds a job of other data: the files of its {role} have changed since"):
+        run_job(job, tmp_path / "job")
+    assert run_job({**job, "overwrite": True}, tmp_path / "job")["auroc_macro"] != row["auroc_macro"]
+
+
+def test_a_job_whose_source_model_changed_is_refused(settings: Job, tmp_path: Path) -> None:
+    run_job(settings(SCRATCH), tmp_path / "source")
+    job = settings("freeze_policy=full", f"source_model={tmp_path / 'source'}")
+    run_job(job, tmp_path / "job")
+    run_job({**settings(SCRATCH, "seed=1"), "overwrite": True}, tmp_path / "source")
+    with pytest.raises(ValueError, match=r"of other data: the files of its source model have changed since"):
+        run_job(job, tmp_path / "job")
+
+
 def test_pretraining_happens_once_and_is_reused(
     settings: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -195,13 +229,17 @@ def test_pretraining_happens_once_and_is_reused(
     assert caplog.text.count("pretraining on plasticc, into") == 1
 
 
-def test_pretraining_depends_on_what_decides_it_only(settings: Job, tmp_path: Path) -> None:
+def test_pretraining_depends_on_what_decides_it_only(settings: Job, data: Path, tmp_path: Path) -> None:
     models = f"paths.models={tmp_path / 'models'}"
     for number, more in enumerate((["data_fraction=50pct"], ["fit.learning_rate=0.02"], ["seed=0", "head=mlp"])):
         run_job(settings("freeze_policy=full", models, *more), tmp_path / str(number))
     assert len(list((tmp_path / "models").rglob("result.json"))) == 1
-    run_job(settings("freeze_policy=full", models, "model.hidden=9"), tmp_path / "other")
-    assert len(list((tmp_path / "models").rglob("result.json"))) == 2
+    shutil.copytree(data, tmp_path / "data")
+    run_job(settings("freeze_policy=full", models, f"paths.data={tmp_path / 'data'}"), tmp_path / "moved")
+    assert len(list((tmp_path / "models").rglob("result.json"))) == 1
+    for number, more in enumerate(("model.hidden=9", "+trainer.gradient_clip_val=1"), start=2):
+        run_job(settings("freeze_policy=full", models, more), tmp_path / more)
+        assert len(list((tmp_path / "models").rglob("result.json"))) == number
 
 
 def test_from_scratch_needs_no_source_at_all(settings: Job, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from tlclass.atomic import write_json
 from tlclass.augment import Augmentation
 
@@ -54,27 +56,58 @@ def _decisive(settings: Any, folder: str) -> Any:
     return settings.removeprefix(folder) if inside else settings
 
 
-def finished(folder: Path, key: str, overwrite: bool) -> Row | None:
+def finished(folder: Path, key: str, data: Mapping[str, str], overwrite: bool) -> Row | None:
     """The row of a finished job in `folder`, or None if there is work to do.
 
+    Args:
+        folder: of the job.
+        key: see `config_key`.
+        data: digests of what the job reads, by name.
+        overwrite: whether to forget another job there.
+
     Raises:
-        ValueError: the folder holds a job with another configuration and `overwrite` is false.
+        ValueError: the folder holds a job with another configuration or of other data and `overwrite` is false.
     """
-    started = _read(folder / "job.json")
-    if started is not None and started["config_key"] != key:
+    difference = _difference(folder, key, data)
+    if difference:
         if not overwrite and any((folder / name).exists() for name in (RESULT, "checkpoints")):
-            raise ValueError(
-                f"{folder} holds a job with another configuration (see its config.yaml): "
-                "add overwrite=true to replace it, or choose another experiment_name"
-            )
+            raise ValueError(f"{folder} holds a job {difference}")
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         (folder / RESULT).unlink(missing_ok=True)
     return _read(folder / RESULT)
 
 
-def start(folder: Path, key: str) -> None:
-    """Mark `folder` as holding the job with this configuration."""
-    write_json(folder / "job.json", {"config_key": key})
+def _difference(folder: Path, key: str, data: Mapping[str, str]) -> str:
+    """How the job in `folder` differs from this one and what to do; empty if it does not, or there is none."""
+    started = _read(folder / "job.json")
+    if started is None:
+        return ""
+    if key not in (started["config_key"], _stored_key(folder)):
+        return (
+            "with another configuration (see its config.yaml): add overwrite=true to replace it, choose another experiment_name, "
+            "or give what a sweep varies a place in the folder's name, e.g. "
+            "'hydra.sweep.subdir=${encoding.name}/${freeze_policy.name}/${data_fraction.name}/seed${seed}'"
+        )
+    before = started.get("data", data)  # jobs of older versions do not say
+    changed = [name for name in data if data[name] != before.get(name)]
+    if changed:
+        return (
+            f"of other data: the files of its {' and '.join(changed)} have changed since it began; restore them, "
+            "add overwrite=true to replace the job, or choose another experiment_name"
+        )
+    return ""
+
+
+def _stored_key(folder: Path) -> str | None:
+    """The key of the settings that the job in `folder` left: older versions made it by another rule."""
+    path = folder / "config.yaml"
+    settings: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else None
+    return config_key(settings) if settings else None
+
+
+def start(folder: Path, key: str, data: Mapping[str, str]) -> None:
+    """Mark `folder` as holding the job with this configuration and these data."""
+    write_json(folder / "job.json", {"config_key": key, "data": dict(data)})
 
 
 def write_result(folder: Path, row: Row) -> None:

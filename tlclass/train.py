@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from tlclass import dashboard, job, sweep
 from tlclass.atomic import write_text
 from tlclass.baseline import Baseline, baseline_from
-from tlclass.checkpoint import TrainedModel, load_model
+from tlclass.checkpoint import TrainedModel, load_model, model_digest
 from tlclass.choice import Choice
 from tlclass.composition import Settings, build_survey, one_sentence, plain, refuse_unknown, without_lists
 from tlclass.config import CONF
@@ -85,12 +85,12 @@ def run_job(settings: Settings, folder: Path) -> Row:
     with sweep.alone(folder):
         sweep.clear_failure(folder)
         refuse_mistakes(settings)
-        key = config_key(settings)
-        row = finished(folder, key, settings["overwrite"])
+        key, data = config_key(settings), data_digests(settings)
+        row = finished(folder, key, data, settings["overwrite"])
         if row is not None:
             log.info("%s is finished (macro AUROC %.3f): skipped", folder, row["auroc_macro"])
             return row
-        start(folder, key)
+        start(folder, key, data)
         write_text(folder / "config.yaml", OmegaConf.to_yaml(settings))
         row = {"config_key": key, "experiment": settings["experiment_name"], **train_and_score(settings, folder)}
         write_result(folder, row)
@@ -107,6 +107,18 @@ def refuse_mistakes(settings: Settings) -> None:
         build(Protocol, group["protocol"], f"{name}protocol")
     if not isinstance(settings["members"], int) or settings["members"] < 1:
         raise ValueError(f"members is {settings['members']}: choose how many networks are averaged, 1 or more")
+
+
+def data_digests(settings: Settings) -> dict[str, str]:
+    """Digests of what the job reads: the target's files, and those of its source or of the source model given."""
+    root, cache = Path(settings["paths"]["data"]), Path(settings["paths"]["cache"])
+    digests = {"target": build_survey(settings["target"]).digest(root, cache)}
+    if build_policy(settings["freeze_policy"]).load:
+        if settings["source_model"] is None:
+            digests["source"] = build_survey(settings["source"]).digest(root, cache)
+        else:
+            digests["source model"] = model_digest(Path(settings["source_model"]))
+    return digests
 
 
 def train_and_score(settings: Settings, folder: Path) -> Row:
@@ -206,8 +218,8 @@ def pretrained(pretraining: Settings, settings: Settings) -> TrainedModel:
     A lock lets parallel jobs share one pretraining.
     """
     survey = build_survey(pretraining["survey"])
-    decisive = {"job": pretraining, "data": survey.key, "paths": settings["paths"], "trainer": settings["trainer"]}
-    key = config_key(decisive)
+    data = survey.digest(Path(settings["paths"]["data"]), Path(settings["paths"]["cache"]))
+    key = config_key({"job": pretraining, "data": data, "paths": settings["paths"], "trainer": settings["trainer"]})
     folder = Path(settings["paths"]["models"]) / f"{survey.name}-{key}" / f"seed{pretraining['seed']}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):

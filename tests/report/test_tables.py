@@ -93,7 +93,10 @@ def test_a_begun_job_without_result_is_named(tmp_path: Path) -> None:
     begun = tmp_path / "full" / "n3000" / "seed0"
     begun.mkdir(parents=True)
     (begun / "job.json").write_text("{}")
-    assert unfinished_jobs(tmp_path) == ["full/n3000/seed0"]
+    failed = tmp_path / "full" / "n3000" / "seed1"
+    failed.mkdir()
+    (failed / "failed.json").write_text("{}")  # before it began
+    assert unfinished_jobs(tmp_path) == ["full/n3000/seed0", "full/n3000/seed1"]
 
 
 def test_a_class_without_test_object_is_missing_and_not_a_number(tmp_path: Path) -> None:

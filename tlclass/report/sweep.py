@@ -167,7 +167,7 @@ def missing_cells(sweep: Sweep) -> list[str]:
 
 def unfinished_jobs(folder: Path) -> list[str]:
     """Folders of jobs that were begun and left no result."""
-    begun = sorted(path.parent for path in folder.rglob("job.json"))
+    begun = sorted({path.parent for name in ("job.json", "failed.json") for path in folder.rglob(name)})
     return [str(job.relative_to(folder)) for job in begun if not (job / RESULT).exists()]
 
 
