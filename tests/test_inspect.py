@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -169,6 +170,16 @@ def test_simulated_objects_may_share_a_position() -> None:
 def test_a_mistake_is_said_and_exits_with_2(words: list[str], message: str, inspect: Inspect, tmp_path: Path) -> None:
     code, said = inspect(*words, data=tmp_path)
     assert code == 2 and said.count("error: ") == 1 and message in said
+
+
+def test_a_reader_that_is_not_installed_is_said_and_exits_with_2(
+    inspect: Inspect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ztf_alerts").mkdir()
+    (tmp_path / "ztf_alerts" / "one.avro").write_bytes(b"Obj")
+    monkeypatch.setitem(sys.modules, "fastavro", None)
+    code, said = inspect("survey=ztf_alerts", data=tmp_path, cache=tmp_path / "cache")
+    assert code == 2 and "error: reading alert packets needs fastavro: pip install 'tlclass[alerts]'" in said
 
 
 def test_survey_stands_for_the_target() -> None:

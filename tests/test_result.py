@@ -4,9 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from tests.conftest import compose
+from tlclass.atomic import write_json, write_text
 from tlclass.result import config_key, finished, read_results, start, write_result
+
+DATA = {"target": "files"}
 
 
 def key(*overrides: str) -> str:
@@ -15,10 +19,13 @@ def key(*overrides: str) -> str:
 
 def test_moved_folders_and_how_it_is_run_are_the_same_experiment() -> None:
     same = ["paths.data=/elsewhere", "paths.models=/m", "paths.results=/r", "paths.cache=/c", "logger=none"]
-    same += ["progress=false", "threads=2", "trainer=cpu", "overwrite=true"]
+    same += ["progress=false", "threads=2", "trainer=cpu", "trainer=ddp", "trainer.devices=2", "+trainer.num_nodes=2"]
+    same += ["overwrite=true", "target.citation=Nobody 2000"]
     for override in same:
         assert key(override) == key(), override
-    assert key("paths.data=/data") == key("paths.data=data")
+    for target in ("target=bts", "target=table"):  # below the data folder, and that folder itself
+        assert key(target, "paths.data=/data") == key(target, "paths.data=data")
+    assert key("source=ztf_simulated", "source.n_jobs=4") == key("source=ztf_simulated")
 
 
 def test_what_decides_the_result_changes_the_key() -> None:
@@ -26,6 +33,7 @@ def test_what_decides_the_result_changes_the_key() -> None:
         "seed=1", "freeze_policy=head_only", "head=mlp", "fit.learning_rate=0.1", "data_fraction=5pct", "protocol.test=fixed", "model.hidden=99",
         "augmentation=alerts", "augmentation@pretrain.augmentation=alerts", "augmentation.thin=[0.5,1]", "fit.balance=true", "pretrain.fit.balance=true",
         "target=plasticc", "target.selection.window=[-20,70]", "encoding.flux_scale=1", "target.taxonomy.common=[]", "source=plasticc_ddf",
+        "+trainer.precision=16-true", "+trainer.gradient_clip_val=1",
     ]  # fmt: skip
     keys = {key(change) for change in changes}
     assert len(keys) == len(changes) and key() not in keys
@@ -50,22 +58,50 @@ def test_results_without_augmentation_stay_valid() -> None:
 
 
 def test_a_job_is_finished_when_its_result_is_written(tmp_path: Path) -> None:
-    assert finished(tmp_path, "k", overwrite=False) is None
-    start(tmp_path, "k")
-    assert finished(tmp_path, "k", overwrite=False) is None  # interrupted: there is work to do
+    assert finished(tmp_path, "k", DATA, overwrite=False) is None
+    start(tmp_path, "k", DATA)
+    assert finished(tmp_path, "k", DATA, overwrite=False) is None  # interrupted: there is work to do
     write_result(tmp_path, {"config_key": "k", "auroc_macro": 0.5})
-    assert finished(tmp_path, "k", overwrite=False) == {"config_key": "k", "auroc_macro": 0.5}
+    assert finished(tmp_path, "k", DATA, overwrite=False) == {"config_key": "k", "auroc_macro": 0.5}
 
 
-def test_another_configuration_in_the_same_place_is_an_error_unless_overwritten(tmp_path: Path) -> None:
-    start(tmp_path, "old")
-    write_result(tmp_path, {"config_key": "old"})
-    with pytest.raises(ValueError, match=f"{tmp_path} holds a job with another configuration .*overwrite=true"):
-        finished(tmp_path, "new", overwrite=False)
-    assert (tmp_path / "result.json").exists()  # refusing loses nothing
-    (tmp_path / "checkpoints").mkdir()
-    assert finished(tmp_path, "new", overwrite=True) is None
-    assert not (tmp_path / "result.json").exists() and not (tmp_path / "checkpoints").exists()
+@pytest.mark.parametrize(
+    ("key", "data", "message"),
+    [
+        (
+            "new",
+            DATA,
+            r"holds a job with another configuration .*overwrite=true.*'hydra.sweep.subdir=\${encoding.name}/",
+        ),
+        (
+            "old",
+            {"target": "other"},
+            r"holds a job of other data: the files of its target have changed.*overwrite=true",
+        ),
+    ],
+)
+@pytest.mark.parametrize("left", ["result.json", "checkpoints/last.ckpt"])
+def test_another_job_in_the_same_place_is_an_error_unless_overwritten(
+    left: str, key: str, data: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    start(tmp_path, "old", DATA)
+    write_json(tmp_path / left, {"config_key": "old"})
+    with pytest.raises(ValueError, match=f"{tmp_path} {message}"):
+        finished(tmp_path, key, data, overwrite=False)
+    assert (tmp_path / left).exists()  # refusing loses nothing
+    assert finished(tmp_path, key, data, overwrite=True) is None
+    assert not (tmp_path / left).exists()
+
+
+def test_jobs_of_older_versions_stay_valid(tmp_path: Path) -> None:
+    """They made the key by another rule and did not say what their data were, but left all settings."""
+    settings = compose(["target=bts"])
+    write_text(tmp_path / "config.yaml", OmegaConf.to_yaml(settings))
+    write_json(tmp_path / "job.json", {"config_key": "by another rule"})
+    write_result(tmp_path, {"auroc_macro": 0.5})
+    assert finished(tmp_path, config_key(settings), DATA, overwrite=False) == {"auroc_macro": 0.5}
+    with pytest.raises(ValueError, match="another configuration"):
+        finished(tmp_path, config_key({**settings, "seed": 1}), DATA, overwrite=False)
 
 
 def test_missing_scores_are_null_in_json(tmp_path: Path) -> None:

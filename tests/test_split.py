@@ -110,16 +110,17 @@ def test_every_drawn_class_keeps_a_training_object_and_validation_gets_what_is_l
 ) -> None:
     label = np.array(labels)
     count = data.draw(st.integers(5, len(label) - 1))
+    share = data.draw(st.sampled_from([0.01, 0.2, 0.5, 0.9, 0.99]))
     ids = np.arange(len(label)).astype(str)
     try:
-        split = draw_split(label, ids, seed, count=count)
+        split = draw_split(label, ids, seed, count=count, validation_fraction=share)
     except ValueError as error:  # allowed only where no class has two objects
         assert "validation" in str(error)
         return
     drawn = np.concatenate([split.train, split.val])
     assert set(label[split.train]) == set(label[drawn])
     spare = len(drawn) - len(np.unique(label[drawn]))
-    assert len(split.val) == min(round(0.2 * count), spare)
+    assert len(split.val) == min(max(1, round(share * count)), spare)
     assert len(split.val) > 0
 
 
@@ -161,11 +162,13 @@ def test_an_unknown_test_kind_names_the_allowed() -> None:
         draw(fraction=0.1, test="random")
 
 
-@pytest.mark.parametrize("test", ["fixed", "development"])
-@pytest.mark.parametrize("fraction", [1.5, 1.0, 0.0, -0.2, float("nan"), "abc"])
-def test_a_test_fraction_that_is_no_share_is_refused(test: str, fraction: Any) -> None:
-    with pytest.raises(ValueError, match=f"protocol.test_fraction is '?{fraction}'?: (choose a share|give a finite)"):
-        draw(fraction=0.1, test=test, test_fraction=fraction)
+@pytest.mark.parametrize("name", ["test_fraction", "validation_fraction"])
+@pytest.mark.parametrize("share", [-0.2, 0.0, 1.0, 1.5, float("nan"), "abc"])
+def test_a_share_that_leaves_a_part_empty_is_an_error(name: str, share: Any) -> None:
+    with pytest.raises(
+        ValueError, match=rf"protocol.{name} is '?{share}'?: (choose a share between 0 and 1|give a finite)"
+    ):
+        draw(fraction=0.1, test="fixed", **{name: share})
 
 
 def test_a_budget_of_zero_labels_tests_on_everything_else() -> None:

@@ -1,5 +1,6 @@
 import gzip
 import logging
+import os
 import shutil
 import time
 from pathlib import Path
@@ -323,6 +324,30 @@ def test_the_cache_key_covers_every_setting_of_the_reader(tmp_path: Path) -> Non
     variants += [{"columns": {"detected": None}}, {"passbands": other}]
     keys = {reader_key(Table(**{"passbands": ZTF, **paths, **variant})) for variant in variants}
     assert len(keys) == len(variants)
+
+
+def test_the_digest_follows_the_contents_wherever_the_files_lie(data: Path, tmp_path: Path) -> None:
+    root, cache = tmp_path / "moved", tmp_path / "cache"
+    shutil.copytree(data, root)
+    moved, before = survey("plasticc", root), survey("plasticc", data).digest(data, cache)
+    assert moved.digest(root, cache) == before
+    path = root / "plasticc" / "plasticc_train_metadata.csv"
+    os.utime(path)  # touched
+    assert moved.digest(root, cache) == before
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(content[:middle] + b"#" + content[middle + 1 :])  # of the same length
+    assert moved.digest(root, cache) != before
+    path.write_bytes(content)
+    assert moved.digest(root, cache) == before
+    with pytest.raises(FileNotFoundError, match="no data folder"):
+        survey("plasticc", tmp_path / "gone").digest(tmp_path / "gone", cache)
+
+
+def test_the_digest_of_simulated_light_curves_is_that_of_their_settings(data: Path, tmp_path: Path) -> None:
+    card = compose(["target=bts_simulated"])["target"]
+    digests = [build_survey({**card, **more}).digest(data, tmp_path) for more in ({}, {"n_jobs": 2}, {"seed": 1})]
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_a_union_reads_its_parts_as_one(data: Path, cache: Path) -> None:

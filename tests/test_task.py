@@ -309,6 +309,10 @@ def test_settings_name_what_they_allow() -> None:
         ValueError, match=r"fit.truncate is 60: choose the share of batches to cut, from 0 \(none\) to 1"
     ):
         FitSettings(truncate=60)
+    with pytest.raises(
+        ValueError, match=r"fit.balance=true trains .* fit.class_weights=false validates in their natural"
+    ):
+        FitSettings(balance=True, class_weights=False)
     with pytest.raises(ValueError, match=r"fit.batch_size is 0: choose a number above 0"):
         FitSettings(batch_size=0)
 

@@ -65,6 +65,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 def test_every_experiment_composes_and_begins_with_its_command(path: Path) -> None:
     settings = compose([f"+experiment={path.stem}"])
     assert settings["experiment_name"] != "default"
+    train.refuse_mistakes(settings)
     comments = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert any(f"python -m tlclass.train +experiment={path.stem}" in line for line in comments)
 
@@ -78,6 +79,7 @@ def test_every_arm_is_a_complete_recipe_with_a_name_of_its_own(arm: Path) -> Non
     settings = compose([f"+experiment={experiment}", f"arm={arm.with_suffix('')}"])
     assert settings["freeze_policy"]["name"] == arm.stem.removesuffix("_lsst")
     train.build_policy(settings["freeze_policy"])
+    train.refuse_mistakes(settings)
     build_survey(settings["source"])
 
 
@@ -215,6 +217,40 @@ def test_a_finished_job_without_a_score_is_skipped_too(train_cli: CLI, settings:
     assert not (folder / "failed.json").exists()
 
 
+@pytest.mark.parametrize("policy", ["from_scratch", "full"])
+@pytest.mark.parametrize("interrupted", [False, True], ids=["finished", "interrupted"])
+def test_a_job_whose_data_changed_is_refused_unless_overwritten(
+    interrupted: bool, policy: str, settings: Job, data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    job = settings(f"freeze_policy={policy}", f"paths.data={tmp_path / 'data'}")
+    row = run_job(job, tmp_path / "job")
+    assert run_job(settings(f"freeze_policy={policy}"), tmp_path / "job") == result(tmp_path / "job")  # moved
+    if interrupted:
+        (tmp_path / "job" / "result.json").unlink()
+        (tmp_path / "job" / "checkpoints").mkdir()
+    if policy == "from_scratch":
+        role, path = "target", tmp_path / "data" / "ztf_bts" / "objects.parquet"
+        objects = pd.read_parquet(path)
+        objects[: -(len(objects) // 4)].to_parquet(path)
+    else:
+        role, path = "source", tmp_path / "data" / "plasticc" / "plasticc_train_lightcurves.csv"
+        observations = pd.read_csv(path)
+        observations.assign(flux=-observations["flux"]).to_csv(path, index=False)
+    with pytest.raises(ValueError, match=rf"job holds a job of other data: the files of its {role} have changed since"):
+        run_job(job, tmp_path / "job")
+    assert run_job({**job, "overwrite": True}, tmp_path / "job")["auroc_macro"] != row["auroc_macro"]
+
+
+def test_a_job_whose_source_model_changed_is_refused(settings: Job, tmp_path: Path) -> None:
+    run_job(settings(SCRATCH), tmp_path / "source")
+    job = settings("freeze_policy=full", f"source_model={tmp_path / 'source'}")
+    run_job(job, tmp_path / "job")
+    run_job({**settings(SCRATCH, "seed=1"), "overwrite": True}, tmp_path / "source")
+    with pytest.raises(ValueError, match=r"of other data: the files of its source model have changed since"):
+        run_job(job, tmp_path / "job")
+
+
 def test_pretraining_happens_once_and_is_reused(
     settings: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -227,13 +263,17 @@ def test_pretraining_happens_once_and_is_reused(
     assert caplog.text.count("pretraining on plasticc, into") == 1
 
 
-def test_pretraining_depends_on_what_decides_it_only(settings: Job, tmp_path: Path) -> None:
+def test_pretraining_depends_on_what_decides_it_only(settings: Job, data: Path, tmp_path: Path) -> None:
     models = f"paths.models={tmp_path / 'models'}"
     for number, more in enumerate((["data_fraction=50pct"], ["fit.learning_rate=0.02"], ["seed=0", "head=mlp"])):
         run_job(settings("freeze_policy=full", models, *more), tmp_path / str(number))
     assert len(list((tmp_path / "models").rglob("result.json"))) == 1
-    run_job(settings("freeze_policy=full", models, "model.hidden=9"), tmp_path / "other")
-    assert len(list((tmp_path / "models").rglob("result.json"))) == 2
+    shutil.copytree(data, tmp_path / "data")
+    run_job(settings("freeze_policy=full", models, f"paths.data={tmp_path / 'data'}"), tmp_path / "moved")
+    assert len(list((tmp_path / "models").rglob("result.json"))) == 1
+    for number, more in enumerate(("model.hidden=9", "+trainer.gradient_clip_val=1"), start=2):
+        run_job(settings("freeze_policy=full", models, more), tmp_path / more)
+        assert len(list((tmp_path / "models").rglob("result.json"))) == number
 
 
 def test_from_scratch_needs_no_source_at_all(settings: Job, tmp_path: Path) -> None:
@@ -407,6 +447,17 @@ MISTAKES = {
     "augmentation by value": (["pretrain.augmentation=alerts"], r"augmentation is 'alerts': choose a file of conf/augmentation"),
     "augmentation out of range": ([SCRATCH, "augmentation.thin=[2,3]"], r"augmentation.thin is \[2, 3\]: give \[low, high\] between 0 and 1"),
     "misspelt augmentation, forced": ([SCRATCH, "+augmentation.thinn=1"], r"thinn"),
+    "misspelt pretraining": (["+pretrain.learning_rate=3e-4"], r"unknown setting pretrain.learning_rate; known are pretrain.seed, .*pretrain.fit"),
+    "pretraining has no members": (["+pretrain.members=3"], r"unknown setting pretrain.members; known are"),
+    "misspelt budget": ([SCRATCH, "+data_fraction.counts=3"], r"unknown setting data_fraction.counts; known are data_fraction.name, "),
+    "misspelt path": ([SCRATCH, "+paths.model=m"], r"unknown setting paths.model; known are paths.data, "),
+    "budget by value": (["pretrain.data_fraction=n100"], r"pretrain.data_fraction is 'n100': set pretrain.data_fraction.name, "),
+    "misspelt protocol": ([SCRATCH, "+protocol.foo=1"], r"protocol: unknown option foo; known are test, test_fraction, validation"),
+    "misspelt protocol of the source": ([SCRATCH, "+pretrain.protocol.foo=1"], r"pretrain.protocol: unknown option foo; known are"),
+    "no validation": ([SCRATCH, "protocol.validation_fraction=0"], r"protocol.validation_fraction is 0: choose a share between 0 and 1"),
+    "misspelt fit of the source": ([SCRATCH, "+pretrain.fit.learning_rat=0.1"], r"pretrain.fit: unknown option learning_rat; known are"),
+    "epochs of the trainer": ([SCRATCH, "+trainer.max_epochs=3"], r"trainer: max_epochs cannot be set \(epochs and validation are options of fit"),
+    "misspelt trainer option": ([SCRATCH, "+trainer.precison=16"], r"trainer: precison cannot be set .*allowed are accelerator"),
     "no network": ([SCRATCH, "members=0"], r"members is 0: choose how many networks are averaged, 1 or more"),
     "half a network": ([SCRATCH, "members=true"], r"members is True: give a whole number"),
     "a word for a seed": ([SCRATCH, "seed=abc"], r"seed is 'abc': give a whole number"),

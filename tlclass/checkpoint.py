@@ -98,12 +98,7 @@ def load_model(path: Path) -> TrainedModel:
         FileNotFoundError: there is no model.
         ValueError: its files are damaged, do not belong together, or come from a newer format.
     """
-    folder = path.parent if path.name == DESCRIPTION else path
-    for name in (DESCRIPTION, WEIGHTS):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"no model at {folder}: it must hold {DESCRIPTION} and {WEIGHTS}, as `python -m tlclass.train` leaves them"
-            )
+    folder = _model_folder(path)
     try:
         about = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         if about["format"] != FORMAT:
@@ -117,6 +112,26 @@ def load_model(path: Path) -> TrainedModel:
         return _rebuild(about, folder)
     except (KeyError, TypeError, json.JSONDecodeError, safetensors.SafetensorError) as error:
         raise ValueError(f"{folder} does not hold a readable model: {type(error).__name__} {error}") from error
+
+
+def model_digest(path: Path) -> str:
+    """Hash of the files that `load_model` reads.
+
+    Raises:
+        FileNotFoundError: there is no model.
+    """
+    folder = _model_folder(path)
+    return hashlib.sha256(f"{_digest(folder / DESCRIPTION)}{_digest(folder / WEIGHTS)}".encode()).hexdigest()[:16]
+
+
+def _model_folder(path: Path) -> Path:
+    folder = path.parent if path.name == DESCRIPTION else path
+    for name in (DESCRIPTION, WEIGHTS):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"no model at {folder}: it must hold {DESCRIPTION} and {WEIGHTS}, as `python -m tlclass.train` leaves them"
+            )
+    return folder
 
 
 def _rebuild(about: dict[str, Any], folder: Path) -> TrainedModel:

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tlclass.config import CONF
 from tlclass.devices import cuda_devices
+from tlclass.options import MISTAKES
 from tlclass.surveys import Several, Survey
 
 Settings = dict[str, Any]
@@ -118,18 +119,35 @@ def simulation_seeds(card: Any) -> set[int]:
 
 
 def refuse_unknown(settings: Settings) -> None:
-    """Raise ValueError for a top-level key that nothing reads, such as `+freez_policy=full`."""
+    """Raise ValueError for a key that nothing reads, such as `+freez_policy=full` or `+pretrain.members=3`.
+
+    Where a class is built from a group it names its own.
+    """
     defaults: Any = OmegaConf.load(CONF / "train.yaml")
     groups = [next(iter(entry)) for entry in defaults.pop("defaults") if not isinstance(entry, str)]
-    known = [*(group for group in groups if "@" not in group), *defaults]
-    unknown = sorted(set(settings) - set(known))
-    if unknown:
-        raise ValueError(
-            f"unknown setting {', '.join(unknown)}; known are {', '.join(name for name in known if name != 'hydra')}"
-        )
+    inner = [group.split("@pretrain.")[1] for group in groups if "@" in group]
+    budget = list(defaults["pretrain"]["data_fraction"])
+    known = {
+        "": [*(group for group in groups if "@" not in group), *(name for name in defaults if name != "hydra")],
+        "pretrain.": [*defaults["pretrain"], *inner],
+        "pretrain.data_fraction.": ["name", *budget],
+        "data_fraction.": ["name", *budget],
+        "paths.": list(defaults["paths"]),
+    }
+    for place, names in known.items():
+        given: Any = settings
+        for part in place.split(".")[:-1]:
+            given = given[part]
+        if not isinstance(given, Mapping):
+            raise ValueError(f"{place[:-1]} is '{given}': set {', '.join(f'{place}{name}' for name in names)}")
+        unknown = [f"{place}{name}" for name in sorted(set(given) - set(names))]
+        if unknown:
+            raise ValueError(
+                f"unknown setting {', '.join(unknown)}; known are {', '.join(f'{place}{name}' for name in names)}"
+            )
 
 
-def in_words(error: BaseException | None) -> str:
+def in_words(error: BaseException) -> str:
     """Hydra's message without its internals; its hint often hides in the cause."""
     text = f"{error}: {error.__cause__}" if isinstance(error, HydraException) and error.__cause__ else str(error)
     missing = next((extra for name, extra in EXTRAS.items() if f"Could not find 'hydra/launcher/{name}'" in text), None)
@@ -151,7 +169,6 @@ def in_words(error: BaseException | None) -> str:
     )
 
 
-def one_sentence(error: Exception) -> str | None:
+def one_sentence(error: BaseException) -> str | None:
     """What a user did wrong, or None if the error is ours."""
-    mistakes = (HydraException, OmegaConfBaseException, ValueError, FileNotFoundError)
-    return in_words(error) if isinstance(error, mistakes) else None
+    return in_words(error) if isinstance(error, (HydraException, OmegaConfBaseException, *MISTAKES)) else None

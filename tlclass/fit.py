@@ -1,6 +1,7 @@
 """One fit, with early stopping, the best weights, and resume."""
 
 import copy
+import inspect
 import io
 import json
 import logging
@@ -31,6 +32,13 @@ from tlclass.result import HISTORY
 from tlclass.task import MONITORS, ClassifierTask, FitSettings, HeadOnly, weighted_loss
 
 log = logging.getLogger(__name__)
+
+# what `_run` gives to Lightning's trainer, and what would end or validate a fit by other rules than those of FitSettings
+RESERVED = (
+    *("callbacks", "check_val_every_n_epoch", "default_root_dir", "enable_model_summary", "enable_progress_bar"),
+    *("logger", "log_every_n_steps", "max_epochs", "num_sanity_val_steps", "plugins"),
+    *("reload_dataloaders_every_n_epochs", "barebones", "enable_checkpointing", "fast_dev_run"),
+)
 
 
 @dataclass(frozen=True)
@@ -120,6 +128,17 @@ def runs_once(encoder: nn.Module, data: LightCurveDataModule, settings: FitSetti
     """Whether the encoder gives the same in every epoch, so that the head can be trained on features made once."""
     frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
     return frozen and not data.augmentation.on and (not settings.truncate or hasattr(encoder, "at_every_step"))
+
+
+def refuse_reserved(trainer_options: Mapping[str, Any]) -> None:
+    """Raise ValueError for an option that Lightning's trainer does not have, or that is not the user's to set."""
+    known = set(inspect.signature(L.Trainer).parameters) - {"self", *RESERVED}
+    refused = sorted(set(trainer_options) - known)
+    if refused:
+        raise ValueError(
+            f"trainer: {', '.join(refused)} cannot be set (epochs and validation are options of fit); "
+            f"allowed are {', '.join(sorted(known))}"
+        )
 
 
 def _run(

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+MISTAKES = (ValueError, OSError, ImportError)  # a user's, said in one sentence without a traceback
 KINDS = {int: "a whole number", float: "a finite number", bool: "true or false"}
 
 
@@ -16,9 +17,12 @@ def build(kind: Callable[..., T], options: Mapping[str, Any], what: str) -> T:
 
     Raises:
         ValueError: an option is unknown or missing; names it and the known ones. Or it is of another kind; see `check`.
+            Or a word stands in place of all options.
     """
     parameters = inspect.signature(kind).parameters
     known = [name for name in parameters if name != "self"]
+    if not isinstance(options, Mapping):
+        raise ValueError(f"{what} is '{options}': give its options {', '.join(known)}")
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"{what}: unknown option {', '.join(unknown)}; known are {', '.join(known)}")

@@ -19,6 +19,7 @@ from tlclass.checkpoint import TrainedModel, load_model
 from tlclass.encode import encode
 from tlclass.inference import predict_logits
 from tlclass.lightcurves import LightCurves, check, log_dropped
+from tlclass.options import MISTAKES
 from tlclass.surveys import AlertPackets, Nested, Table
 from tlclass.surveys.alerts import packet_files
 from tlclass.surveys.files import tables_in
@@ -171,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         log_dropped(curves.dropped, len(curves.mjd), str(given.input))
         table = predict(model, curves, str(given.input))
         write_table(table, given.output)
-    except (ValueError, FileNotFoundError, OSError, ModuleNotFoundError) as error:
+    except MISTAKES as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(2) from None
     note = " (trained on simulated light curves)" if model.simulated else ""

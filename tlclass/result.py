@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from tlclass.atomic import write_json
 from tlclass.augment import Augmentation
 
@@ -25,50 +27,88 @@ ADDED = (
     ),
     ("augmentation", {"name": "none", **asdict(Augmentation())}),
 )
-VOLATILE = ("paths", "logger", "overwrite", "progress", "threads", "trainer", "launcher")
+VOLATILE = ("paths", "logger", "overwrite", "progress", "threads", "launcher")
+# of `trainer`: how a fit is run; whatever else is given to Lightning (precision, gradient_clip_val) decides the result
+HOW = ("accelerator", "devices", "strategy", "num_nodes", "deterministic", "benchmark", "use_distributed_sampler")
 
 Row = dict[str, Any]
 
 
 def config_key(settings: Mapping[str, Any]) -> str:
-    """Hash of the settings that decide the result; where files lie and what is printed does not count."""
-    kept = {name: value for name, value in settings.items() if name not in VOLATILE}
+    """Hash of the settings that decide the result; where files lie, how it is run and what is printed does not count."""
+    kept = {name: value for name, value in settings.items() if name not in (*VOLATILE, "trainer")}
+    trainer = settings.get("trainer", {}).items()
+    decisive = {name: value for name, value in trainer if name not in HOW and not name.startswith("enable_")}
+    kept |= {"trainer": decisive} if decisive else {}
     text = json.dumps(_decisive(kept, str(settings["paths"]["data"])), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _decisive(settings: Any, folder: str) -> Any:
-    """The settings without `ADDED`, paths relative to the data folder: moved data are the same experiment."""
+    """The settings without `ADDED` and what only describes, paths relative to the data folder: moved data are the same experiment."""
     if isinstance(settings, Mapping):
-        return {name: _decisive(value, folder) for name, value in settings.items() if (name, value) not in ADDED}
+        # n_jobs counts as the 1 of the cards, so that older source models stay valid
+        kept = {name: 1 if name == "n_jobs" else value for name, value in settings.items() if name != "citation"}
+        return {name: _decisive(value, folder) for name, value in kept.items() if (name, value) not in ADDED}
     if isinstance(settings, list | tuple):
         return [_decisive(value, folder) for value in settings]
-    inside = isinstance(settings, str) and settings.startswith(f"{folder}/")
+    inside = isinstance(settings, str) and (settings == folder or settings.startswith(f"{folder}/"))
     return settings.removeprefix(folder) if inside else settings
 
 
-def finished(folder: Path, key: str, overwrite: bool) -> Row | None:
+def finished(folder: Path, key: str, data: Mapping[str, str], overwrite: bool) -> Row | None:
     """The row of a finished job in `folder`, its missing scores NaN again, or None if there is work to do.
 
+    Args:
+        folder: of the job.
+        key: see `config_key`.
+        data: digests of what the job reads, by name.
+        overwrite: whether to forget another job there.
+
     Raises:
-        ValueError: the folder holds a job with another configuration and `overwrite` is false.
+        ValueError: the folder holds a job with another configuration or of other data and `overwrite` is false.
     """
-    started = _read(folder / "job.json")
-    if started is not None and started["config_key"] != key:
+    difference = _difference(folder, key, data)
+    if difference:
         if not overwrite and any((folder / name).exists() for name in (RESULT, "checkpoints")):
-            raise ValueError(
-                f"{folder} holds a job with another configuration (see its config.yaml): "
-                "add overwrite=true to replace it, or choose another experiment_name"
-            )
+            raise ValueError(f"{folder} holds a job {difference}")
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         (folder / RESULT).unlink(missing_ok=True)
     row = _read(folder / RESULT)
     return row and {name: float("nan") if value is None else value for name, value in row.items()}
 
 
-def start(folder: Path, key: str) -> None:
-    """Mark `folder` as holding the job with this configuration."""
-    write_json(folder / "job.json", {"config_key": key})
+def _difference(folder: Path, key: str, data: Mapping[str, str]) -> str:
+    """How the job in `folder` differs from this one and what to do; empty if it does not, or there is none."""
+    started = _read(folder / "job.json")
+    if started is None:
+        return ""
+    if key not in (started["config_key"], _stored_key(folder)):
+        return (
+            "with another configuration (see its config.yaml): add overwrite=true to replace it, choose another experiment_name, "
+            "or give what a sweep varies a place in the folder's name, e.g. "
+            "'hydra.sweep.subdir=${encoding.name}/${freeze_policy.name}/${data_fraction.name}/seed${seed}'"
+        )
+    before = started.get("data", data)  # jobs of older versions do not say
+    changed = [name for name in data if data[name] != before.get(name)]
+    if changed:
+        return (
+            f"of other data: the files of its {' and '.join(changed)} have changed since it began; restore them, "
+            "add overwrite=true to replace the job, or choose another experiment_name"
+        )
+    return ""
+
+
+def _stored_key(folder: Path) -> str | None:
+    """The key of the settings that the job in `folder` left: older versions made it by another rule."""
+    path = folder / "config.yaml"
+    settings: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else None
+    return config_key(settings) if settings else None
+
+
+def start(folder: Path, key: str, data: Mapping[str, str]) -> None:
+    """Mark `folder` as holding the job with this configuration and these data."""
+    write_json(folder / "job.json", {"config_key": key, "data": dict(data)})
 
 
 def write_result(folder: Path, row: Row) -> None:

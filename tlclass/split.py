@@ -17,6 +17,29 @@ TEST_KINDS = ("remainder", "fixed", "development")
 
 
 @dataclass(frozen=True)
+class Protocol:
+    """How the objects are shared out.
+
+    Attributes:
+        test, test_fraction, validation_fraction: see `draw_split`.
+    """
+
+    test: str = "remainder"
+    test_fraction: float = 0.2
+    validation_fraction: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown kind of test part, and shares that leave a part empty."""
+        if self.test not in TEST_KINDS:
+            raise ValueError(f"protocol.test is '{self.test}': choose one of {', '.join(TEST_KINDS)}")
+        for name in ("test_fraction", "validation_fraction"):
+            share = getattr(self, name)
+            check(share, float, f"protocol.{name}")
+            if not 0 < share < 1:
+                raise ValueError(f"protocol.{name} is {share}: choose a share between 0 and 1, such as 0.2")
+
+
+@dataclass(frozen=True)
 class Split:
     """Indices of the objects in each part; `budget` labels are used, train and val together.
 
@@ -67,8 +90,8 @@ def draw_split(
     """Draw a label budget, 80 % of it for training and 20 % for validation (paper section 3.3).
 
     The n objects are a uniform draw from the pool, so classes come in their real proportions; for one
-    seed a smaller budget is part of a larger one. Validation is stratified inside the budget and never
-    takes a class's only object.
+    seed a smaller budget is part of a larger one. Validation is stratified inside the budget, has one object
+    at least, and leaves every class of the budget one for training.
 
     Args:
         label: (n,) class index.
@@ -82,10 +105,9 @@ def draw_split(
         validation_fraction: of the budget.
 
     Raises:
-        ValueError: the budget does not fit, or no object is left to test on.
+        ValueError: the budget does not fit, a share is out of range, or no object is left to test on.
     """
-    if test not in TEST_KINDS:
-        raise ValueError(f"test is '{test}': choose one of {', '.join(TEST_KINDS)}")
+    Protocol(test, test_fraction, validation_fraction)
     fixed = np.zeros(len(label), dtype=bool) if test == "remainder" else fixed_test(label, object_id, test_fraction)
     pool = np.flatnonzero(~fixed)
     size = budget_size(len(pool), fraction, count)
@@ -106,13 +128,7 @@ def fixed_test(label: Array, object_id: Array, fraction: float) -> Array:
 
     Objects are taken in the order of (crc32(id) modulo 5, crc32(id)): a rule of one line in any language, so
     that other tools can set the same fifth aside.
-
-    Raises:
-        ValueError: the fraction is not between 0 and 1.
     """
-    check(fraction, float, "protocol.test_fraction")
-    if not 0 < fraction < 1:
-        raise ValueError(f"protocol.test_fraction is {fraction}: choose a share between 0 and 1, such as 0.2")
     digest = np.array([zlib.crc32(str(name).encode()) for name in object_id], dtype=np.int64)
     chosen = np.zeros(len(label), dtype=bool)
     for value in np.unique(label):
@@ -126,7 +142,7 @@ def fixed_test(label: Array, object_id: Array, fraction: float) -> Array:
 
 
 def _hold_out(drawn: Array, label: Array, fraction: float, generator: np.random.Generator) -> tuple[Array, Array]:
-    """Systematic sampling along the class-sorted draw: exact total, proportional in each class."""
+    """Systematic sampling along the class-sorted draw: exact total, proportional in each class, which keeps one object."""
     if not len(drawn):
         return drawn, drawn
     by_class, single = _by_class(drawn, label, generator)
@@ -135,10 +151,14 @@ def _hold_out(drawn: Array, label: Array, fraction: float, generator: np.random.
         raise ValueError(
             f"the {len(drawn)} labels hold one object of each class, so none is left for validation: choose a larger budget"
         )
-    wanted = min(round(fraction * len(drawn)), len(candidates) - len(np.unique(label[candidates])))
-    positions = np.floor((np.arange(wanted) + generator.random()) * len(candidates) / max(wanted, 1)).astype(np.int64)
+    kinds, first = np.unique(label[candidates], return_index=True)
+    wanted = min(max(1, round(fraction * len(drawn))), len(candidates) - len(kinds))
+    places = np.arange(len(candidates))
+    if 2 * wanted > len(candidates):  # more than every second: could be all of a class, unless one of each stays
+        places = np.delete(places, first)
+    positions = np.floor((np.arange(wanted) + generator.random()) * len(places) / wanted).astype(np.int64)
     chosen = np.zeros(len(candidates), dtype=bool)
-    chosen[positions] = True
+    chosen[places[positions]] = True
     return np.concatenate([by_class[single], candidates[~chosen]]), candidates[chosen]
 
 

@@ -22,13 +22,13 @@ from filelock import FileLock, Timeout
 
 from tlclass import report
 from tlclass.atomic import write_json, write_text
+from tlclass.options import MISTAKES
 from tlclass.result import RESULT
 
 log = logging.getLogger(__name__)
 
 LEDGER = "TLCLASS_SWEEP"  # environment variable with the ledger's folder; launchers hand it to the jobs
 TOTAL, FAILED, LOCK = "total.json", "failed.json", "lock"
-MISTAKES = (ValueError, FileNotFoundError, OSError, ImportError)  # said in a sentence, without a traceback
 SECONDS = 10.0  # between the lines of a log
 
 

@@ -37,7 +37,8 @@ class FitSettings:
         truncate: share of training batches whose light curves are cut at a random observation, so that
             early light curves are learnt too.
         balance: draw training objects, with replacement, so that every class is equally likely, instead of
-            weighing them in the training loss; the validation loss is weighted as ever and estimates the same.
+            weighing them in the training loss; the validation loss is weighted and estimates the same, so it goes
+            with class_weights only.
         batch_size: objects per step.
         max_epochs: limit in epochs; never fewer than `min_steps` optimizer steps.
         min_steps: with 80 training objects an epoch is one step, so epochs alone would stop too early.
@@ -80,6 +81,11 @@ class FitSettings:
         if not 0 <= self.average < 1:
             raise ValueError(
                 f"fit.average is {self.average}: choose 0 (none) or a decay per step below 1, such as 0.99"
+            )
+        if self.balance and not self.class_weights:
+            raise ValueError(
+                "fit.balance=true trains on classes in equal numbers, but fit.class_weights=false validates in their natural "
+                "proportions: set fit.balance=false or fit.class_weights=true"
             )
         if not 0 <= self.truncate <= 1:
             raise ValueError(

@@ -17,23 +17,23 @@ from filelock import FileLock
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
 from tlclass import dashboard, job, sweep
 from tlclass.atomic import write_text
 from tlclass.baseline import Baseline, baseline_from
-from tlclass.checkpoint import TrainedModel, load_model
+from tlclass.checkpoint import TrainedModel, load_model, model_digest
 from tlclass.choice import Choice
-from tlclass.composition import Settings, build_survey, in_words, plain, refuse_twins, refuse_unknown, without_lists
+from tlclass.composition import Settings, build_survey, one_sentence, plain, refuse_twins, refuse_unknown, without_lists
 from tlclass.config import CONF
 from tlclass.devices import cuda_devices, lease
 from tlclass.encode import encoding_from
+from tlclass.fit import refuse_reserved
 from tlclass.options import build, check
 from tlclass.result import Row, config_key, finished, start, write_result
+from tlclass.split import Protocol
 from tlclass.task import FitSettings
 from tlclass.transfer import FreezePolicy
 
@@ -80,23 +80,34 @@ def run_job(settings: Settings, folder: Path) -> Row:
     Raises:
         ValueError, FileNotFoundError: a mistake in the settings or the data, said in one sentence.
     """
-    refuse_wrong_numbers(settings)
+    refuse_mistakes(settings)
     torch.set_num_threads(settings["threads"])
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with sweep.alone(folder):
         sweep.clear_failure(folder)
-        key = config_key(settings)
-        row = finished(folder, key, settings["overwrite"])
+        key, data = config_key(settings), data_digests(settings)
+        row = finished(folder, key, data, settings["overwrite"])
         if row is not None:
             log.info("%s is finished (macro AUROC %.3f): skipped", folder, row["auroc_macro"])
             return row
-        start(folder, key)
+        start(folder, key, data)
         write_text(folder / "config.yaml", OmegaConf.to_yaml(settings))
-        refuse_unknown(settings)
         row = {"config_key": key, "experiment": settings["experiment_name"], **train_and_score(settings, folder)}
         write_result(folder, row)
     log.info("%s: macro AUROC %.3f on %d test objects", folder, row["auroc_macro"], row["n_test"])
     return row
+
+
+def refuse_mistakes(settings: Settings) -> None:
+    """Raise ValueError for what can be seen before minutes of pretraining."""
+    refuse_unknown(settings)
+    refuse_wrong_numbers(settings)
+    refuse_reserved(settings["trainer"])
+    for name, group in (("", settings), ("pretrain.", settings["pretrain"])):
+        build(FitSettings, group["fit"], f"{name}fit")
+        build(Protocol, group["protocol"], f"{name}protocol")
+    if build_policy(settings["freeze_policy"]).load:
+        refuse_twins(settings["source"], settings["target"])
 
 
 def refuse_wrong_numbers(settings: Settings) -> None:
@@ -114,15 +125,24 @@ def refuse_wrong_numbers(settings: Settings) -> None:
                 check(part["data_fraction"][name], kind, f"{where}data_fraction.{name}")
 
 
+def data_digests(settings: Settings) -> dict[str, str]:
+    """Digests of what the job reads: the target's files, and those of its source or of the source model given."""
+    root, cache = Path(settings["paths"]["data"]), Path(settings["paths"]["cache"])
+    digests = {"target": build_survey(settings["target"]).digest(root, cache)}
+    if build_policy(settings["freeze_policy"]).load:
+        if settings["source_model"] is None:
+            digests["source"] = build_survey(settings["source"]).digest(root, cache)
+        else:
+            digests["source model"] = model_digest(Path(settings["source_model"]))
+    return digests
+
+
 def train_and_score(settings: Settings, folder: Path) -> Row:
     """The work of a job: the source model, the transfer, the scores.
 
     The target is loaded first: a mistake in it is said before minutes of pretraining.
     """
     policy = build_policy(settings["freeze_policy"])
-    if policy.load:
-        build(FitSettings, settings["pretrain"]["fit"], "pretrain.fit")
-        refuse_twins(settings["source"], settings["target"])
     target = target_settings(settings, policy)
     data = job.load(target, build_survey(settings["target"]), settings)
     if policy.load:
@@ -220,7 +240,8 @@ def pretrained(pretraining: Settings, settings: Settings) -> TrainedModel:
     A lock lets parallel jobs share one pretraining.
     """
     survey = build_survey(pretraining["survey"])
-    key = config_key({"job": pretraining, "data": survey.key, "paths": settings["paths"]})
+    digest = survey.digest(Path(settings["paths"]["data"]), Path(settings["paths"]["cache"]))
+    key = config_key({"job": pretraining, "data": digest, "paths": settings["paths"], "trainer": settings["trainer"]})
     folder = Path(settings["paths"]["models"]) / f"{survey.name}-{key}" / f"seed{pretraining['seed']}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
@@ -315,11 +336,14 @@ def end(error: BaseException | None, failed: Sequence[str]) -> None:
     """Leave with the right exit code, having said why."""
     if isinstance(error, SystemExit):
         raise error
-    expected = (HydraException, OmegaConfBaseException, *sweep.MISTAKES)
-    if error is not None and not failed and not isinstance(error, expected):
-        raise error
-    if error is not None or failed:
-        sys.stderr.write("".join(f"error: {said}\n" for said in failed or [in_words(error)]))
+    said = list(failed)
+    if error is not None and not said:
+        sentence = one_sentence(error)
+        if sentence is None:
+            raise error
+        said = [sentence]
+    if said:
+        sys.stderr.write("".join(f"error: {line}\n" for line in said))
         raise SystemExit(1 if failed else 2)
 
 

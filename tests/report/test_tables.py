@@ -93,7 +93,10 @@ def test_a_begun_job_without_result_is_named(tmp_path: Path) -> None:
     begun = tmp_path / "full" / "n3000" / "seed0"
     begun.mkdir(parents=True)
     (begun / "job.json").write_text("{}")
-    assert unfinished_jobs(tmp_path) == ["full/n3000/seed0"]
+    failed = tmp_path / "full" / "n3000" / "seed1"
+    failed.mkdir()
+    (failed / "failed.json").write_text("{}")  # before it began
+    assert unfinished_jobs(tmp_path) == ["full/n3000/seed0", "full/n3000/seed1"]
 
 
 def test_a_class_without_test_object_is_missing_and_not_a_number(tmp_path: Path) -> None:
@@ -158,6 +161,26 @@ def test_arms_are_told_apart_by_what_differs(tmp_path: Path) -> None:
     write_sweep(tmp_path / "a", {"full": scratch})
     write_sweep(tmp_path / "b", {"full": shifted(2)}, encoding="context")
     assert sweep_of(tmp_path).arms == ["full, context", "full, paper"]
+
+
+def test_references_are_policies_whatever_else_varies(tmp_path: Path) -> None:
+    for encoding in ("context", "paper"):
+        write_sweep(tmp_path / encoding, {"from_scratch": scratch, "full": shifted(4)}, encoding=encoding)
+    sweep = sweep_of(tmp_path)
+    assert sweep.references == ["from_scratch, context", "from_scratch, paper"]
+    table = paired_table(sweep).set_index(["policy", "minus"])
+    assert set(table.loc[("full, context", "from_scratch, paper"), "difference"]) == {f"{0.1 * np.log10(4):+.3f}"}
+    assert set(convergence_table(sweep)["policy"]) == set(sweep.arms)
+
+
+def test_arms_on_another_target_are_not_compared(tmp_path: Path) -> None:
+    for target in ("bts", "plasticc"):
+        write_sweep(tmp_path / target, {"from_scratch": scratch, "full": shifted(4)}, target=target)
+    sweep = sweep_of(tmp_path)
+    pairs = {("full, bts", "from_scratch, bts"), ("full, plasticc", "from_scratch, plasticc")}
+    table = paired_table(sweep)
+    assert set(zip(table["policy"], table["minus"], strict=True)) == pairs
+    assert len(efficiency_table(sweep)) == 2 and convergence_table(sweep).empty
 
 
 def test_two_jobs_with_the_same_coordinates_are_refused(tmp_path: Path) -> None:

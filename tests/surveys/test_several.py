@@ -1,4 +1,5 @@
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -78,9 +79,16 @@ def test_a_label_the_common_taxonomy_does_not_know_is_an_error(both: Several, ca
         replace(both, taxonomy=narrow).load(cache)
 
 
-def test_raw_files_and_settings_of_every_part_decide_its_key(settings: Job, both: Several) -> None:
-    other = built(settings, "source.parts.plasticc.passbands.table.lsstu.wavelength=0.37")
-    assert both.key == built(settings).key != other.key
+@pytest.mark.parametrize("name", ["ztf_bts/observations.parquet", "plasticc/plasticc_train_metadata.csv"])
+def test_raw_files_of_every_part_decide_its_digest(
+    name: str, settings: Job, both: Several, data: Path, tmp_path: Path
+) -> None:
+    root, cache = tmp_path / "data", tmp_path / "cache"
+    shutil.copytree(data, root)
+    moved = built(settings, f"paths.data={root}")
+    assert moved.digest(root, cache) == both.digest(data, cache)
+    (root / name).write_bytes((root / name).read_bytes() + b" ")
+    assert moved.digest(root, cache) != both.digest(data, cache)
 
 
 def test_it_is_augmented_part_by_part_and_in_order(both: Several, cache: Path) -> None:

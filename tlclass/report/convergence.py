@@ -17,19 +17,25 @@ SHARE = 0.95
 
 
 def histories(sweep: Sweep) -> pd.DataFrame:
-    """Every validation of every job that left its history: arm, budget, seed, step, epoch, seconds, scores."""
+    """Every validation of every job that left its history: whose job, step, epoch, seconds, scores."""
     frames = []
+    coordinates = ["arm", "policy", "target", "budget", "seed"]
     for _, job in sweep.jobs.iterrows():
         lines = read_json(Path(job["folder"]) / HISTORY)
         if lines:
-            frames.append(pd.DataFrame(lines).assign(arm=job["arm"], budget=job["budget"], seed=job["seed"]))
-    columns = ["arm", "budget", "seed", "step", "epoch", "seconds", "val/loss", SCORE]
+            frames.append(pd.DataFrame(lines).assign(**job[coordinates]))
+    columns = [*coordinates, "step", "epoch", "seconds", "val/loss", SCORE]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
 
 def goals(history: pd.DataFrame, reference: str = "from_scratch") -> dict[int, float]:
-    """The score to reach at each budget: 95 % of the reference's best validation AUROC, mean over seeds."""
-    best = history[history["arm"] == reference].groupby(["budget", "seed"])[SCORE].max()
+    """The score to reach at each budget: 95 % of the reference policy's best validation AUROC, mean over seeds.
+
+    None where the jobs have several targets.
+    """
+    if history["target"].nunique() > 1:
+        return {}
+    best = history[history["policy"] == reference].groupby(["budget", "seed"])[SCORE].max()
     return {int(str(budget)): SHARE * float(mean) for budget, mean in best.groupby("budget").mean().items()}
 
 

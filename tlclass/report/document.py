@@ -13,7 +13,7 @@ from tlclass.report import diagnostics, figures, tables
 from tlclass.report.convergence import convergence_table
 from tlclass.report.pages import Block, Heading, Items, Paragraph, Picture, Table
 from tlclass.report.published import CAPTIONS, panel_of
-from tlclass.report.sweep import Sweep, data_note, missing_cells, untested_classes
+from tlclass.report.sweep import REFERENCES, Sweep, data_note, missing_cells, untested_classes
 
 Draw = Callable[[Sweep], Figure]
 
@@ -131,7 +131,8 @@ def comparisons(sweep: Sweep, gallery: Gallery) -> Iterator[Block]:
     """Arms against the baselines: differences, label efficiency, ratio and skill."""
     yield Heading("Against the baselines", 3)
     if not sweep.references or len(sweep.arms) < 2:
-        yield Paragraph("The sweep has no from_scratch, forest or lightgbm beside another policy: nothing to compare.")
+        listed = f"{', '.join(REFERENCES[:-1])} or {REFERENCES[-1]}"
+        yield Paragraph(f"The sweep has no {listed} beside another policy: nothing to compare.")
         return
     paired = tables.paired_table(sweep)
     if len(paired):
@@ -176,7 +177,9 @@ def speed(sweep: Sweep, gallery: Gallery) -> Iterator[Block]:
     yield Heading("Convergence", 3)
     found = convergence_table(sweep)
     if found.empty:
-        yield Paragraph("No job of from_scratch left a history.json: there is no goal to measure the convergence by.")
+        yield Paragraph(
+            "No job of from_scratch left a history.json, or the targets differ: there is no goal to measure the convergence by."
+        )
         return
     absent = [arm for arm in sweep.arms if arm not in set(found["policy"])]
     if absent:

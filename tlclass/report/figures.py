@@ -193,7 +193,7 @@ def difference_curves(sweep: Sweep) -> Figure:
     drawn = panels(figure, len(sweep.references), 1)
     style = looks([sweep])
     for axes, reference in zip(drawn, sweep.references, strict=True):
-        arms = [arm for arm in sweep.arms if arm != reference]
+        arms = sweep.compared(reference)
         for number, arm in enumerate(arms):
             shift = 1.035 ** (number - (len(arms) - 1) / 2)
             paired = differences(sweep, arm, reference).drop(columns=0, errors="ignore").dropna(axis=1, how="all")

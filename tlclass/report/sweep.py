@@ -46,7 +46,13 @@ class Sweep:
     @property
     def references(self) -> list[str]:
         """The arms that others are compared with."""
-        return [arm for arm in self.arms if arm in REFERENCES]
+        policies = dict(zip(self.jobs["arm"], self.jobs["policy"], strict=True))
+        return [arm for arm in self.arms if policies[arm] in REFERENCES]
+
+    def compared(self, reference: str) -> list[str]:
+        """The other arms that were tested on the reference's target."""
+        targets = self.jobs.groupby("arm")["target"].agg(set)
+        return [arm for arm in self.arms if arm != reference and targets[arm] == targets[reference]]
 
     def grid(self, arm: str, score: str) -> pd.DataFrame:
         """Seeds by budgets, both of the whole sweep; NaN where there is no job or no score."""
@@ -161,7 +167,7 @@ def missing_cells(sweep: Sweep) -> list[str]:
 
 def unfinished_jobs(folder: Path) -> list[str]:
     """Folders of jobs that were begun and left no result."""
-    begun = sorted(path.parent for path in folder.rglob("job.json"))
+    begun = sorted({path.parent for name in ("job.json", "failed.json") for path in folder.rglob(name)})
     return [str(job.relative_to(folder)) for job in begun if not (job / RESULT).exists()]
 
 

@@ -96,7 +96,7 @@ def paired_table(sweep: Sweep) -> pd.DataFrame:
     """Mean paired difference in macro AUROC of every arm from every reference, with intervals over seeds and over objects."""
     rows = []
     for reference in sweep.references:
-        for arm in (arm for arm in sweep.arms if arm != reference):
+        for arm in sweep.compared(reference):
             for budget, column in by_budget(differences(sweep, arm, reference)).items():
                 found = mean_estimate(column)
                 if found.n:
@@ -137,7 +137,7 @@ def efficiency_table(sweep: Sweep) -> pd.DataFrame:
     for reference in sweep.references:
         most = sweep.largest(reference)
         level = sweep.grid(reference, MACRO)[most].to_numpy()
-        for arm in (arm for arm in sweep.arms if arm != reference):
+        for arm in sweep.compared(reference):
             grid = sweep.grid(arm, MACRO)
             budgets = grid.columns.to_numpy()
             found = label_efficiency(budgets.astype(float), grid.to_numpy(), level)
@@ -190,7 +190,7 @@ def share_table(sweep: Sweep) -> pd.DataFrame:
     rows = []
     for reference in sweep.references:
         level = sweep.grid(reference, MACRO)[sweep.largest(reference)].to_numpy()
-        for arm in sweep.arms:
+        for arm in (reference, *sweep.compared(reference)):
             for budget, column in by_budget(sweep.grid(arm, MACRO)).items():
                 pair = np.column_stack([column, level])
                 row = {"policy": arm, "labels": f"{budget:,}", "of": f"{reference} at {sweep.largest(reference):,}"}

@@ -77,10 +77,10 @@ class Several:
         """Every part is a subset, so that its own scores are reported too."""
         return {name: {PART: name} for name in self.parts}
 
-    @property
-    def key(self) -> str:
-        """Hash of the parts' readers and raw files, see `Survey.key`."""
-        return hashlib.sha256(repr([(name, part.key) for name, part in self.parts.items()]).encode()).hexdigest()[:16]
+    def digest(self, root: Path, cache: Path) -> str:
+        """Hash of the parts' raw files, see `Survey.digest`."""
+        digests = [(name, part.digest(root, cache)) for name, part in self.parts.items()]
+        return hashlib.sha256(repr(digests).encode()).hexdigest()[:16]
 
     def load(self, cache: Path) -> tuple[LightCurves, Array]:
         """Selected light curves of all parts, part after part, and their class indices; see `Survey.load`."""

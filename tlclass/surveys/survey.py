@@ -12,6 +12,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from tlclass import lightcurves
+from tlclass.atomic import write_text
 from tlclass.augment import Augmentation
 from tlclass.lightcurves import LightCurves, log_dropped
 from tlclass.passbands import Passbands
@@ -67,10 +68,25 @@ class Survey:
     citation: str = ""
     typical_flux: float | None = None
 
-    @property
-    def key(self) -> str:
-        """See `reader_key`."""
-        return reader_key(self.reader)
+    def digest(self, root: Path, cache: Path) -> str:
+        """Hash of the raw files' contents and of their names below `root`: moved data have the same.
+
+        Simulated light curves have no files; then it is that of the reader's settings. The contents' part is kept in
+        `cache` until a file's size or time changes.
+
+        Raises:
+            FileNotFoundError: the raw files are absent.
+        """
+        files = self.reader.files()
+        if not files:
+            return reader_key(self.reader)
+        names = [str(file.relative_to(root) if file.is_relative_to(root) else file) for file in files]
+        path = cache / self.name / f"{reader_key(self.reader)}.sha256"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                write_text(path, _contents(files))
+        return _hash((CACHE_VERSION, names, path.read_text(encoding="utf-8")))
 
     def load(self, cache: Path) -> tuple[LightCurves, Array]:
         """Selected light curves of the taxonomy's classes, and the class index (n,) int64 of each.
@@ -231,4 +247,17 @@ def reader_key(reader: Reader) -> str:
 
 def _key(pieces: Sequence[Reader], files: Sequence[Path]) -> str:
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(repr((CACHE_VERSION, list(pieces), stats)).encode()).hexdigest()[:16]
+    return _hash((CACHE_VERSION, list(pieces), stats))
+
+
+def _contents(files: Sequence[Path]) -> str:
+    log.info("checksum of %d raw file(s)", len(files))
+    checksums = []
+    for file in files:
+        with file.open("rb") as content:
+            checksums.append(hashlib.file_digest(content, "sha256").hexdigest())
+    return _hash(checksums)
+
+
+def _hash(content: object) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
