@@ -146,7 +146,9 @@ def _flux_scale(column: Mapping[str, pa.ChunkedArray], found: Mapping[str, str],
         _refuse_other_systems(column, found, origin)
         log.info("%s: fluxes are at the AB zero point of their row (column %s)", origin, found["zero_point"])
         return 10 ** (0.4 * (27.5 - numbers(column_values(column["zero_point"]), found["zero_point"], origin)))
-    unit = next(known for known in (unit, form.default_unit, "fluxcal") if known is not None)
+    unit = form.default_unit if unit is None else unit
+    if unit is None:
+        return 1.0  # FLUXCAL
     log.info("%s: %s is taken as %s", origin, found["flux"], unit if isinstance(unit, str) else f"zero point {unit:g}")
     return flux_scale(unit)
 
