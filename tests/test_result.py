@@ -114,7 +114,7 @@ def test_missing_scores_are_null_in_json(tmp_path: Path) -> None:
 
 def test_missing_scores_of_a_finished_job_are_not_a_number_again(tmp_path: Path) -> None:
     write_result(tmp_path, {"config_key": "k", "auroc_macro": float("nan"), "chosen": "full"})
-    row = finished(tmp_path, "k", overwrite=False)
+    row = finished(tmp_path, "k", DATA, overwrite=False)
     assert row is not None and math.isnan(row["auroc_macro"]) and row["chosen"] == "full"
 
 
@@ -133,7 +133,7 @@ def test_no_result_says_what_to_run(tmp_path: Path) -> None:
 
 def test_begun_jobs_without_a_result_are_counted(tmp_path: Path) -> None:
     for number in range(2):
-        start(tmp_path / f"seed{number}", "k")
+        start(tmp_path / f"seed{number}", "k", DATA)
     with pytest.raises(FileNotFoundError, match=f"none of the 2 jobs below {tmp_path} is finished: run the command"):
         read_results(tmp_path)
 
@@ -144,7 +144,7 @@ def test_a_damaged_file_is_named_with_what_to_do(name: str, content: str, tmp_pa
     (tmp_path / name).write_text(content, encoding="latin-1")
     said = f"{tmp_path / name} is damaged .*: delete the folder {tmp_path} and run the same command again"
     with pytest.raises(ValueError, match=said):
-        finished(tmp_path, "k", overwrite=False)
+        finished(tmp_path, "k", DATA, overwrite=False)
     if name == "result.json":
         with pytest.raises(ValueError, match=said):
             read_results(tmp_path)

@@ -154,11 +154,8 @@ def test_two_sweeps_at_once_on_one_folder_do_no_harm(overrides: list[str], tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
-def test_a_stopped_sweep_run_again_gives_the_table_of_an_uninterrupted_one(
-    how: signal.Signals, overrides: list[str], tmp_path: Path
-) -> None:
-    """The whole process group is stopped a while after the first job ended, in the middle of others."""
+def test_a_killed_sweep_run_again_gives_the_table_of_an_uninterrupted_one(overrides: list[str], tmp_path: Path) -> None:
+    """The whole process group is killed a while after the first job ended, in the middle of others."""
     axes = ["freeze_policy=from_scratch,full", "seed=0,1", "fit.max_epochs=20", "fit.patience_epochs=50", JOBLIB]
     models = f"paths.models={tmp_path / 'models'}"
     process = start(overrides, *axes, models, cwd=tmp_path)
@@ -166,9 +163,9 @@ def test_a_stopped_sweep_run_again_gives_the_table_of_an_uninterrupted_one(
     while not rows(tmp_path / "results") and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(int.from_bytes(os.urandom(1), "big") / 500)  # up to half a second
-    os.killpg(process.pid, how)
+    os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
-    assert process.returncode == (-9 if how == signal.SIGKILL else 143)
+    assert process.returncode == -9
     finished = len(rows(tmp_path / "results"))
     assert finished < 4, "the sweep was over before it could be stopped"
     again = start(overrides, *axes, models, cwd=tmp_path)
