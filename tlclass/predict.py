@@ -130,8 +130,10 @@ def check_output(path: Path, given: Path) -> None:
     """Raise ValueError if `path` is no name for a table, or that of a file of the input `given`."""
     if path.suffix not in (".parquet", ".csv"):
         raise ValueError(f"output {path}: choose a name that ends in .parquet or .csv")
+    if not path.exists():
+        return
     read = packet_files(given) or [given, *given.rglob("*")]
-    if path.exists() and path.resolve() in {file.resolve() for file in read}:
+    if path.resolve() in {file.resolve() for file in read}:
         raise ValueError(f"output {path} is a file of the input {given} and would replace it: choose another name")
 
 
