@@ -57,6 +57,12 @@ def test_initialisation_follows_the_seed() -> None:
     assert torch.equal(paper(1).state_dict()["encoder.latent.weight"], a["encoder.latent.weight"])
 
 
+def test_initialise_leaves_a_normalisation_as_it_is() -> None:
+    layer = torch.nn.LayerNorm(4)
+    initialise(layer, torch.Generator())
+    assert (layer.weight == 1).all() and (layer.bias == 0).all()
+
+
 def test_initialise_covers_a_bare_gru() -> None:
     gru = nn.GRU(3, 5)
     initialise(gru, torch.Generator().manual_seed(0))

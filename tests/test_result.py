@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
 
 from tests.conftest import compose
-from tlclass.atomic import write_json, write_text
+from tlclass.atomic import write_json
 from tlclass.result import config_key, finished, read_results, start, write_result
 
 DATA = {"target": "files"}
@@ -33,28 +32,10 @@ def test_what_decides_the_result_changes_the_key() -> None:
         "seed=1", "freeze_policy=head_only", "head=mlp", "fit.learning_rate=0.1", "data_fraction=5pct", "protocol.test=fixed", "model.hidden=99",
         "augmentation=alerts", "augmentation@pretrain.augmentation=alerts", "augmentation.thin=[0.5,1]", "fit.balance=true", "pretrain.fit.balance=true",
         "target=plasticc", "target.selection.window=[-20,70]", "encoding.flux_scale=1", "target.taxonomy.common=[]", "source=plasticc_ddf",
-        "+trainer.precision=16-true", "+trainer.gradient_clip_val=1",
+        "fit.l2_sp=0.1", "pretrain.fit.warmup_steps=3", "fit.average=0.5", "+trainer.precision=16-true", "+trainer.gradient_clip_val=1",
     ]  # fmt: skip
     keys = {key(change) for change in changes}
     assert len(keys) == len(changes) and key() not in keys
-
-
-@pytest.mark.parametrize("name", ["fit", "pretrain.fit"])
-def test_options_that_came_later_leave_older_results_valid_where_they_do_nothing(name: str) -> None:
-    added = {"warmup_steps": 3, "average": 0.5, "l2_sp": 0.1}
-    settings = compose([])
-    for part in name.split("."):
-        settings = settings[part]
-    older = compose([f"~{name}.{option}" for option in added if option in settings])
-    assert config_key(older) == key()
-    changed = {key(f"++{name}.{option}={value}") for option, value in added.items()}
-    assert len(changed) == len(added) and key() not in changed
-
-
-def test_results_without_augmentation_stay_valid() -> None:
-    older = compose(["~augmentation", "~augmentation@pretrain.augmentation", "~fit.balance", "~pretrain.fit.balance"])
-    assert "augmentation" not in older and "balance" not in older["fit"]
-    assert config_key(older) == key()
 
 
 def test_a_job_is_finished_when_its_result_is_written(tmp_path: Path) -> None:
@@ -91,17 +72,6 @@ def test_another_job_in_the_same_place_is_an_error_unless_overwritten(
     assert (tmp_path / left).exists()  # refusing loses nothing
     assert finished(tmp_path, key, data, overwrite=True) is None
     assert not (tmp_path / left).exists()
-
-
-def test_jobs_of_older_versions_stay_valid(tmp_path: Path) -> None:
-    """They made the key by another rule and did not say what their data were, but left all settings."""
-    settings = compose(["target=bts"])
-    write_text(tmp_path / "config.yaml", OmegaConf.to_yaml(settings))
-    write_json(tmp_path / "job.json", {"config_key": "by another rule"})
-    write_result(tmp_path, {"auroc_macro": 0.5})
-    assert finished(tmp_path, config_key(settings), DATA, overwrite=False) == {"auroc_macro": 0.5}
-    with pytest.raises(ValueError, match="another configuration"):
-        finished(tmp_path, config_key({**settings, "seed": 1}), DATA, overwrite=False)
 
 
 def test_missing_scores_are_null_in_json(tmp_path: Path) -> None:

@@ -157,6 +157,9 @@ def test_a_mistake_in_the_fit_is_refused_before_pretraining(settings: Job, tmp_p
         ),
         (["data_fraction=n0"], "a budget of 0 labels trains nothing"),
         (["encoding=paper_matched", "target.typical_flux=null"], "its card states no typical_flux"),
+        (["freeze_policy.load=[encodr.*]"], r"load pattern 'encodr.\*' matches no parameter"),
+        (["freeze_policy.train=[head.outptu.*]"], r"train pattern 'head.outptu.\*' matches no parameter"),
+        (["freeze_policy.load=[head.*]"], r"cannot load the source model, its architecture differs: head.output.bias"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -715,10 +718,12 @@ def test_simulated_surveys_transfer_through_the_same_door(target: str, settings:
 
 def test_a_source_that_lacks_a_class_of_the_target_is_named(settings: Job, tmp_path: Path) -> None:
     job = settings("head=source", "freeze_policy=full")
+    job["paths"]["models"] = str(tmp_path / "models")
     job["target"]["taxonomy"]["members"]["TDE"] = []
     job["target"]["taxonomy"]["members"]["SN II"] = ["SN II*"]
     with pytest.raises(ValueError, match=r"head=source: no class of the source \(.*\) belongs to SN II: .*head=linear"):
         run_job(job, tmp_path / "job")
+    assert not (tmp_path / "models").exists()
 
 
 BUILT_IN = [

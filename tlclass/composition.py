@@ -96,6 +96,41 @@ def build_survey(card: Mapping[str, Any]) -> Survey | Several:
     return survey
 
 
+def target_settings(settings: Settings, from_scratch: bool) -> Settings:
+    """Those of `tlclass.job.Job` for the target.
+
+    Training from scratch beside `head=source` has no head to keep; it gets a new linear one.
+    """
+    head = {"name": "linear"} if from_scratch and settings["head"]["name"] == "source" else settings["head"]
+    kept = {name: settings[name] for name in ("seed", "data_fraction", "protocol", "fit", "augmentation", "model")}
+    encoding = encoding_for(settings["target"], settings["encoding"])
+    return {"survey": settings["target"], "encoding": encoding, "head": head, **kept}
+
+
+def pretraining_settings(settings: Settings) -> Settings:
+    """The same for the source model."""
+    pretrain = {name: value for name, value in settings["pretrain"].items() if name != "flux_scale"}
+    encoding = {**settings["encoding"], "flux_scale": settings["pretrain"]["flux_scale"]}
+    encoding = encoding_for(settings["source"], encoding)
+    return {"survey": settings["source"], "encoding": encoding, "model": settings["model"], **pretrain}
+
+
+def encoding_for(card: Settings, encoding: Settings) -> Settings:
+    """The encoding's settings; a flux scale of null becomes the survey's own.
+
+    Raises:
+        ValueError: its card states none.
+    """
+    if encoding["flux_scale"] is not None:
+        return encoding
+    if card.get("typical_flux") is None:
+        raise ValueError(
+            f"the flux scale is to be matched to {card['name']}, but its card states no typical_flux: add one "
+            "(the median |flux| of its light curves), or give encoding.flux_scale and pretrain.flux_scale a number"
+        )
+    return {**encoding, "flux_scale": float(card["typical_flux"])}
+
+
 def refuse_twins(source: Settings, target: Settings) -> None:
     """Raise ValueError if source and target are simulated with the same seed: test objects would have twins in the source.
 

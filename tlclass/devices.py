@@ -3,13 +3,24 @@
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 SECONDS = 0.2  # between two looks for a free device
+
+
+@contextmanager
+def on_device(settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The settings with a CUDA device of the job's own where the launcher leases them, else as they are."""
+    if settings["launcher"]["name"] != "cuda":
+        yield dict(settings)
+        return
+    with lease(cuda_devices()) as position:
+        yield {**settings, "trainer": {**settings["trainer"], "devices": [position]}}
 
 
 @contextmanager

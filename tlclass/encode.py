@@ -1,4 +1,4 @@
-"""From selected light curves to the network's input: the same code in training, prediction and export."""
+"""From selected light curves to the network's input: the same code in training, evaluation and prediction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

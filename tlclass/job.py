@@ -1,10 +1,10 @@
-"""One job: transfer to a survey, fit, test, save."""
+"""One job: transfer to a survey, fit, test, save; pretraining is one that loads nothing."""
 
 import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,12 @@ from tlclass.evaluate import evaluate
 from tlclass.finetune import Start, finetune
 from tlclass.model import build_classifier
 from tlclass.options import build
-from tlclass.result import HISTORY, Row
+from tlclass.result import CHECKPOINTS, HISTORY, Row
 from tlclass.seeds import stream
 from tlclass.split import absent_classes
 from tlclass.surveys import Several, Survey
 from tlclass.task import FitSettings
+from tlclass.taxonomy import Taxonomy
 from tlclass.transfer import FreezePolicy, TransferReport, transfer
 
 log = logging.getLogger(__name__)
@@ -35,29 +36,29 @@ Settings = dict[str, Any]
 INPUT = ("columns", "extra", "flux_unit", "time_offset", "forced")  # settings of a reader that `predict` reads by too
 
 
-def load(job: Settings, survey: Survey | Several, settings: Settings) -> LightCurveDataModule:
+def load(settings: Settings, survey: Survey | Several, cache: Path) -> LightCurveDataModule:
     """The light curves of `survey`, encoded and split by the label budget.
 
     Args:
-        job: see `run`.
+        settings: see `Job`.
         survey: built from the card.
-        settings: of the process: `paths`.
+        cache: folder of the parsed surveys.
 
     Raises:
         FileNotFoundError, ValueError: the files are absent or break a rule, the budget does not fit, or there is one class.
     """
-    fit_settings = build(FitSettings, job["fit"], "fit")
-    budget = {name: job["data_fraction"][name] for name in ("fraction", "count")}
+    fit_settings = build(FitSettings, settings["fit"], "fit")
+    budget = {name: settings["data_fraction"][name] for name in ("fraction", "count")}
     data = LightCurveDataModule(
         survey,
-        encoding_from(job["encoding"]),
-        job["model"].get("metadata", ()),
-        {**job["protocol"], **budget},
-        Path(settings["paths"]["cache"]),
-        job["seed"],
+        encoding_from(settings["encoding"]),
+        settings["model"].get("metadata", ()),
+        {**settings["protocol"], **budget},
+        cache,
+        settings["seed"],
         fit_settings.batch_size,
         fit_settings.balance,
-        augmentation_from(job["augmentation"]),
+        augmentation_from(settings["augmentation"]),
     )
     data.setup()
     present = np.unique(data.label)
@@ -69,26 +70,39 @@ def load(job: Settings, survey: Survey | Several, settings: Settings) -> LightCu
     return data
 
 
-def run(
-    job: Settings,
-    data: LightCurveDataModule,
-    policy: FreezePolicy | Choice | Baseline,
-    sources: Sequence[TrainedModel | None],
-    folder: Path,
-    logger: Any,
-    settings: Settings,
-) -> Row:
-    """Train on the label budget of a survey, score on its test part, leave model and predictions in `folder`.
+@dataclass(frozen=True)
+class Job:
+    """What is trained, on what, and where it is left.
 
-    Args:
-        job: `survey` (its card), `seed`, `head`, `data_fraction`, `protocol`, `fit`, `augmentation`, `encoding`, `model`.
-        data: what `load` gives for this job.
+    Attributes:
+        settings: `survey` (its card), `seed`, `head`, `data_fraction`, `protocol`, `fit`, `augmentation`, `encoding`, `model`.
         policy: what is loaded from a source and what is trained, or several such policies to choose from, or a
             classifier of light-curve features instead.
-        sources: the model to start from, or None, for each member of the ensemble; mostly there is one.
+        data: what `load` gives for these settings.
         folder: for checkpoints, the model and the predictions.
+        process: how it is run: `trainer`, `progress`.
         logger: a Lightning logger or None.
-        settings: of the process: `trainer`, `progress`.
+    """
+
+    settings: Settings
+    policy: FreezePolicy | Choice | Baseline
+    data: LightCurveDataModule
+    folder: Path
+    process: Settings
+    logger: Any = None
+
+    @property
+    def fit_settings(self) -> FitSettings:
+        """Of every fit, or of its first stage."""
+        return build(FitSettings, self.settings["fit"], "fit")
+
+
+def run(job: Job, sources: Sequence[TrainedModel | None]) -> Row:
+    """Train on the label budget of a survey, score on its test part, leave model and predictions in the job's folder.
+
+    Args:
+        job: see there.
+        sources: the model to start from, or None, for each member of the ensemble; mostly there is one.
 
     Returns:
         The result row: coordinates, then scores.
@@ -97,130 +111,130 @@ def run(
         ValueError: the policy, head or budget does not fit; says what to choose.
     """
     began = time.perf_counter()
-    fit_settings = build(FitSettings, job["fit"], "fit")
-    if isinstance(policy, FreezePolicy | Choice):
-        row = run_network(job, policy, sources, data, fit_settings, folder, logger, settings)
+    if isinstance(job.policy, FreezePolicy | Choice):
+        row = run_network(job, sources)
     else:
-        row = coordinates(policy.name, data) | fit_and_score(policy, data, folder)
-        write_json(folder / "survey.json", {"target": data.class_counts(), "source": None})
-    write_json(folder / "timing.json", {"seconds": time.perf_counter() - began})
+        row = coordinates(job) | fit_and_score(job.policy, job.data, job.folder)
+        write_json(job.folder / "survey.json", {"target": job.data.class_counts(), "source": None})
+    write_json(job.folder / "timing.json", {"seconds": time.perf_counter() - began})
     return row
 
 
-def run_network(
-    job: Settings,
-    policy: FreezePolicy | Choice,
-    sources: Sequence[TrainedModel | None],
-    data: LightCurveDataModule,
-    fit_settings: FitSettings,
-    folder: Path,
-    logger: Any,
-    settings: Settings,
-) -> Row:
-    """Transfer, fit and score the network, or an ensemble of them; leaves the model and the history of its fit in `folder`.
+def run_network(job: Job, sources: Sequence[TrainedModel | None]) -> Row:
+    """Transfer, fit and score the network, or an ensemble of them; leaves the model and the history of its fit in the folder.
 
     Of an ensemble, `history.json`, what is logged of the fit and what the row says about it are those of the first
     member, and of a choice those of the first fold.
     """
-    name_absent_classes(data)
-    checkpoints = folder / "checkpoints"
-    trained = [
-        train(job, policy, source, data, fit_settings, checkpoints / f"member{n}", None if n else logger, settings, n)
-        for n, source in enumerate(sources)
-    ]
+    name_absent_classes(job.data)
+    trained = [train(job, source, member) for member, source in enumerate(sources)]
     start, history, about = trained[0]
     if history:
-        write_text(folder / HISTORY, history.read_text(encoding="utf-8"))
+        write_text(job.folder / HISTORY, history.read_text(encoding="utf-8"))
     model = replace(start.model, classifier=as_one([start.classifier for start, _, _ in trained]))
-    row = describe(job, policy.name, sources, data, start.report) | about | evaluate(model, data, folder)
-    counts, source = data.class_counts(), sources[0]
-    write_json(folder / "survey.json", {"target": counts, "source": source.training.get("counts") if source else None})
-    training = {"source": source.survey if source else None, "policy": policy.name, "seed": job["seed"], "row": row}
-    training["counts"] = counts
-    save_model(replace(model, training=training), folder)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    row = describe(job, sources, start.report) | about | evaluate(model, job.data, job.folder)
+    counts, source = job.data.class_counts(), sources[0]
+    write_json(
+        job.folder / "survey.json", {"target": counts, "source": source.training.get("counts") if source else None}
+    )
+    origin = {"source": source.survey if source else None, "policy": job.policy.name, "seed": job.settings["seed"]}
+    save_model(replace(model, training={**origin, "row": row, "counts": counts}), job.folder)
+    shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)
     return row
 
 
-def train(
-    job: Settings,
-    policy: FreezePolicy | Choice,
-    source: TrainedModel | None,
-    data: LightCurveDataModule,
-    fit_settings: FitSettings,
-    folder: Path,
-    logger: Any,
-    settings: Settings,
-    member: int,
-) -> tuple[Start, Path | None, Row]:
+def train(job: Job, source: TrainedModel | None, member: int) -> tuple[Start, Path | None, Row]:
     """One network, transferred and fitted: what it started from, holding it now; its history; how the fit went."""
-    if isinstance(policy, Choice):
-        starts = candidates(job, policy, source, data, member)
-        start, summary, found = choose(policy, starts, data, fit_settings, folder, settings, logger)
+    folder, logger = job.folder / CHECKPOINTS / f"member{member}", None if member else job.logger
+    starts = starting_points(job, source, member)
+    for start in starts:
+        log.info("%s", start.report)
+    if isinstance(job.policy, Choice):
+        start, summary, found = choose(job.policy, starts, job.data, job.fit_settings, folder, job.process, logger)
         folder = folder / start.policy.name / "fold0"
     else:
-        start, found = prepare(job, policy, source, data, member), Row()
-        summary = finetune(start, data, fit_settings, folder, settings, logger)
+        (start,), found = starts, Row()
+        summary = finetune(start, job.data, job.fit_settings, folder, job.process, logger)
     about = found | (vars(summary) if summary else {})
     return start, folder / HISTORY if summary else None, about
 
 
-def candidates(
-    job: Settings, choice: Choice, source: TrainedModel | None, data: LightCurveDataModule, member: int
-) -> list[Start]:
-    """The candidates, and before them one that changes nothing, if every part comes from the source."""
-    starts = [prepare(job, policy, source, data, member) for policy in choice.policies]
+def starting_points(job: Job, source: TrainedModel | None, member: int = 0) -> list[Start]:
+    """The network before training; of a choice one per candidate, and before them, if every part comes from the source, one
+    that changes nothing.
+
+    Raises:
+        ValueError: the policy or the head does not fit the source, or the budget is 0 and something would be new.
+    """
+    if isinstance(job.policy, FreezePolicy):
+        return [prepare(job, job.policy, source, member)]
+    assert isinstance(job.policy, Choice)
+    starts = [prepare(job, policy, source, member) for policy in job.policy.policies]
     if any(part.new for part in starts[0].report.parts):
         return starts
     zero = FreezePolicy(ZERO, load=starts[0].policy.load, train=())
-    return [prepare(job, zero, source, data, member), *starts]
+    return [prepare(job, zero, source, member), *starts]
 
 
-def prepare(
-    job: Settings, policy: FreezePolicy, source: TrainedModel | None, data: LightCurveDataModule, member: int = 0
-) -> Start:
-    """The network for the survey with what the policy loads; prints the transfer report."""
-    survey, seed = data.survey, job["seed"]
-    head = head_settings(job["head"], source, survey)
+def prepare(job: Job, policy: FreezePolicy, source: TrainedModel | None, member: int) -> Start:
+    """The network for the survey with what the policy loads."""
+    settings, data = job.settings, job.data
+    head = head_settings(settings["head"], source, data.survey.taxonomy)
     if head["name"] == "source":
         policy = replace(policy, load=[*policy.load, "head.*"])
-    initialisation = f"initialisation/{member}" if member else "initialisation"
-    sizes = len(data.encoding.channels), len(data.classes)
-    classifier = build_classifier(job["model"], head, *sizes, stream(seed, initialisation))
+    model = new_model(settings, data.survey, head, f"initialisation/{member}" if member else "initialisation")
+    model = replace(model, simulated=model.simulated or bool(source and source.simulated))
+    (classifier,) = model.members
     branch = getattr(classifier.encoder, "metadata", None)
     if branch is not None and data.split.budget:
         branch.standardise_by(torch.from_numpy(data.encoded.metadata[data.split.train]))
     state = source_state(source, head) if source else None
     report = transfer(classifier, policy, state, source.classes if source else (), data.classes)
-    log.info("%s", report)
-    refuse_untrained(data, any(part.new for part in report.parts))
-    reader = job["survey"].get("reader", {})
-    model = TrainedModel(
-        classifier=classifier,
-        encoder=dict(job["model"]),
+    if not data.split.budget and any(part.new for part in report.parts):
+        raise ValueError(
+            "a budget of 0 labels trains nothing, so every part must come from the source: "
+            "choose head=source and a freeze policy that loads the encoder"
+        )
+    return Start(policy, model, report)
+
+
+def new_model(
+    settings: Settings, survey: Survey | Several, head: Settings, initialisation: str = "initialisation"
+) -> TrainedModel:
+    """A network for the survey, initialised and not trained, with all that using it needs.
+
+    Args:
+        settings: of a `Job`.
+        survey: its light curves and classes.
+        head: see `head_settings`.
+        initialisation: which random stream of the job's seed.
+    """
+    encoding, reader = encoding_from(settings["encoding"]), settings["survey"].get("reader", {})
+    sizes = len(encoding.channels), len(survey.taxonomy.classes)
+    return TrainedModel(
+        classifier=build_classifier(settings["model"], head, *sizes, stream(settings["seed"], initialisation)),
+        encoder=dict(settings["model"]),
         head=head,
-        encoding=data.encoding,
+        encoding=encoding,
         passbands=survey.passbands,
         taxonomy=survey.taxonomy,
         selection=survey.selection,
         survey=survey.name,
-        simulated=survey.simulated or bool(source and source.simulated),
+        simulated=survey.simulated,
         input={name: reader[name] for name in INPUT if name in reader},
     )
-    return Start(policy, model, report)
 
 
-def head_settings(head: Settings, source: TrainedModel | None, survey: Survey | Several) -> Settings:
+def head_settings(head: Settings, source: TrainedModel | None, taxonomy: Taxonomy) -> Settings:
     """The head's settings; for `source` with the source's head, the class map and the shares filled in.
 
     Raises:
-        ValueError: there is no source, or it knows nothing of one of the survey's classes.
+        ValueError: there is no source, or it knows nothing of one of the taxonomy's classes.
     """
     if head["name"] != "source":
         return dict(head)
     if source is None:
         raise ValueError("head=source keeps the source model's head, but there is none: choose head.name=linear or mlp")
-    taxonomy = survey.taxonomy
     class_map = taxonomy.class_map(source.classes)
     orphans = absent_classes(np.array(class_map), taxonomy.classes)
     if orphans:
@@ -241,15 +255,6 @@ def source_state(source: TrainedModel, head: Settings) -> Mapping[str, torch.Ten
     return {f"head.source.{name[5:]}" if name.startswith("head.") else name: t for name, t in state.items()}
 
 
-def refuse_untrained(data: LightCurveDataModule, new: bool) -> None:
-    """Raise ValueError if the budget is 0 and a part of the network is new."""
-    if not data.split.budget and new:
-        raise ValueError(
-            "a budget of 0 labels trains nothing, so every part must come from the source: "
-            "choose head=source and a freeze policy that loads the encoder"
-        )
-
-
 def name_absent_classes(data: LightCurveDataModule) -> None:
     """Say which classes have no training object."""
     missing = absent_classes(data.label[data.split.train], data.classes)
@@ -258,13 +263,13 @@ def name_absent_classes(data: LightCurveDataModule) -> None:
         log.warning(message, ", ".join(missing), data.split.budget, data.seed)
 
 
-def coordinates(policy: str, data: LightCurveDataModule) -> Row:
+def coordinates(job: Job) -> Row:
     """Which labels of which survey were used, by which arm; the same for networks and baselines."""
-    split = data.split
+    data, split = job.data, job.data.split
     return {
         "target": data.survey.name,
         "simulated": data.survey.simulated,
-        "policy": policy,
+        "policy": job.policy.name,
         "seed": data.seed,
         "budget": split.budget,
         "pool": split.pool,
@@ -274,22 +279,14 @@ def coordinates(policy: str, data: LightCurveDataModule) -> Row:
     }
 
 
-def describe(
-    job: Settings,
-    policy: str,
-    sources: Sequence[TrainedModel | None],
-    data: LightCurveDataModule,
-    report: TransferReport,
-) -> Row:
+def describe(job: Job, sources: Sequence[TrainedModel | None], report: TransferReport) -> Row:
     """The row's coordinates: what was trained on what."""
-    source = sources[0]
+    source, data = sources[0], job.data
     return {
-        **coordinates(policy, data),
+        **coordinates(job),
         "source": source.survey if source else "",
         "source_simulated": bool(source and source.simulated),
-        "head": job["head"]["name"],
-        "model": job["model"]["name"],
-        "encoding": job["encoding"]["name"],
+        **{name: job.settings[name]["name"] for name in ("head", "model", "encoding")},
         "members": len(sources),
         "trained_parameters": report.trained,
         "parameters": report.total,

@@ -183,8 +183,10 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
     As in Keras a GRU's three gates are one kernel of shape (inputs, 3 units).
     """
     for name, parameter in module.named_parameters():
-        if parameter.dim() == 1:
+        if name.rpartition(".")[2].startswith("bias"):
             nn.init.zeros_(parameter)
+        elif parameter.dim() == 1:
+            continue  # the scale of a normalisation, 1
         elif ".weight_hh" in name or name.startswith("weight_hh"):
             nn.init.orthogonal_(parameter, generator=generator)
         else:

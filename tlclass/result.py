@@ -4,29 +4,15 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from tlclass.atomic import write_json
-from tlclass.augment import Augmentation
 
 RESULT = "result.json"
 HISTORY = "history.json"  # of the validations during the fit
-# options that came later, at the values that leave everything as it was before them: jobs and models from then stay valid
-ADDED = (
-    *(
-        ("warmup_steps", 0),
-        ("l2_sp", 0.0),
-        ("average", 0.0),
-        ("class_weights", True),
-        ("members", 1),
-        ("balance", False),
-    ),
-    ("augmentation", {"name": "none", **asdict(Augmentation())}),
-)
+CHECKPOINTS = "checkpoints"  # folder of an unfinished fit
+DESCRIPTIVE = ("citation", "n_jobs")  # wherever they stand
 VOLATILE = ("paths", "logger", "overwrite", "progress", "threads", "launcher")
 # of `trainer`: how a fit is run; whatever else is given to Lightning (precision, gradient_clip_val) decides the result
 HOW = ("accelerator", "devices", "strategy", "num_nodes", "deterministic", "benchmark", "use_distributed_sampler")
@@ -45,11 +31,10 @@ def config_key(settings: Mapping[str, Any]) -> str:
 
 
 def _decisive(settings: Any, folder: str) -> Any:
-    """The settings without `ADDED` and what only describes, paths relative to the data folder: moved data are the same experiment."""
+    """The settings without what only describes, paths relative to the data folder: moved data are the same experiment."""
     if isinstance(settings, Mapping):
-        # n_jobs counts as the 1 of the cards, so that older source models stay valid
-        kept = {name: 1 if name == "n_jobs" else value for name, value in settings.items() if name != "citation"}
-        return {name: _decisive(value, folder) for name, value in kept.items() if (name, value) not in ADDED}
+        kept = {name: value for name, value in settings.items() if name not in DESCRIPTIVE}
+        return {name: _decisive(value, folder) for name, value in kept.items()}
     if isinstance(settings, list | tuple):
         return [_decisive(value, folder) for value in settings]
     inside = isinstance(settings, str) and (settings == folder or settings.startswith(f"{folder}/"))
@@ -70,9 +55,9 @@ def finished(folder: Path, key: str, data: Mapping[str, str], overwrite: bool) -
     """
     difference = _difference(folder, key, data)
     if difference:
-        if not overwrite and any((folder / name).exists() for name in (RESULT, "checkpoints")):
+        if not overwrite and any((folder / name).exists() for name in (RESULT, CHECKPOINTS)):
             raise ValueError(f"{folder} holds a job {difference}")
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         (folder / RESULT).unlink(missing_ok=True)
     row = _read(folder / RESULT)
     return row and {name: float("nan") if value is None else value for name, value in row.items()}
@@ -83,27 +68,19 @@ def _difference(folder: Path, key: str, data: Mapping[str, str]) -> str:
     started = _read(folder / "job.json")
     if started is None:
         return ""
-    if key not in (started["config_key"], _stored_key(folder)):
+    if key != started["config_key"]:
         return (
             "with another configuration (see its config.yaml): add overwrite=true to replace it, choose another experiment_name, "
             "or give what a sweep varies a place in the folder's name, e.g. "
             "'hydra.sweep.subdir=${encoding.name}/${freeze_policy.name}/${data_fraction.name}/seed${seed}'"
         )
-    before = started.get("data", data)  # jobs of older versions do not say
-    changed = [name for name in data if data[name] != before.get(name)]
+    changed = [name for name in data if data[name] != started["data"].get(name)]
     if changed:
         return (
             f"of other data: the files of its {' and '.join(changed)} have changed since it began; restore them, "
             "add overwrite=true to replace the job, or choose another experiment_name"
         )
     return ""
-
-
-def _stored_key(folder: Path) -> str | None:
-    """The key of the settings that the job in `folder` left: older versions made it by another rule."""
-    path = folder / "config.yaml"
-    settings: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else None
-    return config_key(settings) if settings else None
 
 
 def start(folder: Path, key: str, data: Mapping[str, str]) -> None:

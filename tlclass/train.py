@@ -4,33 +4,38 @@ import logging
 import os
 import signal
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
 import torch
-from filelock import FileLock
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from tlclass import dashboard, job, sweep
+from tlclass import dashboard, job, pretrain, sweep
 from tlclass.atomic import write_text
 from tlclass.baseline import Baseline, baseline_from
-from tlclass.checkpoint import TrainedModel, load_model, model_digest
+from tlclass.checkpoint import TrainedModel, model_digest
 from tlclass.choice import Choice
-from tlclass.composition import Settings, build_survey, one_sentence, plain, refuse_twins, refuse_unknown, without_lists
+from tlclass.composition import (
+    Settings,
+    build_survey,
+    one_sentence,
+    plain,
+    refuse_twins,
+    refuse_unknown,
+    target_settings,
+    without_lists,
+)  # fmt: skip
 from tlclass.config import CONF
-from tlclass.devices import cuda_devices, lease
-from tlclass.encode import encoding_from
+from tlclass.devices import on_device
 from tlclass.fit import refuse_reserved
+from tlclass.job import Job
+from tlclass.loggers import ending, log_scores, make_logger
 from tlclass.options import build, check
 from tlclass.result import Row, config_key, finished, start, write_result
 from tlclass.split import Protocol
@@ -40,7 +45,7 @@ from tlclass.transfer import FreezePolicy
 log = logging.getLogger(__name__)
 
 
-class Sweep(Callback):
+class OpenLedger(Callback):
     """Hydra calls it in the process that starts a sweep, before the first job."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
@@ -140,29 +145,22 @@ def data_digests(settings: Settings) -> dict[str, str]:
 def train_and_score(settings: Settings, folder: Path) -> Row:
     """The work of a job: the source model, the transfer, the scores.
 
-    The target is loaded first: a mistake in it is said before minutes of pretraining.
+    The target is loaded first, and the transfer tried with an untrained source model: what is wrong there is said before
+    minutes of pretraining.
     """
     policy = build_policy(settings["freeze_policy"])
-    target = target_settings(settings, policy)
-    data = job.load(target, build_survey(settings["target"]), settings)
+    target = target_settings(settings, from_scratch=not policy.load)
+    data = job.load(target, build_survey(settings["target"]), Path(settings["paths"]["cache"]))
+    sources: Sequence[TrainedModel | None] = [None] * settings["members"]
     if policy.load:
-        job.refuse_untrained(data, new=target["head"]["name"] != "source")
-    sources = source_models(settings) if policy.load else [None] * settings["members"]
+        if settings["source_model"] is None:
+            job.starting_points(Job(target, policy, data, folder, settings), pretrain.untrained(settings))
+        sources = pretrain.source_models(settings)
     with ending(make_logger(settings, folder)) as logger:
         with on_device(settings) as process:
-            row = job.run(target, data, policy, sources, folder, logger, process)
+            row = job.run(Job(target, policy, data, folder, process, logger), sources)
         log_scores(logger, row)
     return row
-
-
-@contextmanager
-def on_device(settings: Settings) -> Iterator[Settings]:
-    """The settings with a CUDA device of the job's own where the launcher leases them, else as they are."""
-    if settings["launcher"]["name"] != "cuda":
-        yield settings
-        return
-    with lease(cuda_devices()) as position:
-        yield {**settings, "trainer": {**settings["trainer"], "devices": [position]}}
 
 
 def build_policy(chosen: Settings) -> FreezePolicy | Choice | Baseline:
@@ -172,139 +170,6 @@ def build_policy(chosen: Settings) -> FreezePolicy | Choice | Baseline:
     if "candidates" in chosen:
         return build(Choice, chosen, "freeze_policy")
     return build(FreezePolicy, chosen, "freeze_policy")
-
-
-def target_settings(settings: Settings, policy: FreezePolicy | Choice | Baseline) -> Settings:
-    """What `job.run` needs, for the target.
-
-    Training from scratch beside `head=source` has no head to keep; it gets a new linear one.
-    """
-    if settings["head"]["name"] == "source" and not policy.load:
-        settings = {**settings, "head": {"name": "linear"}}
-    names = ("seed", "head", "data_fraction", "protocol", "fit", "augmentation", "model")
-    encoding = encoding_for(settings["target"], settings["encoding"])
-    return {"survey": settings["target"], "encoding": encoding, **{name: settings[name] for name in names}}
-
-
-def pretraining_settings(settings: Settings) -> Settings:
-    """The same for the source model."""
-    pretrain = {name: value for name, value in settings["pretrain"].items() if name != "flux_scale"}
-    encoding = {**settings["encoding"], "flux_scale": settings["pretrain"]["flux_scale"]}
-    encoding = encoding_for(settings["source"], encoding)
-    return {"survey": settings["source"], "encoding": encoding, "model": settings["model"], **pretrain}
-
-
-def encoding_for(card: Settings, encoding: Settings) -> Settings:
-    """The encoding's settings; a flux scale of null becomes the survey's own.
-
-    Raises:
-        ValueError: its card states none.
-    """
-    if encoding["flux_scale"] is not None:
-        return encoding
-    if card.get("typical_flux") is None:
-        raise ValueError(
-            f"the flux scale is to be matched to {card['name']}, but its card states no typical_flux: add one "
-            "(the median |flux| of its light curves), or give encoding.flux_scale and pretrain.flux_scale a number"
-        )
-    return {**encoding, "flux_scale": float(card["typical_flux"])}
-
-
-def source_models(settings: Settings) -> list[TrainedModel]:
-    """The models to start from, one per member: given, or pretrained, no two `pretrain.seed` with a model in common.
-
-    Raises:
-        ValueError: the model given has another encoding, or another number of networks.
-    """
-    members, given = settings["members"], settings["source_model"]
-    if given is None:
-        pretraining = pretraining_settings(settings)
-        first = pretraining["seed"] * members
-        return [pretrained({**pretraining, "seed": seed}, settings) for seed in range(first, first + members)]
-    model = load_model(Path(given))
-    encoding = encoding_from(pretraining_settings(settings)["encoding"])
-    if model.encoding != encoding:
-        raise ValueError(
-            f"source_model={given} was trained with {model.encoding}, this job uses {encoding}: set encoding to match"
-        )
-    if len(model.members) != members:
-        raise ValueError(
-            f"source_model={given} holds {len(model.members)} network(s): set members={len(model.members)}"
-        )
-    return [replace(model, classifier=member) for member in model.members]
-
-
-def pretrained(pretraining: Settings, settings: Settings) -> TrainedModel:
-    """A source model, found under `paths.models` by content, or trained now.
-
-    A lock lets parallel jobs share one pretraining.
-    """
-    survey = build_survey(pretraining["survey"])
-    digest = survey.digest(Path(settings["paths"]["data"]), Path(settings["paths"]["cache"]))
-    key = config_key({"job": pretraining, "data": digest, "paths": settings["paths"], "trainer": settings["trainer"]})
-    folder = Path(settings["paths"]["models"]) / f"{survey.name}-{key}" / f"seed{pretraining['seed']}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"):
-        if (folder / "result.json").exists():
-            log.info("source model: %s", folder)
-            return load_model(folder)
-        log.info("pretraining on %s, into %s", survey.name, folder)
-        data = job.load(pretraining, survey, settings)
-        with ending(CSVLogger(folder, name="", version="")) as logger:
-            with on_device(settings) as process:
-                row = job.run(pretraining, data, FreezePolicy("from_scratch"), [None], folder, logger, process)
-            log_scores(logger, row)
-        write_result(folder, {"config_key": key, "experiment": "pretraining", **row})
-        log.info("pretraining on %s: macro AUROC %.3f on its own test part", survey.name, row["auroc_macro"])
-        return load_model(folder)
-
-
-def make_logger(settings: Settings, folder: Path) -> Logger | None:
-    """The job's logger; W&B is offline unless the user is logged in."""
-    chosen = settings["logger"]
-    if chosen["name"] == "none":
-        return None
-    if chosen["name"] == "csv":
-        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # the job's folder, its own files
-        return CSVLogger(folder, name="", version="")
-    cards = {role: settings[role].get("parts", {"": settings[role]}).values() for role in ("source", "target")}
-    simulated = [f"{role}:simulated" for role, parts in cards.items() if any(card["simulated"] for card in parts)]
-    logger = WandbLogger(
-        project=chosen["project"], entity=chosen["entity"], save_dir=folder, offline=dashboard.offline(),
-        group=settings["experiment_name"], job_type=settings["freeze_policy"]["name"],
-        name=f"{settings['data_fraction']['name']}-seed{settings['seed']}", tags=[settings["target"]["name"], *simulated],
-    )  # fmt: skip
-    logger.log_hyperparams(settings)
-    return logger
-
-
-@contextmanager
-def ending(logger: Logger | None) -> Iterator[Logger | None]:
-    """The logger, whose run ends with the block, so that the next job of a multirun gets its own; failed on an error."""
-    status, exit_code = "failed", 1
-    try:
-        yield logger
-        status, exit_code = "success", 0
-    finally:
-        if logger is not None:
-            logger.finalize(status)
-        if isinstance(logger, WandbLogger):
-            import wandb
-
-            wandb.finish(exit_code=exit_code)
-
-
-def log_scores(logger: Logger | None, row: Row) -> None:
-    """Log the numbers of the row: scores of the test part under `test/`, validation scores of the fit under `val/`."""
-    if logger is not None:
-        logger.log_metrics({logged_as(name): value for name, value in row.items() if isinstance(value, float)})
-
-
-def logged_as(name: str) -> str:
-    """The metric for a number of the row: `test/auroc_macro`, `val/best_score`, `choice/full/val_loss`."""
-    if name in ("best_score", "initial_score"):
-        return f"val/{name}"
-    return name if name.startswith("choice/") else f"test/{name}"
 
 
 def main() -> None:

@@ -7,12 +7,13 @@ from tlclass.simulator.bands import Bands, band_flux, rest_frame_magnitudes
 from tlclass.simulator.card import simulated_survey
 from tlclass.simulator.instrument import Band, Systematics
 from tlclass.simulator.population import Limits, Population
-from tlclass.simulator.survey import Observatory, Simulation, Trigger, simulate
+from tlclass.simulator.survey import Discovery, Observatory, Simulation, simulate
 from tlclass.simulator.transients import Gap, Transient
 
 __all__ = [
     "Band",
     "Bands",
+    "Discovery",
     "Gap",
     "Limits",
     "Observatory",
@@ -20,7 +21,6 @@ __all__ = [
     "Simulation",
     "Systematics",
     "Transient",
-    "Trigger",
     "band_flux",
     "rest_frame_magnitudes",
     "simulate",

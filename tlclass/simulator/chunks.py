@@ -14,7 +14,7 @@ CHUNK = 1024  # trials of one class drawn from one random stream; never change i
 
 
 @dataclass(frozen=True)
-class Batch:
+class Observed:
     """Accepted objects of a chunk: flat observations, `counts` and `columns` per object."""
 
     counts: Array
@@ -25,17 +25,17 @@ class Batch:
     detected: Array
     columns: Mapping[str, Array]
 
-    def head(self, n: int) -> Batch:
+    def head(self, n: int) -> Observed:
         """Keep the first `n` objects."""
         m = int(self.counts[:n].sum())
         flat = (self.mjd[:m], self.band[:m], self.flux[:m], self.flux_err[:m], self.detected[:m])
-        return Batch(self.counts[:n], *flat, {key: values[:n] for key, values in self.columns.items()})
+        return Observed(self.counts[:n], *flat, {key: values[:n] for key, values in self.columns.items()})
 
 
 class Observer(Protocol):
     """What is observed with: it can be pickled, and a chunk depends on nothing but its number."""
 
-    def observe(self, name: str, chunk: int) -> Batch:
+    def observe(self, name: str, chunk: int) -> Observed:
         """Accepted objects of one chunk of class `name`."""
 
 
@@ -63,8 +63,8 @@ class Chunks:
         if self.executor is not None:
             self.executor.shutdown(cancel_futures=True)
 
-    def of_class(self, name: str, wanted: int) -> Iterator[Batch]:
-        """Batches with `wanted` accepted objects of class `name` in all.
+    def of_class(self, name: str, wanted: int) -> Iterator[Observed]:
+        """Chunks with `wanted` accepted objects of class `name` in all.
 
         Raises:
             ValueError: hardly any object of the class passes.
@@ -81,7 +81,7 @@ class Chunks:
             if found == 0 and chunk >= 20:
                 raise ValueError(f"none of {chunk * CHUNK} objects of class {name} passed the trigger and the limits")
 
-    def _observe(self, name: str, chunks: range) -> Iterator[Batch]:
+    def _observe(self, name: str, chunks: range) -> Iterator[Observed]:
         if self.executor is None:
             return (self.observer.observe(name, chunk) for chunk in chunks)
         return self.executor.map(_observe_in_worker, [name] * len(chunks), chunks)
@@ -94,5 +94,5 @@ def _start_worker(observer: Observer) -> None:
     _worker["observer"] = observer
 
 
-def _observe_in_worker(name: str, chunk: int) -> Batch:
+def _observe_in_worker(name: str, chunk: int) -> Observed:
     return _worker["observer"].observe(name, chunk)

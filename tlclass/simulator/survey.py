@@ -13,7 +13,7 @@ from numpy.random import Generator
 from tlclass.lightcurves import LightCurves
 from tlclass.simulator.bands import Bands, band_flux
 from tlclass.simulator.cadence import NightlyCadence, PairCadence, build_pool, parse_cadence
-from tlclass.simulator.chunks import CHUNK, Batch, Chunks
+from tlclass.simulator.chunks import CHUNK, Chunks, Observed
 from tlclass.simulator.histories import Histories
 from tlclass.simulator.instrument import Band, Instrument, Systematics, Visits, flux_of
 from tlclass.simulator.parameters import Array, Pair, record
@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Trigger:
+class Discovery:
     """Discovery: the second significant epoch.
 
     Attributes:
@@ -69,7 +69,7 @@ class Simulation:
     population: Population
     bands: Mapping[str, Band]
     cadence: NightlyCadence | PairCadence
-    trigger: Trigger
+    trigger: Discovery
     limits: Limits
     systematics: Systematics
     gap: Gap
@@ -96,7 +96,7 @@ class Simulation:
         if unknown or missing:
             raise ValueError(f"a simulated survey has the keys {allowed}; unknown: {unknown}, missing: {missing}")
         bands = {name: record(Band, band, f"bands.{name}") for name, band in config["bands"].items()}
-        blocks = {"trigger": Trigger, "limits": Limits, "systematics": Systematics, "gap": Gap}
+        blocks = {"trigger": Discovery, "limits": Limits, "systematics": Systematics, "gap": Gap}
         values: dict[str, Any] = {key: record(kind, config[key], key) for key, kind in blocks.items()}
         values |= {"bands": bands, "cadence": parse_cadence(config["cadence"], list(bands))}
         values |= {"population": Population.from_config(config["population"]), "mix": dict(config["mix"])}
@@ -180,7 +180,7 @@ class Observatory:
             )
         return self._volumes[name]
 
-    def observe(self, name: str, chunk: int) -> Batch:
+    def observe(self, name: str, chunk: int) -> Observed:
         """Observe one chunk of class `name` and return the accepted objects."""
         simulation = self.simulation
         index = simulation.population.index(name)
@@ -224,7 +224,7 @@ class Observatory:
         flux[on] = band_flux(histories, self.bands, drawn["redshift"], epochs, *dust) * scale[objects[on]]
         return flux
 
-    def _detect(self, visits: Visits, columns: dict[str, Array], rng: Generator) -> Batch:
+    def _detect(self, visits: Visits, columns: dict[str, Array], rng: Generator) -> Observed:
         simulation = self.simulation
         flux, noise, error = self.instrument.measure(visits, rng)
         keep = self.instrument.keeps(visits, rng)
@@ -249,7 +249,7 @@ class Observatory:
         keep &= accepted[visits.objects]
         counts = np.bincount(visits.objects[keep], minlength=CHUNK)[accepted]
         chosen = {key: values[accepted] for key, values in columns.items()}
-        return Batch(counts, visits.mjd[keep], visits.band[keep], flux[keep], error[keep], detected[keep], chosen)
+        return Observed(counts, visits.mjd[keep], visits.band[keep], flux[keep], error[keep], detected[keep], chosen)
 
     def _threshold(self, rng: Generator) -> Array:
         """Signal to noise that the epochs of each object must exceed, (CHUNK,) float32."""
@@ -314,7 +314,7 @@ def simulate(simulation: Simulation, progress: Progress | None = None) -> LightC
     return _collect(simulation, np.array(labels, dtype=np.str_), batches)
 
 
-def _collect(simulation: Simulation, label: Array, batches: list[Batch]) -> LightCurves:
+def _collect(simulation: Simulation, label: Array, batches: list[Observed]) -> LightCurves:
     counts = np.concatenate([batch.counts for batch in batches])
     columns = {key: np.concatenate([b.columns[key] for b in batches]) for key in batches[0].columns}
     number = np.concatenate([np.arange(np.sum(label == name)) for name in dict.fromkeys(label.tolist())])

@@ -1,0 +1,75 @@
+"""Source models: found under `paths.models` by content, or trained when first needed."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from filelock import FileLock
+from lightning.pytorch.loggers import CSVLogger
+
+from tlclass import job
+from tlclass.checkpoint import TrainedModel, load_model
+from tlclass.composition import Settings, build_survey, pretraining_settings
+from tlclass.devices import on_device
+from tlclass.encode import encoding_from
+from tlclass.job import Job
+from tlclass.loggers import ending, log_scores
+from tlclass.result import config_key, write_result
+from tlclass.transfer import FreezePolicy
+
+log = logging.getLogger(__name__)
+
+
+def source_models(settings: Settings) -> list[TrainedModel]:
+    """The models to start from, one per member: given, or pretrained, no two `pretrain.seed` with a model in common.
+
+    Raises:
+        ValueError: the model given has another encoding, or another number of networks.
+    """
+    members, given = settings["members"], settings["source_model"]
+    if given is None:
+        pretraining = pretraining_settings(settings)
+        first = pretraining["seed"] * members
+        return [pretrained({**pretraining, "seed": seed}, settings) for seed in range(first, first + members)]
+    model = load_model(Path(given))
+    encoding = encoding_from(pretraining_settings(settings)["encoding"])
+    if model.encoding != encoding:
+        raise ValueError(
+            f"source_model={given} was trained with {model.encoding}, this job uses {encoding}: set encoding to match"
+        )
+    if len(model.members) != members:
+        raise ValueError(
+            f"source_model={given} holds {len(model.members)} network(s): set members={len(model.members)}"
+        )
+    return [replace(model, classifier=member) for member in model.members]
+
+
+def pretrained(pretraining: Settings, settings: Settings) -> TrainedModel:
+    """A source model, found under `paths.models` by content, or trained now.
+
+    A lock lets parallel jobs share one pretraining.
+    """
+    survey = build_survey(pretraining["survey"])
+    digest = survey.digest(Path(settings["paths"]["data"]), Path(settings["paths"]["cache"]))
+    key = config_key({"job": pretraining, "data": digest, "paths": settings["paths"], "trainer": settings["trainer"]})
+    folder = Path(settings["paths"]["models"]) / f"{survey.name}-{key}" / f"seed{pretraining['seed']}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        if (folder / "result.json").exists():
+            log.info("source model: %s", folder)
+            return load_model(folder)
+        log.info("pretraining on %s, into %s", survey.name, folder)
+        data = job.load(pretraining, survey, Path(settings["paths"]["cache"]))
+        with ending(CSVLogger(folder, name="", version="")) as logger:
+            with on_device(settings) as process:
+                row = job.run(Job(pretraining, FreezePolicy("from_scratch"), data, folder, process, logger), [None])
+            log_scores(logger, row)
+        write_result(folder, {"config_key": key, "experiment": "pretraining", **row})
+        log.info("pretraining on %s: macro AUROC %.3f on its own test part", survey.name, row["auroc_macro"])
+        return load_model(folder)
+
+
+def untrained(settings: Settings) -> TrainedModel:
+    """What pretraining would leave, before any training: whatever does not fit it can be said now."""
+    pretraining = pretraining_settings(settings)
+    return job.new_model(pretraining, build_survey(pretraining["survey"]), pretraining["head"])
