@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tlclass import lightcurves, model
+from tlclass import arrow, model
 from tlclass.augment import Augmentation
 from tlclass.batches import Batch, CurveDataset, LengthBucketSampler
 from tlclass.encode import Encoded, encode, encoding_from
@@ -203,9 +203,9 @@ def benchmark_cache(n_objects: int, n_observations: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for suffix in (".arrow", ".parquet"):
             path = Path(folder) / f"curves{suffix}"
-            lightcurves.write(curves, path)
+            arrow.write(curves, path)
             began = time.perf_counter()
-            opened = lightcurves.read(path)
+            opened = arrow.read(path)
             seconds = time.perf_counter() - began
             print(
                 f"opening {len(opened)} objects, {n_observations} observations from {suffix}: {seconds:.3f} s, {path.stat().st_size / 1e6:.0f} MB"

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.data.raw_surveys import write_all
-from tlclass import composition, lightcurves, train
+from tlclass import arrow, composition, train
 from tlclass.lightcurves import LightCurves, from_columns
 from tlclass.surveys.survey import Reader, cached, pieces_of
 
@@ -159,7 +159,7 @@ def shared_data(name: str) -> Path:
 
 def read_cached(reader: Reader, folder: Path) -> LightCurves:
     """What `reader` reads, by way of the cache."""
-    return lightcurves.read(cached(pieces_of(reader), folder))
+    return arrow.read(cached(pieces_of(reader), folder))
 
 
 def equal_curves(a: LightCurves, b: LightCurves) -> bool:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import Job
-from tlclass import lightcurves
+from tlclass import arrow
 from tlclass.checkpoint import load_model
 from tlclass.lightcurves import LightCurves
 from tlclass.predict import main, predict, read_input
@@ -86,7 +86,7 @@ def test_every_form_of_input_gives_the_same(
         table = pd.read_parquet(data / "ztf_bts" / "observations.parquet")
         table.to_parquet(path) if path.suffix == ".parquet" else table.to_csv(path, index=False)
     elif form.startswith("curves"):
-        lightcurves.write(curves, path)
+        arrow.write(curves, path)
     main([str(model), str(path), "-o", str(tmp_path / "out.parquet")])
     got = frame(tmp_path / "out.parquet").set_index("object_id")
     if form.startswith("observations"):  # no object table: `search` about the survey's own trigger cannot be applied
@@ -110,7 +110,7 @@ def test_objects_that_no_object_table_lists_have_a_row(
 
 
 def test_our_own_files_take_no_columns_or_unit(model: Path, curves: LightCurves, tmp_path: Path) -> None:
-    lightcurves.write(curves, tmp_path / "own.parquet")
+    arrow.write(curves, tmp_path / "own.parquet")
     for options in ({"flux_unit": "ujy"}, {"columns": {"flux": "nope"}}):
         with pytest.raises(
             ValueError, match=r"own.parquet was written by this package .* leave out --column and --flux-unit"
@@ -122,7 +122,7 @@ def test_a_folder_holds_files_of_one_kind(model: Path, curves: LightCurves, data
     observations = pd.read_parquet(data / "ztf_bts" / "observations.parquet")
     observations.to_csv(tmp_path / "table.csv", index=False)
     nested, packets = tmp_path / "nested.parquet", tmp_path / "alert.avro"
-    lightcurves.write(curves, nested)
+    arrow.write(curves, nested)
     with pytest.raises(
         ValueError, match=r"list columns \(nested.parquet\) and plain tables \(table.csv\), of which only one"
     ):

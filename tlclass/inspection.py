@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tlclass import lightcurves
+from tlclass import arrow
 from tlclass.lightcurves import LightCurves
 from tlclass.passbands import Passbands
 from tlclass.surveys.survey import Selected, Survey, cached, pieces_of
@@ -129,7 +129,7 @@ def unknown_labels(survey: Survey, cache: Path) -> dict[str, int]:
     ]
     if wanted:
         path = cached(wanted, cache / survey.name)
-        unknown |= _unlisted(np.concatenate([part.label for part in lightcurves.read_parts(path)]), taxonomy)
+        unknown |= _unlisted(np.concatenate([part.label for part in arrow.read_parts(path)]), taxonomy)
     return unknown
 
 

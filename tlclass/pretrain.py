@@ -72,4 +72,5 @@ def pretrained(pretraining: Settings, settings: Settings) -> TrainedModel:
 def untrained(settings: Settings) -> TrainedModel:
     """What pretraining would leave, before any training: whatever does not fit it can be said now."""
     pretraining = pretraining_settings(settings)
-    return job.new_model(pretraining, build_survey(pretraining["survey"]), pretraining["head"])
+    survey = build_survey(pretraining["survey"])
+    return job.new_model(pretraining, survey, job.head_settings(pretraining["head"], None, survey.taxonomy))

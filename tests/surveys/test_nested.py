@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import equal_curves, read_cached
 from tests.data.raw_tables import LAYOUTS, alerts, plain, write, write_nested
 from tests.surveys.test_table import BANDS, same
-from tlclass import lightcurves
+from tlclass import arrow, lightcurves
 from tlclass.lightcurves import LightCurves
 from tlclass.surveys import Nested, Table
 from tlclass.surveys.columns import Form
@@ -82,21 +82,21 @@ def test_a_hats_catalogue_is_read_partition_by_partition(tmp_path: Path, long: L
 
 def test_our_own_files_are_read_as_they_were_written(tmp_path: Path, long: LightCurves) -> None:
     for suffix in (".parquet", ".arrow"):
-        lightcurves.write(long, tmp_path / f"own{suffix}")
+        arrow.write(long, tmp_path / f"own{suffix}")
         assert equal_curves(Nested(tmp_path / f"own{suffix}", BANDS).read(), long) and is_nested(
             tmp_path / f"own{suffix}"
         )
 
 
 def test_our_own_files_may_be_saved_again_by_pandas(tmp_path: Path, long: LightCurves) -> None:
-    lightcurves.write(long, tmp_path / "own.parquet")
+    arrow.write(long, tmp_path / "own.parquet")
     pd.read_parquet(tmp_path / "own.parquet").to_parquet(tmp_path / "again.parquet")
     assert same(Nested(tmp_path / "again.parquet", BANDS).read(), long)
 
 
 def test_an_object_stands_in_one_file(tmp_path: Path, long: LightCurves) -> None:
     for name in ("a.parquet", "b.parquet"):
-        lightcurves.write(long, tmp_path / "two" / name)
+        arrow.write(long, tmp_path / "two" / name)
     with pytest.raises(
         ValueError, match=rf"object {long.object_id[0]} stands in .*a.parquet and in .*b.parquet: an object"
     ):

@@ -229,7 +229,7 @@ def test_memory_holds_what_is_selected_and_not_what_is_read(
     seen: list[int] = []
     select = Selection.select
     monkeypatch.setattr(Selection, "select", lambda self, curves: seen.append(len(curves)) or select(self, curves))  # type: ignore[func-returns-value]
-    monkeypatch.setattr("tlclass.lightcurves.read", None)
+    monkeypatch.setattr("tlclass.arrow.read", None)
     survey(elasticc, {"all": list(ELASTICC)}, []).load(tmp_path)
     assert max(seen) == 4 and len(seen) == 2 * len(ELASTICC)
 

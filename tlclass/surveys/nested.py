@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tlclass import lightcurves
+from tlclass import arrow, lightcurves
 from tlclass.lightcurves import LightCurves
 from tlclass.passbands import Passbands
 from tlclass.surveys.columns import Form, stated
@@ -78,7 +78,7 @@ class Nested:
 
     def _read(self, file: Path) -> LightCurves:
         if is_own(file):
-            return lightcurves.check(lightcurves.read(file), str(file))
+            return lightcurves.check(arrow.read(file), str(file))
         form, origin = self._form(), str(file)
         table, unread = read_known(file, form)
         plain = [name for name in table.column_names if not _holds_lists(table.schema.field(name).type)]
@@ -119,7 +119,7 @@ def is_nested(path: Path) -> bool:
 
 
 def is_own(file: Path) -> bool:
-    """Whether this package wrote the file (`tlclass.simulate`, `tlclass.lightcurves.write`)."""
+    """Whether this package wrote the file (`tlclass.simulate`, `tlclass.arrow.write`)."""
     return file.suffix == ".arrow" or b"passbands" in (schema_of(file).metadata or {})
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from tlclass import lightcurves
+from tlclass import arrow, lightcurves
 from tlclass.atomic import write_text
 from tlclass.augment import Augmentation
 from tlclass.lightcurves import LightCurves, log_dropped
@@ -108,7 +108,7 @@ class Survey:
         """What `load` gives, with an account of what was left out; memory holds one part and the result."""
         unread, pieces = self._wanted()
         path = cached(pieces, cache / self.name)
-        labels = np.concatenate([part.label for part in lightcurves.read_parts(path)])
+        labels = np.concatenate([part.label for part in arrow.read_parts(path)])
         if len(labels) and not (labels != "").any():
             advice = (
                 "give a table of them, target.reader.labels=FILE"
@@ -119,7 +119,7 @@ class Survey:
         self.taxonomy.encode(labels[labels != ""], self.name)
         selected, cuts = [], []
         objects = observations = 0
-        for part in lightcurves.read_parts(path):
+        for part in arrow.read_parts(path):
             objects, observations = objects + len(part), observations + len(part.mjd)
             curves, cut = self._select(part)
             selected.append(curves)
@@ -232,7 +232,7 @@ def cached(pieces: Sequence[Reader], folder: Path) -> Path:
         if not path.exists():
             log.info("reading %s (cached in %s from now on)", folder.name, path)
             size = sum(file.stat().st_size for file in files)
-            lightcurves.write_parts(in_order(_read_checked, pieces, folder.name, size), path)
+            arrow.write_parts(in_order(_read_checked, pieces, folder.name, size), path)
     return path
 
 
