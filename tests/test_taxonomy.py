@@ -55,6 +55,32 @@ def test_the_bts_map_of_the_design(label: str, name: str | None) -> None:
     assert (None if index == DROPPED else taxonomy.classes[index]) == name
 
 
+# The object types of the Transient Name Server, wis-tns.org, with those of the BTS explorer that it writes otherwise.
+TNS = """
+AGN|Afterglow|Blazar|CV|Computed-IIP|Computed-IIb|Computed-IIn|Computed-Ia|Computed-PISN|FBOT|FRB|Galaxy|Gap|Gap I|Gap II|ILRT|Impostor-SN
+Kilonova|LBV|LRN|Light-Echo|M dwarf|Nova|Other|QSO|SLSN-I|SLSN-II|SLSN-R|SN|SN I|SN I-faint|SN I-rapid|SN II|SN II-pec|SN IIL|SN IIP|SN IIb
+SN IIb-pec|SN IIn|SN IIn-pec|SN Ia|SN Ia-91T-like|SN Ia-91bg-like|SN Ia-CSM|SN Ia-Ca-rich|SN Ia-SC|SN Ia-pec|SN Iax[02cx-like]|SN Ib|SN Ib-Ca-rich
+SN Ib-pec|SN Ib/c|SN Ib/c-Ca-rich|SN Ibn|SN Ibn/Icn|SN Ic|SN Ic-BL|SN Ic-Ca-rich|SN Ic-pec|SN Icn|SN Ien|Std-spec|TDE|TDE-H|TDE-H-He|TDE-He
+TDE-featureless|Varstar|WR|WR-WC|WR-WN|WR-WO|Ca-rich|SLSN-I.5|SN Ia-91T|SN Ia-91bg|SN Ia-03fg|SN Iax|nova|nova-like|other
+"""
+
+
+@pytest.mark.parametrize("target", ["bts", "bts_common"])
+def test_every_type_of_the_transient_name_server_is_listed(target: str) -> None:
+    types = np.array(TNS.strip().replace("\n", "|").split("|"))
+    taxonomy = named(target)
+    index = taxonomy.encode(types, "TNS")
+    kept = {name: set(types[index == number]) for number, name in enumerate(taxonomy.classes)}
+    assert (
+        all(label.startswith("SN Ia") and "Ca-rich" not in label for label in kept["SN Ia"])
+        and len(kept["SN Ia"]) == 11
+    )
+    assert all(label.startswith("SN II") for label in kept["SN II"]) and len(kept["SN II"]) == 8
+    assert (
+        all(label.startswith(("SN Ib", "SN Ic", "SN Ien")) for label in kept["SN Ib/c"]) and len(kept["SN Ib/c"]) == 10
+    )
+
+
 @pytest.mark.parametrize("target", ["bts", "bts_common"])
 def test_plasticc_classes_find_their_place_in_bts(target: str) -> None:
     source, taxonomy = named("plasticc"), named(target)

@@ -70,9 +70,10 @@ class Taxonomy:
         index = [self.index_of(str(name).strip()) for name in names]
         unknown = [f"'{name}' ({count})" for name, count, i in zip(names, counts, index, strict=True) if i is None]
         if unknown:
+            rest = f" and {len(self.dropped) - 8} more" if len(self.dropped) > 8 else ""
             raise ValueError(
                 f"{origin}: unknown class label {', '.join(unknown)}; the taxonomy maps {', '.join(self.classes)} "
-                f"and drops {', '.join(self.dropped) or 'nothing'}: add the label to one of its classes or to 'dropped'"
+                f"and drops {', '.join(self.dropped[:8]) or 'nothing'}{rest}: add the label to one of its classes or to 'dropped'"
             )
         return np.array(index, dtype=np.int64)[code]
 
