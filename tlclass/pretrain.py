@@ -1,10 +1,11 @@
 """Source models: found under `paths.models` by content, or trained when first needed."""
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from lightning.pytorch.loggers import CSVLogger
 
 from tlclass import job
@@ -14,7 +15,7 @@ from tlclass.devices import on_device
 from tlclass.encode import encoding_from
 from tlclass.job import Job
 from tlclass.loggers import ending, log_scores
-from tlclass.result import config_key, write_result
+from tlclass.result import RESULT, config_key, write_result
 from tlclass.transfer import FreezePolicy
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 def source_models(settings: Settings) -> list[TrainedModel]:
     """The models to start from, one per member: given, or pretrained, no two `pretrain.seed` with a model in common.
 
+    Jobs side by side train different members: each begins with those that no other job is training, then waits for the rest.
+
     Raises:
         ValueError: the model given has another encoding, or another number of networks.
     """
@@ -30,7 +33,13 @@ def source_models(settings: Settings) -> list[TrainedModel]:
     if given is None:
         pretraining = pretraining_settings(settings)
         first = pretraining["seed"] * members
-        return [pretrained({**pretraining, "seed": seed}, settings) for seed in range(first, first + members)]
+        ensemble = [{**pretraining, "seed": seed} for seed in range(first, first + members)]
+        for member in ensemble:
+            with suppress(Timeout):
+                pretrained(member, settings, timeout=0)
+        folders = [pretrained(member, settings) for member in ensemble]
+        log.info("source model(s): %s", ", ".join(map(str, folders)))
+        return [load_model(folder) for folder in folders]
     model = load_model(Path(given))
     encoding = encoding_from(pretraining_settings(settings)["encoding"])
     if model.encoding != encoding:
@@ -44,20 +53,25 @@ def source_models(settings: Settings) -> list[TrainedModel]:
     return [replace(model, classifier=member) for member in model.members]
 
 
-def pretrained(pretraining: Settings, settings: Settings) -> TrainedModel:
-    """A source model, found under `paths.models` by content, or trained now.
+def pretrained(pretraining: Settings, settings: Settings, timeout: float = -1) -> Path:
+    """The folder of a source model, found under `paths.models` by content, or trained now.
 
-    A lock lets parallel jobs share one pretraining.
+    Args:
+        pretraining: settings of its `Job`.
+        settings: of the whole job: `paths`, `trainer`, `launcher`.
+        timeout: seconds to wait for another job that trains it; below 0 as long as it takes.
+
+    Raises:
+        Timeout: another job is still training it.
     """
     survey = build_survey(pretraining["survey"])
     digest = survey.digest(Path(settings["paths"]["data"]), Path(settings["paths"]["cache"]))
     key = config_key({"job": pretraining, "data": digest, "paths": settings["paths"], "trainer": settings["trainer"]})
     folder = Path(settings["paths"]["models"]) / f"{survey.name}-{key}" / f"seed{pretraining['seed']}"
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"):
-        if (folder / "result.json").exists():
-            log.info("source model: %s", folder)
-            return load_model(folder)
+    with FileLock(folder / "lock", timeout=timeout):
+        if (folder / RESULT).exists():
+            return folder
         log.info("pretraining on %s, into %s", survey.name, folder)
         data = job.load(pretraining, survey, Path(settings["paths"]["cache"]))
         with ending(CSVLogger(folder, name="", version="")) as logger:
@@ -66,7 +80,7 @@ def pretrained(pretraining: Settings, settings: Settings) -> TrainedModel:
             log_scores(logger, row)
         write_result(folder, {"config_key": key, "experiment": "pretraining", **row})
         log.info("pretraining on %s: macro AUROC %.3f on its own test part", survey.name, row["auroc_macro"])
-        return load_model(folder)
+    return folder
 
 
 def untrained(settings: Settings) -> TrainedModel:
