@@ -169,7 +169,10 @@ def test_what_a_broker_calls_bad_is_left_out_and_counted(tmp_path: Path) -> None
     )
     curves = read(frame, tmp_path)
     limits = int((frame["d:tag"] == "upperlim").sum())
-    assert curves.dropped == {"that are upper limits without a flux": limits, "that the broker calls of bad quality": 1}
+    assert curves.dropped == {
+        "that are upper limits without a flux": limits,
+        "that the broker or survey calls of bad quality": 1,
+    }
 
 
 def test_limits_alone_are_dropped_and_counted(tmp_path: Path) -> None:
@@ -274,6 +277,28 @@ def test_rubin_fluxes_are_njy_unless_the_card_says_otherwise(tmp_path: Path) -> 
     assert np.allclose(read(frame, tmp_path, flux_unit="fluxcal").flux, 3631)
     difference = frame.assign(psfDiffFlux=1.0, psfDiffFluxErr=0.1)
     assert np.allclose(read(difference, tmp_path).flux, 10 ** (-0.4 * 3.9))  # not the flux of the source and its host
+
+
+def test_what_rubin_flags_is_left_out_as_in_alert_packets(tmp_path: Path) -> None:
+    source = {
+        "diaObjectId": 7,
+        "midpointMjdTai": 61000.0 + np.arange(5),
+        "band": "g",
+        "psfFlux": 9.0,
+        "psfFluxErr": 1.0,
+    }
+    flagged = {
+        "psfFlux_flag": [1, 0, 0, 0, 0],
+        "pixelFlags_bad": [0, 1, 0, 0, 0],
+        "pixelFlags_saturatedCenter": [0, 0, 1, 0, 0],
+    }
+    frame = pd.DataFrame(source | flagged).astype(dict.fromkeys(flagged, bool))
+    for suffix in (".csv", ".parquet"):
+        curves = read(frame, tmp_path, suffix)
+        assert curves.mjd.tolist() == [61003, 61004]
+        assert curves.dropped == {"that the broker or survey calls of bad quality": 3}
+        difference = frame.assign(psfDiffFlux=9.0, psfDiffFluxErr=1.0, psfDiffFlux_flag=[False] * 4 + [True])
+        assert read(difference, tmp_path, suffix).mjd.tolist() == [61000, 61003], "the flag of the flux that is read"
 
 
 @pytest.mark.parametrize(("name", "zero_point"), [("flux_ujy", 23.9), ("flux_uJy", 23.9), ("flux_njy", 31.4)])
@@ -521,6 +546,23 @@ def test_ids_are_the_same_with_blanks_or_a_fraction(tmp_path: Path) -> None:
         read(pd.DataFrame(FLUXES | {"object_id": 170032882292621334.0}), tmp_path, ".csv")
     numbered = pd.DataFrame(FLUXES).rename(columns={"object_id": "name"}).assign(id=np.arange(5))
     assert read(numbered, tmp_path, ".csv").object_id.tolist() == ["a"], "not the number of the row"
+
+
+def test_the_table_of_tns_needs_no_mapping(tmp_path: Path) -> None:
+    write(pd.DataFrame(FLUXES | {"object_id": "SN 2020abc"}), tmp_path / "lc.csv")
+    row = {
+        "ID": [5],
+        "Name": "SN 2020abc",
+        "RA": "10:35:32.09",
+        "DEC": "-04:53:39.2",
+        "Obj. Type": "SN II",
+        "Redshift": 0.1,
+    }
+    write(pd.DataFrame(row), tmp_path / "tns_search.csv")
+    curves = Table(folder=tmp_path, passbands=BANDS).read()
+    assert (
+        curves.label.tolist() == ["SN II"] and curves.redshift.tolist() == [0.1] and np.allclose(curves.dec, -4.89422)
+    )
 
 
 def test_two_columns_of_one_name_are_an_error(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 # schema 4.02 (objectId, jd, fid, magpsf, ...), ANTARES (ant_*), ALeRCE (oid, e_mag), Fink (i:*, d:tag), Lasair
 # (unforced mag), ZTF's forced photometry (zpdiff; in alerts magzpsci), sncosmo (zp, zpsys), SkyPortal (magsys), the Open Supernova
 # Catalog (upperlimit), SNANA and SuperNNova (SNID, FLT, FLUXCAL), the Rubin data products (dia*, psf*), PLAsTiCC
-# (detected_bool), the BTS explorer (ZTFID, peakt, A_V) and TNS (objname). `magpsf_corr` and `ant_mag_corrected` are
+# (detected_bool), the BTS explorer (ZTFID, peakt, A_V) and TNS (objname, Name, Obj. Type). `magpsf_corr` and `ant_mag_corrected` are
 # not here: they are magnitudes of the source and its host, not of the difference.
 ALIASES = {
     "object_id": ("object_id", "objectid", "obj_id", "oid", "snid", "diaobjectid", "ztf_object_id", "ztfid", "objname"),
@@ -38,6 +38,9 @@ ALIASES = {
     "limiting_mag": ("limiting_mag", "limmag", "maglim", "diffmaglim", "ant_maglim"),
     "quality": ("quality", "tag", "unforced_mag_status"),
     "is_limit": ("is_limit", "is_upper_limit", "upperlimit"),
+    "fit_failed": ("psfdiffflux_flag",),
+    "bad_pixels": ("pixelflags_bad",),
+    "saturated": ("pixelflags_saturatedcenter",),
     "label": ("label", "class", "type", "sim_type_name", "spec_class", "obj_type"),
     "mwebv": ("mwebv", "ebv", "mw_ebv"),
     "ra": ("ra", "meanra"),
@@ -53,28 +56,22 @@ WEAK = {
     "band": ("fid",),
     "flux": ("psfflux",),
     "flux_err": ("psffluxerr",),
+    "fit_failed": ("psfflux_flag",),
     "detected": ("photflag",),
     "mwebv": ("a_v",),
     "redshift": ("z",),
     "peak_mjd": ("peakt",),
 }
 _ANY = frozenset(name for names in (*ALIASES.values(), *WEAK.values()) for name in names)
+FLAGS = ("fit_failed", "bad_pixels", "saturated")  # Rubin's, as in alert packets (`tlclass.surveys.packets.RUBIN_BAD`)
 OBSERVATION_COLUMNS = (
     "object_id", "mjd", "band", "flux", "flux_err", "flux_unit", "zero_point", "zero_point_system", "detected", "mag", "mag_err", "is_positive",
-    "limiting_mag", "quality", "is_limit",
+    "limiting_mag", "quality", "is_limit", *FLAGS,
 )  # fmt: skip
 OBJECT_COLUMNS = ("object_id", "label", "mwebv", "ra", "dec", "redshift", "trigger_mjd", "peak_mjd")
 TEXT = (
-    "object_id",
-    "band",
-    "flux_unit",
-    "zero_point_system",
-    "detected",
-    "is_positive",
-    "quality",
-    "is_limit",
-    "label",
-)
+    "object_id", "band", "flux_unit", "zero_point_system", "detected", "is_positive", "quality", "is_limit", *FLAGS, "label",
+)  # fmt: skip
 NUMBERS = tuple(name for name in dict.fromkeys((*OBSERVATION_COLUMNS, *OBJECT_COLUMNS)) if name not in TEXT)
 
 SHIFTS = {"peakt": 2458000 - 2400000.5}  # days to MJD; peakt is JD - 2458000
@@ -210,7 +207,7 @@ def say(found: Mapping[str, str], origin: str) -> None:
 
 def _plain(column: str) -> str:
     """Lower case, without Fink's prefix (`i:`) or the struct a nested column stands in (`lightcurve.`); `_` for blanks."""
-    return re.sub(r"^([a-z]:|.*\.)", "", column.strip().casefold()).replace(" ", "_")
+    return re.sub(r"^([a-z]:|.*\.)", "", column.strip().casefold()).strip().replace(" ", "_")
 
 
 def naming(ours: str) -> str:

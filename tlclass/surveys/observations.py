@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tlclass.surveys.columns import (
     BLANK,
+    FLAGS,
     OBSERVATION_COLUMNS,
     ZERO_POINTS,
     Form,
@@ -32,7 +33,7 @@ DETECTION_BITS = 4096 | 2048  # SNANA's PHOTFLAG: detected, trigger
 MAG_RANGE = (0, 40)  # outside it stand codes for "no detection": 99, 99.99, 999, -99, -999
 LIMITS = "that are upper limits without a flux"
 NO_MAG = f"whose magnitude is not between {MAG_RANGE[0]} and {MAG_RANGE[1]} (no detection)"
-POOR = "that the broker calls of bad quality"
+POOR = "that the broker or survey calls of bad quality"
 
 
 def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[str, str]:
@@ -121,6 +122,8 @@ def _with_brightness(
         quality = table[found["quality"]]
         limit = flags(quality, lambda value: value.casefold() in ("upperlim", "limit"), found["quality"], origin)
         poor = flags(quality, lambda value: value.casefold() == "badquality", found["quality"], origin)
+    for name in set(FLAGS) & set(found):
+        poor = poor | flags(table[found[name]], is_true, found[name], origin)
     if "is_limit" in found:
         limit = limit | flags(table[found["is_limit"]], is_true, found["is_limit"], origin)
     if kind == "mag":
