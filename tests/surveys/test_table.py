@@ -460,6 +460,8 @@ def test_limits_are_no_detections_however_they_are_written(tmp_path: Path) -> No
         assert len(curves.mjd) == 4 and curves.dropped == {"that are upper limits without a flux": 1}
     curves = read(pd.DataFrame(MAGNITUDES | {"detected": np.logical_not(limit)}), tmp_path, ".csv")
     assert curves.detected.tolist() == [True] * 4 + [False]
+    with pytest.raises(ValueError, match=r"column upperlimit: '20.5' is neither yes"):
+        read(pd.DataFrame(MAGNITUDES | {"upperlimit": 20.5}), tmp_path, ".csv")
 
 
 def test_objects_with_limits_alone_stay(tmp_path: Path) -> None:

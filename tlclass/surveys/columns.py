@@ -341,6 +341,11 @@ def is_true(value: str) -> bool | None:
     return float(value) > 0 if _is_number(value) else None
 
 
+def is_flag(value: str) -> bool | None:
+    """The same, None also for numbers but 0 and 1: a column of limits may hold magnitudes."""
+    return is_true(value) if not _is_number(value) or float(value) in (0, 1) else None
+
+
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 

@@ -19,6 +19,7 @@ from tlclass.surveys.columns import (
     flags,
     flux_scale,
     identifiers,
+    is_flag,
     is_true,
     numbers,
     text,
@@ -125,7 +126,7 @@ def _with_brightness(
     for name in set(FLAGS) & set(found):
         poor = poor | flags(table[found[name]], is_true, found[name], origin)
     if "is_limit" in found:
-        limit = limit | flags(table[found["is_limit"]], is_true, found["is_limit"], origin)
+        limit = limit | flags(table[found["is_limit"]], is_flag, found["is_limit"], origin)
     if kind == "mag":
         mag = _magnitudes(column_values(table[found["mag"]]), found["mag"], origin) if "mag" in found else None
         limit = limit | (np.ones(len(table), dtype=bool) if mag is None else np.isnan(mag))
