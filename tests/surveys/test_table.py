@@ -483,6 +483,8 @@ def test_fluxes_under_unknown_names_are_not_taken_as_limits(tmp_path: Path) -> N
         read(pd.DataFrame(FIVE | {"diffmaglim": 20.5, "flux": 10.0, "sigma": 1.0}), tmp_path, ".csv")
     columns = {"flux": "forcediffimflux", "flux_err": "forcediffimfluxunc"}
     assert np.allclose(read(forced, tmp_path, ".csv", columns=columns).flux, 10 * 10 ** (0.4 * (27.5 - 26.2)))
+    converted = forced.assign(flux=1000.0, flux_err=1.0)
+    assert np.allclose(read(converted, tmp_path, ".csv").flux, 1000), "zpdiff is of the counts alone"
 
 
 def test_without_a_flag_positive_fluxes_are_detections_and_that_is_said(

@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 # Our name -> what files call it, in lower case, without Fink's prefixes (`i:`, `d:`, `r:`), blanks as underscores. Sources: the ZTF alert
 # schema 4.02 (objectId, jd, fid, magpsf, ...), ANTARES (ant_*), ALeRCE (oid, e_mag), Fink (i:*, d:tag), Lasair
-# (unforced mag), ZTF's forced photometry (zpdiff; in alerts magzpsci), sncosmo (zp, zpsys), SkyPortal (magsys), the Open Supernova
+# (unforced mag), sncosmo (zp, zpsys), SkyPortal (magsys), the Open Supernova
 # Catalog (upperlimit), SNANA and SuperNNova (SNID, FLT, FLUXCAL), the Rubin data products (dia*, psf*), PLAsTiCC
 # (detected_bool), the BTS explorer (ZTFID, peakt, A_V) and TNS (objname, Name, Obj. Type). `magpsf_corr` and `ant_mag_corrected` are
 # not here: they are magnitudes of the source and its host, not of the difference.
@@ -29,7 +29,7 @@ ALIASES = {
     "flux": ("flux", "fluxcal", "psfdiffflux"),
     "flux_err": ("flux_err", "fluxerr", "flux_error", "fluxcalerr", "psfdifffluxerr"),
     "flux_unit": ("flux_unit", "flux_units"),
-    "zero_point": ("zero_point", "zeropoint", "zp", "zpdiff", "magzpsci"),
+    "zero_point": ("zero_point", "zeropoint", "zp"),
     "zero_point_system": ("zero_point_system", "zpsys", "magsys"),
     "detected": ("detected", "detected_bool"),
     "mag": ("mag", "magnitude", "magpsf", "ant_mag", "unforced_mag"),
@@ -62,7 +62,9 @@ WEAK = {
     "redshift": ("z",),
     "peak_mjd": ("peakt",),
 }
-_ANY = frozenset(name for names in (*ALIASES.values(), *WEAK.values()) for name in names)
+# Fluxes in counts, and what states their zero point, which is none of other fluxes in the table (ZTF's forced photometry).
+COUNTS = {"forcediffimflux": ("zpdiff", "magzpsci")}
+_ANY = frozenset(name for names in (*ALIASES.values(), *WEAK.values(), *COUNTS.values()) for name in names)
 FLAGS = ("fit_failed", "bad_pixels", "saturated")  # Rubin's, as in alert packets (`tlclass.surveys.packets.RUBIN_BAD`)
 OBSERVATION_COLUMNS = (
     "object_id", "mjd", "band", "flux", "flux_err", "flux_unit", "zero_point", "zero_point_system", "detected", "mag", "mag_err", "is_positive",
@@ -115,7 +117,10 @@ class Form:
         skipped = [ours for ours, column in self.columns.items() if column is None]
         free = [(column, _plain(column)) for column in names if column not in given.values()]
         found = {ours: _only(ours, free, origin) for ours in ALIASES if ours not in given and ours not in skipped}
-        return {ours: column for ours, column in {**found, **given}.items() if column is not None}
+        found = {ours: column for ours, column in {**found, **given}.items() if column is not None}
+        stating = COUNTS.get(_plain(found.get("flux", "")), ())
+        counts = next((column for column, plain in free if plain in stating and "zero_point" not in skipped), None)
+        return found if counts is None else {"zero_point": counts, **found}
 
     def knows(self, column: str) -> bool:
         """Whether a file's column of this name may be read at all."""

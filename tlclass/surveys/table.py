@@ -130,7 +130,7 @@ class Table:
         if len(listed) and len(observed) and len(unlisted) == len(observed):
             raise ValueError(
                 f"{origin}: no object with observations (e.g. '{observed[0]}') is in an object table (e.g. '{listed[0]}'): "
-                "write ids alike in both, leading zeros too"
+                f"write ids alike in both, leading zeros too, or name their column with {naming('object_id')}"
             )
         if not self.keep_unlisted or not len(unlisted):
             return objects
