@@ -116,8 +116,8 @@ class Form:
         given = {ours: column for ours, column in self.columns.items() if column in names}
         skipped = [ours for ours, column in self.columns.items() if column is None]
         free = [(column, _plain(column)) for column in names if column not in given.values()]
-        found = {ours: _only(ours, free, origin) for ours in ALIASES if ours not in given and ours not in skipped}
-        found = {ours: column for ours, column in {**found, **given}.items() if column is not None}
+        sought = {ours: _only(ours, free, origin) for ours in ALIASES if ours not in given and ours not in skipped}
+        found = {ours: column for ours, column in {**sought, **given}.items() if column is not None}
         stating = COUNTS.get(_plain(found.get("flux", "")), ())
         counts = next((column for column, plain in free if plain in stating and "zero_point" not in skipped), None)
         return found if counts is None else {"zero_point": counts, **found}
