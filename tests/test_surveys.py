@@ -191,7 +191,8 @@ def test_julian_dates(tmp_path: Path) -> None:
 def test_unsorted_times_are_sorted_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         curves = table(tmp_path, OBSERVATIONS | {"mjd": [2.0, 1.0, 3.0]})
-    assert curves.flux.tolist() == [20, 10, 30] and not caplog.records
+    assert curves.flux.tolist() == [20, 10, 30]
+    assert not any(record.levelno >= logging.WARNING for record in caplog.records)
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
@@ -278,9 +279,9 @@ def test_missing_files_and_folders_say_what_to_set(tmp_path: Path) -> None:
 
 def test_an_unknown_flux_unit_names_the_known(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"flux unit 'mJy': choose one of fluxcal, ujy, njy, or give the AB zero point"
+        ValueError, match=r"flux unit 'Crab': choose one of fluxcal, jy, mjy, ujy, njy, or give the AB zero point"
     ):
-        table(tmp_path, flux_unit="mJy")
+        table(tmp_path, flux_unit="Crab")
 
 
 def test_plasticc_refuses_unknown_class_numbers_and_missing_columns(data: Path, tmp_path: Path) -> None:

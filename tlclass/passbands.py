@@ -97,7 +97,7 @@ class Passbands:
         if unknown:
             raise ValueError(
                 f"{origin}: unknown passband {_counts(unknown)}; known are {self._known()}: "
-                "correct the file, or add the name to the survey's passbands as an alias"
+                "leave out rows of other filters; where it is one of these, write it so, or add the name to the survey's passbands as an alias"
             )
         lookup = np.array([_find(name, aliases) for name in spelled] or [0], dtype=np.uint8)
         return np.asarray(lookup[index])

@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="NAME=COLUMN",
         help="our name = the file's column, e.g. mjd=time",
     )
-    parser.add_argument("--flux-unit", help="fluxcal (zero point 27.5 AB), ujy, njy, or the AB zero point")
+    parser.add_argument("--flux-unit", help="fluxcal (zero point 27.5 AB), jy, mjy, ujy, njy, or the AB zero point")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     torch.set_num_threads(1)

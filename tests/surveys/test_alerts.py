@@ -441,7 +441,8 @@ def test_labels_come_from_a_table(stream: Path, tmp_path: Path, caplog: pytest.L
 
 
 def test_a_dash_or_a_blank_is_no_label(stream: Path, tmp_path: Path) -> None:
-    table = labelled(stream, tmp_path / "bts.csv", type=["-", " SN Ia ", "  "])
+    names = sorted(f" {entry.name} " for entry in stream.iterdir())
+    table = labelled(stream, tmp_path / "bts.csv", ZTFID=names, type=["-", " SN Ia ", "  "])
     curves = read(stream, labels=table, label_columns=["ZTFID", "type"])
     assert curves.label.tolist() == ["SN Ia"] and curves.object_id.tolist() == ["ZTF25aa00001"]
 

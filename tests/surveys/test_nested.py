@@ -53,11 +53,7 @@ def test_every_form_is_the_same_light_curves(layout: str, form: str, tmp_path: P
         each = each.drop(columns=["ra", "dec"], errors="ignore")
     path = write_nested(each, objects(alerts()), tmp_path / "nested.parquet", form)
     curves = lightcurves.check(Nested(path, BANDS).read(), "t")
-    assert (
-        is_nested(path)
-        and same(curves, long, detected=layout != "rubin")
-        and curves.label.tolist() == long.label.tolist()
-    )
+    assert is_nested(path) and same(curves, long) and curves.label.tolist() == long.label.tolist()
     assert np.allclose(curves.mwebv, long.mwebv) and np.allclose(curves.ra, long.ra) and curves.lengths[-1] == 0
 
 

@@ -17,7 +17,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import compose
-from tests.data.raw_tables import LAYOUTS, alerce, alerts, antares, explorer, fink, plain, write, write_nested, ztf
+from tests.data.raw_tables import (
+    LAYOUTS,
+    alerce,
+    alerts,
+    antares,
+    explorer,
+    fink,
+    lasair,
+    plain,
+    write,
+    write_nested,
+    ztf,
+)
 from tests.test_surveys import ZTF
 from tlclass import lightcurves
 from tlclass.composition import build_survey
@@ -36,6 +48,8 @@ def read(frame: pd.DataFrame, folder: Path, suffix: str = ".parquet", **options:
 
 
 def same(a: LightCurves, b: LightCurves, detected: bool = True, rtol: float = 2e-6) -> bool:
+    """Whether the objects that have observations are the same."""
+    a, b = (curves.take(curves.lengths > 0) for curves in (a, b))
     equal = np.array_equal(a.object_id, b.object_id) and np.array_equal(a.offsets, b.offsets)
     equal = equal and np.array_equal(a.passband, b.passband) and np.allclose(a.mjd, b.mjd, rtol=0, atol=2e-9)
     equal = equal and np.allclose(a.flux, b.flux, rtol=rtol) and np.allclose(a.flux_err, b.flux_err, rtol=rtol)
@@ -48,7 +62,7 @@ def test_every_layout_gives_the_same_light_curves(layout: str, suffix: str, tmp_
     frame = alerts()
     expected = read(plain(frame), tmp_path / "plain")
     got = read(LAYOUTS[layout](frame), tmp_path / "other", suffix)
-    assert same(got, expected, detected=layout != "rubin")
+    assert same(got, expected)
     assert not expected.detected.all() and (expected.flux < 0).any()  # there are negative differences
     assert (expected.detected == (expected.flux > 0)).all()
     limits = sum(got.dropped.values())
@@ -90,7 +104,7 @@ def test_order_extra_columns_and_repeated_rows_do_not_matter(
         )
         order = list(range(len(rows)))
         random.shuffle(order)
-        assert same(read(rows.iloc[order], Path(name) / "other", suffix), expected, detected=layout != "rubin")
+        assert same(read(rows.iloc[order], Path(name) / "other", suffix), expected)
 
 
 @LAWFUL
@@ -155,7 +169,10 @@ def test_what_a_broker_calls_bad_is_left_out_and_counted(tmp_path: Path) -> None
     )
     curves = read(frame, tmp_path)
     limits = int((frame["d:tag"] == "upperlim").sum())
-    assert curves.dropped == {"that are upper limits without a flux": limits, "that the broker calls of bad quality": 1}
+    assert curves.dropped == {
+        "that are upper limits without a flux": limits,
+        "that the broker or survey calls of bad quality": 1,
+    }
 
 
 def test_limits_alone_are_dropped_and_counted(tmp_path: Path) -> None:
@@ -186,7 +203,8 @@ def test_a_magnitude_that_says_no_detection_is_none(code: float, tmp_path: Path)
 def test_tables_without_a_measurement_are_no_light_curves(suffix: str, tmp_path: Path) -> None:
     for frame in (ztf(alerts()).assign(magpsf=None, sigmapsf=None, isdiffpos=None), ztf(alerts()).iloc[:0]):
         curves = read(frame, tmp_path, suffix)
-        assert len(curves) == len(curves.mjd) == 0 and sum(curves.dropped.values()) == len(frame)
+        assert len(curves.mjd) == 0 and sum(curves.dropped.values()) == len(frame)
+        assert curves.object_id.tolist() == sorted(frame.objectId.unique()), "objects with limits alone stay"
 
 
 def test_the_mapping_chooses_between_fluxes_and_magnitudes(tmp_path: Path) -> None:
@@ -259,6 +277,28 @@ def test_rubin_fluxes_are_njy_unless_the_card_says_otherwise(tmp_path: Path) -> 
     assert np.allclose(read(frame, tmp_path, flux_unit="fluxcal").flux, 3631)
     difference = frame.assign(psfDiffFlux=1.0, psfDiffFluxErr=0.1)
     assert np.allclose(read(difference, tmp_path).flux, 10 ** (-0.4 * 3.9))  # not the flux of the source and its host
+
+
+def test_what_rubin_flags_is_left_out_as_in_alert_packets(tmp_path: Path) -> None:
+    source = {
+        "diaObjectId": 7,
+        "midpointMjdTai": 61000.0 + np.arange(5),
+        "band": "g",
+        "psfFlux": 9.0,
+        "psfFluxErr": 1.0,
+    }
+    flagged = {
+        "psfFlux_flag": [1, 0, 0, 0, 0],
+        "pixelFlags_bad": [0, 1, 0, 0, 0],
+        "pixelFlags_saturatedCenter": [0, 0, 1, 0, 0],
+    }
+    frame = pd.DataFrame(source | flagged).astype(dict.fromkeys(flagged, bool))
+    for suffix in (".csv", ".parquet"):
+        curves = read(frame, tmp_path, suffix)
+        assert curves.mjd.tolist() == [61003, 61004]
+        assert curves.dropped == {"that the broker or survey calls of bad quality": 3}
+        difference = frame.assign(psfDiffFlux=9.0, psfDiffFluxErr=1.0, psfDiffFlux_flag=[False] * 4 + [True])
+        assert read(difference, tmp_path, suffix).mjd.tolist() == [61000, 61003], "the flag of the flux that is read"
 
 
 @pytest.mark.parametrize(("name", "zero_point"), [("flux_ujy", 23.9), ("flux_uJy", 23.9), ("flux_njy", 31.4)])
@@ -391,6 +431,163 @@ def test_folders_say_what_they_lack(tmp_path: Path) -> None:
         ValueError, match=r"notes.csv is neither a table of observations .* nor of objects .*; it has x:"
     ):
         Table(folder=tmp_path, passbands=BANDS).read()
+
+
+FIVE = {"object_id": "a", "mjd": 59000.0 + np.arange(5), "band": ["g", "r", "g", "r", "g"]}
+FLUXES = FIVE | {"flux": 1000.0, "flux_err": 50.0}
+MAGNITUDES = FIVE | {"mag": 20.0, "mag_err": 0.05}
+
+
+@pytest.mark.parametrize("blank", [" ", "_"])
+def test_a_status_gives_the_sign_where_no_column_does(blank: str, tmp_path: Path) -> None:
+    frame = lasair(alerts()).drop(columns="isdiffpos")
+    status = np.where(alerts().positive, "positive difference", "negative difference")
+    frame["unforced mag status"] = np.where(alerts().mag.isna(), "limit", status)
+    frame.columns = frame.columns.str.replace(" ", blank)
+    assert same(read(frame, tmp_path, ".csv"), read(plain(alerts()), tmp_path))
+
+
+def test_limits_are_no_detections_however_they_are_written(tmp_path: Path) -> None:
+    limit = [False, False, False, False, True]
+    written = {
+        "'>'": {"mag": [20.0] * 4 + [">20.5"]},
+        "'<'": {"mag": [20.0] * 4 + ["<20.5"]},
+        "upperlimit": {"upperlimit": np.where(limit, "T", "F")},
+        "is_upper_limit": {"is_upper_limit": limit},
+    }
+    for changed in written.values():
+        curves = read(pd.DataFrame(MAGNITUDES | changed), tmp_path, ".csv")
+        assert len(curves.mjd) == 4 and curves.dropped == {"that are upper limits without a flux": 1}
+    curves = read(pd.DataFrame(MAGNITUDES | {"detected": np.logical_not(limit)}), tmp_path, ".csv")
+    assert curves.detected.tolist() == [True] * 4 + [False]
+    with pytest.raises(ValueError, match=r"column upperlimit: '20.5' is neither yes"):
+        read(pd.DataFrame(MAGNITUDES | {"upperlimit": 20.5}), tmp_path, ".csv")
+
+
+def test_objects_with_limits_alone_stay(tmp_path: Path) -> None:
+    frame = pd.DataFrame(MAGNITUDES | {"object_id": list("aaaab"), "mag": [20.0] * 4 + [np.nan]})
+    assert read(frame, tmp_path, ".csv").object_id.tolist() == ["a", "b"]
+    write(pd.DataFrame({"oid": ["c"], "mjd": 59000.0, "fid": 1, "diffmaglim": 20.1}), tmp_path / "non_detections.csv")
+    assert Table(folder=tmp_path, passbands=BANDS).read().object_id.tolist() == ["a", "b", "c"]
+
+
+def test_fluxes_under_unknown_names_are_not_taken_as_limits(tmp_path: Path) -> None:
+    forced = pd.DataFrame(
+        FIVE | {"diffmaglim": 20.5, "zpdiff": 26.2, "forcediffimflux": 10.0, "forcediffimfluxunc": 1.0}
+    )
+    with pytest.raises(
+        ValueError, match=r"no flux or magnitude by name; it has .*forcediffimflux.*columns.flux=COLUMN"
+    ):
+        read(forced, tmp_path, ".csv")
+    with pytest.raises(ValueError, match=r"lacks the column\(s\) flux_err"):
+        read(pd.DataFrame(FIVE | {"diffmaglim": 20.5, "flux": 10.0, "sigma": 1.0}), tmp_path, ".csv")
+    columns = {"flux": "forcediffimflux", "flux_err": "forcediffimfluxunc"}
+    assert np.allclose(read(forced, tmp_path, ".csv", columns=columns).flux, 10 * 10 ** (0.4 * (27.5 - 26.2)))
+    converted = forced.assign(flux=1000.0, flux_err=1.0)
+    assert np.allclose(read(converted, tmp_path, ".csv").flux, 1000), "zpdiff is of the counts alone"
+
+
+def test_without_a_flag_positive_fluxes_are_detections_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        curves = read(pd.DataFrame(FLUXES | {"flux": [1.0, -1, 2, 3, -4]}), tmp_path)
+    assert curves.detected.tolist() == [True, False, True, True, False]
+    assert "no column says which fluxes are detections (detected): all positive ones count as such" in caplog.text
+    assert "flux is taken as fluxcal" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "zero_point"), [("flux_mJy", 16.4), ("fluxnJy", 31.4), ("flux(Jy)", 8.9), ("flux_µJy", 23.9)]
+)
+def test_the_name_of_a_flux_may_hold_its_unit(name: str, zero_point: float, tmp_path: Path) -> None:
+    frame = pd.DataFrame(FLUXES).rename(columns={"flux": name})
+    got = read(frame, tmp_path, ".csv", columns={"flux": name})
+    assert np.allclose(got.flux, 1000 * 10 ** (0.4 * (27.5 - zero_point)))
+
+
+def test_a_column_may_hold_the_unit(tmp_path: Path) -> None:
+    curves = read(pd.DataFrame(FLUXES | {"flux_unit": "uJy"}), tmp_path, ".csv")
+    assert np.allclose(curves.flux, 1000 * 10 ** (0.4 * (27.5 - 23.9)))
+    with pytest.raises(ValueError, match=r"column flux_unit has ABMag: .* or call magnitudes mag and mag_err"):
+        read(pd.DataFrame(FLUXES | {"flux_unit": "ABMag"}), tmp_path, ".csv")
+
+
+def test_magnitudes_of_another_system_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="column magsys has vega: only AB"):
+        read(pd.DataFrame(MAGNITUDES | {"magsys": "vega"}), tmp_path, ".csv")
+    assert len(read(pd.DataFrame(MAGNITUDES | {"magsys": "ab"}), tmp_path, ".csv").mjd) == 5
+
+
+def test_calendar_dates_are_refused(tmp_path: Path) -> None:
+    for dates in (pd.to_datetime(["2020-05-31"] * 5), pd.to_datetime(["2020-05-31"] * 5).date):
+        with pytest.raises(ValueError, match="column mjd holds calendar dates: give Modified Julian Dates"):
+            read(pd.DataFrame(FLUXES | {"mjd": dates}), tmp_path)
+
+
+def test_times_of_objects_are_mjd_too(tmp_path: Path) -> None:
+    julian = pd.DataFrame(FLUXES).assign(mjd=59000.0 + np.arange(5) + 2400000.5)
+    early = julian.assign(mjd=julian.mjd - 500)
+    write(pd.concat([early, julian]), tmp_path / "lc.csv")
+    explorer_row = {"ZTFID": ["a"], "type": "SN Ia", "peakt": 59001 + 2400000.5 - 2458000}
+    write(pd.DataFrame(explorer_row), tmp_path / "bts.csv")
+    table = Table(folder=tmp_path, passbands=BANDS, time_offset=-2400000.5)
+    assert table.read().trigger_mjd.tolist() == [59000], "peakt says of itself what it counts from"
+    write(pd.DataFrame({"object_id": ["a"], "trigger_mjd": [59000.0]}), tmp_path / "bts.csv")
+    with pytest.raises(
+        ValueError, match=r"column trigger_mjd: 1 of 1 times are no Modified .* 59000 with -2400000.5 d"
+    ):
+        table.read()
+
+
+def test_ids_are_the_same_with_blanks_or_a_fraction(tmp_path: Path) -> None:
+    assert read(
+        pd.DataFrame(FLUXES | {"object_id": ["a", "a ", " a", "a", "a"]}), tmp_path, ".csv"
+    ).lengths.tolist() == [5]
+    curves = read(pd.DataFrame(FLUXES | {"object_id": 615.0, "band": [1.0, 2.0, 1.0, 2.0, 1.0]}), tmp_path, ".csv")
+    assert curves.object_id.tolist() == ["615"] and curves.passband.tolist() == [0, 1, 0, 1, 0]
+    with pytest.raises(ValueError, match=r"ids like 1.70032882292621\d*e\+17 are rounded .* as integers or as text"):
+        read(pd.DataFrame(FLUXES | {"object_id": 170032882292621334.0}), tmp_path, ".csv")
+    numbered = pd.DataFrame(FLUXES).rename(columns={"object_id": "name"}).assign(id=np.arange(5))
+    assert read(numbered, tmp_path, ".csv").object_id.tolist() == ["a"], "not the number of the row"
+
+
+def test_the_table_of_tns_needs_no_mapping(tmp_path: Path) -> None:
+    write(pd.DataFrame(FLUXES | {"object_id": "SN 2020abc"}), tmp_path / "lc.csv")
+    row = {
+        "ID": [5],
+        "Name": "SN 2020abc",
+        "RA": "10:35:32.09",
+        "DEC": "-04:53:39.2",
+        "Obj. Type": "SN II",
+        "Redshift": 0.1,
+    }
+    write(pd.DataFrame(row), tmp_path / "tns_search.csv")
+    curves = Table(folder=tmp_path, passbands=BANDS).read()
+    assert (
+        curves.label.tolist() == ["SN II"] and curves.redshift.tolist() == [0.1] and np.allclose(curves.dec, -4.89422)
+    )
+
+
+def test_two_columns_of_one_name_are_an_error(tmp_path: Path) -> None:
+    frame = pd.DataFrame(FLUXES).assign(other=1.0).rename(columns={"other": "flux"})
+    with pytest.raises(ValueError, match="the columns flux and flux both mean flux"):
+        read(frame, tmp_path, ".csv")
+
+
+@pytest.mark.parametrize("separator", [";", "\t", " "])
+def test_other_separators_are_named(separator: str, tmp_path: Path) -> None:
+    pd.DataFrame(FLUXES).to_csv(tmp_path / "lc.csv", index=False, sep=separator)
+    with pytest.raises(ValueError, match=r"lc.csv cannot be read: its first line 'object_id.* has no commas"):
+        Table(tmp_path / "lc.csv", BANDS).read()
+
+
+def test_files_of_other_kinds_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a.csv", "b.CSV", "c.txt"):
+        pd.DataFrame(FLUXES).to_csv(tmp_path / name, index=False)
+    with caplog.at_level(logging.INFO):
+        Table(folder=tmp_path, passbands=BANDS).read()
+    assert "2 file(s) are no tables by their names and not read, e.g. b.CSV, c.txt" in caplog.text
 
 
 @pytest.mark.slow

@@ -151,11 +151,10 @@ class AlertPackets:
                 f"{path} lacks the column(s) {', '.join(absent)}; it has {', '.join(present)}: set the reader's label_columns"
             )
         table = read_table(path, self.label_columns, text=self.label_columns, ids=self.label_columns[:1])
-        ids, values = (column_values(table[name]).astype(str) for name in self.label_columns)
+        ids, values = (np.char.strip(column_values(table[name]).astype(str)) for name in self.label_columns)
         repeated = len(ids) - len(set(ids))
         if repeated:
             raise ValueError(f"{path}: {repeated} object id(s) are repeated: every object must have one label")
-        values = np.char.strip(values)
         values[np.isin(values, BLANK)] = ""
         known = dict(zip(ids.tolist(), values.tolist(), strict=True))
         labels = np.array([known.get(name, "") for name in names.tolist()])

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +16,11 @@ from tlclass.passbands import Passbands
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
-# Our name -> what files call it, in lower case and without Fink's prefixes (`i:`, `d:`, `r:`). Sources: the ZTF alert
+# Our name -> what files call it, in lower case, without Fink's prefixes (`i:`, `d:`, `r:`), blanks as underscores. Sources: the ZTF alert
 # schema 4.02 (objectId, jd, fid, magpsf, ...), ANTARES (ant_*), ALeRCE (oid, e_mag), Fink (i:*, d:tag), Lasair
-# (unforced mag), sncosmo (zp, zpsys), SNANA and SuperNNova (SNID, FLT, FLUXCAL), the Rubin data products (dia*, psf*), PLAsTiCC
-# (detected_bool), the BTS explorer (ZTFID, peakt, A_V) and TNS (objname). `magpsf_corr` and `ant_mag_corrected` are
+# (unforced mag), sncosmo (zp, zpsys), SkyPortal (magsys), the Open Supernova
+# Catalog (upperlimit), SNANA and SuperNNova (SNID, FLT, FLUXCAL), the Rubin data products (dia*, psf*), PLAsTiCC
+# (detected_bool), the BTS explorer (ZTFID, peakt, A_V) and TNS (objname, Name, Obj. Type). `magpsf_corr` and `ant_mag_corrected` are
 # not here: they are magnitudes of the source and its host, not of the difference.
 ALIASES = {
     "object_id": ("object_id", "objectid", "obj_id", "oid", "snid", "diaobjectid", "ztf_object_id", "ztfid", "objname"),
@@ -27,14 +28,19 @@ ALIASES = {
     "band": ("band", "passband", "ant_passband", "filter", "filtername", "flt", "band_name"),
     "flux": ("flux", "fluxcal", "psfdiffflux"),
     "flux_err": ("flux_err", "fluxerr", "flux_error", "fluxcalerr", "psfdifffluxerr"),
-    "zero_point": ("zero_point", "zp"),
-    "zero_point_system": ("zero_point_system", "zpsys"),
+    "flux_unit": ("flux_unit", "flux_units"),
+    "zero_point": ("zero_point", "zeropoint", "zp"),
+    "zero_point_system": ("zero_point_system", "zpsys", "magsys"),
     "detected": ("detected", "detected_bool"),
-    "mag": ("mag", "magnitude", "magpsf", "ant_mag", "unforced mag"),
-    "mag_err": ("mag_err", "magerr", "mag_error", "magnitude_error", "sigmapsf", "e_mag", "ant_magerr", "unforced mag error"),
+    "mag": ("mag", "magnitude", "magpsf", "ant_mag", "unforced_mag"),
+    "mag_err": ("mag_err", "magerr", "mag_error", "magnitude_error", "sigmapsf", "e_mag", "ant_magerr", "unforced_mag_error"),
     "is_positive": ("is_positive", "isdiffpos", "ztf_isdiffpos"),
     "limiting_mag": ("limiting_mag", "limmag", "maglim", "diffmaglim", "ant_maglim"),
-    "quality": ("quality", "tag", "unforced mag status"),
+    "quality": ("quality", "tag", "unforced_mag_status"),
+    "is_limit": ("is_limit", "is_upper_limit", "upperlimit"),
+    "fit_failed": ("psfdiffflux_flag",),
+    "bad_pixels": ("pixelflags_bad",),
+    "saturated": ("pixelflags_saturatedcenter",),
     "label": ("label", "class", "type", "sim_type_name", "spec_class", "obj_type"),
     "mwebv": ("mwebv", "ebv", "mw_ebv"),
     "ra": ("ra", "meanra"),
@@ -45,29 +51,37 @@ ALIASES = {
 }  # fmt: skip
 # Less exact twins, which count only where none of the names above is there; the first that is found.
 WEAK = {
-    "object_id": ("locus_id", "iauid", "id", "name", "_healpix_29"),
+    "object_id": ("locus_id", "iauid", "name", "id", "_healpix_29"),
     "mjd": ("jd", "time"),
     "band": ("fid",),
     "flux": ("psfflux",),
     "flux_err": ("psffluxerr",),
+    "fit_failed": ("psfflux_flag",),
     "detected": ("photflag",),
     "mwebv": ("a_v",),
     "redshift": ("z",),
     "peak_mjd": ("peakt",),
 }
-_ANY = frozenset(name for names in (*ALIASES.values(), *WEAK.values()) for name in names)
+# Fluxes in counts, and what states their zero point, which is none of other fluxes in the table (ZTF's forced photometry).
+COUNTS = {"forcediffimflux": ("zpdiff", "magzpsci")}
+_ANY = frozenset(name for names in (*ALIASES.values(), *WEAK.values(), *COUNTS.values()) for name in names)
+FLAGS = ("fit_failed", "bad_pixels", "saturated")  # Rubin's, as in alert packets (`tlclass.surveys.packets.RUBIN_BAD`)
 OBSERVATION_COLUMNS = (
-    "object_id", "mjd", "band", "flux", "flux_err", "zero_point", "zero_point_system", "detected", "mag", "mag_err", "is_positive",
-    "limiting_mag", "quality",
+    "object_id", "mjd", "band", "flux", "flux_err", "flux_unit", "zero_point", "zero_point_system", "detected", "mag", "mag_err", "is_positive",
+    "limiting_mag", "quality", "is_limit", *FLAGS,
 )  # fmt: skip
 OBJECT_COLUMNS = ("object_id", "label", "mwebv", "ra", "dec", "redshift", "trigger_mjd", "peak_mjd")
-TEXT = ("object_id", "band", "zero_point_system", "detected", "is_positive", "quality", "label")
+TEXT = (
+    "object_id", "band", "flux_unit", "zero_point_system", "detected", "is_positive", "quality", "is_limit", *FLAGS, "label",
+)  # fmt: skip
 NUMBERS = tuple(name for name in dict.fromkeys((*OBSERVATION_COLUMNS, *OBJECT_COLUMNS)) if name not in TEXT)
 
-SHIFTS = {"jd": -2400000.5, "peakt": 2458000 - 2400000.5}  # days to MJD; peakt is JD - 2458000
+SHIFTS = {"peakt": 2458000 - 2400000.5}  # days to MJD; peakt is JD - 2458000
+JULIAN = -2400000.5  # the same of Julian dates
+MJD_RANGE = (15_000, 100_000)  # the years 1899 to 2132
 SCALES = {"a_v": 1 / 3.1}  # A_V to E(B-V)
 UNITS = {"psfflux": "njy", "psfdiffflux": "njy", "fluxcal": "fluxcal"}  # by the flux column's name
-FLUX_UNITS = {"fluxcal": 1.0, "ujy": 10 ** (0.4 * (27.5 - 23.9)), "njy": 10 ** (0.4 * (27.5 - 31.4))}
+ZERO_POINTS = {"fluxcal": 27.5, "jy": 8.9, "mjy": 16.4, "ujy": 23.9, "njy": 31.4}  # AB, of flux units
 BLANK = ("", "-", "--")  # written where a value is unknown
 
 
@@ -101,9 +115,12 @@ class Form:
         names = list(names)
         given = {ours: column for ours, column in self.columns.items() if column in names}
         skipped = [ours for ours, column in self.columns.items() if column is None]
-        free = {column: _plain(column) for column in names if column not in given.values()}
-        found = {ours: _only(ours, free, origin) for ours in ALIASES if ours not in given and ours not in skipped}
-        return {ours: column for ours, column in {**found, **given}.items() if column is not None}
+        free = [(column, _plain(column)) for column in names if column not in given.values()]
+        sought = {ours: _only(ours, free, origin) for ours in ALIASES if ours not in given and ours not in skipped}
+        found = {ours: column for ours, column in {**sought, **given}.items() if column is not None}
+        stating = COUNTS.get(_plain(found.get("flux", "")), ())
+        counts = next((column for column, plain in free if plain in stating and "zero_point" not in skipped), None)
+        return found if counts is None else {"zero_point": counts, **found}
 
     def knows(self, column: str) -> bool:
         """Whether a file's column of this name may be read at all."""
@@ -124,7 +141,7 @@ class Form:
             return "objects"
         raise ValueError(
             f"{origin} is neither a table of observations (object_id, mjd, band, flux or mag) nor of objects "
-            f"(object_id, label); it has {', '.join(names)}: name yours with {_naming('object_id')}, or move the file away"
+            f"(object_id, label); it has {', '.join(names)}: name yours with {naming('object_id')}, or move the file away"
         )
 
     def needed(self, found: Mapping[str, str], names: Iterable[str], required: Iterable[str], origin: str) -> None:
@@ -143,20 +160,37 @@ class Form:
             listed = ", ".join(f"{column} ({name})" for name, column in absent.items())
             raise ValueError(
                 f"{origin} lacks the column(s) {listed}; it has {', '.join(names)}: name yours in the survey's card "
-                f"or with {_naming(next(iter(absent)))}"
+                f"or with {naming(next(iter(absent)))}"
             )
 
-    def days(self, values: Array, column: str) -> Array:
-        """MJD from the values of a time column: a Julian date by its name, unless `time_offset` says otherwise."""
-        shift = self.time_offset or SHIFTS.get(_plain(column), 0.0)
-        return values + shift if shift else values
+    def days(self, values: Array, column: str, origin: str) -> Array:
+        """MJD from the values of a time column; days relative to some event (within 1,000 of zero) are let through.
+
+        A column called jd is of Julian dates, unless `time_offset` says otherwise.
+
+        Raises:
+            ValueError: they are no Modified Julian Dates.
+        """
+        plain = _plain(column)
+        shift = SHIFTS.get(plain) or self.time_offset or (JULIAN if plain == "jd" else 0.0)
+        mjd = values + shift if shift else values
+        known = np.isfinite(mjd)
+        outside = known & ((mjd < MJD_RANGE[0]) | (mjd > MJD_RANGE[1]))
+        if outside.any() and (np.abs(mjd[known]) >= 1000).any():
+            given = values[np.flatnonzero(outside)[0]]
+            raise ValueError(
+                f"{origin}: column {column}: {np.count_nonzero(outside)} of {len(mjd)} times are no Modified Julian Dates "
+                f"({MJD_RANGE[0]} to {MJD_RANGE[1]}), e.g. {given:.15g}{f' with {shift:+.15g} d' if shift else ''}: give the days to add as "
+                f"time_offset, e.g. {JULIAN:.15g} for Julian dates, or call a column of Julian dates jd"
+            )
+        return mjd
 
     def stated_unit(self, column: str) -> str | float | None:
         """The unit of the flux column of this name by the settings or else by its name; None if neither says."""
         if self.flux_unit is not None:
             return self.flux_unit
-        suffix = re.search(r"(^|_)(ujy|njy)$", _plain(column))
-        return suffix[2] if suffix else UNITS.get(_plain(column))
+        unit = re.search(r"(?:^|flux|[^a-z])([nuμm]?jy)", _plain(column))  # casefold makes the micro sign a mu
+        return unit[1].replace("μ", "u") if unit else UNITS.get(_plain(column))
 
 
 def stated(columns: Mapping[str, str | None]) -> dict[str, str | None]:
@@ -177,21 +211,20 @@ def say(found: Mapping[str, str], origin: str) -> None:
 
 
 def _plain(column: str) -> str:
-    """Lower case, without Fink's prefix (`i:`) or the struct a nested column stands in (`lightcurve.`)."""
-    return re.sub(r"^([a-z]:|.*\.)", "", column.strip().casefold())
+    """Lower case, without Fink's prefix (`i:`) or the struct a nested column stands in (`lightcurve.`); `_` for blanks."""
+    return re.sub(r"^([a-z]:|.*\.)", "", column.strip().casefold()).strip().replace(" ", "_")
 
 
-def _naming(ours: str) -> str:
+def naming(ours: str) -> str:
+    """What to write to say which column is ours."""
     return f"++target.reader.columns.{ours}=COLUMN (in predict: --column {ours}=COLUMN)"
 
 
-def _only(ours: str, free: Mapping[str, str], origin: str) -> str | None:
-    exact = [column for column, plain in free.items() if plain in ALIASES[ours]]
+def _only(ours: str, free: Sequence[tuple[str, str]], origin: str) -> str | None:
+    exact = [column for column, plain in free if plain in ALIASES[ours]]
     if len(exact) > 1:
-        raise ValueError(
-            f"{origin}: the columns {' and '.join(exact)} both mean {ours}: say which with {_naming(ours)}"
-        )
-    weak = [column for name in WEAK.get(ours, ()) for column, plain in free.items() if plain == name]
+        raise ValueError(f"{origin}: the columns {' and '.join(exact)} both mean {ours}: say which with {naming(ours)}")
+    weak = [column for name in WEAK.get(ours, ()) for column, plain in free if plain == name]
     return next(iter(exact + weak), None)
 
 
@@ -203,11 +236,11 @@ def flux_scale(unit: str | float) -> float:
     """
     if isinstance(unit, int | float):
         return float(10 ** (0.4 * (27.5 - unit)))
-    if unit.lower() not in FLUX_UNITS:
+    if unit.lower() not in ZERO_POINTS:
         raise ValueError(
-            f"flux unit '{unit}': choose one of {', '.join(FLUX_UNITS)}, or give the AB zero point as a number"
+            f"flux unit '{unit}': choose one of {', '.join(ZERO_POINTS)}, or give the AB zero point as a number"
         )
-    return float(FLUX_UNITS[unit.lower()])
+    return flux_scale(ZERO_POINTS[unit.lower()])
 
 
 def column_values(column: pa.ChunkedArray) -> Array:
@@ -227,6 +260,10 @@ def numbers(values: Array, name: str, origin: str) -> Array:
     Raises:
         ValueError: a value is not a number; names the column and the first such row.
     """
+    if values.dtype.kind in "mM":
+        raise ValueError(
+            f"{origin}: column {name} holds calendar dates: give Modified Julian Dates, or Julian dates as jd"
+        )
     try:
         if values.dtype != object:
             return values.astype(np.float64)
@@ -240,7 +277,7 @@ def identifiers(column: pa.ChunkedArray, name: str, origin: str) -> Array:
     """(n,) str objects, the ids in a column.
 
     Raises:
-        ValueError: they are floats too large to be distinct.
+        ValueError: they are floats too large to be distinct, or text of such (1.7e+17).
     """
     if pa.types.is_floating(column.type):
         exact = 2 ** {16: 11, 32: 24, 64: 53}[column.type.bit_width]  # whole numbers beyond it share a float
@@ -250,17 +287,27 @@ def identifiers(column: pa.ChunkedArray, name: str, origin: str) -> Array:
                 f"{origin}: column {name}: ids up to {largest:.0f} are stored as floating-point numbers, which beyond {exact} do not tell "
                 "neighbours apart: store them as integers or as text"
             )
-    return text(column)
+    names, codes = coded(column)
+    rounded = next((given for given in names if re.fullmatch(r"\d(\.\d+)?e\+\d+", given)), None)
+    if rounded:
+        raise ValueError(
+            f"{origin}: column {name}: ids like {rounded} are rounded floating-point numbers, which do not tell neighbours apart: write "
+            "them as integers or as text"
+        )
+    return _spread(names, codes)
 
 
 def text(column: pa.ChunkedArray) -> Array:
     """(n,) str objects, whole numbers without a fraction, missing values empty; equal texts share one object."""
-    names, codes = coded(column)
+    return _spread(*coded(column))
+
+
+def _spread(names: Sequence[str], codes: Array) -> Array:
     return np.array([*names, ""], dtype=object)[codes] if len(codes) else np.empty(0, dtype=str)
 
 
 def coded(column: pa.ChunkedArray) -> tuple[list[str], Array]:
-    """Distinct values as text and each row's index among them, -1 where missing."""
+    """Distinct values as text without blanks around it, and each row's index among them, -1 where missing."""
     if pa.types.is_null(column.type) or not len(column):
         return [], np.full(len(column), -1)
     if pa.types.is_floating(column.type):  # integers with missing values, as pandas writes them
@@ -299,12 +346,18 @@ def is_true(value: str) -> bool | None:
     return float(value) > 0 if _is_number(value) else None
 
 
+def is_flag(value: str) -> bool | None:
+    """The same, None also for numbers but 0 and 1: a column of limits may hold magnitudes."""
+    return is_true(value) if not _is_number(value) or float(value) in (0, 1) else None
+
+
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _as_text(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    given = (value.decode() if isinstance(value, bytes) else str(value)).strip()
+    return re.sub(r"^(-?\d+)\.0$", r"\1", given)
 
 
 def _is_number(value: object) -> bool:

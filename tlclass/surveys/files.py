@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,14 @@ def tables_in(folder: Path, suffixes: Sequence[str] = (*PARQUET, *CSV)) -> list[
     """The same, empty where there is none."""
     found = sorted(path for path in folder.rglob("*") if path.name.endswith(tuple(suffixes)) and path.is_file())
     return [path for path in found if not path.name.startswith((".", "_"))]
+
+
+def unread_in(folder: Path) -> list[Path]:
+    """The other visible files, by name."""
+    tables = set(tables_in(folder))
+    return sorted(
+        file for file in folder.rglob("*") if file.is_file() and file not in tables and file.name[0] not in "._"
+    )
 
 
 def existing(file: Path) -> Path:
@@ -78,6 +87,10 @@ def _header(path: Path) -> list[str]:
         header = next(csv.reader(lines), [])
     if not header:
         raise pa.ArrowInvalid("the file is empty")
+    if len(header) == 1 and re.search(r"\w[;\t| ]+\w", header[0]):
+        raise pa.ArrowInvalid(
+            f"its first line '{header[0][:60]}' has no commas: put the names of the columns there, and commas between columns"
+        )
     return header
 
 

@@ -57,7 +57,7 @@ def _number(name: str, column: pa.ChunkedArray, form: Form, file_name: str, orig
     if name in ("ra", "dec") and values.dtype == object:
         values = np.array([_degrees(value, 15 if name == "ra" else 1) for value in values], dtype=object)
     number = numbers(values, file_name, origin) * scale_of(file_name)
-    return form.days(number, file_name) if name in ("trigger_mjd", "peak_mjd") else number
+    return form.days(number, file_name, origin) if name in ("trigger_mjd", "peak_mjd") else number
 
 
 def _degrees(value: str, unit: int) -> str:

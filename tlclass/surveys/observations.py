@@ -9,13 +9,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tlclass.surveys.columns import (
+    BLANK,
+    FLAGS,
     OBSERVATION_COLUMNS,
+    ZERO_POINTS,
     Form,
     coded,
     column_values,
     flags,
     flux_scale,
     identifiers,
+    is_flag,
     is_true,
     numbers,
     text,
@@ -26,12 +30,11 @@ Array = npt.NDArray[Any]
 Observations = dict[str, Array]
 
 SAME_EXPOSURE = 1e-4  # d; brokers round times differently, and exposures of one band are at least 30 s (3.5e-4 d) apart
-MJD_RANGE = (15_000, 100_000)  # the years 1899 to 2132
 DETECTION_BITS = 4096 | 2048  # SNANA's PHOTFLAG: detected, trigger
 MAG_RANGE = (0, 40)  # outside it stand codes for "no detection": 99, 99.99, 999, -99, -999
 LIMITS = "that are upper limits without a flux"
 NO_MAG = f"whose magnitude is not between {MAG_RANGE[0]} and {MAG_RANGE[1]} (no detection)"
-POOR = "that the broker calls of bad quality"
+POOR = "that the broker or survey calls of bad quality"
 
 
 def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[str, str]:
@@ -42,7 +45,7 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
     """
     found = {name: column for name, column in form.found(names, origin).items() if name in OBSERVATION_COLUMNS}
     kind = _kind(found, form)
-    unused = _BRIGHTNESS["mag"] if kind == "flux" else (*_BRIGHTNESS["flux"], *_ZERO_POINT)
+    unused = _BRIGHTNESS["mag"] if kind == "flux" else (*_BRIGHTNESS["flux"], "flux_unit", "zero_point")
     found = {name: column for name, column in found.items() if name not in unused}
     limits_alone = kind == "mag" and "mag" not in found
     mapped = [name for name in OBSERVATION_COLUMNS if form.columns.get(name) is not None and name not in unused]
@@ -57,7 +60,7 @@ def observations_of(
 
     Fluxes are taken where there is a flux column. Otherwise difference magnitudes m become
     +-10^(-0.4 (m - 27.5)) with the error |flux| sigma ln(10) / 2.5; the sign is that of the subtraction,
-    and a negative difference is no detection.
+    and a negative difference is no detection. Of fluxes the table says which are detections, or the positive ones are.
 
     Args:
         table: of observations.
@@ -78,21 +81,25 @@ def observations_of(
     }
     seen = {
         "object_id": identifiers(column["object_id"], found["object_id"], origin),
-        "mjd": _days(value["mjd"], form, found["mjd"], origin),
+        "mjd": form.days(value["mjd"], found["mjd"], origin),
         "passband": form.passbands.codes(text(column["band"]), origin),
     }
     if kind == "mag":
+        _refuse_other_systems(column, found, origin)
         positive = _positive(column, found, origin)
-        return seen | flux_of(value.get("mag"), value.get("mag_err"), positive, len(table)), dropped
-    scale = _flux_scale(column, found, form, origin)
-    seen |= {"flux": value["flux"] * scale, "flux_err": value["flux_err"] * scale}
+        seen |= flux_of(value.get("mag"), value.get("mag_err"), positive, len(table))
+    else:
+        scale = _flux_scale(column, found, form, origin)
+        seen |= {"flux": value["flux"] * scale, "flux_err": value["flux_err"] * scale}
     if "detected" in found:
-        seen["detected"] = _detected(column["detected"], found["detected"], origin)
+        seen["detected"] = seen.get("detected", True) & _detected(column["detected"], found["detected"], origin)
+    elif kind == "flux":
+        log.info("%s: no column says which fluxes are detections (detected): all positive ones count as such", origin)
+        seen["detected"] = seen["flux"] > 0
     return seen, dropped
 
 
 _PLACE = ("object_id", "mjd", "band")
-_ZERO_POINT = ("zero_point", "zero_point_system")
 _BRIGHTNESS = {"flux": ("flux", "flux_err"), "mag": ("mag", "mag_err")}
 
 
@@ -101,7 +108,9 @@ def _kind(found: Mapping[str, str], form: Form) -> str:
     for kind, pair in _BRIGHTNESS.items():
         if any(form.columns.get(name) for name in pair):
             return kind
-    return "mag" if {"mag", "limiting_mag"} & set(found) and not set(_BRIGHTNESS["flux"]) <= set(found) else "flux"
+    if set(_BRIGHTNESS["flux"]) <= set(found):
+        return "flux"
+    return "mag" if "mag" in found or ("limiting_mag" in found and "flux" not in found) else "flux"
 
 
 def _with_brightness(
@@ -114,8 +123,12 @@ def _with_brightness(
         quality = table[found["quality"]]
         limit = flags(quality, lambda value: value.casefold() in ("upperlim", "limit"), found["quality"], origin)
         poor = flags(quality, lambda value: value.casefold() == "badquality", found["quality"], origin)
+    for name in set(FLAGS) & set(found):
+        poor = poor | flags(table[found[name]], is_true, found[name], origin)
+    if "is_limit" in found:
+        limit = limit | flags(table[found["is_limit"]], is_flag, found["is_limit"], origin)
     if kind == "mag":
-        mag = numbers(column_values(table[found["mag"]]), found["mag"], origin) if "mag" in found else None
+        mag = _magnitudes(column_values(table[found["mag"]]), found["mag"], origin) if "mag" in found else None
         limit = limit | (np.ones(len(table), dtype=bool) if mag is None else np.isnan(mag))
         if mag is not None:
             no_mag = ~limit & ((mag <= MAG_RANGE[0]) | (mag >= MAG_RANGE[1]))
@@ -125,40 +138,44 @@ def _with_brightness(
     return (table if keep.all() else table.filter(pa.array(keep))), {why: n for why, n in dropped.items() if n}
 
 
-def _days(values: Array, form: Form, column: str, origin: str) -> Array:
-    """MJD; days relative to some event (all within 1,000 of zero) are let through, as nothing needs the date."""
-    mjd = form.days(values, column)
-    known = np.isfinite(mjd)
-    outside = known & ((mjd < MJD_RANGE[0]) | (mjd > MJD_RANGE[1]))
-    if outside.any() and (np.abs(mjd[known]) >= 1000).any():
-        given = values[np.flatnonzero(outside)[0]]
-        raise ValueError(
-            f"{origin}: column {column}: {np.count_nonzero(outside)} of {len(mjd)} times are no Modified Julian Dates "
-            f"({MJD_RANGE[0]} to {MJD_RANGE[1]}), e.g. {given:.15g}: give the days to add as time_offset, e.g. -2400000.5 for Julian dates"
-        )
-    return mjd
+def _magnitudes(values: Array, name: str, origin: str) -> Array:
+    """Values as float64; a limit (`>20.1`, `<20.1`) is NaN."""
+    if values.dtype == object:
+        limits = np.isin(values.astype("U1"), (">", "<"))
+        values = np.where(limits, "", values)
+    return numbers(values, name, origin)
 
 
 def _flux_scale(column: Mapping[str, pa.ChunkedArray], found: Mapping[str, str], form: Form, origin: str) -> Any:
     """Factor to zero point 27.5, one per row where a column gives the zero point; the log says what is taken."""
     unit = form.stated_unit(found["flux"])
+    if unit is None and "flux_unit" in column:
+        unit = _only_unit(column["flux_unit"], found["flux_unit"], origin)
     if unit is None and "zero_point" in column:
         _refuse_other_systems(column, found, origin)
         log.info("%s: fluxes are at the AB zero point of their row (column %s)", origin, found["zero_point"])
         return 10 ** (0.4 * (27.5 - numbers(column_values(column["zero_point"]), found["zero_point"], origin)))
-    unit = form.default_unit if unit is None else unit
-    if unit is None:
-        return 1.0  # FLUXCAL
+    unit = next(stated for stated in (unit, form.default_unit, "fluxcal") if stated is not None)
     log.info("%s: %s is taken as %s", origin, found["flux"], unit if isinstance(unit, str) else f"zero point {unit:g}")
     return flux_scale(unit)
 
 
+def _only_unit(column: pa.ChunkedArray, name: str, origin: str) -> str | None:
+    units = [unit for unit in coded(column)[0] if unit not in BLANK]
+    if any(unit.lower() not in ZERO_POINTS for unit in units) or len(units) > 1:
+        raise ValueError(
+            f"{origin}: column {name} has {', '.join(units)}: fluxes are read in one unit of {', '.join(ZERO_POINTS)}; convert them, "
+            "or call magnitudes mag and mag_err"
+        )
+    return units[0] if units else None
+
+
 def _refuse_other_systems(column: Mapping[str, pa.ChunkedArray], found: Mapping[str, str], origin: str) -> None:
     systems = coded(column["zero_point_system"])[0] if "zero_point_system" in column else []
-    other = [system for system in systems if system.casefold() != "ab"]
+    other = [system for system in systems if system.casefold() not in ("ab", *BLANK)]
     if other:
         raise ValueError(
-            f"{origin}: column {found['zero_point_system']} has {', '.join(other)}: only AB zero points are read; convert the fluxes"
+            f"{origin}: column {found['zero_point_system']} has {', '.join(other)}: only AB zero points are read; convert the fluxes or magnitudes"
         )
 
 
@@ -170,6 +187,8 @@ def _detected(column: pa.ChunkedArray, name: str, origin: str) -> Array:
 
 def _positive(column: Mapping[str, pa.ChunkedArray], found: Mapping[str, str], origin: str) -> Array | None:
     if "is_positive" not in column:
+        if "quality" in column and any(_signed(status) for status in coded(column["quality"])[0]):
+            return flags(column["quality"], lambda status: _signed(status) != "negative", found["quality"], origin)
         if "mag" in found:
             log.info("%s: no isdiffpos column: every difference is taken as positive", origin)
         return None
@@ -177,6 +196,11 @@ def _positive(column: Mapping[str, pa.ChunkedArray], found: Mapping[str, str], o
     if unknown:
         log.info("%s: %d differences without a sign (%s) are taken as positive", origin, unknown, found["is_positive"])
     return flags(column["is_positive"], is_true, found["is_positive"], origin, missing=True)
+
+
+def _signed(status: str) -> str:
+    """`positive` or `negative` where a broker's status begins so (Lasair: `negative difference`), else empty."""
+    return next((sign for sign in ("positive", "negative") if status.casefold().startswith(sign)), "")
 
 
 def flux_of(mag: Array | None, mag_err: Array | None, positive: Array | None, n: int) -> Observations:
@@ -193,9 +217,6 @@ def flux_of(mag: Array | None, mag_err: Array | None, positive: Array | None, n:
 def joined(parts: Sequence[Observations]) -> tuple[Observations, dict[str, int]]:
     """All parts as one, each exposure once, and how many rows repeated an exposure."""
     names = [name for name in parts[0] if all(name in part for part in parts)]
-    if any("detected" in part for part in parts) and "detected" not in names:
-        parts = [{"detected": np.ones(len(part["mjd"]), dtype=bool), **part} for part in parts]
-        names.append("detected")
     whole = (
         {name: np.concatenate([part[name] for part in parts]) for name in names} if len(parts) > 1 else dict(parts[0])
     )

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from tlclass.lightcurves import LightCurves, sum_dropped
 from tlclass.passbands import Passbands
-from tlclass.surveys.columns import NUMBERS, TEXT, Form, coded, say, stated
-from tlclass.surveys.files import existing, read_table, schema_of, tables_below
+from tlclass.surveys.columns import NUMBERS, TEXT, Form, coded, naming, say, stated
+from tlclass.surveys.files import existing, read_table, schema_of, tables_below, unread_in
 from tlclass.surveys.objects import Objects, merged, object_columns, objects_of, pack
 from tlclass.surveys.observations import Observations, joined, observation_columns, observations_of
 
@@ -37,13 +37,13 @@ class Table:
         folder: read where `observations` is not given.
         columns: our name -> the file's column, where it is not found by itself (auto) or is ambiguous; null: do not
             read it. Observations: object_id, mjd, band, and flux, flux_err, or difference magnitudes (AB) mag,
-            mag_err, is_positive; detected, limiting_mag, quality. Objects: object_id, label, mwebv, ra, dec,
+            mag_err, is_positive; detected, limiting_mag, quality, is_limit, flux_unit, zero_point. Objects: object_id, label, mwebv, ra, dec,
             redshift, trigger_mjd, peak_mjd (for a trigger, see `tlclass.surveys.objects.pack`).
         extra: further object columns to keep where present, for `where`, `subsets` and diagnostics.
-        flux_unit: `fluxcal` (zero point 27.5 AB), `ujy`, `njy`, or a zero point (AB) as a number; None: what the flux
-            column's name says (FLUXCAL; nJy for Rubin's psfFlux and psfDiffFlux; `_ujy`, `_njy` at its end), else the
-            zero point of each row (column zp, as sncosmo has it), else `default_unit`.
-        time_offset: days to add to get MJD; 0: -2400000.5 for a column called jd, else none.
+        flux_unit: `fluxcal` (zero point 27.5 AB), `jy`, `mjy`, `ujy`, `njy`, or a zero point (AB) as a number; None: what the flux
+            column's name says (FLUXCAL; nJy for Rubin's psfFlux and psfDiffFlux; Jy, mJy, uJy, nJy in it), else a
+            column flux_unit, else the zero point of each row (column zp, as sncosmo has it), else `default_unit`.
+        time_offset: days to add to get MJD, of observations and of objects; 0: -2400000.5 for a column called jd, else none.
         default_unit: as `flux_unit`; None: fluxcal.
         keep_unlisted: whether objects with observations that no object table lists are kept, with nothing known of them.
     """
@@ -85,29 +85,52 @@ class Table:
         """
         form, roles = self._form(), self._roles()
         origin = str(self.observations or self.folder)
-        seen, dropped = self._observations(roles["observations"])
+        self._say_unread()
+        seen, dropped, observed = self._observations(roles["observations"])
         tables = [objects_of(*_read(path, form, object_columns), form, str(path)) for path in roles["objects"]]
-        objects = self._listed(merged(tables, origin), seen, origin) if tables else {"object_id": _ids(seen)}
+        objects = self._listed(merged(tables, origin), observed, origin) if tables else {"object_id": observed}
         return pack(objects, seen, form, origin, dropped)
 
     def read_observations(self) -> tuple[Observations, dict[str, int]]:
         """The observations in canonical units, as `from_columns` wants them, and those left out by reason."""
-        return self._observations(self._roles()["observations"])
+        seen, dropped, _ = self._observations(self._roles()["observations"])
+        return seen, dropped
 
-    def _observations(self, files: list[Path]) -> tuple[Observations, dict[str, int]]:
+    def _observations(self, files: list[Path]) -> tuple[Observations, dict[str, int], Array]:
+        """The same, and the ids of all objects in these files, those too of which only limits are known."""
         form = self._form()
-        parts = [observations_of(*_read(path, form, observation_columns), form, str(path)) for path in files]
+        parts, observed, measured = [], set(), False
+        for path in files:
+            table, found = _read(path, form, observation_columns)
+            parts.append(observations_of(table, found, form, str(path)))
+            observed.update(coded(table[found["object_id"]])[0])
+            measured |= bool({"flux", "mag"} & set(found))
+        if not measured:
+            raise ValueError(
+                f"{files[0]} holds limiting magnitudes and no flux or magnitude by name; it has {', '.join(schema_of(files[0]).names)}: "
+                f"name yours with {naming('flux')} and flux_err, or mag and mag_err"
+            )
         seen, repeated = joined([part for part, _ in parts])
-        return seen, sum_dropped([*(dropped for _, dropped in parts), repeated])
+        ids = np.array(sorted(observed - {""}), dtype=str)
+        return seen, sum_dropped([*(dropped for _, dropped in parts), repeated]), ids
 
-    def _listed(self, objects: Objects, seen: Observations, origin: str) -> Objects:
+    def _say_unread(self) -> None:
+        """Log the files of the folder that are no tables by their names."""
+        others = [] if self.observations or self.folder is None else unread_in(Path(self.folder))
+        if others:
+            names = ", ".join(file.name for file in others[:3])
+            log.info(
+                "%s: %d file(s) are no tables by their names and not read, e.g. %s", self.folder, len(others), names
+            )
+
+    def _listed(self, objects: Objects, observed: Array, origin: str) -> Objects:
         """The listed objects, and the others where they are kept."""
-        listed, observed = objects["object_id"].astype(str), _ids(seen)
+        listed = objects["object_id"].astype(str)
         unlisted = np.setdiff1d(observed, listed)
         if len(listed) and len(observed) and len(unlisted) == len(observed):
             raise ValueError(
                 f"{origin}: no object with observations (e.g. '{observed[0]}') is in an object table (e.g. '{listed[0]}'): "
-                "write ids alike in both, leading zeros too"
+                f"write ids alike in both, leading zeros too, or name their column with {naming('object_id')}"
             )
         if not self.keep_unlisted or not len(unlisted):
             return objects
@@ -136,11 +159,6 @@ class Table:
         return Form(
             self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset, self.default_unit
         )
-
-
-def _ids(seen: Observations) -> Array:
-    names, _ = coded(pa.table({"object_id": seen["object_id"]})["object_id"])
-    return np.array(sorted(name for name in names if name), dtype=str)
 
 
 def _read(
