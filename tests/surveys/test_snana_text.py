@@ -46,6 +46,19 @@ def test_one_object_exactly(tmp_path: Path) -> None:
     assert curves.dropped == {"that are saturated (PHOTFLAG 1024)": 1, "with a missing, zero or negative flux error": 1}
 
 
+@pytest.mark.parametrize(
+    ("line", "label"),
+    [
+        ("SPEC_CLASS: SN Ia-norm", "SN Ia-norm"),
+        ("SPEC_CLASS: SNIa", "SNIa"),
+        ("SPEC_CLASS: SN", "SN"),
+        ("SPEC_CLASS: TDE (1 spectrum)", "TDE"),
+    ],
+)
+def test_a_spectroscopic_type_may_be_two_words(line: str, label: str, tmp_path: Path) -> None:
+    assert read(tmp_path, f"SNID: a\n{line}\n{TABLE}", label_key="SPEC_CLASS").label.tolist() == [label]
+
+
 @pytest.mark.parametrize("flag", ["-9", "-9.0", "-99", "-999", "-9999", "999"])
 def test_numbers_that_mean_unknown_are_nan(flag: str, tmp_path: Path) -> None:
     header = f"SNID: a\nSNTYPE: 1\nMWEBV: {flag}\nREDSHIFT_HELIO: {flag}\nREDSHIFT_FINAL: {flag}\nPEAKMJD: {flag}\n"

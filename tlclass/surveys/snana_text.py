@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -149,9 +148,9 @@ def _objects(file: Path) -> Iterator[_Object]:
             header, rows, found = {}, [], found + 1
         if words[0] in ("VARLIST:", "VARNAMES:"):
             names = words[1:]
-        for key, value in pairwise(words):
-            if key.endswith(":"):
-                header.setdefault(key[:-1], value)
+        for key, value, after in zip(words, words[1:], [*words[2:], ""], strict=False):
+            if key.endswith(":"):  # a type in two words, as TNS writes it, is one value
+                header.setdefault(key[:-1], f"{value} {after}" if value == "SN" and after else value)
     if rows or "SNID" in header:
         yield _object(file, header, names, rows)
     elif not found:

@@ -23,7 +23,7 @@ from tlclass.taxonomy import DROPPED, Taxonomy
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
-CACHE_VERSION = 4  # raise it when a reader's result changes for the same files
+CACHE_VERSION = 5  # raise it when a reader's result changes for the same files
 
 
 class Reader(Protocol):
