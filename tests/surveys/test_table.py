@@ -509,6 +509,9 @@ def test_the_name_of_a_flux_may_hold_its_unit(name: str, zero_point: float, tmp_
 def test_a_column_may_hold_the_unit(tmp_path: Path) -> None:
     curves = read(pd.DataFrame(FLUXES | {"flux_unit": "uJy"}), tmp_path, ".csv")
     assert np.allclose(curves.flux, 1000 * 10 ** (0.4 * (27.5 - 23.9)))
+    mixed = pd.DataFrame(FLUXES)
+    mixed["flux_unit"] = ["uJy" if row % 2 else "ujy " for row in range(len(mixed))]
+    assert np.array_equal(read(mixed, tmp_path, ".csv").flux, curves.flux)
     with pytest.raises(ValueError, match=r"column flux_unit has ABMag: .* or call magnitudes mag and mag_err"):
         read(pd.DataFrame(FLUXES | {"flux_unit": "ABMag"}), tmp_path, ".csv")
 

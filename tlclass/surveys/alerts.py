@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from tlclass.lightcurves import LightCurves, from_columns
 from tlclass.passbands import Passbands
-from tlclass.surveys.columns import BLANK, column_values
 from tlclass.surveys.files import read_table, schema_of
 from tlclass.surveys.packets import FAULTS, FINE, NANOJANSKY, Head, Packet, Row, rubin, ztf
 from tlclass.surveys.parallel import in_order
+from tlclass.surveys.values import BLANK, column_values
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]

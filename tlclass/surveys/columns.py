@@ -2,14 +2,12 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from tlclass.passbands import Passbands
 
@@ -82,7 +80,6 @@ MJD_RANGE = (15_000, 100_000)  # the years 1899 to 2132
 SCALES = {"a_v": 1 / 3.1}  # A_V to E(B-V)
 UNITS = {"psfflux": "njy", "psfdiffflux": "njy", "fluxcal": "fluxcal"}  # by the flux column's name
 ZERO_POINTS = {"fluxcal": 27.5, "jy": 8.9, "mjy": 16.4, "ujy": 23.9, "njy": 31.4}  # AB, of flux units
-BLANK = ("", "-", "--")  # written where a value is unknown
 
 
 @dataclass(frozen=True)
@@ -241,128 +238,3 @@ def flux_scale(unit: str | float) -> float:
             f"flux unit '{unit}': choose one of {', '.join(ZERO_POINTS)}, or give the AB zero point as a number"
         )
     return flux_scale(ZERO_POINTS[unit.lower()])
-
-
-def column_values(column: pa.ChunkedArray) -> Array:
-    """Values as numpy: numbers as they are (missing = NaN), everything else as str."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_boolean(column.type):
-        return np.asarray(column.fill_null(False).to_numpy())
-    if _is_text(column.type):
-        return np.asarray(column.fill_null("").to_numpy())
-    return np.asarray(column.to_numpy())
-
-
-def numbers(values: Array, name: str, origin: str) -> Array:
-    """Values as float64; blanks are NaN.
-
-    Raises:
-        ValueError: a value is not a number; names the column and the first such row.
-    """
-    if values.dtype.kind in "mM":
-        raise ValueError(
-            f"{origin}: column {name} holds calendar dates: give Modified Julian Dates, or Julian dates as jd"
-        )
-    try:
-        if values.dtype != object:
-            return values.astype(np.float64)
-        return np.where(np.isin(values, BLANK), "nan", values).astype(np.float64)
-    except ValueError:
-        row = next(row for row, value in enumerate(values) if not _is_number(value))
-        raise ValueError(f"{origin}: column {name}, row {row + 1}: '{values[row]}' is not a number") from None
-
-
-def identifiers(column: pa.ChunkedArray, name: str, origin: str) -> Array:
-    """(n,) str objects, the ids in a column.
-
-    Raises:
-        ValueError: they are floats too large to be distinct, or text of such (1.7e+17).
-    """
-    if pa.types.is_floating(column.type):
-        exact = 2 ** {16: 11, 32: 24, 64: 53}[column.type.bit_width]  # whole numbers beyond it share a float
-        largest = pc.max(pc.abs(column)).as_py() or 0
-        if largest >= exact:
-            raise ValueError(
-                f"{origin}: column {name}: ids up to {largest:.0f} are stored as floating-point numbers, which beyond {exact} do not tell "
-                "neighbours apart: store them as integers or as text"
-            )
-    names, codes = coded(column)
-    rounded = next((given for given in names if re.fullmatch(r"\d(\.\d+)?e\+\d+", given)), None)
-    if rounded:
-        raise ValueError(
-            f"{origin}: column {name}: ids like {rounded} are rounded floating-point numbers, which do not tell neighbours apart: write "
-            "them as integers or as text"
-        )
-    return _spread(names, codes)
-
-
-def text(column: pa.ChunkedArray) -> Array:
-    """(n,) str objects, whole numbers without a fraction, missing values empty; equal texts share one object."""
-    return _spread(*coded(column))
-
-
-def _spread(names: Sequence[str], codes: Array) -> Array:
-    return np.array([*names, ""], dtype=object)[codes] if len(codes) else np.empty(0, dtype=str)
-
-
-def coded(column: pa.ChunkedArray) -> tuple[list[str], Array]:
-    """Distinct values as text without blanks around it, and each row's index among them, -1 where missing."""
-    if pa.types.is_null(column.type) or not len(column):
-        return [], np.full(len(column), -1)
-    if pa.types.is_floating(column.type):  # integers with missing values, as pandas writes them
-        column = pc.if_else(pc.is_nan(column), None, column)
-        whole = pc.all(pc.equal(column, pc.round(column))).as_py()
-        column = column.cast(pa.int64()) if whole is not False else column
-    if not pa.types.is_dictionary(column.type):
-        column = pc.dictionary_encode(column)
-    column = column.unify_dictionaries().combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    names = [_as_text(value) for value in column.dictionary.to_pylist()]
-    return names, np.asarray(column.indices.fill_null(-1).to_numpy(zero_copy_only=False)).astype(np.int64)
-
-
-def flags(
-    column: pa.ChunkedArray, meaning: Callable[[str], bool | None], name: str, origin: str, missing: bool = False
-) -> Array:
-    """(n,) bool, what `meaning` says of each row's text, `missing` where there is none.
-
-    Raises:
-        ValueError: `meaning` is None for a value.
-    """
-    names, codes = coded(column)
-    said = [missing if value in BLANK else meaning(value) for value in names]
-    for value, flag in zip(names, said, strict=True):
-        if flag is None:
-            raise ValueError(f"{origin}: column {name}: '{value}' is neither yes (t, true, 1) nor no (f, false, 0, -1)")
-    return np.array([*said, missing], dtype=bool)[codes]
-
-
-def is_true(value: str) -> bool | None:
-    """Yes or no, as brokers write it; None if it is neither."""
-    if value.casefold() in ("t", "true", "yes", "positive"):
-        return True
-    if value.casefold() in ("f", "false", "no", "negative"):
-        return False
-    return float(value) > 0 if _is_number(value) else None
-
-
-def is_flag(value: str) -> bool | None:
-    """The same, None also for numbers but 0 and 1: a column of limits may hold magnitudes."""
-    return is_true(value) if not _is_number(value) or float(value) in (0, 1) else None
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def _as_text(value: object) -> str:
-    given = (value.decode() if isinstance(value, bytes) else str(value)).strip()
-    return re.sub(r"^(-?\d+)\.0$", r"\1", given)
-
-
-def _is_number(value: object) -> bool:
-    try:
-        float(value)  # type: ignore[arg-type]
-    except ValueError:
-        return value in BLANK
-    return True

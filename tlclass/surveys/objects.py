@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tlclass.lightcurves import OBJECT_NUMBERS, LightCurves, from_columns
-from tlclass.surveys.columns import BLANK, OBJECT_COLUMNS, Form, column_values, identifiers, numbers, scale_of, text
+from tlclass.surveys.columns import OBJECT_COLUMNS, Form, scale_of
 from tlclass.surveys.observations import Observations
+from tlclass.surveys.values import BLANK, column_values, identifiers, numbers, text
 
 Array = npt.NDArray[Any]
 Objects = dict[str, Array]

@@ -8,22 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tlclass.surveys.columns import (
-    BLANK,
-    FLAGS,
-    OBSERVATION_COLUMNS,
-    ZERO_POINTS,
-    Form,
-    coded,
-    column_values,
-    flags,
-    flux_scale,
-    identifiers,
-    is_flag,
-    is_true,
-    numbers,
-    text,
-)
+from tlclass.surveys.columns import FLAGS, OBSERVATION_COLUMNS, ZERO_POINTS, Form, flux_scale
+from tlclass.surveys.values import BLANK, coded, column_values, flags, identifiers, is_flag, is_true, numbers, text
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -161,13 +147,14 @@ def _flux_scale(column: Mapping[str, pa.ChunkedArray], found: Mapping[str, str],
 
 
 def _only_unit(column: pa.ChunkedArray, name: str, origin: str) -> str | None:
-    units = [unit for unit in coded(column)[0] if unit not in BLANK]
-    if any(unit.lower() not in ZERO_POINTS for unit in units) or len(units) > 1:
+    given = [unit for unit in coded(column)[0] if unit not in BLANK]
+    units = {unit.lower() for unit in given}
+    if len(units) > 1 or not units <= set(ZERO_POINTS):
         raise ValueError(
-            f"{origin}: column {name} has {', '.join(units)}: fluxes are read in one unit of {', '.join(ZERO_POINTS)}; convert them, "
+            f"{origin}: column {name} has {', '.join(given)}: fluxes are read in one unit of {', '.join(ZERO_POINTS)}; convert them, "
             "or call magnitudes mag and mag_err"
         )
-    return units[0] if units else None
+    return units.pop() if units else None
 
 
 def _refuse_other_systems(column: Mapping[str, pa.ChunkedArray], found: Mapping[str, str], origin: str) -> None:

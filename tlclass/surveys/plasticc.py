@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from tlclass.lightcurves import LightCurves, from_columns
 from tlclass.passbands import Passbands
-from tlclass.surveys.columns import column_values, numbers
 from tlclass.surveys.files import existing, read_table, schema_of
 from tlclass.surveys.table import Table
+from tlclass.surveys.values import column_values, numbers
 
 Array = npt.NDArray[Any]
 

@@ -12,10 +12,11 @@ import pyarrow as pa
 
 from tlclass.lightcurves import LightCurves, sum_dropped
 from tlclass.passbands import Passbands
-from tlclass.surveys.columns import NUMBERS, TEXT, Form, coded, naming, say, stated
+from tlclass.surveys.columns import NUMBERS, TEXT, Form, naming, say, stated
 from tlclass.surveys.files import existing, read_table, schema_of, tables_below, unread_in
 from tlclass.surveys.objects import Objects, merged, object_columns, objects_of, pack
 from tlclass.surveys.observations import Observations, joined, observation_columns, observations_of
+from tlclass.surveys.values import coded
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
