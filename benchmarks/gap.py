@@ -3,7 +3,7 @@
     python benchmarks/gap.py --data data --model models/alerts_simulated-KEY/seed0 [source.key=value ...]
 
 `--data` holds `ztf_bts/` as the card `conf/survey/bts.yaml` wants it. The fixed fifth of its objects that tests are made
-on (`tlclass.split.fixed_test`) is taken away before anything else is done: all numbers are of the other objects.
+on (`tlclass.inputs.split.fixed_test`) is taken away before anything else is done: all numbers are of the other objects.
 Words such as `source.reader.parts.faint.n_objects=9000` change the simulation; `--model` is one trained on it, scored
 without any real label. The text of the page comes from `benchmarks/gap_notes.md`.
 """
@@ -23,16 +23,16 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
-from tlclass.batches import CurveDataset
-from tlclass.checkpoint import TrainedModel, load_model
-from tlclass.composition import build_survey, compose
-from tlclass.encode import encode
-from tlclass.features import features
-from tlclass.head import SourceHead
-from tlclass.inference import encode_all
-from tlclass.lightcurves import LightCurves
+from tlclass.baselines.features import features
+from tlclass.experiments.composition import build_survey, compose
+from tlclass.inputs.batches import CurveDataset
+from tlclass.inputs.encoding import encode
+from tlclass.inputs.split import fixed_test
+from tlclass.lightcurves.curves import LightCurves
+from tlclass.network.checkpoint import TrainedModel, load_model
+from tlclass.network.heads import SourceHead
+from tlclass.network.inference import encode_all
 from tlclass.simulator.parameters import Array
-from tlclass.split import fixed_test
 from tlclass.surveys import Survey
 
 matplotlib.use("agg")

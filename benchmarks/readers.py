@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tlclass import lightcurves
-from tlclass.encode import Paper, encode
-from tlclass.passbands import Passbands
-from tlclass.selection import Photometry, Selection, Trigger
+from tlclass.inputs.encoding import Paper, encode
+from tlclass.lightcurves.curves import check
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.selection import Photometry, Selection, Trigger
 from tlclass.surveys import Nested, SnanaFits, Table
 
 BANDS = "ugrizY"
@@ -94,7 +94,7 @@ def measure(name: str, objects: int, points: int, folder: Path) -> None:
         "snana": lambda: SnanaFits(folder, PASSBANDS),
     }
     began = time.process_time()
-    curves = lightcurves.check(readers[name]().read(), name)
+    curves = check(readers[name]().read(), name)
     read = time.process_time() - began
     selected = Selection(Photometry(), Trigger("first_detection")).apply(curves, name)
     encode(selected, PASSBANDS, Paper(), ())

@@ -12,15 +12,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tlclass import arrow, model
-from tlclass.augment import Augmentation
-from tlclass.batches import Batch, CurveDataset, LengthBucketSampler
-from tlclass.encode import Encoded, encode, encoding_from
-from tlclass.inference import encode_all, predict_logits
-from tlclass.lightcurves import LightCurves, from_columns
-from tlclass.model import PART, Classifier, build_classifier
-from tlclass.passbands import Passbands
-from tlclass.selection import Photometry, Selection
+from tlclass.inputs.augmentation import Augmentation
+from tlclass.inputs.batches import Batch, CurveDataset, LengthBucketSampler
+from tlclass.inputs.encoding import Encoded, encode, encoding_from
+from tlclass.lightcurves import arrow
+from tlclass.lightcurves.curves import LightCurves, from_columns
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.selection import Photometry, Selection
+from tlclass.network import classifier as model
+from tlclass.network.classifier import PART, Classifier, build_classifier
+from tlclass.network.inference import encode_all, predict_logits
 
 PADDED = 656  # steps every light curve is padded to in the paper's code
 

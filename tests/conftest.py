@@ -14,8 +14,10 @@ import pytest
 import torch
 
 from tests.data.raw_surveys import write_all
-from tlclass import arrow, composition, train
-from tlclass.lightcurves import LightCurves, from_columns
+from tlclass import train
+from tlclass.experiments import composition
+from tlclass.lightcurves import arrow
+from tlclass.lightcurves.curves import LightCurves, from_columns
 from tlclass.surveys.survey import Reader, cached, pieces_of
 
 ROOT = Path(__file__).parent.parent

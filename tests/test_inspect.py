@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from tests.conftest import compose, make_curves
-from tlclass import lightcurves
-from tlclass.composition import build_survey
+from tlclass.experiments.composition import build_survey
 from tlclass.inspect import as_target, main
-from tlclass.inspection import duplicates, inspect_survey, wrong_times, wrong_wavelengths
-from tlclass.passbands import Passbands
+from tlclass.inspection.account import duplicates, inspect_survey, wrong_times, wrong_wavelengths
+from tlclass.lightcurves.curves import concatenate
+from tlclass.lightcurves.passbands import Passbands
 
 Inspect = Callable[..., tuple[int, str]]
 
@@ -154,7 +154,7 @@ def test_simulated_objects_may_share_a_position() -> None:
     curves = replace(make_curves(), ra=np.full(30, 10.0), dec=np.full(30, 10.0))
     assert not duplicates(curves, curves, simulated=True)
     assert "435 pair(s)" in duplicates(curves, curves, simulated=False)[0]
-    other = lightcurves.concatenate([curves.take(np.array([4]))])
+    other = concatenate([curves.take(np.array([4]))])
     assert len(duplicates(curves, other, simulated=True)) == 2  # same id, same observations
 
 

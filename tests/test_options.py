@@ -1,9 +1,9 @@
 import pytest
 
-from tlclass.choice import Choice
+from tlclass.network.transfer import FreezePolicy
 from tlclass.options import build, build_named
-from tlclass.task import FitSettings
-from tlclass.transfer import FreezePolicy
+from tlclass.training.folds import Choice
+from tlclass.training.task import FitSettings
 
 
 def test_a_misspelt_option_is_named_with_the_known_ones() -> None:

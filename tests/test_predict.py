@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import Job
-from tlclass import arrow
-from tlclass.checkpoint import load_model
-from tlclass.lightcurves import LightCurves
+from tlclass.lightcurves import arrow
+from tlclass.lightcurves.curves import LightCurves
+from tlclass.network.checkpoint import load_model
 from tlclass.predict import main, predict, read_input
 from tlclass.train import run_job
 

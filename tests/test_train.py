@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from tests.conftest import ROOT, Job, compose
 from tlclass import predict, train
-from tlclass.checkpoint import load_model
-from tlclass.composition import build_survey, refuse_twins, without_lists
 from tlclass.config import CONF
-from tlclass.model import ENCODERS
-from tlclass.result import config_key, write_result
+from tlclass.experiments.composition import build_survey, refuse_twins, without_lists
+from tlclass.experiments.result import config_key, write_result
+from tlclass.network.checkpoint import load_model
+from tlclass.network.classifier import ENCODERS
 from tlclass.train import run_job
 
 EXPERIMENTS = sorted((CONF / "experiment").glob("*.yaml"))

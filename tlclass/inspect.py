@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 
 from tlclass.atomic import atomic_path, write_text
-from tlclass.composition import build_survey, compose, one_sentence
-from tlclass.inspection import PERCENTILES, Inspection, compare, inspect_survey
+from tlclass.experiments.composition import build_survey, compose, one_sentence
+from tlclass.inspection.account import PERCENTILES, Inspection, compare, inspect_survey
+from tlclass.inspection.sheet import COLORS, draw_sheet
 from tlclass.report.pages import Block, Heading, Items, Picture, Table, page
-from tlclass.sheet import COLORS, draw_sheet
 from tlclass.surveys import Several, Survey
 
 Section = tuple[str, "pd.DataFrame | list[str]"]

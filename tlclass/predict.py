@@ -14,16 +14,16 @@ import pyarrow.parquet as pq
 import torch
 
 from tlclass.atomic import atomic_path
-from tlclass.batches import CurveDataset
-from tlclass.checkpoint import TrainedModel, load_model
-from tlclass.encode import encode
-from tlclass.inference import predict_logits
-from tlclass.lightcurves import LightCurves, check, log_dropped
+from tlclass.inputs.batches import CurveDataset
+from tlclass.inputs.encoding import encode
+from tlclass.lightcurves.curves import LightCurves, check, log_dropped
+from tlclass.network.checkpoint import TrainedModel, load_model
+from tlclass.network.inference import predict_logits
 from tlclass.options import MISTAKES
 from tlclass.surveys import AlertPackets, Nested, Table
-from tlclass.surveys.alerts import packet_files
-from tlclass.surveys.files import tables_in
-from tlclass.surveys.nested import is_nested, is_own, partitions
+from tlclass.surveys.alerts.reader import packet_files
+from tlclass.surveys.tables.files import tables_in
+from tlclass.surveys.tables.nested import is_nested, is_own, partitions
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def predict(model: TrainedModel, curves: LightCurves, origin: str = "input") -> 
     """Class probabilities of light curves, by the same steps as training and evaluation.
 
     Args:
-        model: see `tlclass.checkpoint.load_model`.
+        model: see `tlclass.network.checkpoint.load_model`.
         curves: unselected; the model's own photometry rule, trigger and window are applied.
         origin: what to call the input in messages.
 

@@ -17,11 +17,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tlclass.arrow import write
-from tlclass.composition import build_survey, compose, one_sentence
 from tlclass.config import CONF
-from tlclass.lightcurves import LightCurves, concatenate
-from tlclass.sheet import draw_sheet
+from tlclass.experiments.composition import build_survey, compose, one_sentence
+from tlclass.inspection.sheet import draw_sheet
+from tlclass.lightcurves.arrow import write
+from tlclass.lightcurves.curves import LightCurves, concatenate
 from tlclass.simulator import Simulation
 from tlclass.surveys import Union
 

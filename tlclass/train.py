@@ -16,12 +16,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from tlclass import dashboard, job, pretrain, sweep
+from tlclass import report
 from tlclass.atomic import write_text
-from tlclass.baseline import Baseline, baseline_from
-from tlclass.checkpoint import TrainedModel, model_digest
-from tlclass.choice import Choice
-from tlclass.composition import (
+from tlclass.baselines.trees import Baseline, baseline_from
+from tlclass.config import CONF
+from tlclass.experiments import job, sweep
+from tlclass.experiments import pretraining as pretrain
+from tlclass.experiments.composition import (
     Settings,
     build_survey,
     one_sentence,
@@ -31,16 +32,19 @@ from tlclass.composition import (
     target_settings,
     without_lists,
 )  # fmt: skip
-from tlclass.config import CONF
-from tlclass.devices import on_device
-from tlclass.fit import refuse_reserved
-from tlclass.job import Job
-from tlclass.loggers import ending, log_scores, make_logger
+from tlclass.experiments.devices import on_device
+from tlclass.experiments.job import Job
+from tlclass.experiments.loggers import ending, log_scores, make_logger
+from tlclass.experiments.result import RESULT, config_key, finished, start, write_result
+from tlclass.inputs.split import Protocol
+from tlclass.network.checkpoint import TrainedModel, model_digest
+from tlclass.network.transfer import FreezePolicy
 from tlclass.options import build, check
-from tlclass.result import Row, config_key, finished, start, write_result
-from tlclass.split import Protocol
-from tlclass.task import FitSettings
-from tlclass.transfer import FreezePolicy
+from tlclass.report import dashboard
+from tlclass.training.fit import refuse_reserved
+from tlclass.training.folds import Choice
+from tlclass.training.metrics import Row
+from tlclass.training.task import FitSettings
 
 log = logging.getLogger(__name__)
 
@@ -192,9 +196,17 @@ def main() -> None:
         signal.signal(signal.SIGTERM, previous)
     folder, failed = sweep.close_ledger()
     if folder is not None:
-        sweep.write_report(folder)
+        write_report(folder)
         dashboard.log_sweep(folder)
     end(error, failed)
+
+
+def write_report(folder: Path) -> None:
+    """Write the table and the figures of all finished jobs of the sweep; one line where there are none yet."""
+    if next(folder.rglob(RESULT), None) is None:
+        log.warning("no job below %s is finished, so there is no report", folder)
+        return
+    sys.stdout.write(f"{report.write_report([folder])}\n")
 
 
 def end(error: BaseException | None, failed: Sequence[str]) -> None:

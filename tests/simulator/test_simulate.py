@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import compose, equal_curves
-from tlclass.arrow import read
-from tlclass.composition import build_survey
 from tlclass.config import CONF
+from tlclass.experiments.composition import build_survey
+from tlclass.lightcurves.arrow import read
 from tlclass.simulate import load_simulation, main
 
 

@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from tlclass.lightcurves import LightCurves, check
+from tlclass.lightcurves.curves import LightCurves, check
 from tlclass.simulate import load_simulation
 from tlclass.simulator import Observatory, Simulation
 from tlclass.simulator.chunks import CHUNK

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tlclass.lightcurves import check
+from tlclass.lightcurves.curves import check
 from tlclass.simulate import load_simulation, main
 from tlclass.simulator import Bands, Gap, Observatory, Transient, band_flux, rest_frame_magnitudes
 from tlclass.simulator.parameters import Array

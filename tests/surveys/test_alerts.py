@@ -28,11 +28,10 @@ from tests.data.raw_alerts import (
     ztf_schema,
     ztf_seen,
 )
-from tlclass import lightcurves
-from tlclass.checkpoint import load_model
-from tlclass.composition import build_survey
-from tlclass.lightcurves import LightCurves
-from tlclass.passbands import Passbands
+from tlclass.experiments.composition import build_survey
+from tlclass.lightcurves.curves import LightCurves, check
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.network.checkpoint import load_model
 from tlclass.predict import main, read_input
 from tlclass.surveys import AlertPackets
 from tlclass.train import run_job
@@ -51,7 +50,7 @@ ZTF, LSST = passbands("ztf_alerts"), passbands("lsst_alerts")
 
 
 def read(path: Path, bands: Passbands = ZTF, **options: Any) -> LightCurves:
-    return lightcurves.check(AlertPackets(path, bands, **options).read(), "t")
+    return check(AlertPackets(path, bands, **options).read(), "t")
 
 
 def ztf(folder: Path, *packets: Packet, **options: Any) -> LightCurves:

@@ -12,12 +12,12 @@ import pytest
 from tests.conftest import equal_curves, read_cached
 from tests.data.raw_tables import LAYOUTS, alerts, plain, write, write_nested
 from tests.surveys.test_table import BANDS, same
-from tlclass import arrow, lightcurves
-from tlclass.lightcurves import LightCurves
+from tlclass.lightcurves import arrow
+from tlclass.lightcurves.curves import LightCurves, check
 from tlclass.surveys import Nested, Table
-from tlclass.surveys.columns import Form
-from tlclass.surveys.nested import is_nested, read_known
 from tlclass.surveys.survey import pieces_of
+from tlclass.surveys.tables.columns import Form
+from tlclass.surveys.tables.nested import is_nested, read_known
 
 FORMS = ("lists", "struct of lists", "list of structs")
 
@@ -52,7 +52,7 @@ def test_every_form_is_the_same_light_curves(layout: str, form: str, tmp_path: P
     if form == "lists":  # ALeRCE's positions per detection cannot stand beside the object's under the same name
         each = each.drop(columns=["ra", "dec"], errors="ignore")
     path = write_nested(each, objects(alerts()), tmp_path / "nested.parquet", form)
-    curves = lightcurves.check(Nested(path, BANDS).read(), "t")
+    curves = check(Nested(path, BANDS).read(), "t")
     assert is_nested(path) and same(curves, long) and curves.label.tolist() == long.label.tolist()
     assert np.allclose(curves.mwebv, long.mwebv) and np.allclose(curves.ra, long.ra) and curves.lengths[-1] == 0
 

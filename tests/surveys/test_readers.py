@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import read_cached
 from tests.data.raw_snana import write_pair
-from tlclass import lightcurves
-from tlclass.lightcurves import LightCurves, from_columns
-from tlclass.passbands import Passbands
+from tlclass.lightcurves.curves import LightCurves, check, from_columns
+from tlclass.lightcurves.passbands import Passbands
 from tlclass.surveys import Nested, SnanaFits, SnanaText, Table
 
 BANDS = "gri"
@@ -142,7 +141,7 @@ def test_what_was_written_arrives_checked_sorted_and_counted(name: str, data: st
                 with pytest.raises(ValueError, match="is usable"):
                     reader.read()
             return
-        curves = lightcurves.check(reader.read(), name)
+        curves = check(reader.read(), name)
         again = read_cached(reader, folder / "cache")
     truth = expected(objects)
     order = [truth.object_id.tolist().index(each) for each in curves.object_id]

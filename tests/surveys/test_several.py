@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import equal_curves
-from tlclass import lightcurves
-from tlclass.augment import Augmentation
-from tlclass.composition import build_survey
-from tlclass.passbands import Passbands
+from tlclass.experiments.composition import build_survey
+from tlclass.inputs.augmentation import Augmentation, augmented
+from tlclass.lightcurves.curves import check
+from tlclass.lightcurves.passbands import Passbands
 from tlclass.surveys import Several, Survey
 
 Job = Callable[..., dict[str, Any]]
@@ -34,7 +34,7 @@ def test_every_part_is_what_it_is_alone_but_for_its_classes(
 ) -> None:
     caplog.set_level(logging.INFO)
     curves, label = both.load(cache)
-    lightcurves.check(curves, "both")
+    check(curves, "both")
     assert both.name == "bts+plasticc" and both.simulated
     for name in both.parts:
         alone, _ = build_survey(settings(f"source={name}")["source"]).load(cache)
@@ -100,8 +100,8 @@ def test_it_is_augmented_part_by_part_and_in_order(both: Several, cache: Path) -
     survey = replace(both, parts={"bts": both.parts["bts"], "plasticc": fixed})
     curves, _ = both.load(cache)
     curves = curves.take(np.random.default_rng(0).permutation(len(curves)))
-    assert equal_curves(survey.augmented(curves, Augmentation(), 0), curves)
-    changed = survey.augmented(curves, Augmentation(thin=[0.4, 0.6]), 0)
+    assert equal_curves(augmented(curves, survey, Augmentation(), 0), curves)
+    changed = augmented(curves, survey, Augmentation(thin=[0.4, 0.6]), 0)
     assert np.array_equal(changed.object_id, curves.object_id) and np.array_equal(changed.label, curves.label)
     moved = changed.trigger_mjd != curves.trigger_mjd
     alerts = curves.extra["survey"] == "bts"

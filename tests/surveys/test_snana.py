@@ -12,12 +12,11 @@ import pytest
 
 from tests.conftest import equal_curves, read_cached, shared_data
 from tests.data.raw_snana import ELASTICC, write_elasticc, write_pair
-from tlclass import lightcurves
-from tlclass.lightcurves import LightCurves, concatenate
-from tlclass.passbands import Passbands
-from tlclass.selection import Photometry, Selection, Trigger
+from tlclass.lightcurves.curves import LightCurves, check, concatenate
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.selection import Photometry, Selection, Trigger
+from tlclass.lightcurves.taxonomy import Taxonomy
 from tlclass.surveys import SnanaFits, Survey
-from tlclass.taxonomy import Taxonomy
 
 LSST = Passbands.from_mapping(
     {f"lsst{band.lower()}": {"wavelength": 0.3 + 0.1 * k, "aliases": [band]} for k, band in enumerate("ugrizY")}
@@ -35,7 +34,7 @@ CURVE = {
 def one(folder: Path, curve: dict[str, Any] | None = None, **columns: Any) -> LightCurves:
     """What is read of a pair with one object `7` of model `X`."""
     write_pair(folder / "X", "a", {"7": curve or CURVE}, **columns)
-    return lightcurves.check(SnanaFits(folder, LSST).read(), "t")
+    return check(SnanaFits(folder, LSST).read(), "t")
 
 
 def pair(folder: Path, name: str = "a", packed: bool = False) -> tuple[Path, Path]:
@@ -229,7 +228,7 @@ def test_memory_holds_what_is_selected_and_not_what_is_read(
     seen: list[int] = []
     select = Selection.select
     monkeypatch.setattr(Selection, "select", lambda self, curves: seen.append(len(curves)) or select(self, curves))  # type: ignore[func-returns-value]
-    monkeypatch.setattr("tlclass.arrow.read", None)
+    monkeypatch.setattr("tlclass.lightcurves.arrow.read", None)
     survey(elasticc, {"all": list(ELASTICC)}, []).load(tmp_path)
     assert max(seen) == 4 and len(seen) == 2 * len(ELASTICC)
 
@@ -252,7 +251,7 @@ def test_elasticc_is_trained_on_and_transferred_to_through_the_front_door(
 
 def test_the_genuine_elasticc_files_give_the_known_truth() -> None:
     folder = shared_data("elasticc2_fits")
-    curves = lightcurves.check(SnanaFits(folder / "elasticc2_fits", LSST, LABEL).read(), "t")
+    curves = check(SnanaFits(folder / "elasticc2_fits", LSST, LABEL).read(), "t")
     objects = (
         pd.read_parquet(folder / "elasticc2_mini" / "objects.parquet").set_index("object_id").loc[curves.object_id]
     )

@@ -8,10 +8,9 @@ import pytest
 
 from tests.conftest import compose
 from tests.data.raw_snana_text import CLASSES, write_snana_text
-from tlclass import lightcurves
-from tlclass.composition import build_survey
-from tlclass.lightcurves import LightCurves
-from tlclass.passbands import Passbands
+from tlclass.experiments.composition import build_survey
+from tlclass.lightcurves.curves import LightCurves, check
+from tlclass.lightcurves.passbands import Passbands
 from tlclass.surveys import SnanaText
 
 BANDS = Passbands.from_mapping(
@@ -32,7 +31,7 @@ END:
 def read(folder: Path, *contents: str, **options: Any) -> LightCurves:
     for number, content in enumerate(contents):
         (folder / f"{number}.dat").write_text(content)
-    return lightcurves.check(SnanaText(folder, BANDS, **options).read(), "t")
+    return check(SnanaText(folder, BANDS, **options).read(), "t")
 
 
 def test_one_object_exactly(tmp_path: Path) -> None:

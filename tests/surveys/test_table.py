@@ -30,11 +30,10 @@ from tests.data.raw_tables import (
     write_nested,
     ztf,
 )
-from tests.test_surveys import ZTF
-from tlclass import lightcurves
-from tlclass.composition import build_survey
-from tlclass.lightcurves import LightCurves
-from tlclass.selection import Selection
+from tests.surveys.test_surveys import ZTF
+from tlclass.experiments.composition import build_survey
+from tlclass.lightcurves.curves import LightCurves, check
+from tlclass.lightcurves.selection import Selection
 from tlclass.surveys import Nested, Table
 
 LAWFUL = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -44,7 +43,7 @@ BANDS = type(ZTF).from_mapping({name: {"wavelength": 0.5, "aliases": names} for 
 
 def read(frame: pd.DataFrame, folder: Path, suffix: str = ".parquet", **options: Any) -> LightCurves:
     path = write(frame, folder / f"alerts{suffix}")
-    return lightcurves.check(Table(path, BANDS, **options).read(), "t")
+    return check(Table(path, BANDS, **options).read(), "t")
 
 
 def same(a: LightCurves, b: LightCurves, detected: bool = True, rtol: float = 2e-6) -> bool:
@@ -401,7 +400,7 @@ def test_one_observation_one_band_and_objects_without_any(tmp_path: Path) -> Non
         tmp_path / "lc.csv",
     )
     write(pd.DataFrame({"oid": ["a", "b"], "class": ["TDE", "-"]}), tmp_path / "objects.csv")
-    curves = lightcurves.check(Table(folder=tmp_path, passbands=BANDS).read(), "t")
+    curves = check(Table(folder=tmp_path, passbands=BANDS).read(), "t")
     assert (
         curves.lengths.tolist() == [0, 1] and curves.label.tolist() == ["TDE", ""] and curves.passband.tolist() == [1]
     )

@@ -10,9 +10,8 @@ import pytest
 
 from tests.conftest import compose, equal_curves
 from tests.data.raw_pickles import CLASSES, dump, lists, tables, write_lists, write_tables
-from tlclass import lightcurves
-from tlclass.composition import build_survey
-from tlclass.lightcurves import LightCurves
+from tlclass.experiments.composition import build_survey
+from tlclass.lightcurves.curves import LightCurves, check, concatenate
 from tlclass.surveys import Survey, ZTFSims, ZTFSimTables
 
 COUNT = sum(count for _, _, count in CLASSES.values())
@@ -37,7 +36,7 @@ def data(tmp_path: Path) -> Path:
 def test_the_lists_give_back_days_fluxes_and_passbands(tmp_path: Path) -> None:
     curve = np.array([[0.6223, 0.29, 0.2, 0.02], [0.4827, 0.30, 1.0, 0.04], [0.6223, 0.95, -0.1, 0.02]])
     write(tmp_path, [curve], ["SNIa"], [[0.1, -9]])
-    curves = lightcurves.check(reader(tmp_path).read(), "t")
+    curves = check(reader(tmp_path).read(), "t")
     assert curves.object_id.tolist() == ["x_data/0"] and curves.label.tolist() == ["SNIa"]
     assert np.allclose(curves.mjd, [-1, 0, 65]) and curves.trigger_mjd.tolist() == [0]
     assert [curves.passbands[code] for code in curves.passband] == ["ztfg", "ztfr", "ztfg"]
@@ -76,7 +75,7 @@ def test_lists_and_tables_are_the_same_light_curves(
 
 
 def test_tables_keep_ids_dates_flags_and_all_observations(data: Path) -> None:
-    curves = lightcurves.check(survey("ztf_sims_tables", data).reader.read(), "t")
+    curves = check(survey("ztf_sims_tables", data).reader.read(), "t")
     published = {f"{label}/{name}": curve for label, kind in tables().items() for name, curve in kind.items()}
     assert len(curves) == COUNT and set(curves.label) == {"Ia-norm", "Ia-91bg", "Ib", "II", "TDE", "AGN", "Kilonova"}
     number = curves.object_id.tolist().index(next(name for name in curves.object_id if name.startswith("II/")))
@@ -183,7 +182,7 @@ def test_mistakes_in_the_tables_are_named(data: Path) -> None:
 def test_the_pieces_are_the_whole(data: Path) -> None:
     whole: LightCurves = survey("ztf_sims_tables", data).reader.read()
     pieces = survey("ztf_sims_tables", data).reader.pieces()  # type: ignore[attr-defined]
-    assert equal_curves(whole, lightcurves.concatenate([piece.read() for piece in pieces]))
+    assert equal_curves(whole, concatenate([piece.read() for piece in pieces]))
     assert [piece.label for piece in pieces] == [piece.read().label[0] for piece in pieces]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tlclass.result import RESULT, read_results
+from tlclass.experiments.result import RESULT, read_results
 
 Array = npt.NDArray[np.float64]
 

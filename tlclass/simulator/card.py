@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tlclass.passbands import Passbands
-from tlclass.selection import Selection
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.selection import Selection
+from tlclass.lightcurves.taxonomy import Taxonomy
 from tlclass.simulator.survey import Simulation
 from tlclass.surveys import Survey
-from tlclass.taxonomy import Taxonomy
 
 
 def simulated_survey(

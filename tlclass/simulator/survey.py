@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from tlclass.lightcurves import LightCurves
+from tlclass.lightcurves.curves import LightCurves
 from tlclass.simulator.bands import Bands, band_flux
 from tlclass.simulator.cadence import NightlyCadence, PairCadence, build_pool, parse_cadence
 from tlclass.simulator.chunks import CHUNK, Chunks, Observed

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlclass.lightcurves import LightCurves, from_columns
-from tlclass.passbands import Passbands
-from tlclass.surveys.files import existing, read_table, schema_of
-from tlclass.surveys.table import Table
-from tlclass.surveys.values import column_values, numbers
+from tlclass.lightcurves.curves import LightCurves, from_columns
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.surveys.tables.cells import column_values, numbers
+from tlclass.surveys.tables.files import existing, read_table, schema_of
+from tlclass.surveys.tables.table import Table
 
 Array = npt.NDArray[Any]
 

@@ -10,14 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlclass import lightcurves
-from tlclass.augment import Augmentation
-from tlclass.lightcurves import LightCurves
-from tlclass.passbands import Passbands, joined
-from tlclass.seeds import stream
-from tlclass.selection import Selection
+from tlclass.lightcurves.curves import LightCurves, concatenate
+from tlclass.lightcurves.passbands import Passbands, joined
+from tlclass.lightcurves.selection import Selection
+from tlclass.lightcurves.taxonomy import Taxonomy
 from tlclass.surveys.survey import Survey
-from tlclass.taxonomy import Taxonomy
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -86,16 +83,11 @@ class Several:
         """Selected light curves of all parts, part after part, and their class indices; see `Survey.load`."""
         loaded = [self._load(name, part, cache) for name, part in self.parts.items()]
         curves, labels = zip(*loaded, strict=True)
-        return lightcurves.concatenate(list(curves)), np.concatenate(labels)
+        return concatenate(list(curves)), np.concatenate(labels)
 
-    def augmented(self, curves: LightCurves, augmentation: Augmentation, seed: int) -> LightCurves:
-        """Light curves that `load` gave, or some of them, augmented by the rules of the part they come from."""
-        rows = {name: np.flatnonzero(curves.extra[PART] == name) for name in self.parts}
-        changed = [
-            augmentation.apply(curves.take(rows[name]), self.passbands, part.selection, stream(seed, name))
-            for name, part in self.parts.items()
-        ]
-        return lightcurves.concatenate(changed).take(np.argsort(np.concatenate(list(rows.values()))))
+    def parts_of(self, curves: LightCurves) -> dict[str, tuple[Array, Selection]]:
+        """Rows and selection rules of each part among light curves that `load` gave."""
+        return {name: (np.flatnonzero(curves.extra[PART] == name), part.selection) for name, part in self.parts.items()}
 
     def _load(self, name: str, part: Survey, cache: Path) -> tuple[LightCurves, Array]:
         curves, label = replace(part, taxonomy=self.taxonomy).load(cache)

@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from tlclass import arrow, lightcurves
 from tlclass.atomic import write_text
-from tlclass.augment import Augmentation
-from tlclass.lightcurves import LightCurves, log_dropped
-from tlclass.passbands import Passbands
-from tlclass.selection import Cut, Selection, merge_cuts
+from tlclass.lightcurves import arrow
+from tlclass.lightcurves.curves import LightCurves, check, concatenate, log_dropped
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.selection import Cut, Selection, merge_cuts
+from tlclass.lightcurves.taxonomy import DROPPED, Taxonomy
 from tlclass.surveys.parallel import in_order
-from tlclass.taxonomy import DROPPED, Taxonomy
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -100,9 +99,9 @@ class Survey:
         self.selection.account(loaded.objects, loaded.cuts, self.name)
         return loaded.curves, self.taxonomy.encode(loaded.curves.label, self.name)
 
-    def augmented(self, curves: LightCurves, augmentation: Augmentation, seed: int) -> LightCurves:
-        """Light curves that `load` gave, or some of them, augmented by the survey's rules."""
-        return augmentation.apply(curves, self.passbands, self.selection, seed)
+    def parts_of(self, curves: LightCurves) -> dict[str, tuple[Array, Selection]]:
+        """Rows and selection rules of each part among light curves that `load` gave; a single survey is one part."""
+        return {"": (np.arange(len(curves)), self.selection)}
 
     def select(self, cache: Path) -> "Selected":
         """What `load` gives, with an account of what was left out; memory holds one part and the result."""
@@ -124,7 +123,7 @@ class Survey:
             curves, cut = self._select(part)
             selected.append(curves)
             cuts.append(cut)
-        return Selected(lightcurves.concatenate(selected), merge_cuts(cuts), objects, observations, unread)
+        return Selected(concatenate(selected), merge_cuts(cuts), objects, observations, unread)
 
     def _wanted(self) -> tuple[dict[str, int], list[Reader]]:
         """Pieces by label that are left unread because the taxonomy drops them, and the readers of the others."""
@@ -189,7 +188,7 @@ class Union:
 
     def read(self) -> LightCurves:
         """All light curves, part after part."""
-        return lightcurves.concatenate([part.reader.read() for part in self.parts.values()])
+        return concatenate([part.reader.read() for part in self.parts.values()])
 
 
 def matching(curves: LightCurves, conditions: Mapping[str, Any], origin: str) -> Array:
@@ -237,7 +236,7 @@ def cached(pieces: Sequence[Reader], folder: Path) -> Path:
 
 
 def _read_checked(piece: Reader) -> LightCurves:
-    return lightcurves.check(piece.read(), ", ".join(str(file) for file in piece.files()[:2]))
+    return check(piece.read(), ", ".join(str(file) for file in piece.files()[:2]))
 
 
 def reader_key(reader: Reader) -> str:

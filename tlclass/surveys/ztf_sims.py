@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlclass.lightcurves import LightCurves, concatenate, from_columns
-from tlclass.passbands import Passbands
-from tlclass.surveys.photflag import DETECTION, TRIGGER, known
-from tlclass.surveys.table import Table
+from tlclass.lightcurves.curves import LightCurves, concatenate, from_columns
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.surveys.snana.photflag import DETECTION, TRIGGER, known
+from tlclass.surveys.tables.table import Table
 from tlclass.surveys.unpickle import PickledTable, load
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,136 @@
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import Job
+from tlclass.baselines.trees import BASELINES, baseline_from
+from tlclass.inputs import datamodule as data_module
+from tlclass.surveys.survey import Survey
+from tlclass.train import run_job
+from tlclass.training.fit import FitSummary
+
+for package in ("light_curve", "sklearn", "lightgbm"):
+    pytest.importorskip(package, reason="needs the extra baselines")
+
+SMALL = {"forest": ["freeze_policy.trees=30"], "lightgbm": ["freeze_policy.rounds=10"]}
+ARMS = pytest.mark.parametrize("arm", list(BASELINES))
+
+
+@pytest.fixture
+def job(settings: Job) -> Job:
+    """`job("forest", ...)`: a baseline with few trees, 60 labels."""
+    budget = ["data_fraction=count", "data_fraction.count=60"]
+    return lambda arm, *more: settings(f"freeze_policy={arm}", *SMALL.get(arm, []), *budget, *more)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@ARMS
+def test_a_baseline_leaves_what_a_network_leaves_on_the_same_objects(arm: str, job: Job, tmp_path: Path) -> None:
+    scratch = run_job(job("from_scratch"), tmp_path / "scratch")
+    row = run_job(job(arm), tmp_path / arm)
+    models = {"model.json", "model.safetensors", "history.json"}
+    assert names(tmp_path / arm) == names(tmp_path / "scratch") - models
+    assert (tmp_path / arm / "split.json").read_text() == (tmp_path / "scratch" / "split.json").read_text()
+    of_fits = {"members", "trained_parameters", "parameters", "frozen_identical", *FitSummary.__dataclass_fields__}
+    assert set(scratch) - set(row) == of_fits and set(row) <= set(scratch)
+    assert {"auroc_macro@5d", "antares_alert/auroc_macro", "auroc/TDE", "log_loss", "ece"} <= set(row)
+    assert [row[name] for name in ("policy", "source", "budget")] == [arm, "", 60]
+    a, b = (pd.read_parquet(tmp_path / name / "predictions.parquet") for name in (arm, "scratch"))
+    assert list(a) == list(b) and (a.object_id == b.object_id).all() and (a["class"] == b["class"]).all()
+    probability = a.filter(like="p(").to_numpy()
+    assert np.allclose(probability.sum(1), 1) and probability.min() > 0
+    assert row["auroc_macro"] > 0.6 and row["auroc_macro@70d"] == row["auroc_macro"]
+
+
+@ARMS
+def test_the_same_job_gives_the_same_row_and_another_seed_another(arm: str, job: Job, tmp_path: Path) -> None:
+    for name, more in (("a", ()), ("b", ()), ("c", ("seed=1",))):
+        run_job(job(arm, *more), tmp_path / name)
+    texts = [(tmp_path / name / "result.json").read_bytes() for name in "abc"]
+    assert texts[0] == texts[1] != texts[2]
+
+
+@ARMS
+def test_labels_outside_the_budget_do_not_matter(
+    arm: str, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The probabilities stay when all other labels change; when those of the budget do, they do not."""
+    run_job(job(arm), tmp_path / "true")
+    split = json.loads((tmp_path / "true" / "split.json").read_text())
+    used, draw = [*split["train"], *split["val"]], data_module.draw_split
+
+    def shuffle(survey: Survey, cache: Path, inside: bool) -> tuple[Any, Any]:
+        curves, label = load(survey, cache)
+        members = np.flatnonzero(np.isin(curves.object_id, used) == inside)
+        changed = label.copy()
+        changed[members] = label[np.random.default_rng(0).permutation(members)]
+        true = {"label": label}
+        monkeypatch.setattr(data_module, "draw_split", lambda _, *rest, **more: draw(true["label"], *rest, **more))
+        return curves, changed
+
+    load = Survey.load
+    tables = [pd.read_parquet(tmp_path / "true" / "predictions.parquet")]
+    for inside in (False, True):
+        monkeypatch.setattr(Survey, "load", lambda survey, cache, inside=inside: shuffle(survey, cache, inside))
+        run_job(job(arm), tmp_path / str(inside))
+        tables.append(pd.read_parquet(tmp_path / str(inside) / "predictions.parquet"))
+    true, outside, within = (table.filter(like="p(").to_numpy() for table in tables)
+    assert (tables[0].object_id == tables[1].object_id).all() and (tables[0]["class"] != tables[1]["class"]).any()
+    assert np.array_equal(true, outside) and not np.allclose(true, within)
+
+
+def test_a_baseline_needs_no_source(job: Job, tmp_path: Path) -> None:
+    chosen = job("forest", "source=bts", "head=source", f"paths.models={tmp_path / 'models'}")
+    chosen["source"]["reader"]["observations"] = "/nowhere/o.parquet"
+    assert run_job(chosen, tmp_path / "job")["source"] == "" and not (tmp_path / "models").exists()
+
+
+def test_a_finished_baseline_is_skipped_and_a_changed_one_refused_unless_overwritten(
+    job: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    row = run_job(job("forest"), tmp_path / "job")
+    assert run_job(job("forest"), tmp_path / "job")["log_loss"] == row["log_loss"] and "skipped" in caplog.text
+    changed = job("forest", "freeze_policy.trees=31")
+    with pytest.raises(ValueError, match="holds a job with another configuration"):
+        run_job(changed, tmp_path / "job")
+    assert run_job({**changed, "overwrite": True}, tmp_path / "job")["log_loss"] != row["log_loss"]
+
+
+@ARMS
+def test_a_class_without_a_label_is_said_and_possible(
+    arm: str, job: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = run_job(job(arm, "data_fraction.count=6"), tmp_path / "job")
+    assert row["absent_in_training"] and f"no labelled object of {row['absent_in_training'][0]}" in caplog.text
+    assert np.isfinite(row["log_loss"])
+
+
+@ARMS
+def test_no_label_is_a_mistake_said_in_one_sentence(arm: str, job: Job, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"^{arm} learns from labels alone, and the budget has 0: choose 5 or more"):
+        run_job(job(arm, "data_fraction.count=0"), tmp_path / "job")
+
+
+def test_misspelt_baselines_and_options_are_named() -> None:
+    with pytest.raises(ValueError, match="baseline 'tree' is unknown: choose one of forest, lightgbm"):
+        baseline_from({"name": "x", "baseline": "tree"})
+    with pytest.raises(ValueError, match="unknown option tres"):
+        baseline_from({"name": "x", "baseline": "forest", "trees": 5, "tres": 5})
+
+
+def test_without_the_packages_the_error_says_what_to_install(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    with pytest.raises(ValueError, match=r"baselines need lightgbm: pip install 'tlclass\[baselines\]'"):
+        run_job(job("lightgbm"), tmp_path / "job")

@@ -1,0 +1,217 @@
+import json
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.conftest import ROOT, Job
+from tlclass.experiments import sweep
+from tlclass.train import run_job
+from tlclass.training import fit
+
+CLI = Callable[..., None]
+SCRATCH = "freeze_policy=from_scratch"
+JOBLIB = "launcher=joblib"
+
+
+def rows(folder: Path) -> dict[str, dict[str, Any]]:
+    return {str(path.parent.relative_to(folder)): json.loads(path.read_text()) for path in folder.rglob("result.json")}
+
+
+def start(overrides: list[str], *more: str, cwd: Path) -> subprocess.Popen[bytes]:
+    """A sweep in a process group of its own, so that a signal can go to all of it."""
+    command = [sys.executable, "-m", "tlclass.train", *overrides, *more, "-m"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=cwd, env=environment, stdout=pipe, stderr=pipe, start_new_session=True)
+
+
+def ended(process: subprocess.Popen[bytes]) -> str:
+    """What it said on stderr; its exit code must be 0."""
+    _, errors = process.communicate(timeout=170)
+    assert process.returncode == 0, errors.decode()
+    return errors.decode()
+
+
+# -- the ledger
+
+
+def test_progress_and_failures_are_read_from_the_jobs_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(sweep.LEDGER, "")
+    sweep.open_ledger(tmp_path, 5)
+    ledger = Path(os.environ[sweep.LEDGER])
+    for number in range(3):
+        sweep.note(number, tmp_path / f"job{number}")
+        (tmp_path / f"job{number}").mkdir()
+    (tmp_path / "job0" / "result.json").write_text("{}")
+    assert "boom" in sweep.write_failure(tmp_path / "job1", ValueError("boom"))
+    seen = sweep.progress(ledger)
+    assert (seen.jobs, seen.done, seen.running, seen.failed) == (5, 1, 1, 1)
+    assert str(seen).startswith("1 of 5 jobs done, 1 running, 1 failed, about")
+    folder, failed = sweep.close_ledger()
+    assert folder == tmp_path and not ledger.exists() and sweep.LEDGER not in os.environ
+    assert failed[0] == f"{tmp_path / 'job1'}: boom" and "job2: did not end" in failed[1]
+
+
+def test_a_failure_that_is_no_mistake_keeps_its_traceback(tmp_path: Path) -> None:
+    try:
+        raise KeyError("what")
+    except KeyError as error:
+        assert "KeyError: 'what'" in sweep.write_failure(tmp_path, error)
+    assert "test_sweep.py" in json.loads((tmp_path / "failed.json").read_text())["traceback"]
+
+
+# -- a job's folder
+
+
+def test_a_failed_job_says_so_in_its_folder_until_it_succeeds(train_cli: CLI, tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "default" / "from_scratch" / "full" / "seed0"
+    with pytest.raises(SystemExit):
+        train_cli(SCRATCH, "target.selection.window=[-30,-20]")
+    assert "no object is left" in json.loads((folder / "failed.json").read_text())["message"]
+    train_cli(SCRATCH)
+    assert not (folder / "failed.json").exists() and (folder / "result.json").exists()
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_and_the_job_goes_on_from_it(
+    settings: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The real write fails: files of this process may not grow beyond 10 kB from the fifth checkpoint on."""
+    caplog.set_level(logging.INFO)
+    job = settings(SCRATCH, "fit.max_epochs=8")
+    whole = run_job(job, tmp_path / "whole")
+    saved, calls = fit.WholeCheckpoints.save_checkpoint, []
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def on_a_full_disk(self: Any, checkpoint: Any, path: Any, storage_options: Any = None) -> None:
+        calls.append(path)
+        if len(calls) == 5:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+        try:
+            saved(self, checkpoint, path, storage_options)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    monkeypatch.setattr(fit.WholeCheckpoints, "save_checkpoint", on_a_full_disk)
+    with pytest.raises(OSError, match=r"could not write .*\.ckpt: File too large; nothing there was changed"):
+        run_job(job, tmp_path / "job")
+    monkeypatch.setattr(fit.WholeCheckpoints, "save_checkpoint", saved)
+    assert (tmp_path / "job" / "checkpoints" / "member0" / "stage0" / "last.ckpt").exists()
+    assert run_job(job, tmp_path / "job") == whole
+    assert "resuming from" in caplog.text
+
+
+# -- sweeps
+
+
+def test_an_option_of_a_group_replaces_the_axis_inside_it(train_cli: CLI, tmp_path: Path) -> None:
+    """`data_fraction=n100` beside the experiment's axis `data_fraction.count`."""
+    reader = ["source=plasticc", "target=bts"]
+    train_cli("+experiment=ztf2bts", *reader, "-m", SCRATCH, "seed=0", "data_fraction=n100,50pct")
+    assert sorted(rows(tmp_path / "results")) == [f"ztf2bts/from_scratch/{name}/seed0" for name in ("50pct", "n100")]
+
+
+def test_a_sweep_ends_with_its_report(train_cli: CLI, tmp_path: Path) -> None:
+    train_cli(SCRATCH, "seed=0,1", "-m")
+    assert {"summary.csv", "results.csv"} <= {path.name for path in (tmp_path / "results" / "default").iterdir()}
+    assert not list((tmp_path / "results" / "default").glob(".sweep*"))
+
+
+@pytest.mark.slow
+def test_joblib_gives_the_rows_of_one_process_and_names_what_failed(
+    train_cli: CLI, overrides: list[str], tmp_path: Path
+) -> None:
+    axes = ["freeze_policy=from_scratch,head_only", "data_fraction=count", "data_fraction.count=50,5000"]
+    with pytest.raises(SystemExit):
+        train_cli(*axes, "-m")
+    alone = rows(tmp_path / "results")
+    parallel = start(overrides, *axes, JOBLIB, f"paths.results={tmp_path / 'parallel'}", cwd=tmp_path)
+    _, errors = parallel.communicate(timeout=170)
+    assert parallel.returncode == 1
+    named = [line for line in errors.decode().splitlines() if line.startswith("error: ")]
+    assert len(named) == 2 and all("n5000/seed0: label budget of 5000" in line for line in named)
+    assert rows(tmp_path / "parallel") == alone and len(alone) == 2
+    assert "sweep: 2 of 4 jobs done, 0 running, 2 failed" in errors.decode()
+
+
+@pytest.mark.slow
+def test_two_sweeps_at_once_on_one_folder_do_no_harm(overrides: list[str], tmp_path: Path) -> None:
+    axes = ["freeze_policy=from_scratch,full", "seed=0,1"]
+    both = [start(overrides, *axes, cwd=tmp_path) for _ in range(2)]
+    for process in both:
+        ended(process)
+    one = start(overrides, *axes, f"paths.results={tmp_path / 'one'}", cwd=tmp_path)
+    ended(one)
+    assert rows(tmp_path / "results") == rows(tmp_path / "one") and len(rows(tmp_path / "one")) == 4
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_run_again_gives_the_table_of_an_uninterrupted_one(overrides: list[str], tmp_path: Path) -> None:
+    """The whole process group is killed a while after the first job ended, in the middle of others."""
+    axes = ["freeze_policy=from_scratch,full", "seed=0,1", "fit.max_epochs=20", "fit.patience_epochs=50", JOBLIB]
+    models = f"paths.models={tmp_path / 'models'}"
+    process = start(overrides, *axes, models, cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while not rows(tmp_path / "results") and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(int.from_bytes(os.urandom(1), "big") / 500)  # up to half a second
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == -9
+    finished = len(rows(tmp_path / "results"))
+    assert finished < 4, "the sweep was over before it could be stopped"
+    again = start(overrides, *axes, models, cwd=tmp_path)
+    ended(again)
+    whole = start(
+        overrides, *axes, f"paths.results={tmp_path / 'whole'}", f"paths.models={tmp_path / 'm'}", cwd=tmp_path
+    )
+    ended(whole)
+    assert rows(tmp_path / "results") == rows(tmp_path / "whole") and len(rows(tmp_path / "whole")) == 4
+    tables = [pd.read_csv(tmp_path / name / "default" / "summary.csv") for name in ("results", "whole")]
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_a_missing_launcher_is_answered_with_its_pip_line(
+    train_cli: CLI, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        import hydra_plugins.hydra_ray_launcher  # noqa: F401
+    except ImportError:
+        with pytest.raises(SystemExit):
+            train_cli("launcher=ray", "-m")
+        assert "pip install 'tlclass[ray]'" in capsys.readouterr().err
+    else:
+        pytest.skip("the Ray launcher is installed")
+
+
+# -- several processes in one fit
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("drawn", [[], ["augmentation=alerts", "fit.balance=true"]], ids=["plain", "augmented"])
+def test_two_processes_of_a_distributed_fit_end_where_one_does(
+    drawn: list[str],
+    settings: Job,
+    tmp_path: Path,
+    overrides: list[str],
+    process: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    more = [SCRATCH, "fit.max_epochs=6", "encoding=asinh", "data_fraction=count", "data_fraction.count=80"]  # 2 x 32
+    more += drawn
+    one = run_job(settings(*more), tmp_path / "one")
+    here = [item for item in overrides if item != "trainer=cpu"]
+    run = process("tlclass.train", *here, *more, "trainer=ddp", "trainer.accelerator=cpu", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    two = json.loads((tmp_path / "results" / "default" / "from_scratch" / "n80" / "seed0" / "result.json").read_text())
+    assert one["best_epoch"] >= 0 and one["steps"] == two["steps"] and one["epochs"] == two["epochs"]
+    for score in ("best_score", "auroc_macro", "log_loss"):
+        assert two[score] == pytest.approx(one[score], abs=1e-4), score

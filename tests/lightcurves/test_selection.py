@@ -1,0 +1,167 @@
+import logging
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import equal_curves
+from tlclass.lightcurves.curves import LightCurves, from_columns
+from tlclass.lightcurves.selection import PHOTOMETRY_KINDS, Photometry, Selection, Trigger, merge_cuts
+
+MINUTE = 1 / 1440
+
+
+def survey(rows: dict[str, list[tuple[float, float, bool]]], **objects: Any) -> LightCurves:
+    """Light curves from `{object: [(mjd, flux, detected)]}`, flux error 1."""
+    flat = [(name, *row) for name, observations in rows.items() for row in observations]
+    names, mjd, flux, detected = (np.array(column) for column in zip(*flat, strict=True))
+    columns = {
+        "object_id": names,
+        "mjd": mjd,
+        "passband": np.zeros(len(mjd), int),
+        "flux": flux,
+        "flux_err": np.ones(len(mjd)),
+        "detected": detected,
+    }
+    return from_columns({"object_id": np.array(list(rows)), **objects}, columns, ("ztfg",), "t")
+
+
+@pytest.mark.parametrize(("rule", "zero"), [("column", 7.0), ("first_detection", 2.0), ("second_detection", 3.0)])
+def test_trigger_rules(rule: str, zero: float) -> None:
+    curves = survey(
+        {"a": [(1, 9, False), (2, 9, True), (2 + 20 * MINUTE, 9, True), (3, 9, True)]}, trigger_mjd=np.array([7.0])
+    )
+    assert Trigger(rule).time_zero(curves).tolist() == [zero]
+
+
+def test_the_second_detection_must_be_more_than_the_gap_later() -> None:
+    curves = survey({"a": [(2, 9, True), (2.5, 9, True)]})
+    assert np.isnan(Trigger("second_detection", gap_days=0.5).time_zero(curves))
+    assert Trigger("second_detection", gap_days=0.49).time_zero(curves) == [2.5]
+
+
+@pytest.mark.parametrize("rule", ["column", "first_detection", "second_detection"])
+def test_objects_that_never_trigger_are_dropped_and_counted(rule: str, caplog: pytest.LogCaptureFixture) -> None:
+    curves = survey(
+        {"seen": [(1, 9, True), (2, 9, True)], "unseen": [(1, 9, False)]}, trigger_mjd=np.array([1.0, np.nan])
+    )
+    selected = Selection(trigger=Trigger(rule)).apply(curves, "survey")
+    assert selected.object_id.tolist() == ["seen"]
+    assert f"survey: dropped 1 of 2 objects without a trigger ({rule}), e.g. unseen" in caplog.text
+
+
+def test_the_window_is_exclusive() -> None:
+    curves = survey({"a": [(-30, 1, False), (-29.99, 2, False), (0, 3, True), (69.99, 4, False), (70, 5, False)]})
+    assert Selection().apply(curves, "t").flux.tolist() == [2, 3, 4]
+
+
+def test_the_cap_keeps_the_earliest(caplog: pytest.LogCaptureFixture) -> None:
+    curves = survey({"a": [(t, t, True) for t in range(10)], "b": [(t, 20 + t, True) for t in range(2)]})
+    rule = Selection(max_observations=3)
+    assert rule.apply(curves, "t").flux.tolist() == [0, 1, 2, 20, 21]
+    assert "t: dropped 7 observations beyond the first 3 of their object (max_observations)" in caplog.text
+    cuts = [rule.select(curves.take(np.array([one])))[1] for one in (0, 1, 0)]
+    assert sum(cut.observations for cut in merge_cuts(cuts)) == 14
+
+
+def test_search_hides_what_lies_far_from_the_survey_trigger() -> None:
+    rows = [(10.0, 1, True), (100.0, 2, True), (110.0, 3, True), (400.0, 4, True)]
+    curves = survey({"a": rows, "b": rows}, trigger_mjd=np.array([100.0, np.nan]))
+    selected = Selection(trigger=Trigger(search=(-30, 70))).apply(curves, "t")
+    assert selected.trigger_mjd.tolist() == [100.0, 10.0]  # where the column is unknown all count
+    assert selected.take(np.array([0])).flux.tolist() == [2, 3]
+
+
+def test_photometry_kinds(curves: LightCurves) -> None:
+    assert equal_curves(Photometry("forced").apply(curves), curves)
+    detections = Photometry("detections").apply(curves)
+    assert detections.detected.all() and len(detections.mjd) == curves.detected.sum()
+    mixed = Photometry("mixed", forced_fraction=0.5).apply(curves)
+    whole = np.array([equal_curves(mixed.take([i]), curves.take([i])) for i in range(len(curves))])
+    cut = np.array([equal_curves(mixed.take([i]), detections.take([i])) for i in range(len(curves))])
+    assert (whole | cut).all() and not whole.all() and not cut.all()
+    assert equal_curves(mixed, Photometry("mixed", forced_fraction=0.5).apply(curves))  # the draw is seeded
+
+
+def test_a_threshold_redefines_detections(curves: LightCurves) -> None:
+    detected = Photometry("forced", snr=5).apply(curves).detected
+    assert np.array_equal(detected, curves.flux > 5 * curves.flux_err)
+    drawn = Photometry("forced", snr=[4, 6]).apply(curves).detected
+    assert (drawn >= (curves.flux > 6 * curves.flux_err)).all() and (drawn <= (curves.flux > 4 * curves.flux_err)).all()
+
+
+def test_photometry_of_an_object_does_not_look_at_its_future(curves: LightCurves) -> None:
+    rank = np.arange(len(curves.mjd)) - curves.offsets[curves.owner]
+    for kind in ("forced", "detections", "mixed"):
+        photometry = Photometry(kind, snr=[3, 8])
+        early = photometry.apply(curves.keep(rank < 5))
+        late = photometry.apply(curves)
+        first = early.lengths
+        position = np.arange(len(late.mjd)) - late.offsets[late.owner]
+        assert equal_curves(late.keep(position < first[late.owner]), early)
+
+
+@pytest.mark.parametrize("kind", PHOTOMETRY_KINDS)
+def test_the_draws_belong_to_the_object_and_not_to_its_place(kind: str, curves: LightCurves) -> None:
+    photometry = Photometry(kind, snr=[3, 8])
+    some = np.array([20, 3, 11, 4])
+    assert equal_curves(photometry.apply(curves.take(some)), photometry.apply(curves).take(some))
+
+
+def test_short_light_curves_are_dropped_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    curves = survey({"a": [(1, 9, True), (2, 9, True)], "b": [(1, 9, True), (200, 9, True)]})
+    assert Selection(min_observations=2).apply(curves, "survey").object_id.tolist() == ["a"]
+    assert (
+        "survey: dropped 1 of 2 objects with fewer than 2 observation(s) between -30 and 70 d of the trigger, e.g. b"
+        in caplog.text
+    )
+
+
+def test_an_object_without_observation_in_the_window_is_dropped_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    curves = survey({"a": [(1, 9, True)], "b": [(500, 9, True)]}, trigger_mjd=np.array([1.0, 1.0]))
+    assert Selection(trigger=Trigger("column")).apply(curves, "survey").object_id.tolist() == ["a"]
+    assert "dropped 1 of 2 objects with fewer than 1 observation(s)" in caplog.text
+
+
+def test_nothing_dropped_is_nothing_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        Selection().apply(survey({"a": [(1, 9, True)]}), "t")
+    assert not caplog.records
+
+
+def test_nothing_left_is_an_error() -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"survey: no object is left after the cuts \(window -30 to 70 d about first_detection\): check",
+    ):
+        Selection().apply(survey({"a": [(1, 9, False)]}), "survey")
+
+
+def test_time_zero_replaces_the_trigger_column(curves: LightCurves) -> None:
+    selected = Selection().apply(curves, "t")
+    for i in range(len(selected)):
+        part = slice(*selected.offsets[i : i + 2])
+        assert selected.trigger_mjd[i] == selected.mjd[part][selected.detected[part]][0]
+
+
+def test_unknown_kinds_and_rules_name_the_allowed() -> None:
+    with pytest.raises(ValueError, match=r"photometry kind is 'alerts': choose one of forced, detections, mixed"):
+        Photometry("alerts")
+    with pytest.raises(
+        ValueError, match=r"trigger rule is 'peak': choose one of column, first_detection, second_detection"
+    ):
+        Trigger("peak")
+
+
+def test_mapping_round_trip() -> None:
+    selection = Selection(
+        Photometry("mixed", [4.0, 6.0], 0.3, 7), Trigger("second_detection", [-10.0, 5.0]), [-20.0, 50.0], 4, 99
+    )
+    assert Selection.from_mapping(selection.to_mapping()) == selection
+
+
+def test_selecting_twice_is_selecting_once(curves: LightCurves) -> None:
+    selection = Selection(Photometry("detections"), window=(-30.0, 70.0))
+    once = selection.apply(curves, "t")
+    assert equal_curves(selection.apply(replace(once), "t"), once)

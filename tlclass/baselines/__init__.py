@@ -1,0 +1,1 @@
+"""What a user would pick instead: trees on light-curve features, as arms of a sweep."""

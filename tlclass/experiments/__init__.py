@@ -1,0 +1,1 @@
+"""Experiments: the plan, arms, jobs, source models, results, and sweeps of many jobs."""

@@ -1,0 +1,125 @@
+"""One result per job: a flat row of scores, stored where the job's coordinates say."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tlclass.atomic import write_json
+from tlclass.training.metrics import Row
+
+RESULT = "result.json"
+CHECKPOINTS = "checkpoints"  # folder of an unfinished fit
+DESCRIPTIVE = ("citation", "n_jobs")  # wherever they stand
+VOLATILE = ("paths", "logger", "overwrite", "progress", "threads", "launcher")
+# of `trainer`: how a fit is run; whatever else is given to Lightning (precision, gradient_clip_val) decides the result
+HOW = ("accelerator", "devices", "strategy", "num_nodes", "deterministic", "benchmark", "use_distributed_sampler")
+
+
+def config_key(settings: Mapping[str, Any]) -> str:
+    """Hash of the settings that decide the result; where files lie, how it is run and what is printed does not count."""
+    kept = {name: value for name, value in settings.items() if name not in (*VOLATILE, "trainer")}
+    trainer = settings.get("trainer", {}).items()
+    decisive = {name: value for name, value in trainer if name not in HOW and not name.startswith("enable_")}
+    kept |= {"trainer": decisive} if decisive else {}
+    text = json.dumps(_decisive(kept, str(settings["paths"]["data"])), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _decisive(settings: Any, folder: str) -> Any:
+    """The settings without what only describes, paths relative to the data folder: moved data are the same experiment."""
+    if isinstance(settings, Mapping):
+        kept = {name: value for name, value in settings.items() if name not in DESCRIPTIVE}
+        return {name: _decisive(value, folder) for name, value in kept.items()}
+    if isinstance(settings, list | tuple):
+        return [_decisive(value, folder) for value in settings]
+    inside = isinstance(settings, str) and (settings == folder or settings.startswith(f"{folder}/"))
+    return settings.removeprefix(folder) if inside else settings
+
+
+def finished(folder: Path, key: str, data: Mapping[str, str], overwrite: bool) -> Row | None:
+    """The row of a finished job in `folder`, its missing scores NaN again, or None if there is work to do.
+
+    Args:
+        folder: of the job.
+        key: see `config_key`.
+        data: digests of what the job reads, by name.
+        overwrite: whether to forget another job there.
+
+    Raises:
+        ValueError: the folder holds a job with another configuration or of other data and `overwrite` is false.
+    """
+    difference = _difference(folder, key, data)
+    if difference:
+        if not overwrite and any((folder / name).exists() for name in (RESULT, CHECKPOINTS)):
+            raise ValueError(f"{folder} holds a job {difference}")
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        (folder / RESULT).unlink(missing_ok=True)
+    row = _read(folder / RESULT)
+    return row and {name: float("nan") if value is None else value for name, value in row.items()}
+
+
+def _difference(folder: Path, key: str, data: Mapping[str, str]) -> str:
+    """How the job in `folder` differs from this one and what to do; empty if it does not, or there is none."""
+    started = _read(folder / "job.json")
+    if started is None:
+        return ""
+    if key != started["config_key"]:
+        return (
+            "with another configuration (see its config.yaml): add overwrite=true to replace it, choose another experiment_name, "
+            "or give what a sweep varies a place in the folder's name, e.g. "
+            "'hydra.sweep.subdir=${encoding.name}/${freeze_policy.name}/${data_fraction.name}/seed${seed}'"
+        )
+    changed = [name for name in data if data[name] != started["data"].get(name)]
+    if changed:
+        return (
+            f"of other data: the files of its {' and '.join(changed)} have changed since it began; restore them, "
+            "add overwrite=true to replace the job, or choose another experiment_name"
+        )
+    return ""
+
+
+def start(folder: Path, key: str, data: Mapping[str, str]) -> None:
+    """Mark `folder` as holding the job with this configuration and these data."""
+    write_json(folder / "job.json", {"config_key": key, "data": dict(data)})
+
+
+def write_result(folder: Path, row: Row) -> None:
+    """Write the finished job's row, the last thing a job does."""
+    write_json(folder / RESULT, row)
+
+
+def read_results(folder: Path) -> list[Row]:
+    """All rows below `folder`, ordered by path; each gets its `folder`.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: a file is damaged.
+    """
+    paths = sorted(folder.rglob(RESULT))
+    begun = len(list(folder.rglob("job.json")))
+    if begun and not paths:
+        raise FileNotFoundError(
+            f"none of the {begun} jobs below {folder} is finished: run the command that began them again to go on"
+        )
+    if not paths:
+        raise FileNotFoundError(
+            f"no {RESULT} below {folder}: run `python -m tlclass.train +experiment=plasticc2bts` first, or name the folder of its results"
+        )
+    return [_parsed(path) | {"folder": str(path.parent)} for path in paths]
+
+
+def _read(path: Path) -> Row | None:
+    return _parsed(path) if path.is_file() else None
+
+
+def _parsed(path: Path) -> Row:
+    try:
+        row: Row = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): delete the folder {path.parent} and run the same command again"
+        ) from error
+    return row

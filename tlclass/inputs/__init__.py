@@ -1,0 +1,1 @@
+"""The network's input: encoded light curves, label budgets, augmentation, batches."""

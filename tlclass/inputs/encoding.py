@@ -1,0 +1,210 @@
+"""From selected light curves to the network's input: the same code in training, evaluation and prediction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tlclass.lightcurves.curves import LightCurves
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.selection import first_mjd
+from tlclass.options import build_named
+
+Array = npt.NDArray[Any]
+
+
+class Encoding(Protocol):
+    """Turns observations into channels. Causal: a row depends on earlier rows of its own object only.
+
+    An implementation is a frozen dataclass of plain numbers, listed in `ENCODINGS`, so that it can be
+    stored with a model.
+    """
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the columns."""
+
+    def __call__(self, curves: LightCurves, wavelength: Array) -> Array:
+        """(n_obs, len(channels)) float32 from light curves with time zero in `trigger_mjd`.
+
+        `wavelength` is (n_obs,) in micrometres.
+        """
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Equation 1 of Gupta et al. 2025: no peak scaling, no redshift, nothing from the future.
+
+    Attributes:
+        flux_scale: FLUXCAL units per unit of input (the paper: 500 for every survey).
+        time_offset, time_scale: days; (t + 30) / 100 maps the window to 0..1.
+    """
+
+    flux_scale: float = 500.0
+    time_offset: float = 30.0
+    time_scale: float = 100.0
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Wavelength in um, scaled time, scaled flux, scaled flux error."""
+        return ("wavelength_um", "time", "flux", "flux_err")
+
+    def __call__(self, curves: LightCurves, wavelength: Array) -> Array:
+        """See `Encoding`."""
+        time = (days_since_trigger(curves) + self.time_offset) / self.time_scale
+        return np.stack(
+            [wavelength, time, curves.flux / self.flux_scale, curves.flux_err / self.flux_scale], axis=1
+        ).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Asinh:
+    """Compressed flux: faint and bright, deep and shallow surveys meet in one range.
+
+    Attributes:
+        flux_scale: FLUXCAL units at which asinh turns from linear to logarithmic.
+        time_offset, time_scale: as in `Paper`.
+    """
+
+    flux_scale: float = 50.0
+    time_offset: float = 30.0
+    time_scale: float = 100.0
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Wavelength in um, scaled time, asinh(flux / scale), log10 of the relative error."""
+        return ("wavelength_um", "time", "asinh_flux", "log_relative_error")
+
+    def __call__(self, curves: LightCurves, wavelength: Array) -> Array:
+        """See `Encoding`."""
+        time = (days_since_trigger(curves) + self.time_offset) / self.time_scale
+        flux = np.arcsinh(curves.flux / self.flux_scale)
+        relative = np.log10(curves.flux_err / (np.abs(curves.flux) + curves.flux_err))
+        return np.stack([wavelength, time, flux, relative], axis=1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Context(Asinh):
+    """`Asinh` and what one looks at in a light curve: slope in the band, colour, decline since maximum, age.
+
+    All of it from observations up to this one; 0 where there is none yet. Works for any number of bands.
+    """
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Asinh's, then: change of asinh flux and days / 10 since the last point in this band; difference to, and
+        wavelength step from, the last point in the nearest other band; drop from the running maximum; days / 100
+        since the first detection.
+        """
+        context = ("change_in_band", "time_in_band", "difference_to_band", "wavelength_step", "drop_from_maximum")
+        return (*super().channels, *context, "time_since_detection")
+
+    def __call__(self, curves: LightCurves, wavelength: Array) -> Array:
+        """See `Encoding`."""
+        plain = super().__call__(curves, wavelength)
+        flux = plain[:, 2]
+        same, other = last_in_band(curves, wavelength)
+        step = np.where(same < 0, 0, flux - flux[same])
+        days = np.where(same < 0, 0, (curves.mjd - curves.mjd[same]) / 10)
+        colour = np.where(other < 0, 0, flux - flux[other])
+        distance = np.where(other < 0, 0, wavelength - wavelength[other])
+        drop = _running_maximum(flux, curves.owner) - flux
+        age = days_since_detection(curves) / self.time_scale
+        return np.column_stack([plain, step, days, colour, distance, drop, age]).astype(np.float32)
+
+
+def days_since_detection(curves: LightCurves) -> Array:
+    """(n_obs,) float64 days since the object's first detection; 0 before it, and where there is none."""
+    first = np.nan_to_num(first_mjd(curves, curves.detected), nan=np.inf)
+    days: Array = np.maximum(curves.mjd - first[curves.owner], 0.0)
+    return days
+
+
+def last_in_band(curves: LightCurves, wavelength: Array) -> tuple[Array, Array]:
+    """(n_obs,) rows of the last earlier point in the same band and of the last point in the nearest other band.
+
+    -1 where there is none. "Earlier" is by row; of two bands equally near, the bluer is taken.
+    """
+    rows = np.arange(len(curves.mjd))
+    first = curves.offsets[curves.owner]
+    same, other = np.full(len(rows), -1), np.full(len(rows), -1)
+    nearest = np.full(len(rows), np.inf)
+    for code in range(len(curves.passbands)):
+        here = curves.passband == code
+        if not here.any():
+            continue
+        before = np.maximum.accumulate(np.where(here, rows, -1))  # last row of this band up to each row
+        same[here] = np.concatenate([[-1], before[:-1]])[here]
+        distance = np.where(here | (before < first), np.inf, np.abs(wavelength - wavelength[here][0]))
+        other = np.where(distance < nearest, before, other)
+        nearest = np.minimum(distance, nearest)
+    return np.where(same < first, -1, same), other
+
+
+def _running_maximum(values: Array, owner: Array) -> Array:
+    """(n_obs,) maximum within the object so far; each object is lifted above the one before it."""
+    lift = owner * 1000.0  # asinh values of float32 fluxes stay within +-100
+    return np.maximum.accumulate(values + lift) - lift
+
+
+ENCODINGS: dict[str, type[Any]] = {"paper": Paper, "asinh": Asinh, "context": Context}
+
+
+def encoding_from(settings: Mapping[str, Any]) -> Encoding:
+    """Build an encoding from `{name, ...}`, the form of `conf/encoding/` and of a stored model.
+
+    Raises:
+        ValueError: unknown name or option.
+    """
+    encoding: Encoding = build_named(ENCODINGS, settings, "encoding")
+    return encoding
+
+
+def encoding_settings(encoding: Encoding) -> dict[str, Any]:
+    """The inverse of `encoding_from`."""
+    name = next(name for name, kind in ENCODINGS.items() if type(encoding) is kind)
+    return {"name": name, **asdict(encoding)}  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Network input of many objects, flat.
+
+    Attributes:
+        x: (n_obs, C) float32.
+        offsets: (n + 1,) int64.
+        days: (n_obs,) float32 days since the trigger.
+        metadata: (n, M) float32 in raw units (the network standardises), NaN where unknown.
+    """
+
+    x: Array
+    offsets: Array
+    days: Array
+    metadata: Array
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+def encode(curves: LightCurves, passbands: Passbands, encoding: Encoding, metadata: Sequence[str] = ()) -> Encoded:
+    """Encode selected light curves (`Selection.apply`), all observations at once.
+
+    Raises:
+        ValueError: a passband or a metadata column is unknown.
+    """
+    columns = curves.object_columns()
+    numeric = [name for name, column in columns.items() if column.dtype.kind in "fiub"]
+    absent = [name for name in metadata if name not in numeric]
+    if absent:
+        raise ValueError(f"metadata {', '.join(absent)} is no numeric column; there are {', '.join(numeric)}")
+    wavelength = passbands.wavelengths(curves.passbands)[curves.passband]
+    table = np.stack([columns[name] for name in metadata], axis=1) if metadata else np.empty((len(curves), 0))
+    days = days_since_trigger(curves).astype(np.float32)
+    return Encoded(encoding(curves, wavelength), curves.offsets, days, table.astype(np.float32))
+
+
+def days_since_trigger(curves: LightCurves) -> Array:
+    """(n_obs,) float64."""
+    return curves.mjd - curves.trigger_mjd[curves.owner]

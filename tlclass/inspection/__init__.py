@@ -1,0 +1,1 @@
+"""What is in a survey, and what is wrong with it."""

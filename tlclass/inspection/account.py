@@ -1,0 +1,306 @@
+"""What is in a survey, and what is wrong with it: counts, medians per class, fluxes per passband, duplicates."""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tlclass.lightcurves import arrow
+from tlclass.lightcurves.curves import LightCurves
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.taxonomy import DROPPED, Taxonomy
+from tlclass.surveys.survey import Selected, Survey, cached, pieces_of
+
+Array = npt.NDArray[Any]
+
+PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+ORDER = "ugrizy"  # of the wavelengths, by the last letter of a passband's name
+SAME_PLACE = 1.0  # arcsec
+MJD_RANGE = (15_000.0, 100_000.0)  # 1899 to 2132
+DEPTH_RANGE = (15.0, 28.5)  # mag; a survey whose 5-sigma depth is outside has another flux unit
+SAME_PASSBAND_SHIFT = 2.0  # mag that the depth of one and the same passband may differ between surveys
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The account of one survey.
+
+    Attributes:
+        name: of the survey. simulated: whether its light curves are.
+        citation: of the card.
+        curves: selected. classes: (n,) the class name of each.
+        counts: a row per class, a column per cut (Table 1 of the paper).
+        labels: a row per raw label: its class and how many objects have it.
+        medians: a row per class, of the selected light curves.
+        fluxes: a row per passband: percentiles of detected flux, depth, signal to noise.
+        dropped: raw observations that did not enter, by reason.
+        violations: what is wrong, a sentence each. notes: what deserves a look.
+    """
+
+    name: str
+    simulated: bool
+    citation: str
+    curves: LightCurves
+    classes: Array
+    counts: pd.DataFrame
+    labels: pd.DataFrame
+    medians: pd.DataFrame
+    fluxes: pd.DataFrame
+    dropped: dict[str, int]
+    violations: list[str]
+    notes: list[str]
+
+
+def inspect_survey(survey: Survey, cache: Path) -> Inspection:
+    """Read a survey as training would, and judge it; unknown labels are a violation here and not an error.
+
+    Raises:
+        FileNotFoundError, ValueError: the files are absent or not readable.
+    """
+    unknown = unknown_labels(survey, cache)
+    known = replace(survey.taxonomy, dropped=[*survey.taxonomy.dropped, *unknown, ""])  # "": not classified
+    survey = replace(survey, taxonomy=known)
+    selected = survey.select(cache)
+    curves = selected.curves
+    classes = np.array([*known.classes, ""])[known.encode(curves.label, survey.name)]
+    violations = [
+        f"the label '{label}' ({count}) is in no class and not dropped: add it to the taxonomy"
+        for label, count in unknown.items()
+    ]
+    violations += wrong_wavelengths(survey.passbands)
+    counts, fluxes = count_table(selected, known, classes), flux_table(curves)
+    notes = [f"no object of class {name} is left" for name in known.classes if not (classes == name).any()]
+    if not len(curves):
+        violations.append("no object is left after the cuts: check times, detections and the window in the card")
+    else:
+        present = np.unique(classes)
+        if len(present) < 2:
+            violations.append(f"all objects are of class {present[0]}: training needs two classes or more")
+        violations += [*wrong_times(curves), *wrong_depths(fluxes)]
+        twice = duplicates(curves, curves, survey.simulated)
+        (notes if survey.simulated else violations).extend(twice)
+    lost = sum(curves.dropped.values()) / max(sum(curves.dropped.values()) + selected.observations, 1)
+    if lost > 0.2:
+        notes.append(f"{lost:.0%} of the raw observations did not enter")
+    notes += [
+        f"{count} files of {label} were not read: the taxonomy drops it" for label, count in selected.unread.items()
+    ]
+    return Inspection(
+        survey.name, survey.simulated, survey.citation, curves, classes, counts, label_table(selected, known),
+        median_table(curves, classes, known), fluxes, dict(curves.dropped), violations, notes,
+    )  # fmt: skip
+
+
+def compare(target: Inspection, source: Inspection) -> tuple[list[str], list[str]]:
+    """Violations and notes about two surveys together: shared objects, and fluxes that look like another unit."""
+    violations = [
+        f"{sentence} (target {target.name}, source {source.name})"
+        for sentence in duplicates(target.curves, source.curves, target.simulated or source.simulated)
+    ]
+    notes = []
+    for band in target.fluxes.index.intersection(source.fluxes.index):
+        shift = target.fluxes.loc[band, "depth"] - source.fluxes.loc[band, "depth"]
+        if abs(shift) > SAME_PASSBAND_SHIFT:
+            violations.append(
+                f"{band}: the 5-sigma depth differs by {shift:+.1f} mag from {source.name} in the same passband: "
+                "check the flux unit (uJy taken for zero point 27.5 is +3.6, nJy -3.9)"
+            )
+    ours, theirs = (np.median(np.abs(one.curves.flux)) for one in (target, source))
+    if max(ours, theirs) > 5 * min(ours, theirs):
+        notes.append(
+            f"the median flux is {ours:.0f} here and {theirs:.0f} in {source.name}: with a constant flux scale the network sees other numbers"
+        )
+    return violations, notes
+
+
+def unknown_labels(survey: Survey, cache: Path) -> dict[str, int]:
+    """Raw labels (of folders or objects) that the taxonomy does not list, with their counts."""
+    taxonomy, pieces = survey.taxonomy, pieces_of(survey.reader)
+    of_files = [getattr(piece, "label", "") for piece in pieces]
+    unknown = _unlisted(np.array([label for label in of_files if label]), taxonomy)
+    wanted = [
+        piece
+        for piece, label in zip(pieces, of_files, strict=True)
+        if not label or taxonomy.index_of(label) not in (None, DROPPED)
+    ]
+    if wanted:
+        path = cached(wanted, cache / survey.name)
+        unknown |= _unlisted(np.concatenate([part.label for part in arrow.read_parts(path)]), taxonomy)
+    return unknown
+
+
+def _unlisted(labels: Array, taxonomy: Taxonomy) -> dict[str, int]:
+    names, counts = np.unique(labels.astype(str), return_counts=True)
+    return {
+        str(name): int(count)
+        for name, count in zip(names, counts, strict=True)
+        if name and taxonomy.index_of(str(name).strip()) is None
+    }
+
+
+def count_table(selected: Selected, taxonomy: Taxonomy, classes: Array) -> pd.DataFrame:
+    """Objects per class as read, after each cut, and as analysed; dropped classes are one row."""
+    rows = [*taxonomy.classes, "(dropped)"]
+
+    def tally(labels: Array) -> Array:
+        return np.bincount(taxonomy.encode(labels, "survey") % len(rows), minlength=len(rows))
+
+    left = tally(selected.curves.label) + sum(tally(cut.label) for cut in selected.cuts)
+    columns = {"read": left}
+    for cut in selected.cuts:
+        if len(cut):
+            left = left - tally(cut.label)
+            columns[f"without those {cut.reason}"] = left
+    table = pd.DataFrame(columns, index=rows)
+    return pd.concat([table, table.sum().to_frame("total").T])
+
+
+def label_table(selected: Selected, taxonomy: Taxonomy) -> pd.DataFrame:
+    """Raw labels, their class, and their objects as read."""
+    labels = np.concatenate([selected.curves.label, *(cut.label for cut in selected.cuts)])
+    names, counts = np.unique(labels, return_counts=True)
+    owners = [taxonomy.index_of(str(name).strip()) for name in names]
+    classes = ["(dropped)" if owner in (None, DROPPED) else taxonomy.classes[int(owner or 0)] for owner in owners]
+    return pd.DataFrame({"class": classes, "objects": counts}, index=names).sort_values(
+        ["class", "objects"], ascending=[True, False]
+    )
+
+
+def median_table(curves: LightCurves, classes: Array, taxonomy: Taxonomy) -> pd.DataFrame:
+    """Medians over the objects of each class, and over all."""
+    owner, days = curves.owner, curves.mjd - curves.trigger_mjd[curves.owner]
+    n = curves.lengths
+    first, last = (_per_object(curves, days, pick) for pick in (np.minimum, np.maximum))
+    night = np.floor(curves.mjd)
+    fresh = np.concatenate([[True], (night[1:] != night[:-1]) | (owner[1:] != owner[:-1])])[: len(owner)]
+    nights = np.bincount(owner[fresh], minlength=len(curves))
+    pairs = np.unique(owner * len(curves.passbands) + curves.passband)  # of object and passband
+    peak = _per_object(curves, curves.flux.astype(np.float64), np.maximum)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        columns = {
+            "observations": n,
+            "nights": nights,
+            "first day": first,
+            "last day": last,
+            "days between nights": np.where(nights > 1, (last - first) / (nights - 1), np.nan),
+            "passbands": np.bincount(pairs // len(curves.passbands), minlength=len(curves)),
+            "detected": np.bincount(owner, curves.detected, minlength=len(curves)) / n,
+            "brightest (mag)": np.where(peak > 0, 27.5 - 2.5 * np.log10(peak), np.nan),
+        }
+    table = pd.DataFrame(columns)
+    table.index = pd.Index(classes)
+    rows = {name: table.loc[table.index == name].median() for name in taxonomy.classes}
+    return pd.DataFrame.from_dict(rows | {"all": table.median()}, orient="index")
+
+
+def _per_object(curves: LightCurves, values: Array, pick: Any) -> Array:
+    """(n,) minimum or maximum over the observations of each object (none is empty after selection)."""
+    reduced: Array = pick.reduceat(values, curves.offsets[:-1]) if len(curves) else np.empty(0)
+    return reduced
+
+
+def flux_table(curves: LightCurves) -> pd.DataFrame:
+    """Per passband: observations, percentiles of flux, median error, depth (mag of five median errors), median S/N."""
+    rows = {}
+    for code, name in enumerate(curves.passbands):
+        part = curves.passband == code
+        if part.any():
+            flux, error = curves.flux[part].astype(np.float64), curves.flux_err[part].astype(np.float64)
+            middle = float(np.median(error))
+            percentiles = dict(zip((f"{p} %" for p in PERCENTILES), np.percentile(flux, PERCENTILES), strict=True))
+            rows[name] = {
+                "observations": len(flux),
+                **percentiles,
+                "error": middle,
+                "depth": 27.5 - 2.5 * np.log10(5 * middle),
+            }
+            rows[name] |= {"S/N": float(np.median(flux / error)), "negative": float(np.mean(flux < 0))}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def wrong_wavelengths(passbands: Passbands) -> list[str]:
+    """Passbands whose wavelengths are not in the order of their letters; u < g < r < i < z < y."""
+    known = [band for band in passbands.bands if band.name[-1] in ORDER]
+    known.sort(key=lambda band: ORDER.index(band.name[-1]))
+    return [
+        f"{one.name} ({one.wavelength} um) is not bluer than {other.name} ({other.wavelength} um): their wavelengths are swapped"
+        for one, other in pairwise(known)
+        if one.name[-1] != other.name[-1] and one.wavelength >= other.wavelength
+    ]
+
+
+def wrong_times(curves: LightCurves) -> list[str]:
+    """Times that cannot be MJD days (simulations may count from zero)."""
+    low, high = float(curves.mjd.min()), float(curves.mjd.max())
+    if high < MJD_RANGE[0] / 10 or (MJD_RANGE[0] < low and high < MJD_RANGE[1]):
+        return []
+    return [
+        f"times run from {low:.1f} to {high:.1f}, which is not MJD in days: set the reader's time_offset (Julian dates: -2400000.5)"
+    ]
+
+
+def wrong_depths(fluxes: pd.DataFrame) -> list[str]:
+    """Passbands whose 5-sigma depth no survey of transients has."""
+    odd = fluxes[(fluxes["depth"] < DEPTH_RANGE[0]) | (fluxes["depth"] > DEPTH_RANGE[1])]
+    return [
+        f"{name}: the 5-sigma depth is {depth:.1f} mag, outside {DEPTH_RANGE[0]:g} to {DEPTH_RANGE[1]:g}: check the flux unit"
+        for name, depth in odd["depth"].items()
+    ]
+
+
+def duplicates(one: LightCurves, other: LightCurves, simulated: bool) -> list[str]:
+    """Objects of one set that are in the other (or twice in it): by id, by their observations, by their position.
+
+    Positions count for real objects only: simulations draw many objects at the same pointings.
+    """
+    within = one is other
+    found = {} if within else {"have the same id": _matches(one.object_id, other.object_id)}
+    found["have the same observations"] = _matches(_fingerprints(one), _fingerprints(other), within)
+    if not simulated:
+        found[f"are within {SAME_PLACE:g} arcsec of each other"] = _neighbours(one, other)
+    sentences = []
+    for how, (left, right) in found.items():
+        if len(left):
+            example = f"{one.object_id[left[0]]} and {other.object_id[right[0]]}"
+            sentences.append(f"{len(left)} pair(s) of objects {how}, e.g. {example}: keep one of each")
+    return sentences
+
+
+def _fingerprints(curves: LightCurves) -> Array:
+    """(n,) a number per light curve that only equal observations share."""
+    weights = np.random.default_rng(0).uniform(1, 2, 4)
+    mixed = (
+        (curves.mjd % 1) * weights[0]
+        + curves.flux * weights[1]
+        + curves.flux_err * weights[2]
+        + curves.passband * weights[3]
+    )
+    return np.add.reduceat(mixed, curves.offsets[:-1]) if len(curves) else np.empty(0)
+
+
+def _matches(left: Array, right: Array, within: bool = False) -> tuple[Array, Array]:
+    """Indices of equal values; within one set each pair of neighbours in sorted order once."""
+    if within:
+        order = np.argsort(left, kind="stable")
+        same = left[order][1:] == left[order][:-1]
+        return order[:-1][same], order[1:][same]
+    _, mine, theirs = np.intersect1d(left, right, return_indices=True)
+    return mine, theirs
+
+
+def _neighbours(one: LightCurves, other: LightCurves) -> tuple[Array, Array]:
+    from astropy import units as u
+    from astropy.coordinates import SkyCoord, search_around_sky
+
+    mine, theirs = (np.flatnonzero(np.isfinite(curves.ra) & np.isfinite(curves.dec)) for curves in (one, other))
+    if not len(mine) or not len(theirs):
+        return mine[:0], theirs[:0]
+    left = SkyCoord(one.ra[mine] * u.deg, one.dec[mine] * u.deg)
+    right = SkyCoord(other.ra[theirs] * u.deg, other.dec[theirs] * u.deg)
+    a, b, _, _ = search_around_sky(left, right, SAME_PLACE * u.arcsec)
+    keep = a < b if one is other else a >= 0
+    return mine[a[keep]], theirs[b[keep]]

@@ -1,0 +1,1 @@
+"""Light curves, their files, passbands, taxonomies, and the cuts that all surveys share."""

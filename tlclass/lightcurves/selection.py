@@ -1,0 +1,220 @@
+"""Which observations are analysed: photometry kind, time zero, window. The same code for every survey."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlclass.lightcurves.curves import LightCurves
+from tlclass.seeds import uniform_by_name
+
+log = logging.getLogger(__name__)
+Array = npt.NDArray[Any]
+
+PHOTOMETRY_KINDS = ("forced", "detections", "mixed")
+TRIGGER_RULES = ("column", "first_detection", "second_detection")
+
+
+@dataclass(frozen=True)
+class Photometry:
+    """What the light curves hold: forced photometry keeps all epochs, alert streams hold detections only.
+
+    Attributes:
+        kind: `forced` (all epochs), `detections`, or `mixed` (each object one or the other, by `forced_fraction`).
+        snr: detection threshold in flux / error; one number, or [low, high] to draw one per object;
+            None takes the survey's own detection flag.
+        forced_fraction: the share of objects kept forced when mixed.
+        seed: of the draws per object, which depend on the object id alone.
+    """
+
+    kind: str = "forced"
+    snr: float | Sequence[float] | None = None
+    forced_fraction: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown kind."""
+        _one_of("photometry kind", self.kind, PHOTOMETRY_KINDS)
+
+    def apply(self, curves: LightCurves) -> LightCurves:
+        """Drop the epochs this kind of photometry does not hold; redefine `detected` by the S/N threshold."""
+        low, high = self.snr if isinstance(self.snr, Sequence) else (self.snr, self.snr)
+        if low is not None and high is not None:
+            draw = uniform_by_name(curves.object_id, f"snr/{self.seed}") if low != high else 0.0
+            threshold = np.full(len(curves), low + (high - low) * draw, dtype=np.float32)
+            curves = replace(curves, detected=curves.flux > threshold[curves.owner] * curves.flux_err)
+        if self.kind == "forced":
+            return curves
+        if self.kind == "detections":
+            return curves.keep(curves.detected)
+        forced = uniform_by_name(curves.object_id, f"forced/{self.seed}") < self.forced_fraction
+        return curves.keep(curves.detected | forced[curves.owner])
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """How time zero is found.
+
+    Attributes:
+        rule: `column` (the survey's `trigger_mjd`), `first_detection`, or `second_detection`
+            (the first one more than `gap_days` after the first detection, as LSST and SNANA trigger).
+        search: days before and after the survey's `trigger_mjd` in which observations count at all,
+            where that column is known; None counts all.
+        gap_days: least distance of the second detection from the first.
+    """
+
+    rule: str = "first_detection"
+    search: Sequence[float] | None = None
+    gap_days: float = 30 / 1440
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown rule."""
+        _one_of("trigger rule", self.rule, TRIGGER_RULES)
+
+    def near_survey_trigger(self, curves: LightCurves) -> LightCurves:
+        """Drop observations outside `search`."""
+        if self.search is None:
+            return curves
+        days = curves.mjd - curves.trigger_mjd[curves.owner]
+        return curves.keep(~((days <= self.search[0]) | (days >= self.search[1])))
+
+    def time_zero(self, curves: LightCurves) -> Array:
+        """(n,) MJD of the trigger, NaN for an object that never triggers."""
+        if self.rule == "column":
+            return curves.trigger_mjd
+        first = first_mjd(curves, curves.detected)
+        if self.rule == "first_detection":
+            return first
+        return first_mjd(curves, curves.detected & (curves.mjd > (first + self.gap_days)[curves.owner]))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """From all observations of a survey to the analysed ones.
+
+    Attributes:
+        photometry, trigger: see there.
+        window: days relative to time zero, exclusive, paper section 3.1.
+        min_observations: objects with fewer in the window are dropped (and counted).
+        max_observations: of longer light curves the earliest are kept (N_t of the paper).
+    """
+
+    photometry: Photometry = field(default_factory=Photometry)
+    trigger: Trigger = field(default_factory=Trigger)
+    window: Sequence[float] = (-30.0, 70.0)
+    min_observations: int = 1
+    max_observations: int = 656
+
+    @classmethod
+    def from_mapping(cls, settings: dict[str, Any]) -> "Selection":
+        """The inverse of `to_mapping`."""
+        parts = {"photometry": Photometry(**settings["photometry"]), "trigger": Trigger(**settings["trigger"])}
+        return cls(**{**settings, **parts})
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain types, stored with a model."""
+        return asdict(self)
+
+    def apply(self, curves: LightCurves, origin: str) -> LightCurves:
+        """The selected light curves with `trigger_mjd` set to time zero.
+
+        Every cut is logged with the number of objects it costs.
+
+        Raises:
+            ValueError: no object is left.
+        """
+        selected, cuts = self.select(curves)
+        self.account(len(curves), cuts, origin)
+        return selected
+
+    def select(self, curves: LightCurves) -> tuple[LightCurves, list["Cut"]]:
+        """The same without a word: the selected light curves, and what each rule removed, in order."""
+        curves = self.photometry.apply(self.trigger.near_survey_trigger(curves))
+        zero = self.trigger.time_zero(curves)
+        cuts = [Cut.of(curves, ~np.isfinite(zero), f"without a trigger ({self.trigger.rule})")]
+        curves = replace(curves, trigger_mjd=zero).take(np.isfinite(zero))
+        days = curves.mjd - curves.trigger_mjd[curves.owner]
+        curves = curves.keep((days > self.window[0]) & (days < self.window[1]))
+        rank = np.arange(len(curves.mjd)) - curves.offsets[curves.owner]
+        late = rank >= self.max_observations
+        reason = f"beyond the first {self.max_observations} of their object (max_observations)"
+        cuts.append(replace(Cut.of(curves, np.zeros(len(curves), dtype=bool), reason), observations=int(late.sum())))
+        curves = curves.keep(~late)
+        low, high = self.window
+        least = max(self.min_observations, 1)
+        reason = f"with fewer than {least} observation(s) between {low:g} and {high:g} d of the trigger"
+        enough = curves.lengths >= least
+        return curves.take(enough), [*cuts, Cut.of(curves, ~enough, reason)]
+
+    def account(self, total: int, cuts: Sequence["Cut"], origin: str) -> None:
+        """Log what each cut cost of `total` objects, and in observations.
+
+        Raises:
+            ValueError: nothing is left.
+        """
+        for cut in cuts:
+            if len(cut):
+                names = ", ".join(cut.object_id[:3])
+                log.warning("%s: dropped %d of %d objects %s, e.g. %s", origin, len(cut), total, cut.reason, names)
+            if cut.observations:
+                log.warning("%s: dropped %d observations %s", origin, cut.observations, cut.reason)
+            total -= len(cut)
+        if not total:
+            raise ValueError(
+                f"{origin}: no object is left after the cuts (window {self.window[0]:g} to {self.window[1]:g} d about "
+                f"{self.trigger.rule}): check that times are in MJD days, that detections are flagged or selection.photometry.snr is set, and the window"
+            )
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The objects that one rule removed, or observations of objects that stay.
+
+    Attributes:
+        reason: completes "dropped so many objects ...", or observations.
+        object_id, label: (n,) of those objects.
+        observations: removed from objects that stay.
+    """
+
+    reason: str
+    object_id: Array
+    label: Array
+    observations: int = 0
+
+    def __len__(self) -> int:
+        return len(self.object_id)
+
+    @classmethod
+    def of(cls, curves: LightCurves, removed: Array, reason: str) -> "Cut":
+        """The objects of `curves` where the (n,) mask `removed` is true."""
+        return cls(reason, curves.object_id[removed], curves.label[removed])
+
+
+def merge_cuts(parts: Sequence[Sequence[Cut]]) -> list[Cut]:
+    """The same rules applied to several sets, as one list."""
+    return [
+        Cut(
+            cuts[0].reason,
+            np.concatenate([cut.object_id for cut in cuts]),
+            np.concatenate([cut.label for cut in cuts]),
+            sum(cut.observations for cut in cuts),
+        )
+        for cuts in zip(*parts, strict=True)
+    ]
+
+
+def first_mjd(curves: LightCurves, mask: Array) -> Array:
+    """(n,) MJD of the first masked observation per object, NaN if none."""
+    rows = np.flatnonzero(mask)
+    owner, position = np.unique(curves.owner[rows], return_index=True)
+    first = np.full(len(curves), np.nan)
+    first[owner] = curves.mjd[rows[position]]
+    return first
+
+
+def _one_of(what: str, given: str, allowed: Sequence[str]) -> None:
+    if given not in allowed:
+        raise ValueError(f"{what} is '{given}': choose one of {', '.join(allowed)}")

@@ -1,0 +1,167 @@
+"""Self-describing model files: safetensors and JSON, so that loading a stranger's model runs no code."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+
+from tlclass import __version__
+from tlclass.atomic import atomic_path, write_json
+from tlclass.inputs.encoding import Encoding, encoding_from, encoding_settings
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.selection import Selection
+from tlclass.lightcurves.taxonomy import Taxonomy
+from tlclass.network.classifier import Classifier, Ensemble, build_classifier
+
+FORMAT = 1
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A classifier and all that is needed to use it on other light curves.
+
+    Attributes:
+        classifier: the network or an ensemble of networks, in evaluation mode.
+        encoder, head: their settings. encoding, passbands, taxonomy, selection: of the survey it was trained for.
+        survey: that survey's name. simulated: whether any of its training data were simulated.
+        input: how that survey's files are read (columns, extra columns, flux unit, time offset, forced photometry), the
+            default for `predict`.
+        training: where it comes from: source, policy, budget, seed, scores. Informative only.
+    """
+
+    classifier: Classifier | Ensemble
+    encoder: Mapping[str, Any]
+    head: Mapping[str, Any]
+    encoding: Encoding
+    passbands: Passbands
+    taxonomy: Taxonomy
+    selection: Selection
+    survey: str
+    simulated: bool
+    input: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in output order."""
+        return self.taxonomy.classes
+
+    @property
+    def members(self) -> list[Classifier]:
+        """The networks of the ensemble, or the one network."""
+        return list(self.classifier.members) if isinstance(self.classifier, Ensemble) else [self.classifier]  # type: ignore[arg-type]
+
+    @property
+    def metadata(self) -> tuple[str, ...]:
+        """Metadata columns the network takes."""
+        return tuple(self.encoder.get("metadata", ()))
+
+
+def save_model(model: TrainedModel, folder: Path) -> None:
+    """Write `model.safetensors` and, last, `model.json` into `folder`, each atomically."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.classifier.state_dict().items()}
+    with atomic_path(folder / WEIGHTS) as temporary:
+        safetensors.torch.save_file(tensors, temporary)
+    write_json(
+        folder / DESCRIPTION,
+        {
+            "format": FORMAT,
+            "tlclass": __version__,
+            "weights_sha256": _digest(folder / WEIGHTS),
+            "classes": list(model.classes),
+            "channels": list(model.encoding.channels),
+            "encoder": dict(model.encoder),
+            "head": dict(model.head),
+            "members": len(model.members),
+            "encoding": encoding_settings(model.encoding),
+            "passbands": model.passbands.to_mapping(),
+            "taxonomy": model.taxonomy.to_mapping(),
+            "selection": model.selection.to_mapping(),
+            "survey": model.survey,
+            "simulated": model.simulated,
+            "input": dict(model.input),
+            "training": dict(model.training),
+        },
+    )
+
+
+def load_model(path: Path) -> TrainedModel:
+    """Load what `save_model` wrote; `path` is the folder or its `model.json`.
+
+    Raises:
+        FileNotFoundError: there is no model.
+        ValueError: its files are damaged, do not belong together, or come from a newer format.
+    """
+    folder = _model_folder(path)
+    try:
+        about = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        if about["format"] != FORMAT:
+            raise ValueError(
+                f"{folder / DESCRIPTION} has format {about['format']}, this version reads {FORMAT}: update tlclass"
+            )
+        if _digest(folder / WEIGHTS) != about["weights_sha256"]:
+            raise ValueError(
+                f"{folder}: {WEIGHTS} is not the file that {DESCRIPTION} describes (checksum): copy both again"
+            )
+        return _rebuild(about, folder)
+    except (KeyError, TypeError, json.JSONDecodeError, safetensors.SafetensorError) as error:
+        raise ValueError(f"{folder} does not hold a readable model: {type(error).__name__} {error}") from error
+
+
+def model_digest(path: Path) -> str:
+    """Hash of the files that `load_model` reads.
+
+    Raises:
+        FileNotFoundError: there is no model.
+    """
+    folder = _model_folder(path)
+    return hashlib.sha256(f"{_digest(folder / DESCRIPTION)}{_digest(folder / WEIGHTS)}".encode()).hexdigest()[:16]
+
+
+def _model_folder(path: Path) -> Path:
+    folder = path.parent if path.name == DESCRIPTION else path
+    for name in (DESCRIPTION, WEIGHTS):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"no model at {folder}: it must hold {DESCRIPTION} and {WEIGHTS}, as `python -m tlclass.train` leaves them"
+            )
+    return folder
+
+
+def _rebuild(about: dict[str, Any], folder: Path) -> TrainedModel:
+    taxonomy, encoding = Taxonomy(**about["taxonomy"]), encoding_from(about["encoding"])
+    sizes = len(encoding.channels), len(taxonomy.classes)
+    members = [build_classifier(about["encoder"], about["head"], *sizes) for _ in range(about.get("members", 1))]
+    classifier = as_one(members)
+    try:
+        classifier.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
+    except RuntimeError as error:
+        raise ValueError(f"{folder}: the weights do not fit the architecture in {DESCRIPTION}: {error}") from error
+    return TrainedModel(
+        classifier=classifier.eval(),
+        encoder=about["encoder"],
+        head=about["head"],
+        encoding=encoding,
+        passbands=Passbands.from_mapping(about["passbands"]),
+        taxonomy=taxonomy,
+        selection=Selection.from_mapping(about["selection"]),
+        survey=about["survey"],
+        simulated=about["simulated"],
+        input=about["input"],
+        training=about["training"],
+    )
+
+
+def as_one(members: Sequence[Classifier]) -> Classifier | Ensemble:
+    """The only member, or the ensemble of several."""
+    return Ensemble(members) if len(members) > 1 else members[0]
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

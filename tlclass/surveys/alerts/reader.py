@@ -1,0 +1,345 @@
+"""Alert packets as ZTF and Rubin send them, many per object, merged into one light curve each."""
+
+import io
+import logging
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlclass.lightcurves.curves import LightCurves, from_columns
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.surveys.alerts.packets import FAULTS, FINE, NANOJANSKY, Head, Packet, Row, rubin, ztf
+from tlclass.surveys.parallel import in_order
+from tlclass.surveys.tables.cells import BLANK, column_values
+from tlclass.surveys.tables.files import read_table, schema_of
+
+log = logging.getLogger(__name__)
+Array = npt.NDArray[Any]
+
+INSTALL = "reading alert packets needs fastavro: pip install 'tlclass[alerts]'"
+TARS = (".tar", ".tar.gz", ".tgz")
+CONTAINER, CONFLUENT = b"Obj\x01", b"\x00"  # first bytes of an Avro object container file and of a Kafka message
+SAME_EXPOSURE = 1.0 / 86400  # d; exposures of one field and band are at least 15 s apart
+ROW = np.dtype(
+    [
+        ("packet", "i8"), ("mjd", "f8"), ("band", "S16"), ("flux", "f8"), ("flux_err", "f8"),
+        ("detected", "?"), ("rank", "i1"), ("fault", "i1"),
+    ]
+)  # fmt: skip
+HEAD = np.dtype([("object_id", "O"), ("issued", "f8"), ("ra", "f8"), ("dec", "f8"), ("trigger_mjd", "f8")])
+
+
+@dataclass(frozen=True)
+class AlertPackets:
+    """Reads Avro alerts: one file, a folder of any depth, or a tar archive (`.tar`, `.tar.gz`, `.tgz`).
+
+    ZTF (Bellm et al. 2019; github.com/ZwickyTransientFacility/ztf-avro-alert): `candidate`, `prv_candidates`,
+    and `fp_hists` from schema 4 on. Rubin (github.com/lsst/alert_packet, every schema of 3.0 to 11.1): `diaSource`,
+    `prvDiaSources`, `prvDiaForcedSources`; packets without a diaObject (solar system) are left out and
+    counted. All fluxes are of the difference image, AB, not corrected for extinction; a negative difference has
+    negative flux and is no detection. Times are MJD (ZTF: UTC, start of the exposure; Rubin: TAI, mid-visit; the
+    37 s between the scales are nothing here). `trigger_mjd` is `firstDiaSourceMjdTai` where a Rubin packet has
+    it and unknown for ZTF, whose `jdstarthist` counts one field and readout channel only. mwebv is unknown.
+
+    Histories overlap: of one exposure (object, band, time within a second) one row is kept. A detection
+    goes before forced photometry, because its value is there when the alert is sent and later packets do not
+    change it; of several packets the newest is right. The rest is counted in `dropped`.
+
+    Attributes:
+        path: the file, folder or archive.
+        passbands: to resolve band names: g, r, i of ZTF, ugrizy of Rubin.
+        forced: whether to read forced photometry; without a detection at its exposure it is not `detected`.
+        labels: CSV or Parquet with the classes; then only the objects in it are read.
+        label_columns: its columns of object id and label.
+        schema: `.avsc` of the alert, for packets as Kafka sends them (a zero byte, a schema id, no schema).
+        zero_point: AB zero point of Rubin fluxes; None: nJy, which only the schemas named `lsst.` promise.
+    """
+
+    path: Path
+    passbands: Passbands
+    forced: bool = True
+    labels: Path | None = None
+    label_columns: Sequence[str] = ("object_id", "label")
+    schema: Path | None = None
+    zero_point: float | None = None
+
+    def files(self) -> list[Path]:
+        """The packet files and archives, and the label table and schema if there are any.
+
+        Raises:
+            FileNotFoundError: one is missing, or the folder holds no packets.
+        """
+        named = [Path(file) for file in (self.labels, self.schema) if file is not None]
+        for file in named:
+            if not file.is_file():
+                raise FileNotFoundError(f"no file {file}: correct the reader's labels or schema, or leave it out")
+        return [*self._packet_files(), *named]
+
+    def read(self) -> LightCurves:
+        """All objects of all packets, sorted by id.
+
+        Raises:
+            FileNotFoundError: see `files`.
+            ModuleNotFoundError: fastavro is not installed.
+            ValueError: a file is damaged or not an alert, a band is unknown, two surveys are mixed, or a zero point is
+                given for ZTF.
+        """
+        self.files()
+        files = self._packet_files()
+        size = sum(file.stat().st_size for file in files)
+        parts = list(in_order(self._parse, files, Path(self.path).name, size))
+        surveys = sorted({survey for part in parts for survey in part.surveys})
+        if len(surveys) > 1:
+            raise ValueError(
+                f"{self.path} holds packets of {' and '.join(surveys)}: read each survey from its own folder"
+            )
+        if surveys == ["ZTF"] and self.zero_point is not None:
+            raise ValueError(
+                f"{self.path} holds packets of ZTF, which state magnitudes and their own zero points: leave out the zero point "
+                "(--flux-unit, or the reader's zero_point)"
+            )
+        heads, rows = _joined(parts)
+        orphans = sum(part.orphans for part in parts)
+        if orphans:
+            total = orphans + len(heads)
+            log.warning("%s: left out %d of %d packets without a diaObject (solar system)", self.path, orphans, total)
+        if not len(heads):
+            raise ValueError(
+                f"{self.path}: none of its {orphans} packets belongs to an object outside the solar system"
+            )
+        return self._light_curves(heads, rows, surveys[0])
+
+    def _packet_files(self) -> list[Path]:
+        files = packet_files(Path(self.path))
+        if not files:
+            what = "folder" if Path(self.path).is_dir() else "file"
+            raise FileNotFoundError(
+                f"no alert packets at {self.path} (a {what}): give an .avro file, a folder that holds some, or a .tar or .tar.gz of them"
+                if Path(self.path).exists()
+                else f"no file or folder {self.path}: set paths.data=FOLDER or the reader's path to the alert packets"
+            )
+        return files
+
+    def _light_curves(self, heads: Array, rows: Array, survey: str) -> LightCurves:
+        names, owner = np.unique(heads["object_id"].astype(str), return_inverse=True)
+        log.info("%s: %d %s packets of %d objects", self.path, len(heads), survey, len(names))
+        objects = {"object_id": names, **_newest_heads(heads, owner)}
+        if self.labels is not None:
+            objects["label"] = self._labels(names)
+            labelled = objects["label"] != ""
+            objects = {name: column[labelled] for name, column in objects.items()}
+            rows = rows[labelled[owner[rows["packet"]]]]
+        rows, dropped = _one_row_per_exposure(rows, owner, heads["issued"])
+        observations = {name: rows[name] for name in ("mjd", "flux", "flux_err", "detected")}
+        observations["object_id"] = names[owner[rows["packet"]]]
+        observations["passband"] = self.passbands.codes(rows["band"].astype(str), str(self.path))
+        return from_columns(objects, observations, self.passbands.names, str(self.path), dropped)
+
+    def _labels(self, names: Array) -> Array:
+        """(n,) str, the label of each object, empty where the table has none or a blank or "-"."""
+        path = Path(self.labels or "")
+        present = schema_of(path).names
+        absent = [name for name in self.label_columns if name not in present]
+        if absent:
+            raise ValueError(
+                f"{path} lacks the column(s) {', '.join(absent)}; it has {', '.join(present)}: set the reader's label_columns"
+            )
+        table = read_table(path, self.label_columns, text=self.label_columns, ids=self.label_columns[:1])
+        ids, values = (np.char.strip(column_values(table[name]).astype(str)) for name in self.label_columns)
+        repeated = len(ids) - len(set(ids))
+        if repeated:
+            raise ValueError(f"{path}: {repeated} object id(s) are repeated: every object must have one label")
+        values[np.isin(values, BLANK)] = ""
+        known = dict(zip(ids.tolist(), values.tolist(), strict=True))
+        labels = np.array([known.get(name, "") for name in names.tolist()])
+        found = np.count_nonzero(labels != "")
+        if not found:
+            raise ValueError(
+                f"{path}: none of its {len(ids)} objects is among the {len(names)} objects of {self.path} and has a label: "
+                f"one of the table is '{ids[0] if len(ids) else ''}', one of the packets '{names[0]}'"
+            )
+        log.info("%s: %d of %d objects have a label in %s; the others are left out", self.path, found, len(names), path)
+        return labels
+
+    def _parse(self, file: Path) -> "_Parsed":
+        """All packets of one file or archive."""
+        heads: list[Head] = []
+        rows: list[Array] = [np.empty(0, dtype=ROW)]
+        surveys: set[str] = set()
+        orphans = total = 0
+        for origin, stream in _streams(file):
+            for name, packet in self._decoded(stream, origin):
+                total += 1
+                survey, head, seen = self._convert(name, packet, origin)
+                surveys.add(survey)
+                if head is None:
+                    orphans += 1
+                    continue
+                rows.append(np.array([(len(heads), *row) for row in seen], dtype=ROW))
+                heads.append(head)
+        if not total:
+            raise ValueError(f"{file} holds no alert packet: it is empty or truncated; get it again, or remove it")
+        return _Parsed(frozenset(surveys), np.array(heads, dtype=HEAD), np.concatenate(rows), orphans)
+
+    def _decoded(self, stream: IO[bytes], origin: str) -> Iterator[tuple[str, Packet]]:
+        """The name of the schema and the content of each packet in an open file."""
+        try:
+            import fastavro
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(INSTALL) from error
+        start = stream.read(len(CONTAINER))
+        if start[:1] == CONFLUENT:
+            yield self._message(stream.read(), start, origin)
+            return
+        if start != CONTAINER:
+            raise ValueError(
+                f"{origin} is not an Avro file: it starts with {start!r} instead of {CONTAINER!r}; remove it"
+            )
+        stream.seek(0)
+        try:
+            reader = fastavro.reader(stream)
+            name = str(reader.writer_schema["name"])  # type: ignore[call-overload, index]
+            for packet in reader:
+                yield name, packet  # type: ignore[misc]
+        except Exception as error:  # whatever a damaged file makes of fastavro
+            raise ValueError(_damaged(origin, error)) from error
+
+    def _message(self, rest: bytes, start: bytes, origin: str) -> tuple[str, Packet]:
+        """A packet in Confluent's framing: a zero byte, four bytes of schema id, the packet."""
+        import fastavro
+
+        framed = start + rest
+        number = int.from_bytes(framed[1:5], "big")
+        if self.schema is None:
+            raise ValueError(
+                f"{origin} is a Kafka message without its schema (Confluent framing, schema id {number}): save alerts as Avro object "
+                "container files, or set the reader's schema to the .avsc file of that alert"
+            )
+        schema = _schema(Path(self.schema))
+        stream = io.BytesIO(framed[5:])
+        try:
+            packet = fastavro.schemaless_reader(stream, schema, None)
+        except Exception as error:  # whatever a damaged file makes of fastavro
+            raise ValueError(f"{_damaged(origin, error)}, or {self.schema} is not the schema of id {number}") from error
+        if stream.read(1) or not isinstance(packet, dict):
+            raise ValueError(f"{origin} does not end where {self.schema} says: that is not the schema of id {number}")
+        return str(schema["name"]), packet
+
+    def _convert(self, name: str, packet: Packet, origin: str) -> tuple[str, Head | None, list[Row]]:
+        known = packet if isinstance(packet, dict) else {}
+        if not known.keys() >= {"candidate", "objectId"} and "diaSource" not in known:
+            raise ValueError(
+                f"{origin} is not an alert of ZTF (objectId, candidate) or Rubin (diaSource): its record '{name}' has {', '.join(known) or 'nothing'}"
+            )
+        zero_point = self._zero_point(name, origin) if "diaSource" in known else None
+        try:
+            if zero_point is None:
+                return "ZTF", *ztf(packet, self.forced)
+            return "Rubin", *rubin(packet, self.forced, zero_point)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ValueError(
+                f"{origin} is not laid out as a ZTF or Rubin alert: {type(error).__name__}: {error}"
+            ) from error
+
+    def _zero_point(self, name: str, origin: str) -> float:
+        if self.zero_point is None and not name.startswith("lsst."):
+            raise ValueError(
+                f"{origin}: schema '{name}' is not Rubin's own, so its flux unit is not known: set the reader's zero_point (AB; 31.4 for nJy, 27.5 for SNANA)"
+            )
+        return NANOJANSKY if self.zero_point is None else self.zero_point
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    """What one file holds: one head per packet, rows that point to it, packets without an object."""
+
+    surveys: frozenset[str]
+    heads: Array
+    rows: Array
+    orphans: int
+
+
+def packet_files(path: Path) -> list[Path]:
+    """The Avro files and tar archives at or below `path`, sorted; empty if there are none."""
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.name.endswith((".avro", *TARS)) and file.is_file())
+    return [path] if path.is_file() and path.name.endswith((".avro", *TARS)) else []
+
+
+def _streams(file: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """What to call it and the open file, for a packet file or each packet file in an archive; nothing is unpacked."""
+    if not file.name.endswith(TARS):
+        with file.open("rb") as stream:
+            yield str(file), stream
+        return
+    try:
+        with tarfile.open(file) as archive:
+            for member in archive:
+                if member.isfile() and member.name.endswith(".avro"):
+                    content = archive.extractfile(member)
+                    yield f"{file}:{member.name}", io.BytesIO(content.read() if content else b"")
+            _refuse_truncated(archive)
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise ValueError(_damaged(str(file), error)) from error
+
+
+def _refuse_truncated(archive: tarfile.TarFile) -> None:
+    """`tarfile` takes a file cut between two members for complete; a whole one ends with blocks of zeros."""
+    if archive.fileobj is not None:
+        archive.fileobj.seek(archive.offset)
+        if len(archive.fileobj.read(tarfile.BLOCKSIZE)) < tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("it ends without an end mark")
+
+
+def _damaged(origin: str, error: Exception) -> str:
+    return f"{origin} cannot be read: it is truncated or damaged ({type(error).__name__}: {error}); get it again, or remove it"
+
+
+@cache
+def _schema(path: Path) -> dict[str, Any]:
+    """A schema with those it refers to, which lie beside it."""
+    from fastavro.schema import load_schema
+
+    try:
+        return dict(load_schema(str(path)))  # type: ignore[arg-type]
+    except Exception as error:  # whatever a damaged file makes of fastavro
+        raise ValueError(f"{path} is not an Avro schema that can be used: {type(error).__name__} {error}") from error
+
+
+def _joined(parts: list[_Parsed]) -> tuple[Array, Array]:
+    """Heads and rows of all files; `packet` counts through."""
+    before = np.cumsum([0, *(len(part.heads) for part in parts)])
+    rows = np.concatenate([part.rows for part in parts])
+    rows["packet"] += np.repeat(before[:-1], [len(part.rows) for part in parts])
+    return np.concatenate([part.heads for part in parts]), rows
+
+
+def _newest_heads(heads: Array, owner: Array) -> dict[str, Array]:
+    """Per object what its newest packet says; ties are broken by value, so that the order of files does not matter."""
+    order = np.lexsort((heads["dec"], heads["ra"], heads["issued"], owner))
+    last = order[np.append(np.diff(owner[order]) > 0, True)]
+    return {name: heads[name][last] for name in ("ra", "dec", "trigger_mjd")}
+
+
+def _one_row_per_exposure(rows: Array, owner: Array, issued: Array) -> tuple[Array, dict[str, int]]:
+    """The best row of each exposure, see `AlertPackets`, and how many others there were and why they are not kept."""
+    of_object = owner[rows["packet"]]
+    order = np.lexsort((rows["mjd"], rows["band"], of_object))
+    rows, of_object = rows[order], of_object[order]
+    same = (of_object[1:] == of_object[:-1]) & (rows["band"][1:] == rows["band"][:-1])
+    same &= np.diff(rows["mjd"]) <= SAME_EXPOSURE
+    exposure = np.cumsum(np.append(True, ~same))[: len(rows)]
+    age = -issued[rows["packet"]]
+    by_worth = np.lexsort(
+        (rows["fault"], rows["detected"], rows["flux_err"], rows["flux"], age, rows["rank"], exposure)
+    )
+    best = rows[by_worth[np.append(True, np.diff(exposure) > 0)[: len(rows)]]]
+    dropped = {"that repeat an exposure of another packet or list": len(rows) - len(best)}
+    dropped |= {reason: int(np.count_nonzero(best["fault"] == fault)) for fault, reason in FAULTS.items()}
+    return best[best["fault"] == FINE], {reason: count for reason, count in dropped.items() if count}

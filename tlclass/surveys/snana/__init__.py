@@ -1,0 +1,1 @@
+"""SNANA files: FITS and text."""

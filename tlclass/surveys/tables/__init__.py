@@ -1,0 +1,1 @@
+"""Tables of observations and objects, and tables with one row per object."""

@@ -1,0 +1,244 @@
+"""What files call the columns we need, what a column's name says of its unit, and its values as arrays."""
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlclass.lightcurves.passbands import Passbands
+
+log = logging.getLogger(__name__)
+Array = npt.NDArray[Any]
+
+# Our name -> what files call it, in lower case, without Fink's prefixes (`i:`, `d:`, `r:`), blanks as underscores. Sources: the ZTF alert
+# schema 4.02 (objectId, jd, fid, magpsf, ...), ANTARES (ant_*), ALeRCE (oid, e_mag), Fink (i:*, d:tag), Lasair
+# (unforced mag), sncosmo (zp, zpsys), SkyPortal (magsys), the Open Supernova
+# Catalog (upperlimit), SNANA and SuperNNova (SNID, FLT, FLUXCAL), the Rubin data products (dia*, psf*), PLAsTiCC
+# (detected_bool), the BTS explorer (ZTFID, peakt, A_V) and TNS (objname, Name, Obj. Type). `magpsf_corr` and `ant_mag_corrected` are
+# not here: they are magnitudes of the source and its host, not of the difference.
+ALIASES = {
+    "object_id": ("object_id", "objectid", "obj_id", "oid", "snid", "diaobjectid", "ztf_object_id", "ztfid", "objname"),
+    "mjd": ("mjd", "ant_mjd", "midpointmjdtai", "midpointtai", "expmidptmjd", "hmjd"),
+    "band": ("band", "passband", "ant_passband", "filter", "filtername", "flt", "band_name"),
+    "flux": ("flux", "fluxcal", "psfdiffflux"),
+    "flux_err": ("flux_err", "fluxerr", "flux_error", "fluxcalerr", "psfdifffluxerr"),
+    "flux_unit": ("flux_unit", "flux_units"),
+    "zero_point": ("zero_point", "zeropoint", "zp"),
+    "zero_point_system": ("zero_point_system", "zpsys", "magsys"),
+    "detected": ("detected", "detected_bool"),
+    "mag": ("mag", "magnitude", "magpsf", "ant_mag", "unforced_mag"),
+    "mag_err": ("mag_err", "magerr", "mag_error", "magnitude_error", "sigmapsf", "e_mag", "ant_magerr", "unforced_mag_error"),
+    "is_positive": ("is_positive", "isdiffpos", "ztf_isdiffpos"),
+    "limiting_mag": ("limiting_mag", "limmag", "maglim", "diffmaglim", "ant_maglim"),
+    "quality": ("quality", "tag", "unforced_mag_status"),
+    "is_limit": ("is_limit", "is_upper_limit", "upperlimit"),
+    "fit_failed": ("psfdiffflux_flag",),
+    "bad_pixels": ("pixelflags_bad",),
+    "saturated": ("pixelflags_saturatedcenter",),
+    "label": ("label", "class", "type", "sim_type_name", "spec_class", "obj_type"),
+    "mwebv": ("mwebv", "ebv", "mw_ebv"),
+    "ra": ("ra", "meanra"),
+    "dec": ("dec", "decl", "declination", "meandec"),
+    "redshift": ("redshift", "redshift_final", "true_z"),
+    "trigger_mjd": ("trigger_mjd",),
+    "peak_mjd": ("peak_mjd", "peakmjd", "sim_peakmjd"),
+}  # fmt: skip
+# Less exact twins, which count only where none of the names above is there; the first that is found.
+WEAK = {
+    "object_id": ("locus_id", "iauid", "name", "id", "_healpix_29"),
+    "mjd": ("jd", "time"),
+    "band": ("fid",),
+    "flux": ("psfflux",),
+    "flux_err": ("psffluxerr",),
+    "fit_failed": ("psfflux_flag",),
+    "detected": ("photflag",),
+    "mwebv": ("a_v",),
+    "redshift": ("z",),
+    "peak_mjd": ("peakt",),
+}
+# Fluxes in counts, and what states their zero point, which is none of other fluxes in the table (ZTF's forced photometry).
+COUNTS = {"forcediffimflux": ("zpdiff", "magzpsci")}
+_ANY = frozenset(name for names in (*ALIASES.values(), *WEAK.values(), *COUNTS.values()) for name in names)
+FLAGS = (
+    "fit_failed",
+    "bad_pixels",
+    "saturated",
+)  # Rubin's, as in alert packets (`tlclass.surveys.alerts.packets.RUBIN_BAD`)
+OBSERVATION_COLUMNS = (
+    "object_id", "mjd", "band", "flux", "flux_err", "flux_unit", "zero_point", "zero_point_system", "detected", "mag", "mag_err", "is_positive",
+    "limiting_mag", "quality", "is_limit", *FLAGS,
+)  # fmt: skip
+OBJECT_COLUMNS = ("object_id", "label", "mwebv", "ra", "dec", "redshift", "trigger_mjd", "peak_mjd")
+TEXT = (
+    "object_id", "band", "flux_unit", "zero_point_system", "detected", "is_positive", "quality", "is_limit", *FLAGS, "label",
+)  # fmt: skip
+NUMBERS = tuple(name for name in dict.fromkeys((*OBSERVATION_COLUMNS, *OBJECT_COLUMNS)) if name not in TEXT)
+
+SHIFTS = {"peakt": 2458000 - 2400000.5}  # days to MJD; peakt is JD - 2458000
+JULIAN = -2400000.5  # the same of Julian dates
+MJD_RANGE = (15_000, 100_000)  # the years 1899 to 2132
+SCALES = {"a_v": 1 / 3.1}  # A_V to E(B-V)
+UNITS = {"psfflux": "njy", "psfdiffflux": "njy", "fluxcal": "fluxcal"}  # by the flux column's name
+ZERO_POINTS = {"fluxcal": 27.5, "jy": 8.9, "mjy": 16.4, "ujy": 23.9, "njy": 31.4}  # AB, of flux units
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the columns of a survey's tables become ours; the settings that `Table` and `Nested` share.
+
+    Attributes:
+        passbands, columns, extra, flux_unit, time_offset, default_unit: see `tlclass.surveys.tables.table.Table`.
+    """
+
+    passbands: Passbands
+    columns: Mapping[str, str | None] = field(default_factory=dict)
+    extra: tuple[str, ...] = ()
+    flux_unit: str | float | None = None
+    time_offset: float = 0.0
+    default_unit: str | float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a column mapping for a name that is not ours."""
+        strange = sorted(set(self.columns) - set(ALIASES))
+        if strange:
+            raise ValueError(f"columns: {', '.join(strange)} is not a name of ours; those are {', '.join(ALIASES)}")
+
+    def found(self, names: Iterable[str], origin: str) -> dict[str, str]:
+        """Our name -> the file's column, for each of ours that a file with columns `names` has.
+
+        Raises:
+            ValueError: two columns of the file mean the same.
+        """
+        names = list(names)
+        given = {ours: column for ours, column in self.columns.items() if column in names}
+        skipped = [ours for ours, column in self.columns.items() if column is None]
+        free = [(column, _plain(column)) for column in names if column not in given.values()]
+        sought = {ours: _only(ours, free, origin) for ours in ALIASES if ours not in given and ours not in skipped}
+        found = {ours: column for ours, column in {**sought, **given}.items() if column is not None}
+        stating = COUNTS.get(_plain(found.get("flux", "")), ())
+        counts = next((column for column, plain in free if plain in stating and "zero_point" not in skipped), None)
+        return found if counts is None else {"zero_point": counts, **found}
+
+    def knows(self, column: str) -> bool:
+        """Whether a file's column of this name may be read at all."""
+        given = [name.rsplit(".", 1)[-1] for name in self.columns.values() if name is not None]
+        return _plain(column) in _ANY or column in given or column in self.extra
+
+    def role(self, names: Iterable[str], origin: str) -> str:
+        """What a table is of: `observations` if it has times and brightnesses, `objects` if it has ids without those.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        names = list(names)
+        found = self.found(names, origin)
+        if "mjd" in found and any(name in found for name in ("flux", "mag", "limiting_mag")):
+            return "observations"
+        if "object_id" in found:
+            return "objects"
+        raise ValueError(
+            f"{origin} is neither a table of observations (object_id, mjd, band, flux or mag) nor of objects "
+            f"(object_id, label); it has {', '.join(names)}: name yours with {naming('object_id')}, or move the file away"
+        )
+
+    def needed(self, found: Mapping[str, str], names: Iterable[str], required: Iterable[str], origin: str) -> None:
+        """Check that the required columns, and those the mapping names, are there.
+
+        Raises:
+            ValueError: some are not; names them, what there is, and what to do.
+        """
+        wanted = {name: column for name, column in self.columns.items() if column is not None}
+        absent = {
+            name: wanted.get(name, name)
+            for name in required
+            if name not in found or wanted.get(name, found[name]) != found[name]
+        }
+        if absent:
+            listed = ", ".join(f"{column} ({name})" for name, column in absent.items())
+            raise ValueError(
+                f"{origin} lacks the column(s) {listed}; it has {', '.join(names)}: name yours in the survey's card "
+                f"or with {naming(next(iter(absent)))}"
+            )
+
+    def days(self, values: Array, column: str, origin: str) -> Array:
+        """MJD from the values of a time column; days relative to some event (within 1,000 of zero) are let through.
+
+        A column called jd is of Julian dates, unless `time_offset` says otherwise.
+
+        Raises:
+            ValueError: they are no Modified Julian Dates.
+        """
+        plain = _plain(column)
+        shift = SHIFTS.get(plain) or self.time_offset or (JULIAN if plain == "jd" else 0.0)
+        mjd = values + shift if shift else values
+        known = np.isfinite(mjd)
+        outside = known & ((mjd < MJD_RANGE[0]) | (mjd > MJD_RANGE[1]))
+        if outside.any() and (np.abs(mjd[known]) >= 1000).any():
+            given = values[np.flatnonzero(outside)[0]]
+            raise ValueError(
+                f"{origin}: column {column}: {np.count_nonzero(outside)} of {len(mjd)} times are no Modified Julian Dates "
+                f"({MJD_RANGE[0]} to {MJD_RANGE[1]}), e.g. {given:.15g}{f' with {shift:+.15g} d' if shift else ''}: give the days to add as "
+                f"time_offset, e.g. {JULIAN:.15g} for Julian dates, or call a column of Julian dates jd"
+            )
+        return mjd
+
+    def stated_unit(self, column: str) -> str | float | None:
+        """The unit of the flux column of this name by the settings or else by its name; None if neither says."""
+        if self.flux_unit is not None:
+            return self.flux_unit
+        unit = re.search(r"(?:^|flux|[^a-z])([nuμm]?jy)", _plain(column))  # casefold makes the micro sign a mu
+        return unit[1].replace("μ", "u") if unit else UNITS.get(_plain(column))
+
+
+def stated(columns: Mapping[str, str | None]) -> dict[str, str | None]:
+    """A column mapping without the names it leaves to be found: `auto`, so that a card can list what may be said."""
+    return {ours: column for ours, column in columns.items() if column != "auto"}
+
+
+def scale_of(column: str) -> float:
+    """Factor that a column's name implies, e.g. from A_V to E(B-V)."""
+    return SCALES.get(_plain(column), 1.0)
+
+
+def say(found: Mapping[str, str], origin: str) -> None:
+    """Log which columns were taken under another name."""
+    other = [f"{column} as {name}" for name, column in found.items() if column != name]
+    if other:
+        log.info("%s: took %s", origin, ", ".join(other))
+
+
+def _plain(column: str) -> str:
+    """Lower case, without Fink's prefix (`i:`) or the struct a nested column stands in (`lightcurve.`); `_` for blanks."""
+    return re.sub(r"^([a-z]:|.*\.)", "", column.strip().casefold()).strip().replace(" ", "_")
+
+
+def naming(ours: str) -> str:
+    """What to write to say which column is ours."""
+    return f"++target.reader.columns.{ours}=COLUMN (in predict: --column {ours}=COLUMN)"
+
+
+def _only(ours: str, free: Sequence[tuple[str, str]], origin: str) -> str | None:
+    exact = [column for column, plain in free if plain in ALIASES[ours]]
+    if len(exact) > 1:
+        raise ValueError(f"{origin}: the columns {' and '.join(exact)} both mean {ours}: say which with {naming(ours)}")
+    weak = [column for name in WEAK.get(ours, ()) for column, plain in free if plain == name]
+    return next(iter(exact + weak), None)
+
+
+def flux_scale(unit: str | float) -> float:
+    """Factor from a flux unit, or an AB zero point, to zero point 27.5.
+
+    Raises:
+        ValueError: the unit is unknown.
+    """
+    if isinstance(unit, int | float):
+        return float(10 ** (0.4 * (27.5 - unit)))
+    if unit.lower() not in ZERO_POINTS:
+        raise ValueError(
+            f"flux unit '{unit}': choose one of {', '.join(ZERO_POINTS)}, or give the AB zero point as a number"
+        )
+    return flux_scale(ZERO_POINTS[unit.lower()])

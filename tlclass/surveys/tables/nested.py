@@ -1,0 +1,214 @@
+"""One row per object with list columns: nested-pandas, LSDB and HATS catalogues, and this package's own files."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tlclass.lightcurves import arrow
+from tlclass.lightcurves.curves import LightCurves, check, concatenate
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.surveys.tables.columns import Form, stated
+from tlclass.surveys.tables.files import PARQUET, existing, schema_of, tables_below, tables_in
+from tlclass.surveys.tables.objects import object_columns, objects_of, pack
+from tlclass.surveys.tables.observations import joined, observation_columns, observations_of
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Nested:
+    """Reads Parquet files with one row per object and the observations in list columns, without Python loops.
+
+    The lists stand as columns of their own, or in a struct of lists, or a list of structs (nested-pandas).
+    In a HATS catalogue (`Norder=*/Dir=*/Npix=*.parquet`) only the partitions are read. Columns are found
+    by their names as in `Table`.
+
+    Attributes:
+        path: a file or a folder of files, with other objects in each.
+        passbands, columns, extra, flux_unit, time_offset, default_unit: see `Table`.
+    """
+
+    path: Path
+    passbands: Passbands
+    columns: Mapping[str, str | None] = field(default_factory=dict)
+    extra: tuple[str, ...] = ()
+    flux_unit: str | float | None = None
+    time_offset: float = 0.0
+    default_unit: str | float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a column mapping for a name that is not ours."""
+        self._form()
+
+    def files(self) -> list[Path]:
+        """The file, or the Parquet files below the folder.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        path = Path(self.path)
+        if path.suffix in (*PARQUET, ".arrow"):
+            return [existing(path)]
+        files = tables_below(path, PARQUET)
+        return partitions(files) or files
+
+    def pieces(self) -> list["Nested"]:
+        """A reader per file."""
+        return [replace(self, path=file) for file in self.files()]
+
+    def read(self) -> LightCurves:
+        """All light curves, file after file.
+
+        Raises:
+            FileNotFoundError: there is no file.
+            ValueError: a file is damaged, a column is missing or ambiguous, a band is unknown, ids repeat.
+        """
+        files = self.files()
+        parts = [self._read(file) for file in files]
+        _refuse_shared(files, parts)
+        return concatenate(parts)
+
+    def _read(self, file: Path) -> LightCurves:
+        if is_own(file):
+            return check(arrow.read(file), str(file))
+        form, origin = self._form(), str(file)
+        table, unread = read_known(file, form)
+        plain = [name for name in table.column_names if not _holds_lists(table.schema.field(name).type)]
+        found = object_columns([*plain, *unread], form, origin)
+        about = objects_of(table, found, form, origin)
+        observations = flattened(table.select([found["object_id"]]), table.drop_columns(plain), form, origin)
+        found = observation_columns([*observations.column_names, *unread], form, origin)
+        seen, dropped = observations_of(observations, found, form, origin)
+        seen, repeated = joined([seen])
+        return pack(about, seen, form, origin, {**dropped, **repeated})
+
+    def _form(self) -> Form:
+        return Form(
+            self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset, self.default_unit
+        )
+
+
+def _refuse_shared(files: Sequence[Path], parts: Sequence[LightCurves]) -> None:
+    """Refuse an object that stands in two files."""
+    home: dict[str, Path] = {}
+    for file, part in zip(files, parts, strict=True):
+        for name in part.object_id.tolist():
+            if home.setdefault(name, file) is not file:
+                raise ValueError(
+                    f"object {name} stands in {home[name]} and in {file}: an object must have one row in one file; "
+                    "merge its rows, or move one file away"
+                )
+
+
+def is_nested(path: Path) -> bool:
+    """Whether a file, or the first Parquet file below a folder, has one row per object with list columns."""
+    if path.is_dir():
+        files = tables_in(path, PARQUET)
+        return bool(files) and is_nested(files[0])
+    return path.suffix == ".arrow" or (
+        path.suffix in PARQUET and any(_holds_lists(kind) for kind in schema_of(path).types)
+    )
+
+
+def is_own(file: Path) -> bool:
+    """Whether this package wrote the file (`tlclass.simulate`, `tlclass.lightcurves.arrow.write`)."""
+    return file.suffix == ".arrow" or b"passbands" in (schema_of(file).metadata or {})
+
+
+def partitions(files: Sequence[Path]) -> list[Path]:
+    """Those of these files that are partitions of a HATS catalogue."""
+    return [file for file in files if any(part.startswith("Npix=") for part in file.parts)]
+
+
+def read_known(file: Path, form: Form) -> tuple[pa.Table, list[str]]:
+    """The columns and parts of columns that have a name of ours, and the names of the others: catalogues are wide."""
+    try:
+        parquet = pq.ParquetFile(file)
+        leaves = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
+        names = {path: _leaf_name(path) for path in leaves}
+        table = parquet.read(columns=[path for path, name in names.items() if form.knows(name)])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from error
+    return table, [name for name in names.values() if not form.knows(name)]
+
+
+def _leaf_name(path: str) -> str:
+    """The name of a Parquet leaf without the levels that lists add to its path."""
+    parts = path.split(".")
+    while len(parts) > 1 and parts[-1] in ("list", "element", "item", "array", "bag", "array_element"):
+        parts.pop()
+    return parts[-1]
+
+
+def flattened(ids: pa.Table, nested: pa.Table, form: Form, origin: str) -> pa.Table:
+    """The observations, one row each, of objects (n,) with these ids (one column) and these nested columns.
+
+    Raises:
+        ValueError: there are no list columns, or the lists of an object differ in length.
+    """
+    lists = _lists(nested)
+    if not lists:
+        raise ValueError(
+            f"{origin} holds no list columns with times and fluxes, one row per object: read it as a table instead"
+        )
+    wanted = set(form.found(lists, origin).values())
+    lists = {name: values for name, values in lists.items() if name in wanted}
+    lengths = {name: pc.fill_null(pc.list_value_length(values), 0) for name, values in lists.items()}
+    first = next(iter(lengths))
+    for name, length in lengths.items():
+        if not length.equals(lengths[first].cast(length.type)):
+            raise ValueError(f"{origin}: the lists {first} and {name} of an object differ in length")
+    owner = pa.array(np.repeat(np.arange(len(ids)), lengths[first].to_numpy(zero_copy_only=False)))
+    flat = {name: pc.list_flatten(values) for name, values in lists.items() if name not in ids.column_names}
+    return pa.table({**flat, ids.column_names[0]: _single(ids.column(0)).take(owner)})
+
+
+def _lists(table: pa.Table) -> dict[str, pa.Array]:
+    """Every list of numbers or text by its name; as `column.name` where several nested columns have one of that name."""
+    parts = [(column, _parts(column, _single(table[column]))) for column in table.column_names]
+    count = Counter(name for _, part in parts for name in part)
+    return {
+        name if count[name] == 1 else f"{column}.{name}": array
+        for column, part in parts
+        for name, array in part.items()
+    }
+
+
+def _parts(column: str, values: pa.Array) -> dict[str, pa.Array]:
+    kind = values.type
+    if pa.types.is_struct(kind):
+        names = [kind.field(number).name for number in range(kind.num_fields)]
+        return {name: array for name, array in zip(names, values.flatten(), strict=True) if _is_list(array.type)}
+    if not pa.types.is_struct(kind.value_type):
+        return {column: values}
+    inner = pc.list_flatten(values)
+    lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+    names = [inner.type.field(number).name for number in range(inner.type.num_fields)]
+    return {
+        name: pa.LargeListArray.from_arrays(offsets, array)
+        for name, array in zip(names, inner.flatten(), strict=True)
+        if not pa.types.is_nested(array.type)
+    }
+
+
+def _single(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _holds_lists(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(_is_list(kind.field(number).type) for number in range(kind.num_fields))
+    return _is_list(kind)

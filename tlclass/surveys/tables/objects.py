@@ -1,0 +1,134 @@
+"""From the columns of an object table to labels, positions and the time about which to look."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tlclass.lightcurves.curves import OBJECT_NUMBERS, LightCurves, from_columns
+from tlclass.surveys.tables.cells import BLANK, column_values, identifiers, numbers, text
+from tlclass.surveys.tables.columns import OBJECT_COLUMNS, Form, scale_of
+from tlclass.surveys.tables.observations import Observations
+
+Array = npt.NDArray[Any]
+Objects = dict[str, Array]
+
+BEFORE_PEAK = 100.0  # d; earlier alerts at the position of a transient are unrelated (variables, artefacts)
+
+
+def object_columns(names: Sequence[str], form: Form, origin: str) -> dict[str, str]:
+    """Our name -> the column, of those columns of an object table that are read.
+
+    Raises:
+        ValueError: a column is missing or ambiguous.
+    """
+    found = {name: column for name, column in form.found(names, origin).items() if name in OBJECT_COLUMNS}
+    mapped = [name for name in OBJECT_COLUMNS if form.columns.get(name) is not None]
+    form.needed(found, names, ["object_id", *mapped], origin)
+    return found | {name: name for name in form.extra if name in names}
+
+
+def objects_of(table: pa.Table, found: Mapping[str, str], form: Form, origin: str) -> Objects:
+    """The object columns of a table in our names and units: degrees, MJD, E(B-V); labels "-" and "" are empty.
+
+    Args:
+        table: of objects.
+        found: what `object_columns` says of it.
+        form: how its columns become ours.
+        origin: what to call it in messages.
+
+    Raises:
+        ValueError: a column holds what it should not.
+    """
+    columns = {"object_id": identifiers(table[found["object_id"]], found["object_id"], origin)}
+    if "label" in found:
+        label = np.char.strip(text(table[found["label"]]).astype(str))
+        columns["label"] = np.where(np.isin(label, BLANK), "", label)
+    for name in (*OBJECT_NUMBERS, "peak_mjd"):
+        if name in found:
+            columns[name] = _number(name, table[found[name]], form, found[name], origin)
+    return columns | {name: column_values(table[name]) for name in form.extra if name in found}
+
+
+def _number(name: str, column: pa.ChunkedArray, form: Form, file_name: str, origin: str) -> Array:
+    values = column_values(column)
+    if name in ("ra", "dec") and values.dtype == object:
+        values = np.array([_degrees(value, 15 if name == "ra" else 1) for value in values], dtype=object)
+    number = numbers(values, file_name, origin) * scale_of(file_name)
+    return form.days(number, file_name, origin) if name in ("trigger_mjd", "peak_mjd") else number
+
+
+def _degrees(value: str, unit: int) -> str:
+    """Degrees as text, of `10:35:32.09` (hours for right ascension: `unit` 15) or of a number as it is."""
+    parts = value.strip().replace(" ", ":").split(":")
+    if len(parts) != 3:
+        return value
+    try:
+        whole, minutes, seconds = (float(part) for part in parts)
+    except ValueError:
+        return value
+    return repr((-1 if value.strip().startswith("-") else 1) * unit * (abs(whole) + minutes / 60 + seconds / 3600))
+
+
+def merged(parts: Sequence[Objects], origin: str) -> Objects:
+    """Several object tables as one: every object once, each value from the first table that knows it.
+
+    Raises:
+        ValueError: an id stands twice in one table, or two tables give an object different labels.
+    """
+    if len(parts) == 1:
+        return dict(parts[0])
+    ids = np.unique(np.concatenate([part["object_id"].astype(str) for part in parts]))
+    whole: Objects = {"object_id": ids}
+    for part in parts:
+        rows = np.searchsorted(ids, part["object_id"].astype(str))
+        if len(np.unique(rows)) < len(rows):
+            raise ValueError(
+                f"{origin}: an object table lists an object more than once: every object must have one row"
+            )
+        for name, values in part.items():
+            if name != "object_id":
+                whole[name] = _filled(whole.get(name), values, rows, len(ids))
+        if "label" in part:
+            _refuse_contradiction(whole, part["label"], rows, origin)
+    return whole
+
+
+def _filled(known: Array | None, values: Array, rows: Array, n: int) -> Array:
+    numeric = values.dtype.kind in "fiub"
+    if known is None:
+        known = np.full(n, np.nan) if numeric else np.full(n, "", dtype=object)
+    new = known.copy()
+    missing = np.isnan(known[rows]) if known.dtype.kind == "f" else known[rows] == ""
+    new[rows[missing]] = values[missing]
+    return new
+
+
+def _refuse_contradiction(whole: Objects, label: Array, rows: Array, origin: str) -> None:
+    differ = np.flatnonzero((label != "") & (whole["label"][rows] != label))
+    if len(differ):
+        first = rows[differ[0]]
+        raise ValueError(
+            f"{origin}: the object tables give {len(differ)} object(s) two labels, e.g. {whole['object_id'][first]} "
+            f"'{whole['label'][first]}' and '{label[differ[0]]}': correct one, or move one table away"
+        )
+
+
+def pack(objects: Objects, seen: Observations, form: Form, origin: str, dropped: Mapping[str, int]) -> LightCurves:
+    """Light curves of objects and observations (`from_columns`).
+
+    Where the object table has a time of peak and no trigger, `trigger_mjd` is the first positive detection
+    later than 100 d before the peak, whatever the class; NaN where there is none or the peak is unknown.
+    """
+    peak = objects.pop("peak_mjd", None)
+    curves = from_columns(objects, seen, form.passbands.names, origin, dropped)
+    if peak is None or "trigger_mjd" in objects:
+        return curves
+    rows = np.flatnonzero(curves.detected & (curves.flux > 0) & (curves.mjd > (peak - BEFORE_PEAK)[curves.owner]))
+    owner, first = np.unique(curves.owner[rows], return_index=True)
+    trigger = np.full(len(curves), np.nan)
+    trigger[owner] = curves.mjd[rows[first]]
+    return replace(curves, trigger_mjd=trigger)

@@ -1,0 +1,173 @@
+"""Any survey as tables: of objects, one row each, and of observations, one row each (long format)."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tlclass.lightcurves.curves import LightCurves, sum_dropped
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.surveys.tables.cells import coded
+from tlclass.surveys.tables.columns import NUMBERS, TEXT, Form, naming, say, stated
+from tlclass.surveys.tables.files import existing, read_table, schema_of, tables_below, unread_in
+from tlclass.surveys.tables.objects import Objects, merged, object_columns, objects_of, pack
+from tlclass.surveys.tables.observations import Observations, joined, observation_columns, observations_of
+
+log = logging.getLogger(__name__)
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Reads tables of objects and of observations, Parquet or CSV: two files, one, or all below a folder.
+
+    Columns are found by their names (`tlclass.surveys.tables.columns.ALIASES`): plain ones, those of ZTF alerts
+    and of the brokers ANTARES, ALeRCE, Fink and Lasair, of SNANA, the Rubin data products, PLAsTiCC, the
+    BTS explorer and TNS. In a folder a table with times and brightnesses is of observations, any other
+    with ids is of objects; several of a kind are joined, an exposure that two tables hold enters once.
+
+    Attributes:
+        observations: file with one row per observation, or None to look into `folder`.
+        passbands: to resolve band names.
+        objects: file with one row per object; None: those of `folder`, or the observations have all that is known.
+        folder: read where `observations` is not given.
+        columns: our name -> the file's column, where it is not found by itself (auto) or is ambiguous; null: do not
+            read it. Observations: object_id, mjd, band, and flux, flux_err, or difference magnitudes (AB) mag,
+            mag_err, is_positive; detected, limiting_mag, quality, is_limit, flux_unit, zero_point. Objects: object_id, label, mwebv, ra, dec,
+            redshift, trigger_mjd, peak_mjd (for a trigger, see `tlclass.surveys.tables.objects.pack`).
+        extra: further object columns to keep where present, for `where`, `subsets` and diagnostics.
+        flux_unit: `fluxcal` (zero point 27.5 AB), `jy`, `mjy`, `ujy`, `njy`, or a zero point (AB) as a number; None: what the flux
+            column's name says (FLUXCAL; nJy for Rubin's psfFlux and psfDiffFlux; Jy, mJy, uJy, nJy in it), else a
+            column flux_unit, else the zero point of each row (column zp, as sncosmo has it), else `default_unit`.
+        time_offset: days to add to get MJD, of observations and of objects; 0: -2400000.5 for a column called jd, else none.
+        default_unit: as `flux_unit`; None: fluxcal.
+        keep_unlisted: whether objects with observations that no object table lists are kept, with nothing known of them.
+    """
+
+    observations: Path | None = None
+    passbands: Passbands = field(default_factory=lambda: Passbands(()))
+    objects: Path | None = None
+    folder: Path | None = None
+    columns: Mapping[str, str | None] = field(default_factory=dict)
+    extra: tuple[str, ...] = ()
+    flux_unit: str | float | None = None
+    time_offset: float = 0.0
+    default_unit: str | float | None = None
+    keep_unlisted: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a reader of nothing, and a column mapping for a name that is not ours."""
+        if self.observations is None and self.folder is None:
+            raise ValueError("a table reader needs observations=FILE or folder=FOLDER")
+        self._form()
+
+    def files(self) -> list[Path]:
+        """The files, object tables first if they are named.
+
+        Raises:
+            FileNotFoundError: one is missing, or the folder holds none.
+        """
+        named = [existing(Path(file)) for file in (self.objects, self.observations) if file is not None]
+        if self.observations is not None or self.folder is None:
+            return named
+        return named + [file for file in tables_below(Path(self.folder)) if file not in named]
+
+    def read(self) -> LightCurves:
+        """See `tlclass.lightcurves.curves.from_columns` for what is checked.
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            ValueError: a column is missing, ambiguous or holds what it should not, a band is unknown, ids repeat.
+        """
+        form, roles = self._form(), self._roles()
+        origin = str(self.observations or self.folder)
+        self._say_unread()
+        seen, dropped, observed = self._observations(roles["observations"])
+        tables = [objects_of(*_read(path, form, object_columns), form, str(path)) for path in roles["objects"]]
+        objects = self._listed(merged(tables, origin), observed, origin) if tables else {"object_id": observed}
+        return pack(objects, seen, form, origin, dropped)
+
+    def read_observations(self) -> tuple[Observations, dict[str, int]]:
+        """The observations in canonical units, as `from_columns` wants them, and those left out by reason."""
+        seen, dropped, _ = self._observations(self._roles()["observations"])
+        return seen, dropped
+
+    def _observations(self, files: list[Path]) -> tuple[Observations, dict[str, int], Array]:
+        """The same, and the ids of all objects in these files, those too of which only limits are known."""
+        form = self._form()
+        parts, observed, measured = [], set(), False
+        for path in files:
+            table, found = _read(path, form, observation_columns)
+            parts.append(observations_of(table, found, form, str(path)))
+            observed.update(coded(table[found["object_id"]])[0])
+            measured |= bool({"flux", "mag"} & set(found))
+        if not measured:
+            raise ValueError(
+                f"{files[0]} holds limiting magnitudes and no flux or magnitude by name; it has {', '.join(schema_of(files[0]).names)}: "
+                f"name yours with {naming('flux')} and flux_err, or mag and mag_err"
+            )
+        seen, repeated = joined([part for part, _ in parts])
+        ids = np.array(sorted(observed - {""}), dtype=str)
+        return seen, sum_dropped([*(dropped for _, dropped in parts), repeated]), ids
+
+    def _say_unread(self) -> None:
+        """Log the files of the folder that are no tables by their names."""
+        others = [] if self.observations or self.folder is None else unread_in(Path(self.folder))
+        if others:
+            names = ", ".join(file.name for file in others[:3])
+            log.info(
+                "%s: %d file(s) are no tables by their names and not read, e.g. %s", self.folder, len(others), names
+            )
+
+    def _listed(self, objects: Objects, observed: Array, origin: str) -> Objects:
+        """The listed objects, and the others where they are kept."""
+        listed = objects["object_id"].astype(str)
+        unlisted = np.setdiff1d(observed, listed)
+        if len(listed) and len(observed) and len(unlisted) == len(observed):
+            raise ValueError(
+                f"{origin}: no object with observations (e.g. '{observed[0]}') is in an object table (e.g. '{listed[0]}'): "
+                f"write ids alike in both, leading zeros too, or name their column with {naming('object_id')}"
+            )
+        if not self.keep_unlisted or not len(unlisted):
+            return objects
+        names = ", ".join(unlisted[:3])
+        log.info("%s: no object table lists %d of %d objects, e.g. %s", origin, len(unlisted), len(observed), names)
+        return merged([objects, {"object_id": unlisted}], origin)
+
+    def _roles(self) -> dict[str, list[Path]]:
+        """The files by what they are tables of; a file given by name is what it was given as."""
+        named = {Path(self.objects): "objects"} if self.objects else {}
+        if self.observations:
+            named[Path(self.observations)] = "observations"
+        roles: dict[str, list[Path]] = {"objects": [], "observations": []}
+        for file in self.files():
+            role = named.get(file) or self._form().role(schema_of(file).names, str(file))
+            if file in named or role == "observations" or self.objects is None:
+                roles[role].append(file)
+        if not roles["observations"]:
+            raise ValueError(
+                f"{self.folder} holds no table of observations, only of objects ({', '.join(file.name for file in roles['objects'])}): "
+                "add one with object_id, mjd, band, and flux and flux_err or magnitudes"
+            )
+        return roles
+
+    def _form(self) -> Form:
+        return Form(
+            self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset, self.default_unit
+        )
+
+
+def _read(
+    path: Path, form: Form, choose: Callable[[list[str], Form, str], dict[str, str]]
+) -> tuple[pa.Table, dict[str, str]]:
+    """The columns of a file that its role needs, and our name -> the column."""
+    found = choose(schema_of(path).names, form, str(path))
+    say(found, str(path))
+    text = [column for name, column in found.items() if name in TEXT]
+    number = [column for name, column in found.items() if name in NUMBERS]
+    return read_table(path, list(dict.fromkeys(found.values())), text, number, [found["object_id"]]), found

@@ -1,0 +1,1 @@
+"""Training: the Lightning task, one fit, fine-tuning, folds, scores."""

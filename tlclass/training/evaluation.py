@@ -1,0 +1,91 @@
+"""Scores of a trained model on the test part, and its predictions there."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from tlclass.atomic import atomic_path, write_json
+from tlclass.inputs.datamodule import LightCurveDataModule
+from tlclass.network.checkpoint import TrainedModel
+from tlclass.network.inference import predict_logits
+from tlclass.surveys.survey import matching
+from tlclass.training.metrics import Scores, classification_scores, confusion_matrix, macro_auroc
+
+log = logging.getLogger(__name__)
+
+DAYS = (0, 5, 10, 20, 30, 50, 70)  # since the trigger, for early classification
+
+
+def evaluate(model: TrainedModel, data: LightCurveDataModule, folder: Path) -> Scores:
+    """Score a network on the test part; see `score`."""
+    tested = data.dataset(data.split.test)
+    classifier = model.classifier.cpu()
+    logits = predict_logits(classifier, tested)
+    return score(logits, early_logits(classifier, data, logits), data, folder)
+
+
+def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCurveDataModule, folder: Path) -> Scores:
+    """Score predictions for the test part, store them and the split's object ids.
+
+    Args:
+        logits: (n_test, K), whatever made them.
+        early: the same from the observations up to so many days after the trigger.
+        data: set up and split.
+        folder: for `predictions.parquet`, `confusion.json` and `split.json`.
+    """
+    assert data.curves is not None
+    part, survey = data.split.test, data.survey
+    label = torch.from_numpy(data.label[part])
+    scores = classification_scores(logits, label, data.classes, survey.taxonomy.common)
+    for name, conditions in survey.subsets.items():
+        absent = [column for column in conditions if column not in data.curves.extra]
+        if absent:
+            log.warning("%s: no column %s, so the subset %s is not scored", survey.name, ", ".join(absent), name)
+            continue
+        inside = torch.from_numpy(matching(data.curves.take(part), conditions, survey.name))
+        if not inside.any():
+            log.warning("%s: no test object is in the subset %s, so it is not scored", survey.name, name)
+            continue
+        some = classification_scores(logits[inside], label[inside], data.classes, survey.taxonomy.common)
+        scores |= {f"{name}/{key}": value for key, value in some.items() if not key.startswith("auprc")}
+    scores |= {f"auroc_macro@{day}d": macro_auroc(some, label) for day, some in early.items()}
+    write_predictions(folder / "predictions.parquet", data, logits)
+    write_json(
+        folder / "confusion.json", {"classes": list(data.classes), "counts": confusion_matrix(logits, label).tolist()}
+    )
+    ids = data.curves.object_id
+    write_json(folder / "split.json", {"train": ids[data.split.train].tolist(), "val": ids[data.split.val].tolist()})
+    return scores
+
+
+def early_logits(
+    classifier: torch.nn.Module, data: LightCurveDataModule, logits: torch.Tensor
+) -> dict[int, torch.Tensor]:
+    """(n_test, K) per day: from the observations up to so many days after the trigger, at least the first."""
+    part = data.split.test
+    tested = data.dataset(part)
+    encoded = data.encoded
+    owner = np.repeat(np.arange(len(encoded)), np.diff(encoded.offsets))
+    early = {}
+    for day in DAYS:
+        steps = np.bincount(owner[encoded.days <= day], minlength=len(encoded))[part]
+        seen = torch.from_numpy(np.maximum(steps, 1))
+        complete = bool((seen == tested.lengths).all())
+        early[day] = logits if complete else predict_logits(classifier, tested, seen)
+    return early
+
+
+def write_predictions(path: Path, data: LightCurveDataModule, logits: torch.Tensor) -> None:
+    """One row per test object: id, true class, probability per class."""
+    assert data.curves is not None
+    part = data.split.test
+    probability = torch.softmax(logits.double(), dim=1).numpy()
+    columns = {"object_id": data.curves.object_id[part], "class": np.array(data.classes)[data.label[part]]}
+    columns |= {f"p({name})": probability[:, k] for k, name in enumerate(data.classes)}
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), temporary)

@@ -1,0 +1,230 @@
+"""Which freeze policy: chosen by cross-validation inside the label budget, so that no further label is needed."""
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tlclass.inputs.datamodule import LightCurveDataModule
+from tlclass.inputs.split import Split, cross_validation
+from tlclass.network.classifier import Classifier
+from tlclass.network.inference import predict_logits
+from tlclass.network.transfer import FreezePolicy
+from tlclass.options import build
+from tlclass.training.finetune import Start, finetune
+from tlclass.training.fit import FitSummary, loss_weights
+from tlclass.training.metrics import Row
+from tlclass.training.task import FitSettings, weighted_losses
+
+log = logging.getLogger(__name__)
+
+Array = npt.NDArray[np.float64]
+
+ZERO = "zero"  # the candidate that changes nothing
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Freeze policies to choose from; stands where a single one could.
+
+    Attributes:
+        name: used in folders, tables and figures.
+        candidates: settings of a `FreezePolicy` by name, from few to many moved weights: where the scores cannot
+            tell, the earlier one is taken.
+        folds: of the cross-validation.
+        up_to: labels; larger budgets are split once, as for a single policy.
+
+    Raises:
+        ValueError: there is no candidate, one has a wrong option or loads nothing, or there are too few folds.
+    """
+
+    name: str
+    candidates: Mapping[str, Mapping[str, Any]]
+    folds: int = 5
+    up_to: int = 1000
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be chosen from."""
+        if self.folds < 2:
+            raise ValueError(f"freeze_policy.folds is {self.folds}: choose 2 or more")
+        if not self.policies:
+            raise ValueError("freeze_policy.candidates is empty: name at least one freeze policy")
+        for policy in self.policies:
+            if policy.name == ZERO:
+                raise ValueError(
+                    f"freeze_policy.candidates: '{ZERO}' is the name of the unchanged weights, which take part by "
+                    "themselves with head=source: choose another name"
+                )
+            if not policy.load:
+                raise ValueError(
+                    f"freeze_policy.candidates: '{policy.name}' loads nothing, and networks without common starting "
+                    "weights cannot be averaged: run it as a freeze policy of its own"
+                )
+
+    @property
+    def policies(self) -> list[FreezePolicy]:
+        """The candidates in their order."""
+        return [
+            build(FreezePolicy, {**settings, "name": name}, f"freeze_policy.candidates.{name}")
+            for name, settings in self.candidates.items()
+        ]
+
+    @property
+    def load(self) -> Sequence[str]:
+        """Not empty: a source model is needed."""
+        return self.policies[0].load
+
+
+def choose(
+    choice: Choice,
+    starts: Sequence[Start],
+    data: LightCurveDataModule,
+    settings: FitSettings,
+    folder: Path,
+    process: Mapping[str, Any],
+    logger: Any = None,
+) -> tuple[Start, FitSummary | None, Row]:
+    """Train every candidate in every fold and keep the average of the winner's networks ("model soup", Wortsman et al. 2022).
+
+    Every label of the budget validates once, and trains and stops the network that is kept. The fits of a candidate begin
+    at the same weights, so their networks can be averaged into one. A budget above `choice.up_to` has one split, and a
+    budget of 0 none: then the first candidate is taken as it is.
+
+    Args:
+        choice: see there.
+        starts: the candidates, in the order of `choice.candidates`.
+        data: light curves and split.
+        settings: of every fit.
+        folder: for the checkpoints, `<candidate>/fold<i>/`; called again after an interruption it goes on from them.
+        process: `trainer`, `progress`.
+        logger: a Lightning logger or None; gets the first fold of every candidate.
+
+    Returns:
+        The winner, with its trained network; how its first fold's fit went, whose `history.json` is left in `folder`'s
+        `<candidate>/fold0/`; for the result row `chosen`, `folds`, and of every candidate its validation loss and
+        the standard error of that loss's difference from the lowest.
+    """
+    if not data.split.budget:
+        return starts[0], None, {"chosen": starts[0].policy.name}
+    parts = splits(choice, data)
+    trials = [try_out(start, parts, settings, folder / start.policy.name, process, logger) for start in starts]
+    winner, means, errors = pick(*blocks([trial.losses for trial in trials]))
+    average(starts[winner].classifier, trials[winner].networks)
+    names = [start.policy.name for start in starts]
+    scores = list(zip(names, means.tolist(), errors.tolist(), strict=True))
+    log.info(
+        "chosen: %s, by validation loss in %d fold(s) of %d labels (+- of its difference from the lowest): %s",
+        names[winner], len(parts), data.split.budget, ", ".join(f"{n} {mean:.4f} (+- {error:.4f})" for n, mean, error in scores),
+    )  # fmt: skip
+    row: Row = {"chosen": names[winner], "folds": len(parts)}
+    for name, mean, error in scores:
+        row |= {f"choice/{name}/val_loss": mean, f"choice/{name}/standard_error": error}
+    return starts[winner], trials[winner].summary, row
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One candidate in all folds.
+
+    Attributes:
+        networks: trained, one per fold. losses: of each fold's validation objects.
+        summary: how the first fold's fit went; None if nothing was trained.
+    """
+
+    networks: Sequence[Classifier]
+    losses: Sequence[Array]
+    summary: FitSummary | None
+
+
+def try_out(
+    start: Start,
+    parts: Sequence[LightCurveDataModule],
+    settings: FitSettings,
+    folder: Path,
+    process: Mapping[str, Any],
+    logger: Any,
+) -> Trial:
+    """Fine-tune a copy of the candidate's network in every fold, the first one logged, and validate it there."""
+    fits = [copied(start) for _ in parts]
+    summaries = [
+        finetune(fit, part, settings, folder / f"fold{number}", process, None if number else logger)
+        for number, (fit, part) in enumerate(zip(fits, parts, strict=True))
+    ]
+    networks = [fit.classifier for fit in fits]
+    losses = [object_losses(network, part, settings) for network, part in zip(networks, parts, strict=True)]
+    return Trial(networks, losses, summaries[0])
+
+
+def splits(choice: Choice, data: LightCurveDataModule) -> list[LightCurveDataModule]:
+    """The data, split for each fit."""
+
+    def with_split(split: Split) -> LightCurveDataModule:
+        part = copy.copy(data)
+        part.split = split
+        return part
+
+    if data.split.budget > choice.up_to:
+        return [data]
+    return [with_split(split) for split in cross_validation(data.split, data.label, choice.folds, data.seed)]
+
+
+def copied(start: Start) -> Start:
+    """The same with a network of its own."""
+    return replace(start, model=replace(start.model, classifier=copy.deepcopy(start.classifier)))
+
+
+def object_losses(classifier: Classifier, data: LightCurveDataModule, settings: FitSettings) -> Array:
+    """(n_val,) what the validation loss is the mean of."""
+    validation = data.dataset(data.split.val)
+    losses = weighted_losses(
+        predict_logits(classifier.cpu(), validation), validation.label, loss_weights(data, settings)
+    )
+    return losses.double().numpy()
+
+
+def blocks(losses: Sequence[Sequence[Array]]) -> tuple[Array, Array]:
+    """What counts as one measurement: a fold, since its objects share a network; with one split, an object.
+
+    Args:
+        losses: per candidate and fold, of the fold's objects.
+
+    Returns:
+        (candidates, B) mean losses and (B,) numbers of objects.
+    """
+    if len(losses[0]) == 1:
+        each = np.stack([folds[0] for folds in losses])
+        return each, np.ones(each.shape[1])
+    return np.array([[fold.mean() for fold in folds] for folds in losses]), np.array([len(fold) for fold in losses[0]])
+
+
+def pick(losses: Array, sizes: Array) -> tuple[int, Array, Array]:
+    """The first candidate that the one with the lowest mean loss does not beat by more than one standard error.
+
+    Args:
+        losses: (candidates, B). sizes: (B,) objects in each block.
+
+    Returns:
+        Its number; (candidates,) mean losses over objects; (candidates,) standard errors of the paired differences
+        from the lowest, infinite where there is one block.
+    """
+    share = sizes / sizes.sum()
+    means = losses @ share
+    gaps = losses - losses[means.argmin()]
+    mean_gaps = gaps @ share
+    if len(share) < 2:
+        return 0, means, np.full(len(means), np.inf)
+    errors = np.sqrt((gaps - mean_gaps[:, None]) ** 2 @ share / (len(share) - 1))
+    return int(np.flatnonzero(mean_gaps <= errors)[0]), means, errors
+
+
+@torch.no_grad()
+def average(classifier: Classifier, networks: Sequence[Classifier]) -> None:
+    """Give `classifier` the mean of the networks' parameters; what is equal in all stays as it is to the last bit."""
+    for name, parameter in classifier.named_parameters():
+        parameter.copy_(torch.stack([network.get_parameter(name).double() for network in networks]).mean(0))

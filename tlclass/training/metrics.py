@@ -1,0 +1,72 @@
+"""Scores of predicted probabilities.
+
+A class without a test object has no score, and neither has a probability that is not a number; none is counted as 0.5.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import (
+    binary_auroc,
+    binary_average_precision,
+    multiclass_calibration_error,
+    multiclass_confusion_matrix,
+)
+
+Scores = dict[str, float]
+Row = dict[str, Any]  # of a job: coordinates, then scores
+
+
+def classification_scores(logits: Tensor, label: Tensor, classes: Sequence[str], common: Sequence[str] = ()) -> Scores:
+    """All scores of one test set, flat.
+
+    Args:
+        logits: (N, K). label: (N,) int64 in 0..K-1.
+        classes: K names.
+        common: classes whose mean AUROC is also given, as `auroc_common`.
+
+    Returns:
+        `auroc_macro` (mean one-vs-rest AUROC over the classes that have test objects and others),
+        `auroc/<class>` and `auprc/<class>` (NaN where undefined), `auprc_macro`, `log_loss`,
+        `balanced_accuracy`, `ece` (15 bins), `n/<class>`.
+    """
+    probability = torch.softmax(logits.double(), dim=1)
+    auroc = {name: _one_vs_rest(binary_auroc, probability[:, k], label == k) for k, name in enumerate(classes)}
+    auprc = {
+        name: _one_vs_rest(binary_average_precision, probability[:, k], label == k) for k, name in enumerate(classes)
+    }
+    scores = {"auroc_macro": _mean(auroc, classes), "auprc_macro": _mean(auprc, classes)}
+    if common:
+        scores["auroc_common"] = _mean(auroc, common)
+    confusion = confusion_matrix(logits, label).double()
+    recall = confusion.diag() / confusion.sum(1)
+    scores["balanced_accuracy"] = float(recall.nanmean())
+    scores["log_loss"] = float(torch.nn.functional.cross_entropy(logits.double(), label))
+    scores["ece"] = float(multiclass_calibration_error(probability, label, len(classes), n_bins=15))
+    scores |= {f"auroc/{name}": value for name, value in auroc.items()}
+    scores |= {f"auprc/{name}": value for name, value in auprc.items()}
+    return scores | {f"n/{name}": float((label == k).sum()) for k, name in enumerate(classes)}
+
+
+def macro_auroc(logits: Tensor, label: Tensor) -> float:
+    """Mean one-vs-rest AUROC over the classes present; NaN if there are fewer than two, or a probability is not a number."""
+    probability = torch.softmax(logits.double(), dim=1)
+    scores = {str(k): _one_vs_rest(binary_auroc, probability[:, k], label == k) for k in range(logits.shape[1])}
+    return _mean(scores, list(scores))
+
+
+def confusion_matrix(logits: Tensor, label: Tensor) -> Tensor:
+    """(K, K) counts, rows true, columns predicted."""
+    return multiclass_confusion_matrix(logits.argmax(1), label, logits.shape[1])
+
+
+def _one_vs_rest(score: object, probability: Tensor, positive: Tensor) -> float:
+    if positive.all() or not positive.any() or probability.isnan().any():
+        return float("nan")
+    return float(score(probability, positive.long()))  # type: ignore[operator]
+
+
+def _mean(scores: dict[str, float], names: Sequence[str]) -> float:
+    return float(torch.tensor([scores[name] for name in names], dtype=torch.float64).nanmean())
