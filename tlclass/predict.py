@@ -20,10 +20,8 @@ from tlclass.lightcurves.curves import LightCurves, check, log_dropped
 from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.network.inference import predict_logits
 from tlclass.options import MISTAKES
-from tlclass.surveys import AlertPackets, Nested, Table
+from tlclass.surveys import door
 from tlclass.surveys.alerts.reader import packet_files
-from tlclass.surveys.tables.files import tables_in
-from tlclass.surveys.tables.nested import is_nested, is_own, partitions
 
 log = logging.getLogger(__name__)
 
@@ -67,63 +65,8 @@ def predict(model: TrainedModel, curves: LightCurves, origin: str = "input") -> 
 
 
 def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> LightCurves:
-    """Light curves from a file or folder.
-
-    A folder holds tables of observations and of objects, files with one row per object and list columns, or
-    alert packets (.avro, or tar archives of them); a file is of observations, or of one of the latter kinds. See
-    `tlclass.surveys.Table`, `Nested` and `AlertPackets`.
-
-    Raises:
-        FileNotFoundError, ValueError: it is not there, not readable that way, or a folder with files of several kinds.
-    """
-    _refuse_mixture(path)
-    if packet_files(path):
-        forced = model.input.get("forced", True)
-        return AlertPackets(path, model.passbands, forced=forced, zero_point=_zero_point(options)).read()
-    trained = {name: value for name, value in model.input.items() if name not in ("flux_unit", "forced")}
-    settings = {**trained, "flux_unit": None, "default_unit": model.input.get("flux_unit"), **options}
-    settings["columns"] = {**settings.get("columns", {}), "label": None}
-    if not path.exists():
-        raise FileNotFoundError(
-            f"no file or folder {path}: give a table of light curves (.parquet, .csv), a folder with objects and observations, or alert packets (.avro)"
-        )
-    if is_nested(path):
-        reader = Nested(path, model.passbands, **settings)
-        own = [file for file in reader.files() if is_own(file)]
-        if own and options:
-            raise ValueError(
-                f"{own[0]} was written by this package and states its columns and unit: leave out --column and --flux-unit"
-            )
-        return reader.read()
-    if path.is_dir():
-        return Table(None, model.passbands, folder=path, keep_unlisted=True, **settings).read()
-    return Table(path, model.passbands, **settings).read()
-
-
-def _refuse_mixture(path: Path) -> None:
-    """Refuse a folder with files of several kinds, of which only one would be read."""
-    tables = partitions(tables_in(path)) or tables_in(path)
-    nested = [file for file in tables if is_nested(file)]
-    kinds = {
-        "alert packets": packet_files(path),
-        "tables with a row per object and list columns": nested,
-        "plain tables": [file for file in tables if file not in nested],
-    }
-    found = [f"{kind} ({files[0].name})" for kind, files in kinds.items() if files]
-    if len(found) > 1:
-        raise ValueError(
-            f"{path} holds {' and '.join(found)}, of which only one kind can be read at a time: give a folder or file of each kind"
-        )
-
-
-def _zero_point(options: Mapping[str, Any]) -> float | None:
-    """Of Rubin packets, None where the command line says nothing."""
-    unit = options.get("flux_unit")
-    if "columns" in options or isinstance(unit, str):
-        raise ValueError(
-            "alert packets name their own columns and unit: leave out --column and --flux-unit, or give --flux-unit the AB zero point"
-        )
-    return unit
+    """Light curves of a file or folder as the model takes them; see `tlclass.surveys.door.read`."""
+    return door.read(path, model.passbands, options, model.input)
 
 
 def check_output(path: Path, given: Path) -> None:

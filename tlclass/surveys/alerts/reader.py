@@ -69,6 +69,11 @@ class AlertPackets:
     schema: Path | None = None
     zero_point: float | None = None
 
+    @staticmethod
+    def accepts(path: Path) -> list[Path]:
+        """The packet files and archives at or below a path."""
+        return packet_files(path)
+
     def files(self) -> list[Path]:
         """The packet files and archives, and the label table and schema if there are any.
 

@@ -49,7 +49,7 @@ class SnanaFits:
     `host_photoz`, `host_specz`, `host_separation` (arcsec), `host_logmass`; NaN where SNANA writes -9 and the like.
 
     Attributes:
-        folder: holds the pairs, at any depth.
+        folder: holds the pairs, at any depth; or one HEAD file.
         passbands: to resolve BAND (or FLT).
         label: regular expression for the names of the pairs' folders; its group is the raw class label.
         prefix_ids: write ids as `label/SNID`, for sets that number each model's objects anew.
@@ -59,6 +59,11 @@ class SnanaFits:
     passbands: Passbands
     label: str = "(.+)"
     prefix_ids: bool = False
+
+    @staticmethod
+    def accepts(path: Path) -> list[Path]:
+        """The HEAD files at or below a path."""
+        return _heads_at(path)
 
     def files(self) -> list[Path]:
         """All HEAD and PHOT files.
@@ -84,7 +89,7 @@ class SnanaFits:
         return concatenate([piece.read() for piece in self.pieces()])
 
     def _heads(self) -> list[Path]:
-        heads = sorted(path for path in Path(self.folder).rglob("*") if HEAD_NAME.fullmatch(path.name))
+        heads = _heads_at(Path(self.folder))
         if not heads:
             raise FileNotFoundError(
                 f"no *_HEAD.FITS or *_HEAD.FITS.gz below {self.folder}: set paths.data or the reader's folder to where the SNANA files are"
@@ -193,6 +198,11 @@ class SnanaPair:
                 f"{first[at] + 1} to {last[at]} of {len(rows)}: one of the files is cut short or belongs to another"
             )
         return np.where(count > 0, first, 0), np.maximum(count, 0)
+
+
+def _heads_at(path: Path) -> list[Path]:
+    files = [path] if path.is_file() else path.rglob("*")
+    return sorted(file for file in files if HEAD_NAME.fullmatch(file.name))
 
 
 def _read_table(path: Path) -> tuple[fits.Header, Array]:

@@ -14,6 +14,7 @@ from tlclass.surveys.snana.photflag import DETECTION, SATURATED, TRIGGER, known
 
 Array = npt.NDArray[Any]
 
+HEADER_BYTES = 65536  # within which a file names its first object
 BAND_NAMES = ("BAND", "FLT", "FILTER")
 OBSERVED = {"mjd": "MJD", "flux": "FLUXCAL", "flux_err": "FLUXCALERR", "photflag": "PHOTFLAG"}
 KEYS = {  # object column -> header keys, the first that is there counts
@@ -34,7 +35,7 @@ class SnanaText:
     and 999 in a header mean "unknown". Spectra in the files are passed over. Extra column: `peak_mjd`.
 
     Attributes:
-        folder: holds the files, subfolders too.
+        folder: holds the files, subfolders too; or one file.
         passbands: to resolve band names, which are taken as the files write them.
         label_key: the header key with the class, e.g. SNTYPE or SIM_TYPE_NAME, whose value is the raw label (empty
             where an object lacks it); None: the name of the file's folder.
@@ -48,13 +49,20 @@ class SnanaText:
     pattern: str = "**/*.dat"
     prefix_ids: bool = False
 
+    @staticmethod
+    def accepts(path: Path) -> list[Path]:
+        """The `.dat` files at or below a path that name an object within their first lines."""
+        files = [path] if path.is_file() else sorted(path.rglob("*"))
+        return [file for file in files if file.suffix.casefold() == ".dat" and file.is_file() and _names_object(file)]
+
     def files(self) -> list[Path]:
         """The files, sorted.
 
         Raises:
             FileNotFoundError: there is none.
         """
-        files = sorted(Path(self.folder).glob(self.pattern))
+        folder = Path(self.folder)
+        files = [folder] if folder.is_file() else sorted(folder.glob(self.pattern))
         if not files:
             raise FileNotFoundError(
                 f"no file {self.pattern} in {self.folder}: set paths.data, reader.folder or reader.pattern to where they are"
@@ -107,6 +115,11 @@ class SnanaText:
 
     def _label(self, item: "_Object") -> str:
         return item.file.parent.name if self.label_key is None else item.header.get(self.label_key, "")
+
+
+def _names_object(file: Path) -> bool:
+    with file.open("rb") as content:
+        return b"SNID:" in content.read(HEADER_BYTES)
 
 
 @dataclass(frozen=True)

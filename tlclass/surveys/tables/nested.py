@@ -16,7 +16,7 @@ from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check, concatenate
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.surveys.tables.columns import Form, stated
-from tlclass.surveys.tables.files import PARQUET, existing, schema_of, tables_below, tables_in
+from tlclass.surveys.tables.files import CSV, PARQUET, existing, schema_of, tables_below, tables_in
 from tlclass.surveys.tables.objects import object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import joined, observation_columns, observations_of
 
@@ -46,7 +46,12 @@ class Nested:
 
     def __post_init__(self) -> None:
         """Refuse a column mapping for a name that is not ours."""
-        self._form()
+        self.form()
+
+    @staticmethod
+    def accepts(path: Path) -> list[Path]:
+        """The file, or the files below a folder, with one row per object; of a HATS catalogue its partitions."""
+        return [file for file in tables_at(path) if is_nested(file)]
 
     def files(self) -> list[Path]:
         """The file, or the Parquet files below the folder.
@@ -79,21 +84,36 @@ class Nested:
     def _read(self, file: Path) -> LightCurves:
         if is_own(file):
             return check(arrow.read(file), str(file))
-        form, origin = self._form(), str(file)
-        table, unread = read_known(file, form)
-        plain = [name for name in table.column_names if not _holds_lists(table.schema.field(name).type)]
-        found = object_columns([*plain, *unread], form, origin)
-        about = objects_of(table, found, form, origin)
-        observations = flattened(table.select([found["object_id"]]), table.drop_columns(plain), form, origin)
-        found = observation_columns([*observations.column_names, *unread], form, origin)
-        seen, dropped = observations_of(observations, found, form, origin)
-        seen, repeated = joined([seen])
-        return pack(about, seen, form, origin, {**dropped, **repeated})
+        table, unread = read_known(file, self.form())
+        return nested_curves(table, self.form(), str(file), unread)
 
-    def _form(self) -> Form:
+    def form(self) -> Form:
+        """How columns become ours."""
         return Form(
             self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset, self.default_unit
         )
+
+
+def nested_curves(table: pa.Table, form: Form, origin: str, unread: Sequence[str] = ()) -> LightCurves:
+    """Light curves of a table with one row per object and list columns.
+
+    Args:
+        table: plain columns and list columns, as in `Nested`.
+        form: how its columns become ours.
+        origin: what to call it in messages.
+        unread: names of further columns that were left out.
+
+    Raises:
+        ValueError: a column is missing, ambiguous or holds what it should not, a band is unknown, ids repeat.
+    """
+    plain = [name for name in table.column_names if not holds_lists(table.schema.field(name).type)]
+    found = object_columns([*plain, *unread], form, origin)
+    about = objects_of(table, found, form, origin)
+    observations = flattened(table.select([found["object_id"]]), table.drop_columns(plain), form, origin)
+    found = observation_columns([*observations.column_names, *unread], form, origin)
+    seen, dropped = observations_of(observations, found, form, origin)
+    seen, repeated = joined([seen])
+    return pack(about, seen, form, origin, {**dropped, **repeated})
 
 
 def _refuse_shared(files: Sequence[Path], parts: Sequence[LightCurves]) -> None:
@@ -114,8 +134,16 @@ def is_nested(path: Path) -> bool:
         files = tables_in(path, PARQUET)
         return bool(files) and is_nested(files[0])
     return path.suffix == ".arrow" or (
-        path.suffix in PARQUET and any(_holds_lists(kind) for kind in schema_of(path).types)
+        path.suffix in PARQUET and any(holds_lists(kind) for kind in schema_of(path).types)
     )
+
+
+def tables_at(path: Path) -> list[Path]:
+    """The file, or the tables below a folder; of a HATS catalogue its partitions alone."""
+    if path.is_file():
+        return [path] if path.name.endswith((*PARQUET, *CSV, ".arrow")) else []
+    found = tables_in(path)
+    return partitions(found) or found
 
 
 def is_own(file: Path) -> bool:
@@ -208,7 +236,8 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
-def _holds_lists(kind: pa.DataType) -> bool:
+def holds_lists(kind: pa.DataType) -> bool:
+    """Whether a column of this type is of lists, or of structs with lists."""
     if pa.types.is_struct(kind):
         return any(_is_list(kind.field(number).type) for number in range(kind.num_fields))
     return _is_list(kind)

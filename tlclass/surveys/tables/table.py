@@ -15,6 +15,7 @@ from tlclass.lightcurves.passbands import Passbands
 from tlclass.surveys.tables.cells import coded
 from tlclass.surveys.tables.columns import NUMBERS, TEXT, Form, naming, say, stated
 from tlclass.surveys.tables.files import existing, read_table, schema_of, tables_below, unread_in
+from tlclass.surveys.tables.nested import is_nested, tables_at
 from tlclass.surveys.tables.objects import Objects, merged, object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import Observations, joined, observation_columns, observations_of
 
@@ -64,7 +65,12 @@ class Table:
         """Refuse a reader of nothing, and a column mapping for a name that is not ours."""
         if self.observations is None and self.folder is None:
             raise ValueError("a table reader needs observations=FILE or folder=FOLDER")
-        self._form()
+        self.form()
+
+    @staticmethod
+    def accepts(path: Path) -> list[Path]:
+        """The file, or the tables below a folder, with one row per observation or per object without lists."""
+        return [file for file in tables_at(path) if not is_nested(file)]
 
     def files(self) -> list[Path]:
         """The files, object tables first if they are named.
@@ -84,7 +90,7 @@ class Table:
             FileNotFoundError: a file is missing.
             ValueError: a column is missing, ambiguous or holds what it should not, a band is unknown, ids repeat.
         """
-        form, roles = self._form(), self._roles()
+        form, roles = self.form(), self._roles()
         origin = str(self.observations or self.folder)
         self._say_unread()
         seen, dropped, observed = self._observations(roles["observations"])
@@ -99,7 +105,7 @@ class Table:
 
     def _observations(self, files: list[Path]) -> tuple[Observations, dict[str, int], Array]:
         """The same, and the ids of all objects in these files, those too of which only limits are known."""
-        form = self._form()
+        form = self.form()
         parts, observed, measured = [], set(), False
         for path in files:
             table, found = _read(path, form, observation_columns)
@@ -146,7 +152,7 @@ class Table:
             named[Path(self.observations)] = "observations"
         roles: dict[str, list[Path]] = {"objects": [], "observations": []}
         for file in self.files():
-            role = named.get(file) or self._form().role(schema_of(file).names, str(file))
+            role = named.get(file) or self.form().role(schema_of(file).names, str(file))
             if file in named or role == "observations" or self.objects is None:
                 roles[role].append(file)
         if not roles["observations"]:
@@ -156,10 +162,25 @@ class Table:
             )
         return roles
 
-    def _form(self) -> Form:
+    def form(self) -> Form:
+        """How columns become ours."""
         return Form(
             self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset, self.default_unit
         )
+
+
+def table_curves(table: pa.Table, form: Form, origin: str) -> LightCurves:
+    """Light curves of a table in memory with one row per observation; nothing is known of its objects but their ids.
+
+    Raises:
+        ValueError: a column is missing, ambiguous or holds what it should not, or a band is unknown.
+    """
+    found = observation_columns(table.column_names, form, origin)
+    say(found, origin)
+    seen, dropped = observations_of(table.select(list(dict.fromkeys(found.values()))), found, form, origin)
+    observed = np.array(sorted(set(coded(table[found["object_id"]])[0]) - {""}), dtype=str)
+    seen, repeated = joined([seen])
+    return pack({"object_id": observed}, seen, form, origin, sum_dropped([dropped, repeated]))
 
 
 def _read(

@@ -1,0 +1,100 @@
+"""Laws of the door: whatever the form of the input, the same light curves or the same refusal."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import equal_curves
+from tests.data.raw_snana_text import write_snana_text
+from tests.data.raw_tables import LAYOUTS, alerts, plain, write, write_nested
+from tests.surveys.test_table import BANDS
+from tlclass.lightcurves import arrow
+from tlclass.lightcurves.curves import check
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.surveys import door
+
+Give = Callable[[pd.DataFrame, Path], Any]
+GIVEN: dict[str, Give] = {
+    "pandas": lambda frame, folder: frame,
+    "arrow": lambda frame, folder: pa.Table.from_pandas(frame, preserve_index=False),
+    "parquet": lambda frame, folder: write(frame, folder / "a.parquet"),
+    "csv": lambda frame, folder: write(frame, folder / "a.csv"),
+    "folder": lambda frame, folder: write(frame, folder / "whole" / "a.parquet").parent,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("form", GIVEN)
+def test_a_table_in_memory_is_judged_as_a_file(form: str, layout: str, tmp_path: Path) -> None:
+    frame = LAYOUTS[layout](alerts())
+    expected = door.read(write(frame, tmp_path / "file" / "a.parquet"), BANDS)
+    got = check(door.read(GIVEN[form](frame, tmp_path), BANDS), form)
+    assert np.allclose(got.flux, expected.flux, rtol=2e-6) and np.allclose(got.mjd, expected.mjd, rtol=0, atol=2e-9)
+    assert got.dropped == expected.dropped and got.object_id.tolist() == expected.object_id.tolist()
+    assert got.detected.tolist() == expected.detected.tolist()
+
+
+@pytest.mark.parametrize("form", ["lists", "struct of lists", "list of structs"])
+def test_a_nested_table_in_memory_is_judged_as_a_file(form: str, tmp_path: Path) -> None:
+    rows = plain(alerts())
+    objects = rows[["object_id"]].drop_duplicates().assign(mwebv=0.1)
+    path = write_nested(rows, objects, tmp_path / "nested.parquet", form)
+    table = pq.read_table(path)
+    expected = door.read(path, BANDS)
+    assert equal_curves(door.read(table, BANDS), expected)
+    if form == "lists":
+        assert equal_curves(door.read(table.to_pandas(), BANDS), expected)
+
+
+@pytest.mark.parametrize("form", GIVEN)
+def test_the_same_mistake_has_the_same_sentence(form: str, tmp_path: Path) -> None:
+    frame = plain(alerts()).drop(columns="band")
+    with pytest.raises(ValueError, match=r"lacks the column\(s\) band \(band\); it has object_id, mjd, flux"):
+        door.read(GIVEN[form](frame, tmp_path), BANDS)
+
+
+def test_light_curves_pass_and_labels_are_not_read(tmp_path: Path) -> None:
+    frame = LAYOUTS["plain"](alerts()).assign(label="SN Ia")
+    curves = door.read(frame, BANDS)
+    assert set(curves.label) == {""} and door.read(curves, BANDS) is curves
+
+
+def test_a_column_of_several_kinds_is_one_sentence() -> None:
+    frame = plain(alerts())
+    frame["flux"] = pd.Series(["bright", *frame.flux[1:]], frame.index, dtype=object)
+    with pytest.raises(ValueError, match=r"column with values of several kinds: .*flux"):
+        door.read(frame, BANDS)
+
+
+def test_the_unit_of_the_model_counts_where_the_input_states_none(tmp_path: Path) -> None:
+    frame = plain(alerts())
+    plainly = door.read(frame, BANDS)
+    trained = door.read(frame, BANDS, trained={"flux_unit": "ujy", "forced": False})
+    assert np.allclose(trained.flux, plainly.flux * 10 ** (0.4 * 3.6), rtol=1e-6)
+    said = door.read(frame, BANDS, {"flux_unit": "fluxcal"}, {"flux_unit": "ujy"})
+    assert equal_curves(said, plainly)
+
+
+def test_snana_files_enter_too_and_state_their_unit(tmp_path: Path) -> None:
+    write_snana_text(tmp_path / "text")
+    bands = Passbands.from_mapping({f"des{b}": {"wavelength": 0.5, "aliases": [b]} for b in "griz"})
+    curves = door.read(next((tmp_path / "text" / "SNIa").glob("*.dat")), bands)
+    assert len(curves) == 1 and len(curves.mjd)
+    with pytest.raises(ValueError, match=r"name their own columns and unit: leave out --column and --flux-unit"):
+        door.read(tmp_path / "text" / "SNIa", bands, {"flux_unit": "njy"})
+
+
+def test_files_of_several_kinds_are_named(tmp_path: Path) -> None:
+    rows = plain(alerts())
+    arrow.write(door.read(rows, BANDS), tmp_path / "own.parquet")
+    write(rows, tmp_path / "table.csv")
+    (tmp_path / "alert.avro").touch()
+    with pytest.raises(ValueError, match=r"alert.avro.*own.parquet.*table.csv.*only one kind"):
+        door.read(tmp_path, BANDS)
+    assert {file.name for file in door.accepted(tmp_path)} == {"own.parquet", "table.csv", "alert.avro"}

@@ -1,0 +1,167 @@
+"""The one door for light curves to classify: a file or folder of any format, or a table in memory."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pandas as pd
+import pyarrow as pa
+
+from tlclass.lightcurves.curves import LightCurves
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.surveys.alerts.reader import AlertPackets
+from tlclass.surveys.snana.fits import SnanaFits
+from tlclass.surveys.snana.text import SnanaText
+from tlclass.surveys.survey import Reader
+from tlclass.surveys.tables.nested import Nested, holds_lists, is_own, nested_curves
+from tlclass.surveys.tables.table import Table, table_curves
+
+Source: TypeAlias = Path | str | pd.DataFrame | pa.Table | LightCurves
+Settings = Mapping[str, Any]
+
+IN_MEMORY = "the table"  # what to call a table that has no file
+
+
+def read(
+    source: Source, passbands: Passbands, options: Settings | None = None, trained: Settings | None = None
+) -> LightCurves:
+    """Light curves of a file, a folder, a pandas or Arrow table, or as they are; all by the same rules.
+
+    A folder holds tables of observations and of objects, files with one row per object and list columns, alert packets
+    (.avro, or tar archives of them), or SNANA files (FITS or text). A file is of one of these kinds. A table in memory
+    has a row per observation, or a row per object and list columns. Labels are not read.
+
+    Args:
+        source: the path or table; light curves are passed through.
+        passbands: to resolve band names.
+        options: what the user states about the input; of `columns` (our name -> its column) and `flux_unit`, see
+            `tlclass.surveys.Table`.
+        trained: the same as the model was trained with, where `options` says nothing (`TrainedModel.input`).
+
+    Raises:
+        FileNotFoundError: the path does not exist.
+        ValueError: no reader takes the source, files of several kinds lie together, or an option is not for this kind.
+    """
+    if isinstance(source, LightCurves):
+        return source
+    stated = dict(options or {})
+    settings = _settings(stated, dict(trained or {}))
+    if isinstance(source, pd.DataFrame | pa.Table):
+        return _read_table(_arrow(source), passbands, settings)
+    path = Path(source)
+    return _kind_of(path).open(path, passbands, settings, stated).read()
+
+
+def accepted(path: Path) -> list[Path]:
+    """The files at or below `path` that `read` reads or takes into account; empty if there are none."""
+    return [file for kind in KINDS for file in kind.accepts(path)]
+
+
+def _settings(stated: Settings, trained: Settings) -> dict[str, Any]:
+    """The reader's settings: what the user states, else what the model was trained with; without the labels.
+
+    The unit that the model was trained with only counts where the input states none.
+    """
+    merged = {**trained, "flux_unit": None, "default_unit": trained.get("flux_unit"), **stated}
+    return {**merged, "columns": {**merged.get("columns", {}), "label": None}}
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One kind of input.
+
+    Attributes:
+        what: how messages call its files.
+        accepts: the files of this kind at or below a path.
+        open: the reader of a path, given passbands, all settings, and what the user states of them.
+    """
+
+    what: str
+    accepts: Callable[[Path], list[Path]]
+    open: Callable[[Path, Passbands, Settings, Settings], Reader]
+
+
+def _table_settings(settings: Settings) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != "forced"}
+
+
+def _open_table(path: Path, passbands: Passbands, settings: Settings, _stated: Settings) -> Reader:
+    where: dict[str, Any] = {"folder": path, "keep_unlisted": True} if path.is_dir() else {"observations": path}
+    return Table(passbands=passbands, **where, **_table_settings(settings))
+
+
+def _open_nested(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
+    reader = Nested(path, passbands, **_table_settings(settings))
+    own = [file for file in reader.files() if is_own(file)]
+    if own and stated:
+        raise ValueError(
+            f"{own[0]} was written by this package and states its columns and unit: leave out --column and --flux-unit"
+        )
+    return reader
+
+
+def _open_packets(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
+    unit = stated.get("flux_unit")
+    if "columns" in stated or isinstance(unit, str):
+        raise ValueError(
+            "alert packets name their own columns and unit: leave out --column and --flux-unit, or give --flux-unit the AB zero point"
+        )
+    return AlertPackets(path, passbands, forced=settings.get("forced", True), zero_point=unit)
+
+
+def _open_fits(path: Path, passbands: Passbands, _settings: Settings, stated: Settings) -> Reader:
+    _refuse_options("SNANA FITS files", stated)
+    return SnanaFits(path, passbands)
+
+
+def _open_text(path: Path, passbands: Passbands, _settings: Settings, stated: Settings) -> Reader:
+    _refuse_options("SNANA text files", stated)
+    return SnanaText(path, passbands, label_key=None)
+
+
+def _refuse_options(what: str, stated: Settings) -> None:
+    if {"columns", "flux_unit"} & set(stated):
+        raise ValueError(f"{what} name their own columns and unit: leave out --column and --flux-unit")
+
+
+KINDS = (
+    _Kind("alert packets", AlertPackets.accepts, _open_packets),
+    _Kind("SNANA FITS files", SnanaFits.accepts, _open_fits),
+    _Kind("SNANA text files", SnanaText.accepts, _open_text),
+    _Kind("tables with a row per object and list columns", Nested.accepts, _open_nested),
+    _Kind("plain tables", Table.accepts, _open_table),
+)
+
+
+def _kind_of(path: Path) -> _Kind:
+    """The only kind of files at this path."""
+    if not path.exists():
+        raise FileNotFoundError(
+            f"no file or folder {path}: give a table of light curves (.parquet, .csv), a folder with objects and observations, or alert packets (.avro)"
+        )
+    found = [(kind, files) for kind in KINDS if (files := kind.accepts(path))]
+    if len(found) > 1:
+        listed = " and ".join(f"{kind.what} ({files[0].name})" for kind, files in found)
+        raise ValueError(
+            f"{path} holds {listed}, of which only one kind can be read at a time: give a folder or file of each kind"
+        )
+    return found[0][0] if found else KINDS[-1]  # whose reader says what is wrong
+
+
+def _arrow(source: pd.DataFrame | pa.Table) -> pa.Table:
+    if isinstance(source, pa.Table):
+        return source
+    try:
+        return pa.Table.from_pandas(source)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        said = " ".join(str(part) for part in error.args)
+        raise ValueError(f"{IN_MEMORY} has a column with values of several kinds: {said}") from error
+
+
+def _read_table(table: pa.Table, passbands: Passbands, settings: Settings) -> LightCurves:
+    if any(holds_lists(kind) for kind in table.schema.types):
+        form = Nested(Path(), passbands, **_table_settings(settings)).form()
+        return nested_curves(table, form, IN_MEMORY)
+    form = Table(folder=Path(), passbands=passbands, **_table_settings(settings)).form()
+    return table_curves(table, form, IN_MEMORY)
