@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 
 from tlclass.atomic import atomic_path, write_text
-from tlclass.experiments.composition import build_survey, compose, one_sentence
+from tlclass.experiments.cards import Trust, build_survey
+from tlclass.experiments.composition import compose, one_sentence
 from tlclass.inspection.account import PERCENTILES, Inspection, compare, inspect_survey
 from tlclass.inspection.sheet import COLORS, draw_sheet
 from tlclass.report.pages import Block, Heading, Items, Picture, Table, page
@@ -145,13 +146,13 @@ def as_target(word: str) -> str:
     return word
 
 
-def one_survey(card: Mapping[str, Any]) -> Survey:
-    """The survey of a card.
+def one_survey(card: Mapping[str, Any], trust: Trust = False) -> Survey:
+    """The survey of a card; see `build_survey` for `trust`.
 
     Raises:
         ValueError: the card is of several surveys.
     """
-    survey = build_survey(card)
+    survey = build_survey(card, trust)
     if isinstance(survey, Several):
         raise ValueError(f"source={survey.name} is several surveys: compare with one at a time")
     return survey
@@ -175,9 +176,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         settings = compose([as_target(word) for word in given.settings], given.config_dir)
         cache = Path(settings["paths"]["cache"])
-        target = inspect_survey(one_survey(settings["target"]), cache)
+        target = inspect_survey(one_survey(settings["target"], settings["trust"]), cache)
         compared = any(word.startswith("source=") for word in given.settings)
-        source = inspect_survey(one_survey(settings["source"]), cache) if compared else None
+        source = inspect_survey(one_survey(settings["source"], settings["trust"]), cache) if compared else None
         return write_report(target, source, given.output or Path("inspect") / target.name)
     except Exception as error:
         said = one_sentence(error)

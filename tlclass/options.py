@@ -20,14 +20,15 @@ def build(kind: Callable[..., T], options: Mapping[str, Any], what: str) -> T:
             Or a word stands in place of all options.
     """
     parameters = inspect.signature(kind).parameters
-    known = [name for name in parameters if name != "self"]
+    known = [name for name, one in parameters.items() if name != "self" and one.kind is not one.VAR_KEYWORD]
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters.values())  # and checks them itself
     if not isinstance(options, Mapping):
         raise ValueError(f"{what} is '{options}': give its options {', '.join(known)}")
     unknown = sorted(set(options) - set(known))
-    if unknown:
+    if unknown and not takes_any:
         raise ValueError(f"{what}: unknown option {', '.join(unknown)}; known are {', '.join(known)}")
-    for name, value in options.items():
-        check(value, parameters[name].annotation, f"{what}.{name}")
+    for name in [name for name in options if name in known]:
+        check(options[name], parameters[name].annotation, f"{what}.{name}")
     try:
         return kind(**options)
     except TypeError as error:

@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tlclass.config import CONF
-from tlclass.experiments.composition import build_survey, compose, one_sentence
+from tlclass.experiments.cards import build_survey
+from tlclass.experiments.composition import compose, one_sentence
 from tlclass.inspection.sheet import draw_sheet
 from tlclass.lightcurves.arrow import write
 from tlclass.lightcurves.curves import LightCurves, concatenate

@@ -137,10 +137,10 @@ def refuse_wrong_numbers(settings: Settings) -> None:
 def data_digests(settings: Settings) -> dict[str, str]:
     """Digests of what the job reads: the target's files, and those of its source or of the source model given."""
     root, cache = Path(settings["paths"]["data"]), Path(settings["paths"]["cache"])
-    digests = {"target": build_survey(settings["target"]).digest(root, cache)}
+    digests = {"target": build_survey(settings["target"], settings["trust"]).digest(root, cache)}
     if build_policy(settings["freeze_policy"]).load:
         if settings["source_model"] is None:
-            digests["source"] = build_survey(settings["source"]).digest(root, cache)
+            digests["source"] = build_survey(settings["source"], settings["trust"]).digest(root, cache)
         else:
             digests["source model"] = model_digest(Path(settings["source_model"]))
     return digests
@@ -154,7 +154,7 @@ def train_and_score(settings: Settings, folder: Path) -> Row:
     """
     policy = build_policy(settings["freeze_policy"])
     target = target_settings(settings, from_scratch=not policy.load)
-    data = job.load(target, build_survey(settings["target"]), Path(settings["paths"]["cache"]))
+    data = job.load(target, build_survey(settings["target"], settings["trust"]), Path(settings["paths"]["cache"]))
     sources: Sequence[TrainedModel | None] = [None] * settings["members"]
     if policy.load:
         if settings["source_model"] is None:

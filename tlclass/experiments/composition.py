@@ -13,9 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tlclass.config import CONF
+from tlclass.experiments.cards import build_survey as build_survey
 from tlclass.experiments.devices import cuda_devices
 from tlclass.options import MISTAKES
-from tlclass.surveys import Several, Survey
 
 Settings = dict[str, Any]
 UNKNOWN = re.compile(r"Could not find '(?P<group>.+)/(?P<name>.+)'\n\nAvailable options in '.+':\n(?P<known>(\t.+\n)+)")
@@ -77,23 +77,6 @@ def _one_card(word: str, listed: Sequence[Any]) -> str:
     choice = "+".join(names)
     ConfigStore.instance().store(choice, {"defaults": defaults, "chosen": names}, "source", provider="tlclass")
     return choice
-
-
-def build_survey(card: Mapping[str, Any]) -> Survey | Several:
-    """A survey from its card.
-
-    Raises:
-        ValueError: the card has a wrong or missing key.
-    """
-    try:
-        survey: Survey | Several = hydra.utils.instantiate(dict(card), _convert_="all")
-    except hydra.errors.InstantiationException as error:
-        raise (
-            error.__cause__
-            if isinstance(error.__cause__, ValueError)
-            else ValueError(f"survey card {card.get('name')}: {error.__cause__ or error}")
-        ) from error
-    return survey
 
 
 def target_settings(settings: Settings, from_scratch: bool) -> Settings:

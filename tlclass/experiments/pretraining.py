@@ -64,7 +64,7 @@ def pretrained(pretraining: Settings, settings: Settings, timeout: float = -1) -
     Raises:
         Timeout: another job is still training it.
     """
-    survey = build_survey(pretraining["survey"])
+    survey = build_survey(pretraining["survey"], settings["trust"])
     digest = survey.digest(Path(settings["paths"]["data"]), Path(settings["paths"]["cache"]))
     key = config_key({"job": pretraining, "data": digest, "paths": settings["paths"], "trainer": settings["trainer"]})
     folder = Path(settings["paths"]["models"]) / f"{survey.name}-{key}" / f"seed{pretraining['seed']}"
@@ -86,5 +86,5 @@ def pretrained(pretraining: Settings, settings: Settings, timeout: float = -1) -
 def untrained(settings: Settings) -> TrainedModel:
     """What pretraining would leave, before any training: whatever does not fit it can be said now."""
     pretraining = pretraining_settings(settings)
-    survey = build_survey(pretraining["survey"])
+    survey = build_survey(pretraining["survey"], settings["trust"])
     return job.new_model(pretraining, survey, job.head_settings(pretraining["head"], None, survey.taxonomy))

@@ -12,8 +12,8 @@ from tlclass.training.metrics import Row
 
 RESULT = "result.json"
 CHECKPOINTS = "checkpoints"  # folder of an unfinished fit
-DESCRIPTIVE = ("citation", "n_jobs")  # wherever they stand
-VOLATILE = ("paths", "logger", "overwrite", "progress", "threads", "launcher")
+DESCRIPTIVE = ("citation", "n_jobs", "_target_")  # wherever they stand; a class may be renamed
+VOLATILE = ("paths", "logger", "overwrite", "progress", "threads", "launcher", "trust")
 # of `trainer`: how a fit is run; whatever else is given to Lightning (precision, gradient_clip_val) decides the result
 HOW = ("accelerator", "devices", "strategy", "num_nodes", "deterministic", "benchmark", "use_distributed_sampler")
 

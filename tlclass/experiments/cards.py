@@ -1,0 +1,171 @@
+"""Survey cards: a mapping whose `_target_` names the class or function it is built by, at any depth.
+
+A card is code: whoever writes one chooses what is called. Without trust only what states a survey is built, see `ALLOWED`.
+"""
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
+from typing import Any
+
+from tlclass.options import MISTAKES, build
+from tlclass.quoting import shortened
+from tlclass.surveys import Several, Survey
+
+TARGET = "_target_"
+# Where the dataclasses are defined that a card may build, and the functions beside them.
+ALLOWED = (
+    "tlclass.surveys",
+    "tlclass.lightcurves.passbands",
+    "tlclass.lightcurves.selection",
+    "tlclass.lightcurves.taxonomy",
+)
+FUNCTIONS = ("tlclass.simulator.simulated_survey",)
+CONSTRUCTORS = ("from_mapping",)  # class methods that build such a class
+NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
+
+Trust = bool | str | Sequence[str] | None
+
+
+def build_survey(card: Mapping[str, Any], trust: Trust = False) -> Survey | Several:
+    """A survey from its card.
+
+    Args:
+        card: plain types, interpolations resolved.
+        trust: names of further packages whose classes the card may build, or true for all that is importable.
+
+    Raises:
+        ValueError: the card has a wrong or missing key, names what is not trusted, or is no survey's.
+        ImportError: a module it names cannot be imported.
+    """
+    what = f"survey card {shortened(card.get('name', ''))}".rstrip()
+    refuse_strangers(card, trust, what)
+    try:
+        survey = _built(card, trust, what)
+    except MISTAKES:
+        raise
+    except Exception as error:  # of a class that was given what it cannot be made of
+        raise ValueError(f"{what}: {type(error).__name__}: {shortened(error, 200)}") from error
+    if not isinstance(survey, Survey | Several):
+        raise ValueError(f"{what} builds a {type(survey).__name__}: give {TARGET}: tlclass.surveys.Survey")
+    return survey
+
+
+def refuse_strangers(card: Any, trust: Trust, what: str) -> None:
+    """Look at every `_target_` of a card before anything is built.
+
+    Raises:
+        ValueError: one is not trusted; names it and what to do. Nothing outside `tlclass` and the trusted packages is imported.
+    """
+    if isinstance(card, Mapping):
+        special = [key for key in card if isinstance(key, str) and re.fullmatch(r"_\w+_", key) and key != TARGET]
+        if TARGET in card and special:
+            raise ValueError(
+                f"{what}: {', '.join(special)} is not read in a card: give the options of its {TARGET} by name"
+            )
+        if TARGET in card:
+            resolve(card[TARGET], trust, what)
+        for value in card.values():
+            refuse_strangers(value, trust, what)
+    elif isinstance(card, list | tuple):
+        for value in card:
+            refuse_strangers(value, trust, what)
+
+
+def resolve(name: Any, trust: Trust, what: str) -> Callable[..., Any]:
+    """The class or function that a `_target_` names.
+
+    Raises:
+        ValueError: it is no name, is not trusted, or does not exist.
+    """
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(
+            f"{what}: {TARGET} is {shortened(name)}: give the full name of a class, e.g. tlclass.surveys.Table"
+        )
+    packages = _packages(trust)
+    if trust is not True and not _listed(name, (*ALLOWED, *map(_module, FUNCTIONS), *packages)):
+        raise ValueError(_not_trusted(name, what))
+    found = _imported(name, what)
+    if trust is not True and not (_of_a_survey(found) or _of_a_package(found, packages)):
+        raise ValueError(_not_trusted(name, what))
+    if not callable(found):
+        raise ValueError(f"{what}: {TARGET} {shortened(name)} is a {type(found).__name__}, not a class or a function")
+    built: Callable[..., Any] = found
+    return built
+
+
+def _packages(trust: Trust) -> tuple[str, ...]:
+    """The trusted packages by name."""
+    if isinstance(trust, str):
+        return (trust,)
+    if isinstance(trust, list | tuple) and all(isinstance(name, str) for name in trust):
+        return tuple(trust)
+    if trust in (True, False, None):
+        return ()
+    raise ValueError(f"trust is {shortened(trust)}: give true, false or names of packages, e.g. trust=[mypackage]")
+
+
+def _not_trusted(name: str, what: str) -> str:
+    return (
+        f"{what}: {TARGET} {shortened(name)} is no class of tlclass that a card may build, and nothing was run: a card is code, so read it; "
+        f"if you trust it, add trust=[{name.partition('.')[0]}] for the classes of that package, or trust=true for everything"
+    )
+
+
+def _listed(name: str, packages: Sequence[str]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def _of_a_survey(found: Any) -> bool:
+    """Whether it is what states a survey, wherever its name was found: a module also holds what it imports."""
+    if inspect.isclass(found):
+        return is_dataclass(found) and _listed(found.__module__, ALLOWED)
+    if inspect.ismethod(found):
+        return found.__name__ in CONSTRUCTORS and inspect.isclass(found.__self__) and _of_a_survey(found.__self__)
+    return inspect.isfunction(found) and any(found is _imported(name, name) for name in FUNCTIONS)
+
+
+def _module(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _of_a_package(found: Any, packages: Sequence[str]) -> bool:
+    """Whether a class or function is defined in one of these packages, not merely imported there."""
+    home = getattr(found, "__module__", None) if inspect.isclass(found) or inspect.isroutine(found) else None
+    return isinstance(home, str) and _listed(home, packages)
+
+
+def _imported(name: str, what: str) -> Any:
+    """The object of a dotted name; its longest beginning that is a module is imported."""
+    parts = name.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        module = ".".join(parts[:length])
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not _listed(module, (error.name,)):
+                raise ImportError(
+                    f"{what}: {TARGET} {shortened(name)}: {module} needs the module {error.name}"
+                ) from error
+            continue
+        for part in parts[length:]:
+            found = getattr(found, part, None)  # type: ignore[assignment]
+        if found is not None:
+            return found
+        break
+    raise ValueError(
+        f"{what}: {TARGET} {shortened(name)} does not exist: check the name, and that its package is installed"
+    )
+
+
+def _built(node: Any, trust: Trust, what: str) -> Any:
+    if isinstance(node, list | tuple):
+        return [_built(value, trust, what) for value in node]
+    if not isinstance(node, Mapping):
+        return node
+    options = {key: _built(value, trust, f"{what}: {key}") for key, value in node.items() if key != TARGET}
+    if TARGET not in node:
+        return options
+    return build(resolve(node[TARGET], trust, what), options, what)

@@ -1,0 +1,22 @@
+"""How messages quote what a file or a user wrote: on one line, and no longer than a reader wants it."""
+
+LONGEST = 80  # characters
+
+
+def shortened(value: object, longest: int = LONGEST) -> str:
+    r"""The text of a value for a message: control characters escaped, the middle left out where it is long.
+
+    >>> shortened("a" * 1_000_000, 20)
+    'aaaaaaaa...aaaaaaaa (1,000,000 characters)'
+    >>> shortened("two\nlines")
+    'two\\nlines'
+    """
+    text = value if isinstance(value, str) else str(value)
+    if len(text) <= longest:
+        return _printable(text)
+    half = max(1, longest // 2 - 2)
+    return f"{_printable(text[:half])}...{_printable(text[-half:])} ({len(text):,} characters)"
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
