@@ -2,34 +2,77 @@ import multiprocessing
 import os
 import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tlclass.experiments.devices import cuda_devices, lease
+from tlclass.experiments.devices import cuda_devices, lease, on_device, workers
 
 SPAWN = multiprocessing.get_context("spawn")
 DEVICES = ["a", "b"]
 
 
-def hold(folder: Path, number: int, seconds: float) -> None:
-    with lease(DEVICES, folder) as position:
-        taken = folder / f"busy-{DEVICES[position]}"
-        taken.touch(exist_ok=False)  # raises if another job is on this device
-        (folder / f"job{number}-{DEVICES[position]}").touch()
+def hold(folder: Path, number: int, seconds: float, jobs_per_device: int = 1) -> None:
+    with lease(DEVICES, jobs_per_device, folder) as position:
+        name = DEVICES[position]
+        busy = folder / f"busy-{name}-{number}"
+        busy.touch()
+        beside = len(list(folder.glob(f"busy-{name}-*")))
+        (folder / f"job{number}-{name}-{beside}").touch()
         time.sleep(seconds)
-        taken.unlink()
+        busy.unlink()
 
 
-def test_five_jobs_share_two_devices_one_at_a_time_and_leave_none_idle(tmp_path: Path) -> None:
-    jobs = [SPAWN.Process(target=hold, args=(tmp_path, number, 0.3)) for number in range(5)]
+@pytest.mark.parametrize("jobs_per_device", [1, 2])
+def test_jobs_share_two_devices_never_more_than_allowed_on_one_and_leave_none_idle(
+    tmp_path: Path, jobs_per_device: int
+) -> None:
+    number = 2 * jobs_per_device * 2 + 1
+    jobs = [SPAWN.Process(target=hold, args=(tmp_path, k, 0.5, jobs_per_device)) for k in range(number)]
     for job in jobs:
         job.start()
     for job in jobs:
         job.join(60)
-    assert [job.exitcode for job in jobs] == [0] * 5
-    used = [path.name.split("-")[1] for path in tmp_path.glob("job*")]
-    assert len(used) == 5 and set(used) == set(DEVICES)
+    assert [job.exitcode for job in jobs] == [0] * number
+    seen = [path.name.split("-")[1:] for path in tmp_path.glob("job*")]
+    assert len(seen) == number and {name for name, _ in seen} == set(DEVICES)
+    assert max(int(beside) for _, beside in seen) <= jobs_per_device
+
+
+def test_jobs_spread_over_the_devices_before_two_share_one(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        positions = [held.enter_context(lease(DEVICES, 3, tmp_path)) for _ in range(6)]
+    assert positions == [0, 1, 0, 1, 0, 1]
+
+
+def test_there_are_as_many_workers_as_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tlclass.experiments.devices.cuda_devices", lambda: ["0", "1"])
+    assert workers(8) == 16
+    monkeypatch.setattr("tlclass.experiments.devices.cuda_devices", lambda: [])
+    assert workers(8) == 1
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, "many", True])
+def test_no_place_on_a_device_is_a_mistake(tmp_path: Path, wrong: Any) -> None:
+    with pytest.raises(ValueError, match="jobs_per_device"), lease(DEVICES, wrong, tmp_path):
+        pass
+
+
+def test_the_job_runs_on_the_device_it_leased(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tlclass.experiments.devices.cuda_devices", lambda: DEVICES)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    settings = {"launcher": {"name": "cuda", "jobs_per_device": 2}, "trainer": {"accelerator": "cuda", "devices": 1}}
+    with on_device(settings) as first, on_device(settings) as second, on_device(settings) as third:
+        assert [process["trainer"]["devices"] for process in (first, second, third)] == [[0], [1], [0]]
+
+
+def test_the_launcher_starts_a_worker_for_every_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tlclass.experiments.composition import compose  # here, so that the processes of other tests start fast
+
+    monkeypatch.setattr("tlclass.experiments.devices.cuda_devices", lambda: DEVICES)
+    assert compose(["launcher=cuda", "launcher.jobs_per_device=8"])["launcher"]["n_jobs"] == 16
 
 
 def test_the_lease_of_a_killed_process_is_free_again(tmp_path: Path) -> None:
@@ -39,17 +82,17 @@ def test_the_lease_of_a_killed_process_is_free_again(tmp_path: Path) -> None:
     while not list(tmp_path.glob("job0-*")) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert job.pid is not None
-    with lease(DEVICES, tmp_path) as first:
+    with lease(DEVICES, folder=tmp_path) as first:
         assert DEVICES[first] == "b"
     os.kill(job.pid, signal.SIGKILL)
     job.join(10)
-    with lease(DEVICES, tmp_path) as position:
+    with lease(DEVICES, folder=tmp_path) as position:
         assert DEVICES[position] == "a"
 
 
 def test_a_lease_ends_with_an_error_too(tmp_path: Path) -> None:
     for _ in range(2):
-        with pytest.raises(RuntimeError), lease(["a"], tmp_path):
+        with pytest.raises(RuntimeError), lease(["a"], folder=tmp_path):
             raise RuntimeError
 
 

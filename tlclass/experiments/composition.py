@@ -14,14 +14,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tlclass.config import CONF
 from tlclass.experiments.cards import build_survey as build_survey
-from tlclass.experiments.devices import cuda_devices
+from tlclass.experiments.devices import workers
 from tlclass.options import MISTAKES
 
 Settings = dict[str, Any]
 UNKNOWN = re.compile(r"Could not find '(?P<group>.+)/(?P<name>.+)'\n\nAvailable options in '.+':\n(?P<known>(\t.+\n)+)")
 EXTRAS = {"joblib": "joblib", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}  # of launchers
 
-OmegaConf.register_new_resolver("cuda_devices", lambda: max(1, len(cuda_devices())), replace=True)
+OmegaConf.register_new_resolver("cuda_workers", workers, replace=True)
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Settings:

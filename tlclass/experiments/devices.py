@@ -1,4 +1,4 @@
-"""Leasing the CUDA devices of a machine to jobs: one job on a device at a time, no free device beside a waiting job."""
+"""Leasing the CUDA devices of a machine to jobs: so many jobs on a device, and no free place beside a waiting job."""
 
 import os
 import tempfile
@@ -10,44 +10,52 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from tlclass.options import check
+
 SECONDS = 0.2  # between two looks for a free device
 
 
 @contextmanager
 def on_device(settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The settings with a CUDA device of the job's own where the launcher leases them, else as they are."""
+    """The settings with the CUDA device that the job has leased where the launcher leases them, else as they are."""
     if settings["launcher"]["name"] != "cuda":
         yield dict(settings)
         return
-    with lease(cuda_devices()) as position:
+    with lease(cuda_devices(), settings["launcher"]["jobs_per_device"]) as position:
         yield {**settings, "trainer": {**settings["trainer"], "devices": [position]}}
 
 
 @contextmanager
-def lease(devices: Sequence[str], folder: Path | None = None) -> Iterator[int]:
-    """Hold the first free device; wait while there is none.
+def lease(devices: Sequence[str], jobs_per_device: int = 1, folder: Path | None = None) -> Iterator[int]:
+    """Hold one place on a device, on the emptiest first; wait while all are taken.
 
     The lease is a lock on a file, which the operating system lets go when its process dies, however it dies.
 
     Args:
         devices: their names, the same in all processes that share them.
+        jobs_per_device: places on each device.
         folder: of the lock files; by default one in the temporary folder of this machine and user.
 
     Yields:
         The position of the device in `devices`.
 
     Raises:
-        ValueError: there is no device at all.
+        ValueError: there is no device at all, or no place on any.
     """
     if not devices:
         raise ValueError(
             "launcher=cuda found no CUDA device: choose launcher=joblib trainer=cpu, or set CUDA_VISIBLE_DEVICES"
         )
-    place = folder or Path(tempfile.gettempdir()) / f"tlclass-devices-{os.getuid()}"
-    place.mkdir(parents=True, exist_ok=True)
+    check_jobs_per_device(jobs_per_device)
+    root = folder or Path(tempfile.gettempdir()) / f"tlclass-devices-{os.getuid()}"
+    root.mkdir(parents=True, exist_ok=True)
+    # the first place of every device comes before the second of any, so that jobs spread over the devices
+    places = [
+        (position, root / f"{name}-{k}.lock") for k in range(jobs_per_device) for position, name in enumerate(devices)
+    ]
     while True:
-        for position, name in enumerate(devices):
-            lock = FileLock(place / f"{name}.lock")
+        for position, path in places:
+            lock = FileLock(path)
             try:
                 lock.acquire(timeout=0)
             except Timeout:
@@ -58,6 +66,23 @@ def lease(devices: Sequence[str], folder: Path | None = None) -> Iterator[int]:
                 lock.release()
             return
         time.sleep(SECONDS)
+
+
+def workers(jobs_per_device: int) -> int:
+    """How many processes keep all devices busy with so many jobs each; 1 where there is no device, which a job then reports.
+
+    Raises:
+        ValueError: it is no whole number of at least 1.
+    """
+    check_jobs_per_device(jobs_per_device)
+    return max(1, len(cuda_devices()) * jobs_per_device)
+
+
+def check_jobs_per_device(number: object) -> None:
+    """Raise ValueError unless `number` is a whole number of at least 1."""
+    check(number, int, "launcher.jobs_per_device")
+    if number < 1:  # type: ignore[operator]
+        raise ValueError(f"launcher.jobs_per_device is {number}: choose how many jobs share a CUDA device, 1 or more")
 
 
 def cuda_devices() -> list[str]:

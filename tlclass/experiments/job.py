@@ -27,7 +27,7 @@ from tlclass.seeds import stream
 from tlclass.surveys import Several, Survey
 from tlclass.training.evaluation import evaluate
 from tlclass.training.finetune import Start, finetune
-from tlclass.training.fit import HISTORY
+from tlclass.training.fit import HISTORY, device_of
 from tlclass.training.folds import ZERO, Choice, choose
 from tlclass.training.metrics import Row
 from tlclass.training.task import FitSettings
@@ -129,6 +129,7 @@ def run_network(job: Job, sources: Sequence[TrainedModel | None]) -> Row:
     member, and of a choice those of the first fold.
     """
     name_absent_classes(job.data)
+    job.data.device = device_of(job.process["trainer"])
     trained = [train(job, source, member) for member, source in enumerate(sources)]
     start, history, about = trained[0]
     if history:

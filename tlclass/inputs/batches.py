@@ -41,7 +41,7 @@ class CurveDataset(Dataset[Batch]):
     Args:
         encoded: n light curves.
         label: (n,) class indices, or None.
-        device: where the tensors live; a batch is gathered there.
+        device: where the tensors live; a batch is gathered there, and the processor does not wait for it.
     """
 
     def __init__(self, encoded: Encoded, label: Array | None = None, device: str | torch.device = "cpu"):
@@ -49,7 +49,10 @@ class CurveDataset(Dataset[Batch]):
         flat = np.concatenate([encoded.x, np.zeros((1, n_channels), dtype=np.float32)])  # last row: the padding
         self.x = torch.from_numpy(flat).to(device)
         self.start = torch.from_numpy(encoded.offsets[:-1].astype(np.int64)).to(device)
-        self.lengths = torch.from_numpy(np.diff(encoded.offsets).astype(np.int64))
+        self.lengths = torch.from_numpy(
+            np.diff(encoded.offsets).astype(np.int64)
+        )  # on the CPU, which plans the batches
+        self.steps = self.lengths.to(device)
         self.metadata = torch.from_numpy(encoded.metadata).to(device)
         known = np.full(len(encoded), -1) if label is None else label
         self.label = torch.from_numpy(known.astype(np.int64)).to(device)
@@ -59,13 +62,12 @@ class CurveDataset(Dataset[Batch]):
 
     def __getitem__(self, index: Tensor) -> Batch:
         """The batch of these objects, in this order; `index` is (B,) int64."""
-        lengths = self.lengths[index]
-        step = torch.arange(int(lengths.max()), device=self.x.device)
-        here = index.to(self.x.device)
-        valid = step < lengths.to(self.x.device)[:, None]
-        rows = torch.where(valid, self.start[here][:, None] + step, len(self.x) - 1)  # (B, T)
+        step = torch.arange(int(self.lengths[index].max()), device=self.x.device)
+        here = index.to(self.x.device, non_blocking=True)
+        lengths = self.steps[here]
+        rows = torch.where(step < lengths[:, None], self.start[here][:, None] + step, len(self.x) - 1)  # (B, T)
         x = self.x.index_select(0, rows.flatten()).view(len(index), len(step), -1)
-        return Batch(x, lengths.to(self.x.device), self.metadata[here], self.label[here], index)
+        return Batch(x, lengths, self.metadata[here], self.label[here], index)
 
 
 class LengthBucketSampler(Sampler[Tensor]):

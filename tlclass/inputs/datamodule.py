@@ -34,7 +34,12 @@ class LightCurveDataModule(L.LightningDataModule):
         batch_size: objects per training batch.
         balance: draw training batches in which every class is equally likely.
         augmentation: of the training part; validation and test are never augmented.
+
+    Attributes:
+        device: where a network runs over these light curves outside of a fit, to validate its start and to score it.
     """
+
+    device: torch.device = torch.device("cpu")
 
     def __init__(
         self,
@@ -73,9 +78,9 @@ class LightCurveDataModule(L.LightningDataModule):
         self.lengths = torch.from_numpy(np.diff(self.encoded.offsets))
         self.split: Split = draw_split(self.label, self.curves.object_id, self.seed, **self.split_settings)
 
-    def dataset(self, part: Array, device: str | torch.device = "cpu") -> CurveDataset:
-        """The objects at these indices, with labels."""
-        return CurveDataset(subset(self.encoded, part), self.label[part], device)
+    def dataset(self, part: Array, device: str | torch.device | None = None) -> CurveDataset:
+        """The objects at these indices, with labels; on `self.device` unless another is given."""
+        return CurveDataset(subset(self.encoded, part), self.label[part], self.device if device is None else device)
 
     def training_set(self, epoch: int, device: str | torch.device = "cpu") -> CurveDataset:
         """The training part as this epoch sees it."""

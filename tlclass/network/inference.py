@@ -1,6 +1,7 @@
 """Running a trained network over a data set: the one path used by evaluation and prediction."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -14,18 +15,18 @@ def predict_logits(
     """(n, n_classes) logits on the CPU, in the order of the data.
 
     Args:
-        classifier: put into evaluation mode; its device must be the data's.
+        classifier: put into evaluation mode; runs on the data's device.
         data: n light curves.
         steps: (n,) how many observations of each to look at (at least 1); None looks at all.
             The network is causal, so this equals a truncated light curve.
         batch_size: objects per batch.
     """
-    return _over_batches(classifier.eval(), data, data.lengths if steps is None else steps, batch_size)
+    return _over_batches(classifier, data, data.lengths if steps is None else steps, batch_size)
 
 
 def encode_all(encoder: nn.Module, data: CurveDataset, batch_size: int = 512) -> Tensor:
     """(n, latent) embeddings on the CPU, in the order of the data."""
-    return _over_batches(encoder.eval(), data, data.lengths, batch_size)
+    return _over_batches(encoder, data, data.lengths, batch_size)
 
 
 @torch.inference_mode()
@@ -34,26 +35,39 @@ def encode_every_step(encoder: nn.Module, data: CurveDataset, batch_size: int = 
 
     For an encoder with `at_every_step`, see `tlclass.network.classifier.Encoder`.
     """
-    encoder.eval()
     rows: list[Tensor] = []
     place: list[Tensor] = []
     first = torch.cumsum(data.lengths, 0) - data.lengths
-    for index in SortedSampler(data.lengths, batch_size):
-        batch = data[index]
-        step = torch.arange(batch.x.shape[1])
-        valid = step < data.lengths[index, None]
-        rows.append(encoder.at_every_step(batch.x, batch.metadata).cpu()[valid])  # type: ignore[operator]
-        place.append((first[index, None] + step)[valid])
+    with evaluating(encoder, data.x.device):
+        for index in SortedSampler(data.lengths, batch_size):
+            batch = data[index]
+            step = torch.arange(batch.x.shape[1])
+            valid = step < data.lengths[index, None]
+            rows.append(encoder.at_every_step(batch.x, batch.metadata).cpu()[valid])  # type: ignore[operator]
+            place.append((first[index, None] + step)[valid])
     return torch.cat(rows)[torch.argsort(torch.cat(place))]
 
 
+@contextmanager
+def evaluating(network: nn.Module, device: torch.device) -> Iterator[None]:
+    """The network in evaluation mode on this device; afterwards it is back where it was."""
+    home = next((parameter.device for parameter in network.parameters()), device)
+    network.eval().to(device)
+    try:
+        yield
+    finally:
+        network.to(home)
+
+
 @torch.inference_mode()
-def _over_batches(network: Callable[..., Tensor], data: CurveDataset, steps: Tensor, batch_size: int) -> Tensor:
+def _over_batches(network: nn.Module, data: CurveDataset, steps: Tensor, batch_size: int) -> Tensor:
     rows: list[Tensor] = []
     order: list[Tensor] = []
-    for index in SortedSampler(steps, batch_size):
-        batch = data[index]
-        seen = steps[index]
-        rows.append(network(batch.x[:, : int(seen.max())], seen.to(batch.x.device), batch.metadata).cpu())
-        order.append(index)
-    return torch.cat(rows)[torch.argsort(torch.cat(order))]
+    with evaluating(network, data.x.device):
+        for index in SortedSampler(steps, batch_size):
+            batch = data[index]
+            seen = steps[index]
+            valid = seen.to(batch.x.device, non_blocking=True)
+            rows.append(network(batch.x[:, : int(seen.max())], valid, batch.metadata))
+            order.append(index)
+    return torch.cat(rows).cpu()[torch.argsort(torch.cat(order))]

@@ -23,10 +23,8 @@ DAYS = (0, 5, 10, 20, 30, 50, 70)  # since the trigger, for early classification
 
 def evaluate(model: TrainedModel, data: LightCurveDataModule, folder: Path) -> Scores:
     """Score a network on the test part; see `score`."""
-    tested = data.dataset(data.split.test)
-    classifier = model.classifier.cpu()
-    logits = predict_logits(classifier, tested)
-    return score(logits, early_logits(classifier, data, logits), data, folder)
+    logits = predict_logits(model.classifier, data.dataset(data.split.test))
+    return score(logits, early_logits(model.classifier, data, logits), data, folder)
 
 
 def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCurveDataModule, folder: Path) -> Scores:

@@ -9,7 +9,7 @@ import math
 import pickle
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -132,6 +132,14 @@ def runs_once(encoder: nn.Module, data: LightCurveDataModule, settings: FitSetti
     return frozen and not data.augmentation.on and (not settings.truncate or hasattr(encoder, "at_every_step"))
 
 
+def device_of(trainer_options: Mapping[str, Any]) -> torch.device:
+    """The device of a fit with these options of Lightning's trainer; of several the first."""
+    if trainer_options.get("accelerator", "auto") not in ("auto", "gpu", "cuda") or not torch.cuda.is_available():
+        return torch.device("cpu")
+    devices = trainer_options.get("devices", 1)
+    return torch.device("cuda", devices[0] if isinstance(devices, Sequence) and not isinstance(devices, str) else 0)
+
+
 def refuse_reserved(trainer_options: Mapping[str, Any]) -> None:
     """Raise ValueError for an option that Lightning's trainer does not have, or that is not the user's to set."""
     known = set(inspect.signature(L.Trainer).parameters) - {"self", *RESERVED}
@@ -184,9 +192,9 @@ def _run(
 def validation_scores(classifier: nn.Module, data: LightCurveDataModule, settings: FitSettings) -> dict[str, float]:
     """What each of `MONITORS` would be for these weights, by the same formulas as in training."""
     validation = data.dataset(data.split.val)
-    logits = predict_logits(classifier, validation)
-    loss = float(weighted_loss(logits, validation.label, loss_weights(data, settings)))
-    return {"val/loss": loss, "val/auroc_macro": macro_auroc(logits, validation.label)}
+    logits, label = predict_logits(classifier, validation), validation.label.cpu()
+    loss = float(weighted_loss(logits, label, loss_weights(data, settings)))
+    return {"val/loss": loss, "val/auroc_macro": macro_auroc(logits, label)}
 
 
 def refuse_undefined(monitor: str, score: float, data: LightCurveDataModule) -> None:

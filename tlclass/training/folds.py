@@ -182,9 +182,8 @@ def copied(start: Start) -> Start:
 def object_losses(classifier: Classifier, data: LightCurveDataModule, settings: FitSettings) -> Array:
     """(n_val,) what the validation loss is the mean of."""
     validation = data.dataset(data.split.val)
-    losses = weighted_losses(
-        predict_logits(classifier.cpu(), validation), validation.label, loss_weights(data, settings)
-    )
+    logits, label = predict_logits(classifier, validation), validation.label.cpu()
+    losses = weighted_losses(logits, label, loss_weights(data, settings))
     return losses.double().numpy()
 
 

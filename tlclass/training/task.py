@@ -178,11 +178,11 @@ class ClassifierTask(L.LightningModule):
     def validation_step(self, batch: Batch) -> None:
         """Collect logits for the epoch's AUROC."""
         _, logits = self._step("val", batch)
-        self._seen.append((logits.cpu(), batch.label.cpu()))
+        self._seen.append((logits, batch.label))
 
     def on_validation_epoch_end(self) -> None:
         """Log the macro AUROC of the whole validation part."""
-        logits, label = (torch.cat(parts) for parts in zip(*self._seen, strict=True))
+        logits, label = (torch.cat(parts).cpu() for parts in zip(*self._seen, strict=True))
         self._seen.clear()
         self.log("val/auroc_macro", macro_auroc(logits, label), prog_bar=True, sync_dist=True)
 
@@ -249,13 +249,17 @@ def follow(averaged: nn.Module, moving: nn.Module, decay: float) -> None:
 
 
 def truncated(batch: Batch, share: float, seed: int) -> Batch:
-    """With probability `share` the batch cut at a random observation of each light curve, else the batch."""
+    """With probability `share` the batch cut at a random observation of each light curve, else the batch.
+
+    On the CPU its padding is cut as well; elsewhere the processor would have to wait for the new lengths.
+    """
     generator = torch.Generator().manual_seed(seed)
     if torch.rand((), generator=generator) >= share:
         return batch
-    part = torch.rand(len(batch.lengths), generator=generator).to(batch.lengths.device)
+    part = torch.rand(len(batch.lengths), generator=generator).to(batch.lengths.device, non_blocking=True)
     lengths = (part * batch.lengths).long() + 1
-    return batch._replace(x=batch.x[:, : int(lengths.max())], lengths=lengths)
+    x = batch.x[:, : int(lengths.max())] if batch.x.device.type == "cpu" else batch.x
+    return batch._replace(x=x, lengths=lengths)
 
 
 def weighted_loss(logits: Tensor, label: Tensor, class_weights: Tensor) -> Tensor:
