@@ -78,7 +78,6 @@ def train_cli(monkeypatch: pytest.MonkeyPatch, overrides: list[str], restored_lo
     """`python -m tlclass.train` in this process, with the small overrides before the given ones."""
 
     def call(*more: str) -> None:
-        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
         monkeypatch.setattr(sys, "argv", ["tlclass.train", *overrides, *more])
         train.main()
 

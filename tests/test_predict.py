@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import Job
+from tlclass.experiments.run import run_job
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.checkpoint import load_model
 from tlclass.predict import main, predict, read_input
-from tlclass.train import run_job
 
 
 @pytest.fixture(scope="module")

@@ -20,13 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from tests.conftest import ROOT, Job, compose
-from tlclass import predict, train
+from tlclass import predict
 from tlclass.config import CONF
+from tlclass.experiments import run
 from tlclass.experiments.composition import build_survey, refuse_twins, without_lists
 from tlclass.experiments.result import config_key, write_result
+from tlclass.experiments.run import run_job
 from tlclass.network.checkpoint import load_model
 from tlclass.network.classifier import ENCODERS
-from tlclass.train import run_job
 
 EXPERIMENTS = sorted((CONF / "experiment").glob("*.yaml"))
 SCRATCH = "freeze_policy=from_scratch"
@@ -65,7 +66,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 def test_every_experiment_composes_and_begins_with_its_command(path: Path) -> None:
     settings = compose([f"+experiment={path.stem}"])
     assert settings["experiment_name"] != "default"
-    train.refuse_mistakes(settings)
+    run.refuse_mistakes(settings)
     comments = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert any(f"python -m tlclass.train +experiment={path.stem}" in line for line in comments)
 
@@ -78,8 +79,8 @@ def test_every_arm_is_a_complete_recipe_with_a_name_of_its_own(arm: Path) -> Non
     experiment = "best_transfer_ablation" if arm.parent.name else "best_transfer"
     settings = compose([f"+experiment={experiment}", f"arm={arm.with_suffix('')}"])
     assert settings["freeze_policy"]["name"] == arm.stem.removesuffix("_lsst")
-    train.build_policy(settings["freeze_policy"])
-    train.refuse_mistakes(settings)
+    run.build_policy(settings["freeze_policy"])
+    run.refuse_mistakes(settings)
     build_survey(settings["source"])
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from tests.conftest import Job
 from tlclass.baselines.trees import BASELINES, baseline_from
+from tlclass.experiments.run import run_job
 from tlclass.inputs import datamodule as data_module
 from tlclass.surveys.survey import Survey
-from tlclass.train import run_job
 from tlclass.training.fit import FitSummary
 
 for package in ("light_curve", "sklearn", "lightgbm"):

@@ -8,8 +8,8 @@ import pytest
 
 from tests.conftest import Job, compose, make_curves
 from tlclass.experiments.composition import build_survey
+from tlclass.experiments.run import run_job
 from tlclass.inputs.split import fixed_test
-from tlclass.train import run_job
 
 pytest.importorskip("sklearn", reason="needs the extra baselines")
 pytest.importorskip("light_curve", reason="needs the extra baselines")

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import ROOT, Job
 from tlclass.experiments import sweep
-from tlclass.train import run_job
+from tlclass.experiments.run import run_job
 from tlclass.training import fit
 
 CLI = Callable[..., None]
@@ -45,21 +45,32 @@ def ended(process: subprocess.Popen[bytes]) -> str:
 # -- the ledger
 
 
-def test_progress_and_failures_are_read_from_the_jobs_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(sweep.LEDGER, "")
-    sweep.open_ledger(tmp_path, 5)
-    ledger = Path(os.environ[sweep.LEDGER])
+def test_progress_and_failures_are_read_from_the_jobs_folders(tmp_path: Path) -> None:
+    ledger = sweep.open_ledger(tmp_path, 5)
     for number in range(3):
-        sweep.note(number, tmp_path / f"job{number}")
+        ledger.note(number, tmp_path / f"job{number}")
         (tmp_path / f"job{number}").mkdir()
     (tmp_path / "job0" / "result.json").write_text("{}")
     assert "boom" in sweep.write_failure(tmp_path / "job1", ValueError("boom"))
-    seen = sweep.progress(ledger)
-    assert (seen.jobs, seen.done, seen.running, seen.failed) == (5, 1, 1, 1)
+    seen = ledger.progress()
+    assert seen is not None and (seen.jobs, seen.done, seen.running, seen.failed) == (5, 1, 1, 1)
     assert str(seen).startswith("1 of 5 jobs done, 1 running, 1 failed, about")
     folder, failed = sweep.close_ledger()
-    assert folder == tmp_path and not ledger.exists() and sweep.LEDGER not in os.environ
-    assert failed[0] == f"{tmp_path / 'job1'}: boom" and "job2: did not end" in failed[1]
+    assert folder == tmp_path and not ledger.folder.exists() and ledger.progress() is None
+    assert failed[0] == f"{tmp_path / 'job1'}: boom" and failed[1].startswith(f"{tmp_path / 'job2'}: ")
+    ledger.note(9, tmp_path)  # a job on another machine that begins after the end
+    assert not ledger.folder.exists() and sweep.close_ledger() == (None, [])
+
+
+def test_ledgers_of_killed_sweeps_are_removed_and_those_of_others_left(tmp_path: Path) -> None:
+    dead, opening = tmp_path / ".sweep-dead", tmp_path / ".sweep-opening"
+    for folder in (dead, opening):
+        folder.mkdir()
+    (dead / "total.json").write_text("{}")
+    ledger = sweep.open_ledger(tmp_path, 1)
+    sweep.remove_dead(tmp_path)
+    assert sorted(tmp_path.glob(".sweep-*")) == sorted([opening, ledger.folder])
+    sweep.close_ledger()
 
 
 def test_a_failure_that_is_no_mistake_keeps_its_traceback(tmp_path: Path) -> None:
@@ -141,6 +152,7 @@ def test_joblib_gives_the_rows_of_one_process_and_names_what_failed(
     assert len(named) == 2 and all("n5000/seed0: label budget of 5000" in line for line in named)
     assert rows(tmp_path / "parallel") == alone and len(alone) == 2
     assert "sweep: 2 of 4 jobs done, 0 running, 2 failed" in errors.decode()
+    assert "Error executing job" not in errors.decode()
 
 
 @pytest.mark.slow

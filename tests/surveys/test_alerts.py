@@ -29,12 +29,12 @@ from tests.data.raw_alerts import (
     ztf_seen,
 )
 from tlclass.experiments.composition import build_survey
+from tlclass.experiments.run import run_job
 from tlclass.lightcurves.curves import LightCurves, check
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.network.checkpoint import load_model
 from tlclass.predict import main, read_input
 from tlclass.surveys import AlertPackets
-from tlclass.train import run_job
 
 JD = 2460000.5  # MJD 60000
 NJY = 10 ** (-0.4 * (31.4 - 27.5))

@@ -14,13 +14,13 @@ import torch
 
 from tests.conftest import Job, compose
 from tlclass.experiments.composition import build_survey
+from tlclass.experiments.run import build_policy, run_job
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.encoding import encoding_from
 from tlclass.inputs.split import Split
 from tlclass.network.classifier import Classifier, build_classifier
 from tlclass.network.transfer import FreezePolicy, transfer
 from tlclass.options import build
-from tlclass.train import build_policy, run_job
 from tlclass.training.finetune import Start, finetune
 from tlclass.training.fit import fit, validation_scores
 from tlclass.training.folds import Choice, average, blocks, choose, copied, object_losses, pick, splits

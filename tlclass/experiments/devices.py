@@ -10,6 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from tlclass import stopping
 from tlclass.options import check
 
 SECONDS = 0.2  # between two looks for a free device
@@ -54,6 +55,7 @@ def lease(devices: Sequence[str], jobs_per_device: int = 1, folder: Path | None 
         (position, root / f"{name}-{k}.lock") for k in range(jobs_per_device) for position, name in enumerate(devices)
     ]
     while True:
+        stopping.check()
         for position, path in places:
             lock = FileLock(path)
             try:

@@ -5,10 +5,12 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlclass.atomic import write_json
-from tlclass.training.metrics import Row
+
+if TYPE_CHECKING:  # torch is not needed to read a row
+    from tlclass.training.metrics import Row
 
 RESULT = "result.json"
 CHECKPOINTS = "checkpoints"  # folder of an unfinished fit
@@ -39,7 +41,7 @@ def _decisive(settings: Any, folder: str) -> Any:
     return settings.removeprefix(folder) if inside else settings
 
 
-def finished(folder: Path, key: str, data: Mapping[str, str], overwrite: bool) -> Row | None:
+def finished(folder: Path, key: str, data: Mapping[str, str], overwrite: bool) -> "Row | None":
     """The row of a finished job in `folder`, its missing scores NaN again, or None if there is work to do.
 
     Args:
@@ -86,12 +88,12 @@ def start(folder: Path, key: str, data: Mapping[str, str]) -> None:
     write_json(folder / "job.json", {"config_key": key, "data": dict(data)})
 
 
-def write_result(folder: Path, row: Row) -> None:
+def write_result(folder: Path, row: "Row") -> None:
     """Write the finished job's row, the last thing a job does."""
     write_json(folder / RESULT, row)
 
 
-def read_results(folder: Path) -> list[Row]:
+def read_results(folder: Path) -> "list[Row]":
     """All rows below `folder`, ordered by path; each gets its `folder`.
 
     Raises:
@@ -111,11 +113,11 @@ def read_results(folder: Path) -> list[Row]:
     return [_parsed(path) | {"folder": str(path.parent)} for path in paths]
 
 
-def _read(path: Path) -> Row | None:
+def _read(path: Path) -> "Row | None":
     return _parsed(path) if path.is_file() else None
 
 
-def _parsed(path: Path) -> Row:
+def _parsed(path: Path) -> "Row":
     try:
         row: Row = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Protocol, Self
 
+from tlclass import stopping
 from tlclass.simulator.parameters import Array
 
 CHUNK = 1024  # trials of one class drawn from one random stream; never change it for the last chunk
@@ -52,7 +54,7 @@ class Chunks:
         self.observer = observer
         self.executor: ProcessPoolExecutor | None = None
         if n_jobs > 1:
-            self.executor = ProcessPoolExecutor(n_jobs, get_context("spawn"), _start_worker, (observer,))
+            self.executor = ProcessPoolExecutor(n_jobs, get_context("spawn"), _start_worker, (observer, os.getpid()))
 
     def __enter__(self) -> Self:
         """Nothing more to start."""
@@ -73,6 +75,7 @@ class Chunks:
         while found < wanted:
             wave = max(1, round((wanted - found) / (CHUNK * max(accepted, 0.02)))) if self.executor else 1
             for batch in self._observe(name, range(chunk, chunk + wave)):
+                stopping.check()
                 if found < wanted:
                     yield batch.head(wanted - found)
                     found += min(batch.counts.size, wanted - found)
@@ -90,7 +93,8 @@ class Chunks:
 _worker: dict[str, Observer] = {}
 
 
-def _start_worker(observer: Observer) -> None:
+def _start_worker(observer: Observer, parent: int) -> None:
+    stopping.end_with(parent)
     _worker["observer"] = observer
 
 

@@ -13,6 +13,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tlclass import stopping
+
 log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
@@ -44,11 +46,13 @@ def in_order(
         processes = os.cpu_count() or 1 if size >= WORTH_PROCESSES else 1
     processes = min(processes, len(items))
     results = map(function, items) if processes < 2 else _spread(function, items, processes)
-    yield from _shown(results, len(items), title)
+    for result in _shown(results, len(items), title):
+        yield result
+        stopping.check()
 
 
 def _spread(function: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), stopping.end_with, (os.getpid(),)) as pool:
         ahead: deque[Future[Result]] = deque()
         try:
             for item in items:

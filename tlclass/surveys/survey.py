@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock
 
 from tlclass.atomic import write_text
 from tlclass.lightcurves import arrow
@@ -17,6 +16,7 @@ from tlclass.lightcurves.curves import LightCurves, check, concatenate, log_drop
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.selection import Cut, Selection, merge_cuts
 from tlclass.lightcurves.taxonomy import DROPPED, Taxonomy
+from tlclass.locking import held
 from tlclass.surveys.parallel import in_order
 
 log = logging.getLogger(__name__)
@@ -81,10 +81,10 @@ class Survey:
             return reader_key(self.reader)
         names = [str(file.relative_to(root) if file.is_relative_to(root) else file) for file in files]
         path = cache / self.name / f"{reader_key(self.reader)}.sha256"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            if not path.exists():
-                write_text(path, _contents(files))
+        if not path.exists():  # a complete cache may be read only
+            with held(path.with_suffix(".lock")):
+                if not path.exists():
+                    write_text(path, _contents(files))
         return _hash((CACHE_VERSION, names, path.read_text(encoding="utf-8")))
 
     def load(self, cache: Path) -> tuple[LightCurves, Array]:
@@ -226,8 +226,9 @@ def cached(pieces: Sequence[Reader], folder: Path) -> Path:
     """
     files = [file for piece in pieces for file in piece.files()]
     path = folder / f"{_key(pieces, files)}.arrow"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    if path.exists():  # a complete cache may be read only
+        return path
+    with held(path.with_suffix(".lock"), f"{folder.name}: another process reads its files, waiting"):
         if not path.exists():
             log.info("reading %s (cached in %s from now on)", folder.name, path)
             size = sum(file.stat().st_size for file in files)

@@ -23,6 +23,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
+from tlclass import stopping
 from tlclass.atomic import atomic_path, write_json
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.network.classifier import Classifier
@@ -166,7 +167,7 @@ def _run(
         max_epochs=plan["epochs"],
         check_val_every_n_epoch=plan["every"],
         reload_dataloaders_every_n_epochs=int(data.augmentation.on),
-        callbacks=[*callbacks, RichProgressBar(leave=False) if progress else ProgressLines()],
+        callbacks=[*callbacks, StopWhenAsked(), RichProgressBar(leave=False) if progress else ProgressLines()],
         plugins=[WholeCheckpoints()],
         logger=logger or False,
         enable_progress_bar=progress,
@@ -290,6 +291,14 @@ class Summary(Callback):
             stopped_early=self.stopper.stopped_epoch > 0 and not diverged,
         )
         write_json(self.path, vars(summary))
+
+
+class StopWhenAsked(Callback):
+    """Ends the fit after the batch in which the process was asked to stop; the last checkpoint stays."""
+
+    def on_train_batch_end(self, *arguments: Any) -> None:
+        """Raise `Stopped` if so."""
+        stopping.check()
 
 
 class ProgressLines(Callback):

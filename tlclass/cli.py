@@ -1,0 +1,84 @@
+"""The `tlclass` command: `tlclass train ...` is `python -m tlclass.train ...`, and so for every command."""
+
+import difflib
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+
+from tlclass import __version__
+
+COMMANDS = {  # name -> what it does; the module `tlclass.NAME` or `tlclass.NAME.__main__` with a function `main`
+    "train": "pretrain on a source survey, transfer to a target, score; whole sweeps with -m",
+    "predict": "class probabilities for a table, a folder or alert packets",
+    "evaluate": "scores of a trained model on another labelled survey",
+    "report": "tables and figures of the jobs in a folder",
+    "inspect": "what is in a survey or a table of light curves, and what is wrong with it",
+    "simulate": "light curves of a simulated survey as a table",
+    "fetch": "download a public data set",
+    "models": "released models: list, download, describe",
+    "explain": "which observations decided a classification",
+    "stream": "classify alerts as they arrive",
+    "export": "a model as ONNX or TorchScript",
+    "publish": "put a model on the Hugging Face hub",
+    "choose": "which objects to label next",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command that the first word names with the words behind it.
+
+    Raises:
+        SystemExit: 2 if there is no such command, else as the command ends.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    name = words[0] if words else "--help"
+    if name in ("-h", "--help", "help"):
+        sys.stdout.write(overview())
+    elif name in ("-V", "--version"):
+        sys.stdout.write(f"tlclass {__version__}\n")
+    elif name not in present():
+        sys.stderr.write(f"error: {unknown(name)}\n")
+        raise SystemExit(2)
+    else:
+        sys.argv = [f"tlclass {name}", *words[1:]]
+        import_module(module_of(name)).main()
+
+
+def module_of(name: str) -> str:
+    """The module whose `main` is the command."""
+    spec = find_spec(f"tlclass.{name}")
+    return f"tlclass.{name}.__main__" if spec is not None and spec.submodule_search_locations else f"tlclass.{name}"
+
+
+def present() -> list[str]:
+    """The commands that this version has."""
+    return [name for name in COMMANDS if find_spec(f"tlclass.{name}") is not None]
+
+
+def overview() -> str:
+    """What `tlclass --help` says."""
+    lines = [f"  {name:<10}{COMMANDS[name]}" for name in present()]
+    return "\n".join(
+        [
+            "usage: tlclass COMMAND ...",
+            "",
+            "Transfer learning for the classification of astronomical transients from their light curves.",
+            "",
+            *lines,
+            "",
+            "tlclass COMMAND --help explains a command, tlclass --version says which version this is.",
+            "",
+        ]
+    )
+
+
+def unknown(name: str) -> str:
+    """The answer to a command that does not exist, with the nearest that does."""
+    near = difflib.get_close_matches(name, present(), n=1)
+    meant = f", did you mean {near[0]}?" if near else ":"
+    return f"tlclass has no command '{name}'{meant} Commands are {', '.join(present())}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""What `tlclass train --help` says: the groups and the commented keys of `conf/train.yaml`, in the file's own words."""
+
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+WIDTH = 118
+GROUP = re.compile(r"  - (?P<name>[\w@.]+): (?P<option>\S+)")
+KEY = re.compile(r"(?P<indent> *)(?P<name>\w+):(?: (?P<value>[^#]*?))?(?: *# (?P<comment>.*))?$")
+
+USAGE = """\
+usage: tlclass train [GROUP=OPTION ...] [KEY=VALUE ...] [-m]
+
+Pretrain on a source survey, transfer to a target survey with few labels, score on objects never seen.
+  tlclass train +experiment=plasticc2bts paths.data=FOLDER
+  tlclass train +experiment=plasticc2bts -m seed=0,1,2 freeze_policy=from_scratch,full    every combination
+  tlclass train ... --cfg job                                      shows all settings and runs nothing
+"""
+
+
+def help_text(conf: Path) -> str:
+    """The text, made from `train.yaml` in the folder `conf`."""
+    lines = (conf / "train.yaml").read_text(encoding="utf-8").split("\nhydra:")[0].splitlines()
+    defaults = [f"{found['name']}={found['option']}" for line in lines if (found := GROUP.fullmatch(line))]
+    added = sorted(folder.name for folder in conf.iterdir() if folder.name in ("arm", "debug", "experiment"))
+    groups = (
+        f"groups, as they are by default: {' '.join(defaults)}; to be added: {' '.join(f'+{n}=...' for n in added)}"
+    )
+    listed = "a group's options: tlclass train GROUP=?"
+    keys = [_shown(*key) for key in commented(lines)]
+    return "\n".join([USAGE, *textwrap.wrap(groups, WIDTH, subsequent_indent="  "), listed, "", "keys:", *keys, ""])
+
+
+def commented(lines: list[str]) -> Iterator[tuple[str, str, str]]:
+    """Key as a user writes it, default and comment of every key that has a comment."""
+    path: list[str] = []
+    for line in lines:
+        found = KEY.fullmatch(line)
+        if found:
+            path = [*path[: len(found["indent"]) // 2], found["name"]]
+            if found["comment"]:
+                yield ".".join(path), (found["value"] or "").strip(), found["comment"]
+
+
+def _shown(key: str, value: str, comment: str) -> str:
+    word = f"{key}={value}" if value and not value.startswith("{") else key
+    room = WIDTH - max(len(word), 34) - 3
+    return f"  {word:<34} {textwrap.shorten(comment, room, placeholder=' ...')}"

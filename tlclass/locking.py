@@ -1,0 +1,52 @@
+"""Locks between processes, by files."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tlclass import stopping
+
+log = logging.getLogger(__name__)
+
+SECONDS = 0.5  # between two looks whether this process was asked to stop
+
+
+@contextmanager
+def held(path: Path, waiting: str = "") -> Iterator[None]:
+    """Hold the lock file `path`; wait while another process holds it, unless this one is asked to stop.
+
+    The operating system lets the lock go when its process ends, however it ends.
+
+    Args:
+        path: of the lock file; its folder is made.
+        waiting: what to log once if another process holds it.
+
+    Raises:
+        OSError: the folder is not writable.
+        Stopped: asked to stop while waiting.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if waiting:
+            log.info("%s", waiting)
+        _wait(lock)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _wait(lock: FileLock) -> None:
+    while True:
+        stopping.check()
+        try:
+            lock.acquire(timeout=SECONDS)
+        except Timeout:
+            continue
+        return
