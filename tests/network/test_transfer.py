@@ -34,7 +34,8 @@ ENCODER = {"name": "gru", "hidden": 8, "dense": 8, "latent": 8, "metadata": ["mw
 
 
 def policy_named(name: str) -> FreezePolicy:
-    return FreezePolicy(**compose([f"freeze_policy={name}"])["freeze_policy"])
+    policy = FreezePolicy(**compose([f"freeze_policy={name}"])["freeze_policy"])
+    return policy.with_patterns(("gru", "metadata", "dense", "latent"))
 
 
 def source_state(**changes: Any) -> Mapping[str, Tensor]:
@@ -130,6 +131,37 @@ def test_what_the_policy_loads_is_the_sources_and_nothing_else_changes(name: str
 )
 def test_the_policies_of_the_design(name: str, trained: set[str]) -> None:
     assert trained_parts(apply(name, "linear")[0]) == trained
+
+
+@pytest.mark.parametrize("policy", [name for name in POLICIES if name != "gru_and_head"])
+@pytest.mark.parametrize("encoder", [{**ENCODER}, {"name": "transformer", "width": 8, "metadata": ["mwebv"]}], ids=str)
+def test_policies_but_the_papers_for_lsst_are_for_any_encoder(policy: str, encoder: dict[str, Any]) -> None:
+    source, classifier = (build_classifier(encoder, {"name": "linear"}, 4, 3, seed) for seed in (0, 1))
+    chosen = FreezePolicy(**compose([f"freeze_policy={policy}"])["freeze_policy"])
+    report = transfer(classifier, chosen, source.state_dict(), TARGET_CLASSES, TARGET_CLASSES)
+    assert report.trained > 0
+
+
+def test_the_papers_policy_for_lsst_names_the_gru_and_says_how_to_name_other_encoders() -> None:
+    classifier = build_classifier({"name": "transformer", "width": 8}, {"name": "linear"}, 4, 3, 1)
+    policy = FreezePolicy(**compose(["freeze_policy=gru_and_head"])["freeze_policy"])
+    with pytest.raises(ValueError, match=r"'gru_and_head'.*'encoder.gru.\*'.*encoder.attention.\*.*first.*last"):
+        transfer(classifier, policy, classifier.state_dict(), TARGET_CLASSES, TARGET_CLASSES)
+
+
+@pytest.mark.parametrize("parts", [("gru", "dense", "latent"), ("attention", "latent"), ("one",)])
+def test_words_for_the_depth_are_the_encoders_parts(parts: tuple[str, ...]) -> None:
+    rates = {"first": 0.1, "last": 0.5, "encoder.dense.*": 0.2, "encoder": 0.3, "head": 1.0}
+    then = [{"train": ["first", "*"], "rate": 0.1}]
+    policy = FreezePolicy("mine", ["encoder"], ["last", "head"], then, rates).with_patterns(parts)
+    assert policy.load == ["encoder.*"] and policy.train == [f"encoder.{parts[-1]}.*", "head.*"]
+    assert policy.stages[1].train == [f"encoder.{parts[0]}.*", "*"] and policy.stages[1].rate == 0.1
+    assert (
+        rate_of(f"encoder.{parts[0]}.x", policy.rates) == 0.1
+    )  # the first that matches, also where it is the last part
+    assert rate_of(f"encoder.{parts[-1]}.x", policy.rates) == (0.5 if len(parts) > 1 else 0.1)
+    assert rate_of("encoder.x", policy.rates) == 0.3 and rate_of("head.x", policy.rates) == 1.0
+    assert policy.with_patterns(parts) == policy
 
 
 def trained_parts(classifier: Classifier) -> set[str]:

@@ -188,9 +188,8 @@ def prepare(job: Job, policy: FreezePolicy, source: TrainedModel | None, member:
     model = new_model(settings, data.survey, head, f"initialisation/{member}" if member else "initialisation")
     model = replace(model, simulated=model.simulated or bool(source and source.simulated))
     (classifier,) = model.members
-    branch = getattr(classifier.encoder, "metadata", None)
-    if branch is not None and data.split.budget:
-        branch.standardise_by(torch.from_numpy(data.encoded.metadata[data.split.train]))
+    if data.split.budget:
+        classifier.encoder.standardise_by(torch.from_numpy(data.encoded.metadata[data.split.train]))
     state = source_state(source, head) if source else None
     report = transfer(classifier, policy, state, source.classes if source else (), data.classes)
     if not data.split.budget and any(part.new for part in report.parts):

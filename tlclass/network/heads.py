@@ -8,10 +8,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tlclass.network.initialisation import as_keras_does
 from tlclass.options import build_named
 
 
-class LinearHead(nn.Module):
+class Head(nn.Module):
+    """Makes logits of the latent vector; the interface of all heads, which are listed in `HEADS`.
+
+    It is built from `in_features`, `n_classes` and its settings in `conf/head/`.
+    """
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """(N, in_features) to (N, n_classes) logits."""
+        raise NotImplementedError
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw the initial weights: of dense layers as Keras does."""
+        as_keras_does(self, generator)
+
+
+class LinearHead(Head):
     """One linear layer: the paper's head for BTS (zero hidden layers)."""
 
     def __init__(self, in_features: int, n_classes: int):
@@ -24,7 +40,7 @@ class LinearHead(nn.Module):
         return logits
 
 
-class MLPHead(nn.Module):
+class MLPHead(Head):
     """Hidden ReLU layers, then linear: the paper's head for LSST has two (section 3.4)."""
 
     def __init__(self, in_features: int, n_classes: int, hidden: Sequence[int] = (100, 100)):
@@ -41,7 +57,7 @@ class MLPHead(nn.Module):
         return logits
 
 
-class SourceHead(nn.Module):
+class SourceHead(Head):
     """The source model's own head; probabilities of source classes are summed to target classes.
 
     With it a model classifies the target survey before any target label is used (zero-shot), and
@@ -80,10 +96,10 @@ class SourceHead(nn.Module):
         return torch.logsumexp(self.source(latent)[:, :, None] + self.member, dim=1)
 
 
-HEADS: dict[str, type[nn.Module]] = {"linear": LinearHead, "mlp": MLPHead, "source": SourceHead}
+HEADS: dict[str, type[Head]] = {"linear": LinearHead, "mlp": MLPHead, "source": SourceHead}
 
 
-def build_head(settings: Mapping[str, Any], in_features: int, n_classes: int) -> nn.Module:
+def build_head(settings: Mapping[str, Any], in_features: int, n_classes: int) -> Head:
     """Build a head from `{name, ...}`, the form of `conf/head/` and of a stored model.
 
     Raises:

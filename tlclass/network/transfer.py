@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,6 +13,8 @@ from tlclass.network.classifier import Classifier
 from tlclass.options import build
 
 log = logging.getLogger(__name__)
+
+DEPTHS = "first and last (the encoder's part next to the light curve, and its last one), encoder and head"
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class FreezePolicy:
-    """Patterns over parameter names such as `encoder.gru.*` or `head.*`.
+    """Patterns over parameter names such as `encoder.gru.*` or `head.*`, or words for the depth in any encoder.
+
+    The words are `first` and `last`, for the encoder's part next to the light curve and its last one, `encoder` and `head`.
 
     Attributes:
         name: used in folders, tables and figures.
@@ -75,6 +79,28 @@ class FreezePolicy:
                     f"freeze policy '{self.name}': then holds {entry!r}: it is a list of stages {{train: [PATTERN], rate: FACTOR}}"
                 )
         return [Stage(self.train), *(build(Stage, entry, f"freeze policy '{self.name}', then") for entry in self.then)]
+
+    def with_patterns(self, parts: Sequence[str]) -> "FreezePolicy":
+        """The same with patterns in place of the words for the depth.
+
+        Args:
+            parts: of the encoder, see `tlclass.network.encoders.Encoder`.
+        """
+        words = {
+            "first": f"encoder.{parts[0]}.*",
+            "last": f"encoder.{parts[-1]}.*",
+            "encoder": "encoder.*",
+            "head": "head.*",
+        }
+
+        def patterns(given: Sequence[str]) -> list[str]:
+            return [words.get(word, word) for word in given]
+
+        rates: dict[str, float] = {}
+        for word, factor in self.rates.items():
+            rates.setdefault(words.get(word, word), factor)  # the first that matches counts
+        then = [{**entry, "train": patterns(entry["train"])} for entry in self.then]
+        return replace(self, load=patterns(self.load), train=patterns(self.train), then=then, rates=rates)
 
 
 @dataclass(frozen=True)
@@ -148,6 +174,7 @@ def transfer(
         ValueError: a pattern matches nothing; a loaded tensor is missing in the source or has another
             shape; a parameter is neither loaded nor trained and the policy does not allow that.
     """
+    policy = policy.with_patterns(classifier.encoder.parts)
     parameters = dict(classifier.named_parameters())
     state = classifier.state_dict()
     loaded = matching(policy.load, list(state), policy.name, "load")
@@ -190,7 +217,7 @@ def matching(
             parts = sorted({part_of(name) for name in names})
             raise ValueError(
                 f"freeze policy '{policy}': {what} pattern '{pattern}' matches no {kind}; "
-                f"the parts are {', '.join(f'{part}.*' for part in parts)}"
+                f"the parts are {', '.join(f'{part}.*' for part in parts)}; for any encoder write {DEPTHS}"
             )
     return {name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)}
 

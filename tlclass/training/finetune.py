@@ -56,7 +56,8 @@ def finetune(
     Raises:
         RuntimeError: a frozen tensor moved.
     """
-    policy, classifier = start.policy, start.classifier
+    classifier = start.classifier
+    policy = start.policy.with_patterns(classifier.encoder.parts)
     if not data.split.budget or not policy.train:
         return None
     progress = sys.stderr.isatty() if process["progress"] == "auto" else bool(process["progress"])
