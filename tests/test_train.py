@@ -28,6 +28,7 @@ from tlclass.experiments.result import config_key, write_result
 from tlclass.experiments.run import run_job
 from tlclass.network.checkpoint import load_model
 from tlclass.network.classifier import ENCODERS
+from tlclass.network.encoders import Encoder
 
 EXPERIMENTS = sorted((CONF / "experiment").glob("*.yaml"))
 SCRATCH = "freeze_policy=from_scratch"
@@ -313,8 +314,10 @@ def test_metadata_and_heads_train_end_to_end(head: str, settings: Job, tmp_path:
     assert row["head"] == head and load_model(tmp_path / "job").metadata == ("mwebv",)
 
 
-class Mean(nn.Module):
+class Mean(Encoder):
     """The least an encoder is: the mean of a layer's output over the valid steps."""
+
+    parts = ("layer",)
 
     def __init__(self, n_channels: int) -> None:
         super().__init__()
@@ -326,8 +329,8 @@ class Mean(nn.Module):
         return (torch.relu(self.layer(x)) * valid[..., None]).sum(1) / lengths[:, None]
 
 
-@pytest.mark.parametrize("policy", ["head_only", "full"])
-def test_an_encoder_needs_forward_and_out_features_alone(
+@pytest.mark.parametrize("policy", ["head_only", "layerwise"])
+def test_an_encoder_needs_forward_its_size_and_its_parts_alone(
     policy: str, settings: Job, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(ENCODERS, "mean", Mean)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tlclass.inputs.batches import CurveDataset, SortedSampler
+from tlclass.network.encoders import Encoder
 
 
 def predict_logits(
@@ -24,17 +25,14 @@ def predict_logits(
     return _over_batches(classifier, data, data.lengths if steps is None else steps, batch_size)
 
 
-def encode_all(encoder: nn.Module, data: CurveDataset, batch_size: int = 512) -> Tensor:
+def encode_all(encoder: Encoder, data: CurveDataset, batch_size: int = 512) -> Tensor:
     """(n, latent) embeddings on the CPU, in the order of the data."""
     return _over_batches(encoder, data, data.lengths, batch_size)
 
 
 @torch.inference_mode()
-def encode_every_step(encoder: nn.Module, data: CurveDataset, batch_size: int = 512) -> Tensor:
-    """(total observations, latent) on the CPU, flat in the order of the data: row k of a light curve embeds its first k + 1.
-
-    For an encoder with `at_every_step`, see `tlclass.network.classifier.Encoder`.
-    """
+def encode_every_step(encoder: Encoder, data: CurveDataset, batch_size: int = 512) -> Tensor:
+    """(total observations, latent) on the CPU, flat in the order of the data: row k of a light curve embeds its first k + 1."""
     rows: list[Tensor] = []
     place: list[Tensor] = []
     first = torch.cumsum(data.lengths, 0) - data.lengths
@@ -43,7 +41,7 @@ def encode_every_step(encoder: nn.Module, data: CurveDataset, batch_size: int = 
             batch = data[index]
             step = torch.arange(batch.x.shape[1])
             valid = step < data.lengths[index, None]
-            rows.append(encoder.at_every_step(batch.x, batch.metadata).cpu()[valid])  # type: ignore[operator]
+            rows.append(encoder.at_every_step(batch.x, batch.metadata).cpu()[valid])
             place.append((first[index, None] + step)[valid])
     return torch.cat(rows)[torch.argsort(torch.cat(place))]
 

@@ -3,14 +3,14 @@
 import copy
 
 import numpy as np
-from torch import nn
 
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.encoding import Encoded
+from tlclass.network.encoders import Encoder
 from tlclass.network.inference import encode_all, encode_every_step
 
 
-def with_features(data: LightCurveDataModule, encoder: nn.Module, every_step: bool = False) -> LightCurveDataModule:
+def with_features(data: LightCurveDataModule, encoder: Encoder, every_step: bool = False) -> LightCurveDataModule:
     """The same objects, split and batches with the encoder's output in place of the light curves.
 
     Args:

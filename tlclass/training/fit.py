@@ -27,6 +27,7 @@ from tlclass import stopping
 from tlclass.atomic import atomic_path, write_json
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.network.classifier import Classifier
+from tlclass.network.encoders import Encoder
 from tlclass.network.inference import predict_logits
 from tlclass.training.feature_cache import with_features
 from tlclass.training.metrics import macro_auroc
@@ -88,7 +89,7 @@ def fit(
     done = folder / "done.json"
     forget_damaged(folder)
     trained: nn.Module = classifier
-    if runs_once(classifier.encoder, data, settings):
+    if runs_once(classifier.encoder, data):
         trained = HeadOnly(classifier.head)
         data = with_features(data, classifier.encoder, every_step=settings.truncate > 0) if not done.exists() else data
     best = ModelCheckpoint(
@@ -127,10 +128,10 @@ def forget_damaged(folder: Path) -> None:
             return
 
 
-def runs_once(encoder: nn.Module, data: LightCurveDataModule, settings: FitSettings) -> bool:
+def runs_once(encoder: Encoder, data: LightCurveDataModule) -> bool:
     """Whether the encoder gives the same in every epoch, so that the head can be trained on features made once."""
     frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
-    return frozen and not data.augmentation.on and (not settings.truncate or hasattr(encoder, "at_every_step"))
+    return frozen and not data.augmentation.on
 
 
 def device_of(trainer_options: Mapping[str, Any]) -> torch.device:
