@@ -114,7 +114,7 @@ class CausalAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
         steps = self._embedded(x)
-        for block in self.blocks:
+        for block in self._blocks():
             query, key, value = block.project(steps)
             steps = block.mix(steps, query, key, value)
         out: Tensor = self.norm(steps)
@@ -124,7 +124,7 @@ class CausalAttention(nn.Module):
         """(N, C), the next observation, to (N, width), with the keys and values of the earlier ones as they were."""
         lengths = state["lengths"] if state else torch.zeros(len(x), dtype=torch.int64, device=x.device)
         steps, keys, values = self._embedded(x[:, None]), [], []
-        for number, block in enumerate(self.blocks):
+        for number, block in enumerate(self._blocks()):
             query, key, value = block.project(steps)
             keys.append(appended(state["keys"][:, number] if state else key, lengths, key[:, 0]))
             values.append(appended(state["values"][:, number] if state else value, lengths, value[:, 0]))
@@ -132,6 +132,9 @@ class CausalAttention(nn.Module):
             steps = block.mix(steps, query, keys[-1], values[-1], seen[:, None, None])
         remembered = {"keys": torch.stack(keys, 1), "values": torch.stack(values, 1), "lengths": lengths + 1}
         return self.norm(steps[:, 0]), remembered
+
+    def _blocks(self) -> list["Block"]:
+        return list(self.blocks)  # type: ignore[arg-type]
 
     def _embedded(self, x: Tensor) -> Tensor:
         features = [x, *(sines(x[..., channel], number) for channel, number in self.waves.items())]
@@ -164,8 +167,8 @@ class Block(nn.Module):
             query: (N, T, width). key, value: (N, S, width).
             seen: which of the S keys count, broadcast to (N, heads, T, S); None: for step k the first k + 1.
         """
-        heads = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (query, key, value))
-        mixed = functional.scaled_dot_product_attention(*heads, attn_mask=seen, is_causal=seen is None)
+        query, key, value = (part.view(*part.shape[:2], self.heads, -1).transpose(1, 2) for part in (query, key, value))
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=seen, is_causal=seen is None)
         steps = steps + self.dropout(self.out(mixed.transpose(1, 2).flatten(2)))
         inner = functional.gelu(self.up(self.before_dense(steps)))
         added: Tensor = steps + self.dropout(self.down(inner))
