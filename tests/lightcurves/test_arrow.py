@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import equal_curves, make_curves
-from tlclass.lightcurves.arrow import read, read_parts, to_arrow, write, write_parts
+from tlclass.lightcurves.arrow import intact, read, read_parts, to_arrow, write, write_parts
 from tlclass.lightcurves.curves import LightCurves, check, concatenate, from_columns
 
 BANDS = ("ztfg", "ztfr")
@@ -127,3 +127,85 @@ def test_another_parquet_file_is_refused_with_what_it_lacks(tmp_path: Path) -> N
         match=r"other.parquet is not a light-curve file.*lacks band, flux, flux_err, detected; it has object_id, mjd",
     ):
         read(tmp_path / "other.parquet")
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def test_no_flipped_bit_changes_what_an_arrow_file_holds(tmp_path: Path, curves: LightCurves) -> None:
+    path = tmp_path / "curves.arrow"
+    write_parts([curves.take(np.arange(15)), replace(curves.take(np.arange(15, 30)), dropped={"x": 2})], path)
+    content, written = path.read_bytes(), read(path)
+    assert intact(path)
+    refused = 0
+    for bit in np.random.default_rng(1).choice(8 * len(content), 400, replace=False):
+        path.write_bytes(flipped(content, int(bit)))
+        try:
+            assert equal_curves(read(path), written), bit
+        except ValueError as error:
+            refused += 1
+            assert str(path) in str(error) and not intact(path)
+    assert refused > 200
+
+
+def test_an_arrow_file_without_checksums_is_read_and_is_not_intact(tmp_path: Path, curves: LightCurves) -> None:
+    """As other tools, and earlier versions, write it."""
+    table = to_arrow(curves)
+    with pa.OSFile(str(tmp_path / "other.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    assert equal_curves(read(tmp_path / "other.arrow"), curves)
+    assert not intact(tmp_path / "other.arrow")
+
+
+def lists(values: list[list[object]], kind: pa.DataType) -> pa.Array:
+    return pa.array(values, pa.list_(kind))
+
+
+COLUMNS: dict[str, tuple[str, pa.Array]] = {
+    "times as text": ("mjd", lists([["59000"], ["b"]], pa.string())),
+    "times not in lists": ("mjd", pa.array([1.0, 2.0])),
+    "no list of times": ("mjd", lists([[59000.0], None], pa.float64())),  # type: ignore[list-item]
+    "one flux too many": ("flux", lists([[1.0], [2.0, 3.0]], pa.float32())),
+    "fluxes as structs": ("flux", lists([[{"a": 1}], [{"a": 1}]], pa.struct([("a", pa.int8())]))),
+    "flags missing": ("detected", lists([[True], [None]], pa.bool_())),
+    "flags as text": ("detected", lists([["t"], ["f"]], pa.string())),
+    "an unknown band": ("band", lists([["ztfg"], ["ztfx"]], pa.string())),
+    "a code too high": ("band", lists([[0], [2]], pa.int8())),
+    "a code below zero": ("band", lists([[0], [-1]], pa.int8())),
+    "a band missing": ("band", lists([["ztfg"], [None]], pa.string())),
+    "extinction as text": ("mwebv", pa.array(["0.1", "a"])),
+    "ids as structs": ("object_id", pa.array([{"a": 1}, {"a": 2}])),
+    "labels as a map": ("label", pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int8()))),
+}  # fmt: skip
+
+
+def small(**changes: pa.Array) -> pa.Table:
+    columns = {
+        "object_id": pa.array(["a", "b"]), "label": pa.array(["", ""]), "mwebv": pa.array([0.1, 0.2]), "mjd": lists([[59000.0], [59001.0]], pa.float64()),
+        "band": lists([["ztfg"], ["ztfr"]], pa.string()), "flux": lists([[1.0], [2.0]], pa.float32()), "flux_err": lists([[1.0], [1.0]], pa.float32()),
+        "detected": lists([[True], [False]], pa.bool_()),
+    }  # fmt: skip
+    return pa.table(columns | changes).replace_schema_metadata({"passbands": "ztfg ztfr"})
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_of_another_kind_are_named(name: str, tmp_path: Path) -> None:
+    column, values = COLUMNS[name]
+    path = tmp_path / "other.parquet"
+    pq.write_table(small(**{column: values}), path)
+    with pytest.raises(ValueError, match=rf"{path}.*\b{column}\b") as refused:
+        read(path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64(), pa.int32()])
+def test_numbers_of_another_width_are_taken(kind: pa.DataType, tmp_path: Path) -> None:
+    values = np.array([1, 2], dtype=kind.to_pandas_dtype())
+    column = pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), pa.array(values))
+    pq.write_table(small(flux=column), tmp_path / "other.parquet")
+    curves = read(tmp_path / "other.parquet")
+    assert curves.flux.tolist() == [1, 2] and curves.flux.dtype == np.float32
+    assert curves.detected.tolist() == [True, False]

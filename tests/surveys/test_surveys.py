@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from tests.conftest import compose, equal_curves, read_cached, shared_data
 from tlclass.config import CONF
 from tlclass.experiments.composition import build_survey
+from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check, concatenate
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.surveys import PlasticcCSV, Survey, Table, Union
-from tlclass.surveys.survey import matching, reader_key
+from tlclass.surveys.survey import cached, matching, reader_key
 
 CARDS = sorted(path.stem for path in (CONF / "survey").glob("*.yaml"))
 RAW = ("bts", "plasticc", "plasticc_ddf", "plasticc_table", "plasticc_wfd")
@@ -403,3 +405,28 @@ def test_the_real_surveys_open_fast_and_have_the_known_counts(tmp_path: Path) ->
     assert parsed - began < 10 and opened - parsed < 1
     _, label = survey("bts", folder).load(tmp_path)
     assert np.bincount(label).shape == (5,) and 2000 < len(label) <= 2355
+
+
+@pytest.mark.parametrize("damage", ["a flipped bit", "cut short", "no checksum", "empty"])
+def test_a_damaged_cache_is_made_again_with_a_warning(
+    damage: str, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader = survey("bts", data).reader
+    path = cached([reader], tmp_path)
+    fresh, content = arrow.read(path), path.read_bytes()
+    stamp = path.stat().st_mtime_ns
+    cached([reader], tmp_path)
+    assert path.stat().st_mtime_ns == stamp  # an intact one stays
+    changed = bytearray(content)
+    changed[len(content) // 2] ^= 1
+    damaged = {"a flipped bit": bytes(changed), "cut short": content[:-100], "empty": b"", "no checksum": b""}[damage]
+    path.unlink()
+    path.write_bytes(damaged)
+    if damage == "no checksum":
+        table = arrow.to_arrow(fresh)
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+    with caplog.at_level("WARNING"):
+        again = arrow.read(cached([reader], tmp_path))
+    assert equal_curves(again, fresh)
+    assert [record.levelname for record in caplog.records if str(path) in record.getMessage()] == ["WARNING"]

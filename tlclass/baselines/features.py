@@ -1,6 +1,9 @@
 """Numbers that describe a light curve, for classifiers that are not networks: what one would try first."""
 
 import hashlib
+import logging
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,6 +18,7 @@ from tlclass.atomic import atomic_path
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
 
+log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 VERSION = 1  # raise it when `features` changes for the same light curves
@@ -97,12 +101,24 @@ def cached_features(curves: LightCurves, passbands: Passbands, folder: Path) -> 
     for column in (curves.offsets, curves.trigger_mjd, curves.mjd, curves.passband, curves.flux, curves.flux_err):
         digest.update(np.ascontiguousarray(column).data)
     path = folder / f"features-{digest.hexdigest()[:16]}.npz"
-    if not path.exists():
+    found = _stored(path)
+    if found is None:
         found = features(curves, passbands)
         with atomic_path(path) as temporary:
             np.savez(temporary, values=found.values, names=np.array(found.names))
-    with np.load(path, allow_pickle=False) as stored:
-        return Features(stored["values"], tuple(stored["names"].tolist()))
+    return found
+
+
+def _stored(path: Path) -> Features | None:
+    """What `cached_features` kept; None where there is nothing, or it is damaged (each array in the file has a checksum)."""
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return Features(stored["values"], tuple(stored["names"].tolist()))
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError, NotImplementedError):
+        log.warning("%s is damaged: the features are computed again", path)
+        return None
 
 
 def installed(module: str) -> Any:

@@ -129,7 +129,7 @@ def unknown_labels(survey: Survey, cache: Path) -> dict[str, int]:
     ]
     if wanted:
         path = cached(wanted, cache / survey.name)
-        unknown |= _unlisted(np.concatenate([part.label for part in arrow.read_parts(path)]), taxonomy)
+        unknown |= _unlisted(np.concatenate([part.label for part in arrow.read_parts(path, verify=False)]), taxonomy)
     return unknown
 
 

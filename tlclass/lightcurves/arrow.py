@@ -1,7 +1,13 @@
-"""Light curves as files: Parquet, and Arrow that opens memory-mapped."""
+"""Light curves as files: Parquet, and Arrow that opens memory-mapped.
+
+An Arrow file carries a checksum of each set of light curves, Parquet one of each page: what is read is what was written,
+or an error. A file without (of another tool, or an earlier version) is validated, and its columns are checked.
+"""
 
 import json
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +18,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tlclass.atomic import atomic_path
-from tlclass.lightcurves.curves import LightCurves, concatenate, pack, refuse_duplicates
+from tlclass.lightcurves.curves import (
+    OBJECT_NUMBERS,
+    OBSERVATION_DTYPES,
+    LightCurves,
+    concatenate,
+    pack,
+    refuse_duplicates,
+)
+from tlclass.quoting import shortened
 
 Array = npt.NDArray[Any]
 
 LISTS = ("mjd", "band", "flux", "flux_err", "detected")
+CHECKSUM = b"crc32"
 
 
 def write(curves: LightCurves, path: Path) -> None:
@@ -28,7 +43,7 @@ def write(curves: LightCurves, path: Path) -> None:
         write_parts([curves], path)
         return
     with atomic_path(Path(path)) as temporary:
-        pq.write_table(to_arrow(curves), temporary, compression="zstd")
+        pq.write_table(to_arrow(curves), temporary, compression="zstd", write_page_checksum=True)
 
 
 def write_parts(parts: Iterable[LightCurves], path: Path) -> None:
@@ -51,7 +66,8 @@ def write_parts(parts: Iterable[LightCurves], path: Path) -> None:
             table = to_arrow(part)
             writer = writer or pa.ipc.new_file(sink, table.schema)
             batch = pa.RecordBatch.from_arrays([_single_chunk(column) for column in table.columns], schema=table.schema)
-            writer.write_batch(batch, custom_metadata={"dropped": json.dumps(dict(part.dropped))})
+            about = {b"dropped": json.dumps(dict(part.dropped)), CHECKSUM: str(checksum(part))}
+            writer.write_batch(batch, custom_metadata=about)
             names.append(part.object_id)
         if writer is None:
             raise ValueError(f"{path}: there are no light curves to write")
@@ -59,20 +75,41 @@ def write_parts(parts: Iterable[LightCurves], path: Path) -> None:
         refuse_duplicates(np.sort(np.concatenate(names)), str(path))
 
 
-def read_parts(path: Path) -> Iterator[LightCurves]:
+def read_parts(path: Path, verify: bool = True, sealed: bool = False) -> Iterator[LightCurves]:
     """The sets `write_parts` wrote, one at a time, memory-mapped.
+
+    Args:
+        path: the file.
+        verify: whether to validate the file, and compare each set with its checksum where it has one.
+        sealed: whether every set must have one.
 
     Raises:
         ValueError: the file is damaged.
     """
-    try:
+    with readable(path, "light curves"):
         file = pa.ipc.open_file(pa.memory_map(str(path)))
-        found = [file.get_batch_with_custom_metadata(number) for number in range(file.num_record_batches)]
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path} cannot be read as light curves: {error}") from error
-    for batch, metadata in found:
-        curves = from_arrow(pa.Table.from_batches([batch]), str(path))
-        yield replace(curves, dropped=json.loads(metadata[b"dropped"]))
+        batches = [file.get_batch_with_custom_metadata(number) for number in range(file.num_record_batches)]
+        if verify:  # Arrow follows offsets without looking
+            for batch, _ in batches:
+                batch.validate(full=True)
+    for batch, metadata in batches:
+        about = dict(metadata or {})
+        with readable(path, "light curves"):
+            curves = from_arrow(pa.Table.from_batches([batch]), str(path))
+            curves = replace(curves, dropped=_dropped(about.get(b"dropped")))
+        if verify and (sealed or CHECKSUM in about) and about.get(CHECKSUM) != str(checksum(curves)).encode():
+            raise ValueError(
+                f"{path} is damaged: it does not hold the light curves that were written into it (checksum)"
+            )
+        yield curves
+
+
+def intact(path: Path) -> bool:
+    """Whether an `.arrow` file holds what was written into it, by its checksums."""
+    try:
+        return all(True for _ in read_parts(path, sealed=True))
+    except ValueError:
+        return False
 
 
 def read(path: Path) -> LightCurves:
@@ -84,11 +121,42 @@ def read(path: Path) -> LightCurves:
     if Path(path).suffix == ".arrow":
         parts = list(read_parts(path))
         return parts[0] if len(parts) == 1 else concatenate(parts)
+    with readable(path, "light curves"):
+        table = pq.read_table(path, partitioning=None, page_checksum_verification=True)
+        table.validate(full=True)
+        return from_arrow(table, str(path))
+
+
+@contextmanager
+def readable(path: Path | str, what: str) -> Iterator[None]:
+    """Say in one sentence which file a library cannot read: its own messages are of its insides, and many lines long.
+
+    Raises:
+        ValueError: the block raised what damaged files make of Arrow and of the codecs below it.
+    """
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path} cannot be read as light curves: {error}") from error
-    return from_arrow(table, str(path))
+        yield
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    except (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeDecodeError, MemoryError, OverflowError) as error:
+        said = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+        raise ValueError(
+            f"{path} cannot be read as {what}: it is damaged or of another kind ({shortened(said, 200)}); get it again, or remove it"
+        ) from error
+
+
+def checksum(curves: LightCurves) -> int:
+    """CRC-32 of all that a set of light curves holds, whatever file it stands in; 1 to 3 GB/s."""
+    columns = {name: getattr(curves, name) for name in (*OBSERVATION_DTYPES, "passband", "offsets")}
+    columns |= curves.object_columns()
+    kinds = [(name, column.dtype.str if column.dtype.kind in "biuf" else "text") for name, column in columns.items()]
+    total = zlib.crc32(json.dumps([curves.passbands, dict(curves.dropped), kinds]).encode())
+    for column in columns.values():
+        if column.dtype.kind in "biuf":
+            total = zlib.crc32(np.ascontiguousarray(column).view(np.uint8).data, total)
+        else:
+            total = zlib.crc32("\0".join(column.astype(str).tolist()).encode(), total)
+    return total
 
 
 def to_arrow(curves: LightCurves) -> pa.Table:
@@ -115,34 +183,96 @@ def from_arrow(table: pa.Table, origin: str) -> LightCurves:
             f"it has {', '.join(table.column_names)}"
         )
     table = table.combine_chunks()
-    lists = {name: _single_chunk(table[name]) for name in LISTS}
-    objects = {name: _numpy(table[name]) for name in table.column_names if name not in LISTS}
+    lists = {name: _list(_single_chunk(table[name]), name, origin) for name in LISTS}
+    _refuse_uneven(lists, origin)
+    objects = {name: _of_objects(table[name], name, origin) for name in table.column_names if name not in LISTS}
     passbands = tuple(table.schema.metadata[b"passbands"].decode().split())
-    bands = lists.pop("band").flatten()
-    columns = {name: np.asarray(array.flatten().to_numpy(zero_copy_only=False)) for name, array in lists.items()}
-    columns["passband"] = _codes(bands, passbands)
-    columns["detected"] = columns["detected"].view(np.bool_)
+    columns = {
+        name: _numbers(lists[name].flatten(), dtype, f"{origin}: column {name}")
+        for name, dtype in OBSERVATION_DTYPES.items()
+    }
+    columns["passband"] = _codes(lists["band"].flatten(), passbands, origin)
     offsets = np.asarray(lists["mjd"].offsets.to_numpy(zero_copy_only=False)).astype(np.int64, copy=False)
-    offsets = offsets - offsets[0]
+    offsets = offsets - offsets[0] if len(offsets) else np.zeros(1, dtype=np.int64)
     packed = pack(objects, objects["object_id"].astype(str), columns, offsets, passbands)
-    return replace(packed, dropped=json.loads(table.schema.metadata.get(b"dropped", b"{}")))
+    return replace(packed, dropped=_dropped(table.schema.metadata.get(b"dropped")))
 
 
-def _codes(bands: pa.Array, passbands: tuple[str, ...]) -> Array:
+def _dropped(text: bytes | None) -> dict[str, int]:
+    """Reason -> count, as it stands in a file's metadata."""
+    try:
+        found = json.loads(text or b"{}")
+    except ValueError:
+        raise pa.ArrowInvalid("the counts of dropped observations are no JSON") from None
+    if not isinstance(found, dict) or not all(isinstance(count, int) for count in found.values()):
+        raise pa.ArrowInvalid("the counts of dropped observations are no numbers")
+    return found
+
+
+def _list(column: pa.Array, name: str, origin: str) -> pa.Array:
+    if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+        raise ValueError(
+            f"{origin}: column {name} is of type {column.type}: a list of observations per object is expected"
+        )
+    if column.null_count:
+        raise ValueError(f"{origin}: column {name} has no list for {column.null_count} object(s)")
+    return column
+
+
+def _refuse_uneven(lists: Mapping[str, pa.Array], origin: str) -> None:
+    """Observations belong together by their place in the lists."""
+    lengths = {name: column.value_lengths().cast(pa.int64()) for name, column in lists.items()}
+    for name, length in lengths.items():
+        if not length.equals(lengths["mjd"]):
+            raise ValueError(f"{origin}: the lists mjd and {name} of an object differ in length")
+
+
+def _numbers(values: pa.Array, dtype: type, what: str) -> Array:
+    """Values as this type; without a copy where the file holds it already."""
+    kind = values.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        raise ValueError(f"{what} is of type {kind}: numbers are expected")
+    if values.null_count and dtype is np.bool_:
+        raise ValueError(f"{what} has {values.null_count} missing value(s)")
+    found = np.asarray(values.to_numpy(zero_copy_only=False))
+    if dtype is np.bool_:
+        return found.view(np.bool_) if found.dtype == np.uint8 and found.max(initial=0) <= 1 else found != 0
+    return found.astype(dtype, copy=False)
+
+
+def _codes(bands: pa.Array, passbands: tuple[str, ...], origin: str) -> Array:
     """(n_obs,) uint8 codes of bands stored by name, or by code as files written before have them."""
+    if bands.null_count:
+        raise ValueError(f"{origin}: column band has {bands.null_count} missing value(s)")
     if pa.types.is_integer(bands.type):
-        return np.asarray(bands.to_numpy(zero_copy_only=False))
+        codes = np.asarray(bands.to_numpy(zero_copy_only=False))
+        if len(codes) and not 0 <= codes.min() <= codes.max() < len(passbands):
+            raise ValueError(
+                f"{origin}: column band has codes {codes.min()} to {codes.max()} for {len(passbands)} passbands"
+            )
+        return codes.astype(np.uint8, copy=False)
     bands = bands if pa.types.is_dictionary(bands.type) else bands.dictionary_encode()
     names, codes = bands.dictionary.to_pylist(), np.asarray(bands.indices.to_numpy(zero_copy_only=False))
     if names == list(passbands) and codes.dtype == np.uint8:
         return codes  # still memory-mapped
+    unknown = [shortened(name) for name in names if name not in passbands]
+    if unknown:
+        raise ValueError(
+            f"{origin}: column band has {', '.join(unknown[:5])}; its passbands are {', '.join(passbands)}"
+        )
     return np.asarray(np.array([passbands.index(name) for name in names], dtype=np.uint8)[codes])
+
+
+def _of_objects(column: pa.ChunkedArray, name: str, origin: str) -> Array:
+    """(n,) a quantity per object."""
+    kind, number = column.type, name in OBJECT_NUMBERS
+    if pa.types.is_nested(kind) or (number and not (pa.types.is_floating(kind) or pa.types.is_integer(kind))):
+        raise ValueError(
+            f"{origin}: column {name} is of type {kind}: {'numbers' if number else 'numbers or text'} are expected, one per object"
+        )
+    values = np.asarray(column.to_numpy())
+    return values.astype(str) if values.dtype == object else values
 
 
 def _single_chunk(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
-def _numpy(column: pa.ChunkedArray) -> Array:
-    values = np.asarray(column.to_numpy())
-    return values.astype(str) if values.dtype == object else values

@@ -107,7 +107,7 @@ class Survey:
         """What `load` gives, with an account of what was left out; memory holds one part and the result."""
         unread, pieces = self._wanted()
         path = cached(pieces, cache / self.name)
-        labels = np.concatenate([part.label for part in arrow.read_parts(path)])
+        labels = np.concatenate([part.label for part in arrow.read_parts(path, verify=False)])
         if len(labels) and not (labels != "").any():
             advice = (
                 "give a table of them, target.reader.labels=FILE"
@@ -118,7 +118,7 @@ class Survey:
         self.taxonomy.encode(labels[labels != ""], self.name)
         selected, cuts = [], []
         objects = observations = 0
-        for part in arrow.read_parts(path):
+        for part in arrow.read_parts(path, verify=False):
             objects, observations = objects + len(part), observations + len(part.mjd)
             curves, cut = self._select(part)
             selected.append(curves)
@@ -218,17 +218,20 @@ def cached(pieces: Sequence[Reader], folder: Path) -> Path:
     """The file below `folder` with what these readers read, made now if it is not there.
 
     The key covers the readers' settings and the raw files' names, sizes and times, so a changed
-    file is parsed again. Parsing is parallel over the pieces. A lock lets parallel jobs share one
-    parse. A failure leaves no file.
+    file is parsed again, as is one whose cache is damaged (its checksum). Parsing is parallel over the
+    pieces. A lock lets parallel jobs share one parse. A failure leaves no file.
 
     Raises:
         ValueError: an object id stands in two pieces; or what a reader raises.
     """
     files = [file for piece in pieces for file in piece.files()]
     path = folder / f"{_key(pieces, files)}.arrow"
-    if path.exists():  # a complete cache may be read only
+    if path.exists() and arrow.intact(path):  # a complete cache may be read only
         return path
     with held(path.with_suffix(".lock"), f"{folder.name}: another process reads its files, waiting"):
+        if path.exists() and not arrow.intact(path):
+            log.warning("%s is damaged, or of an earlier version: the files are read again", path)
+            path.unlink()
         if not path.exists():
             log.info("reading %s (cached in %s from now on)", folder.name, path)
             size = sum(file.stat().st_size for file in files)
