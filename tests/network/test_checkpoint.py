@@ -1,9 +1,13 @@
+import hashlib
 import json
+import resource
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from omegaconf import OmegaConf
 
@@ -136,9 +140,106 @@ def test_a_hostile_description_runs_nothing(where: str, tmp_path: Path) -> None:
         assert not victim.exists()
 
 
-def test_pickled_weights_are_not_unpickled(tmp_path: Path) -> None:
-    import hashlib
+def reweigh(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write other weights, with their checksum in the description."""
+    safetensors.torch.save_file(tensors, folder / WEIGHTS)
+    rewrite(folder, weights_sha256=hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest())
 
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_refused(value: float, tmp_path: Path) -> None:
+    save_model(model(), tmp_path)
+    tensors = safetensors.torch.load_file(tmp_path / WEIGHTS)
+    tensors["encoder.latent.weight"][2, 1] = value
+    reweigh(tmp_path, tensors)
+    with pytest.raises(
+        ValueError, match=r"1 of \d+ tensors hold values that are not finite, e.g. encoder.latent.weight"
+    ):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("place", ["shares", "flux_scale"])
+def test_numbers_that_are_not_finite_are_refused(place: str, number: str, tmp_path: Path) -> None:
+    save_model(model("source"), tmp_path)
+    about = json.loads((tmp_path / DESCRIPTION).read_text())
+    if place == "shares":
+        about["head"]["shares"] = [1, "HERE", 2, 3]
+    else:
+        about["encoding"]["flux_scale"] = "HERE"
+    (tmp_path / DESCRIPTION).write_text(json.dumps(about).replace('"HERE"', number))
+    with pytest.raises(ValueError, match=rf"{DESCRIPTION} holds {number}"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("head", "changes"),
+    [
+        ("source", {"shares": [1, -2, 3, 4]}), ("source", {"shares": [1, 0, 3, 4]}), ("source", {"shares": [1, 2]}), ("source", {"class_map": [0, 1, 2, -1]}),
+        ("source", {"class_map": [-1, -1, -1, -1]}), ("source", {"class_map": [0, 1, 10**6, -2]}), ("source", {"class_map": "abcd"}),
+    ],
+)  # fmt: skip
+def test_a_head_that_gives_no_probability_is_refused(head: str, changes: dict[str, Any], tmp_path: Path) -> None:
+    save_model(model(head), tmp_path)
+    about = json.loads((tmp_path / DESCRIPTION).read_text())
+    rewrite(tmp_path, head=about["head"] | changes)
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        load_model(tmp_path)
+
+
+HUGE: list[dict[str, Any]] = [
+    {"members": 100_000}, {"members": 10**12}, {"members": 0}, {"members": -1}, {"members": 2}, {"members": "two"}, {"members": None}, {"members": True},
+    *({"encoder": {name: size}} for name in ("hidden", "layers", "dense", "latent", "metadata_units") for size in (100_000, 10**12)),
+    {"encoder": {"hidden": 0}}, {"encoder": {"layers": -3}}, {"encoder": {"hidden": "6"}}, {"encoder": {"metadata": ["mwebv"] * 100_000}},
+    {"encoder": {"name": "transformer"}}, {"head": {"name": "mlp", "hidden": [100_000] * 3}}, {"head": {"name": "mlp", "hidden": [3] * 100_000}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", HUGE, ids=lambda changes: str(changes)[:60])
+def test_sizes_are_compared_with_the_tensors_before_anything_is_built(changes: dict[str, Any], tmp_path: Path) -> None:
+    save_model(model(), tmp_path)
+    about = json.loads((tmp_path / DESCRIPTION).read_text())
+    merged = {k: about[k] | v if isinstance(v, dict) and "name" not in v else v for k, v in changes.items()}
+    rewrite(tmp_path, **merged)
+    began, peak = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match=str(tmp_path)) as refused:
+        load_model(tmp_path)
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 600
+    assert time.process_time() - began < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 200_000  # kB
+
+
+@pytest.mark.parametrize(
+    "changes", [{"classes": ["é/II", "SN Ia"]}, {"channels": ["a"]}, {"survey": 3}, {"simulated": "no"}, {"input": [1]}]
+)
+def test_a_description_that_contradicts_itself_is_refused(changes: dict[str, Any], tmp_path: Path) -> None:
+    save_model(model(), tmp_path)
+    rewrite(tmp_path, **changes)
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        load_model(tmp_path)
+
+
+def test_weights_of_another_kind_of_number_are_refused(tmp_path: Path) -> None:
+    save_model(model(), tmp_path)
+    tensors = safetensors.torch.load_file(tmp_path / WEIGHTS)
+    reweigh(tmp_path, tensors | {"encoder.latent.bias": tensors["encoder.latent.bias"].long()})
+    with pytest.raises(ValueError, match=r"encoder.latent.bias should hold torch.float32"):
+        load_model(tmp_path)
+
+
+def test_finite_weights_that_overflow_give_no_probability_but_an_error(tmp_path: Path) -> None:
+    save_model(model(), tmp_path)
+    tensors = safetensors.torch.load_file(tmp_path / WEIGHTS)
+    tensors["head.output.weight"][:] = 3e38
+    tensors["encoder.latent.bias"][:] = 3e38
+    reweigh(tmp_path, tensors)
+    loaded = load_model(tmp_path)
+    data = CurveDataset(encode(make_curves(), loaded.passbands, loaded.encoding, loaded.metadata))
+    with pytest.raises(ValueError, match="no finite numbers for 30 of 30 light curves"):
+        predict_logits(loaded.classifier, data)
+
+
+def test_pickled_weights_are_not_unpickled(tmp_path: Path) -> None:
     save_model(model(), tmp_path)
     torch.save({"a": torch.ones(1)}, tmp_path / WEIGHTS)
     rewrite(tmp_path, weights_sha256=hashlib.sha256((tmp_path / WEIGHTS).read_bytes()).hexdigest())

@@ -1,9 +1,9 @@
 """Self-describing model files: safetensors and JSON, so that loading a stranger's model runs no code."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.selection import Selection
 from tlclass.lightcurves.taxonomy import Taxonomy
 from tlclass.network.classifier import Classifier, Ensemble, build_classifier
+from tlclass.network.soundness import description_of, refuse_infinite, refuse_misfit
+from tlclass.options import MISTAKES
+from tlclass.quoting import shortened
 
 FORMAT = 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
@@ -100,7 +103,7 @@ def load_model(path: Path) -> TrainedModel:
     """
     folder = _model_folder(path)
     try:
-        about = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        about = description_of(folder / DESCRIPTION)
         if about["format"] != FORMAT:
             raise ValueError(
                 f"{folder / DESCRIPTION} has format {about['format']}, this version reads {FORMAT}: update tlclass"
@@ -110,8 +113,14 @@ def load_model(path: Path) -> TrainedModel:
                 f"{folder}: {WEIGHTS} is not the file that {DESCRIPTION} describes (checksum): copy both again"
             )
         return _rebuild(about, folder)
-    except (KeyError, TypeError, json.JSONDecodeError, safetensors.SafetensorError) as error:
-        raise ValueError(f"{folder} does not hold a readable model: {type(error).__name__} {error}") from error
+    except MISTAKES as error:
+        if str(folder) in str(error):
+            raise
+        raise ValueError(f"{folder / DESCRIPTION}: {error}") from error
+    except Exception as error:  # whatever a damaged or made-up description makes of it
+        raise ValueError(
+            f"{folder} does not hold a readable model: {type(error).__name__} {shortened(error, 200)}: copy its files again"
+        ) from error
 
 
 def model_digest(path: Path) -> str:
@@ -136,13 +145,25 @@ def _model_folder(path: Path) -> Path:
 
 def _rebuild(about: dict[str, Any], folder: Path) -> TrainedModel:
     taxonomy, encoding = Taxonomy(**about["taxonomy"]), encoding_from(about["encoding"])
-    sizes = len(encoding.channels), len(taxonomy.classes)
-    members = [build_classifier(about["encoder"], about["head"], *sizes) for _ in range(about.get("members", 1))]
-    classifier = as_one(members)
+    for name, of_parts in (("classes", taxonomy.classes), ("channels", encoding.channels)):
+        if list(about[name]) != list(of_parts):
+            raise ValueError(
+                f"{folder / DESCRIPTION}: {name} are {shortened(about[name])}, its taxonomy and encoding give {shortened(list(of_parts))}: copy it again"
+            )
+    for name, kind in (("survey", str), ("simulated", bool), ("input", dict), ("training", dict)):
+        if not isinstance(about[name], kind):
+            raise ValueError(f"{folder / DESCRIPTION}: {name} is {shortened(about[name])}: copy it again")
+    build = partial(build_classifier, about["encoder"], about["head"], len(encoding.channels), len(taxonomy.classes))
+    number, tensors = about.get("members", 1), safetensors.torch.load_file(folder / WEIGHTS)
+    refuse_infinite(tensors, folder / WEIGHTS)
+    refuse_misfit(build, number, tensors, folder)
+    classifier = as_one([build() for _ in range(number)])
     try:
-        classifier.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
+        classifier.load_state_dict(tensors)
     except RuntimeError as error:
-        raise ValueError(f"{folder}: the weights do not fit the architecture in {DESCRIPTION}: {error}") from error
+        raise ValueError(
+            f"{folder}: the weights do not fit the architecture in {DESCRIPTION}: {shortened(error, 200)}"
+        ) from error
     return TrainedModel(
         classifier=classifier.eval(),
         encoder=about["encoder"],

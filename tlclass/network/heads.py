@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tlclass.network.initialisation import as_keras_does
 from tlclass.options import build_named
+from tlclass.quoting import shortened
 
 
 class Head(nn.Module):
@@ -84,6 +85,7 @@ class SourceHead(Head):
         shares: Sequence[float] | None = None,
     ):
         super().__init__()
+        _refuse_wrong_map(class_map, shares, n_classes)
         self.source = build_head(source, in_features, len(class_map))
         member = torch.full((len(class_map), n_classes), -torch.inf)
         for position, target in enumerate(class_map):
@@ -94,6 +96,21 @@ class SourceHead(Head):
     def forward(self, latent: Tensor) -> Tensor:
         """(N, in_features) to (N, n_classes) logits; logsumexp sums probabilities up to one factor."""
         return torch.logsumexp(self.source(latent)[:, :, None] + self.member, dim=1)
+
+
+def _refuse_wrong_map(class_map: Sequence[int], shares: Sequence[float] | None, n_classes: int) -> None:
+    """Raise ValueError for a map or shares that would give no probability, or those of other classes."""
+    if not any(target >= 0 for target in class_map) or not all(-1 <= target < n_classes for target in class_map):
+        raise ValueError(
+            f"head 'source': class_map is {shortened(list(class_map))}: give the target class (0 to {n_classes - 1}) of every source class, or -1"
+        )
+    if shares is None:
+        return
+    mapped = (share for share, target in zip(shares, class_map, strict=False) if target >= 0)
+    if len(shares) != len(class_map) or not all(0 < share < math.inf for share in mapped):
+        raise ValueError(
+            f"head 'source': shares are {shortened(list(shares))}: give {len(class_map)} finite numbers, above 0 for every source class that is mapped"
+        )
 
 
 HEADS: dict[str, type[Head]] = {"linear": LinearHead, "mlp": MLPHead, "source": SourceHead}

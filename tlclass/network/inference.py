@@ -21,8 +21,18 @@ def predict_logits(
         steps: (n,) how many observations of each to look at (at least 1); None looks at all.
             The network is causal, so this equals a truncated light curve.
         batch_size: objects per batch.
+
+    Raises:
+        ValueError: the logits of a light curve give no probabilities.
     """
-    return _over_batches(classifier, data, data.lengths if steps is None else steps, batch_size)
+    logits = _over_batches(classifier, data, data.lengths if steps is None else steps, batch_size)
+    lost = logits.isnan().any(1) | ~logits.amax(1).isfinite()  # -inf for some classes is probability 0
+    if lost.any():
+        raise ValueError(
+            f"the network gives no finite numbers for {int(lost.sum())} of {len(lost)} light curves, the first of them number "
+            f"{int(lost.nonzero()[0]) + 1}: its weights or their fluxes are beyond all bounds; train it anew, or look at the data with tlclass.inspect"
+        )
+    return logits
 
 
 def encode_all(encoder: Encoder, data: CurveDataset, batch_size: int = 512) -> Tensor:
