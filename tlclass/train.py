@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from tlclass import stopping
 from tlclass.config import CONF
 from tlclass.experiments import sweep
-from tlclass.experiments.composition import one_sentence, plain, without_lists
+from tlclass.experiments.composition import as_hydra_wants, one_sentence, plain
 from tlclass.experiments.result import RESULT
 from tlclass.experiments.usage import help_text
 
@@ -41,9 +41,10 @@ def app(config: DictConfig) -> float:
         config.progress = False  # a bar per job would fight with the lines of the sweep
     try:
         stopping.check()
+        from tlclass.experiments.plan import plan_from
         from tlclass.experiments.run import run_job
 
-        row = run_job(plain(config), folder)
+        row = run_job(plan_from(plain(config)), folder)
         return float(row["auroc_macro"])
     except Exception as error:
         stopping.check()  # what a signal broke is no failure of the job
@@ -85,7 +86,7 @@ def run_app() -> BaseException | None:
     before = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = "1"  # Hydra's own way to hand errors on instead of printing them
     try:
-        sys.argv[1:] = map(without_lists, words)
+        sys.argv[1:] = as_hydra_wants(words)
         app()
     except Failed as failure:
         return failure.__cause__

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from tlclass.inputs.split import (
     TEST_KINDS,
+    Labels,
+    Protocol,
     Split,
     absent_classes,
-    budget_size,
     class_weights,
     cross_validation,
     draw_split,
@@ -30,8 +31,8 @@ BUDGETS: list[Mapping[str, Any]] = [
 ]
 
 
-def draw(seed: int = 0, **options: Any) -> Split:
-    return draw_split(LABEL, IDS, seed, **options)
+def draw(seed: int = 0, count: int | None = None, fraction: float | None = None, **protocol: Any) -> Split:
+    return draw_split(LABEL, IDS, seed, Labels(count, fraction), Protocol(**protocol))
 
 
 @pytest.fixture(params=TEST_KINDS)
@@ -80,7 +81,7 @@ def test_the_fixed_test_part_is_the_same_for_all_seeds_budgets_and_row_orders() 
     parts = [IDS[draw(seed, test="fixed", **budget).test] for seed in range(3) for budget in BUDGETS]
     assert all(np.array_equal(part, parts[0]) for part in parts)
     order = np.random.default_rng(1).permutation(len(LABEL))
-    shuffled = draw_split(LABEL[order], IDS[order], 0, count=50, test="fixed")
+    shuffled = draw_split(LABEL[order], IDS[order], 0, Labels(50), Protocol("fixed"))
     assert set(IDS[order][shuffled.test]) == set(parts[0])
 
 
@@ -113,7 +114,7 @@ def test_every_drawn_class_keeps_a_training_object_and_validation_gets_what_is_l
     share = data.draw(st.sampled_from([0.01, 0.2, 0.5, 0.9, 0.99]))
     ids = np.arange(len(label)).astype(str)
     try:
-        split = draw_split(label, ids, seed, count=count, validation_fraction=share)
+        split = draw_split(label, ids, seed, Labels(count), Protocol(validation_fraction=share))
     except ValueError as error:  # allowed only where no class has two objects
         assert "validation" in str(error)
         return
@@ -127,28 +128,33 @@ def test_every_drawn_class_keeps_a_training_object_and_validation_gets_what_is_l
 def test_a_class_with_two_objects_among_singles_can_give_one_to_validation() -> None:
     label = np.array([0, 0, 0, 1, 2, 3])
     for seed in range(20):
-        split = draw_split(label, IDS[:6], seed, count=5)
+        split = draw_split(label, IDS[:6], seed, Labels(5), Protocol())
         assert label[split.val].tolist() == [0]
 
 
 @pytest.mark.parametrize("test", TEST_KINDS)
 def test_a_budget_larger_than_the_pool_is_an_error(test: str) -> None:
     pool = 500 if test == "remainder" else 400
-    with pytest.raises(ValueError, match=f"label budget of 501 objects: the pool holds {pool}; choose 5 to {pool}"):
+    with pytest.raises(ValueError, match=f"501.*{pool}.*5 to {pool}"):
         draw(count=501, test=test)
 
 
-def test_budgets_that_make_no_sense_are_errors() -> None:
-    for count in (-1, 1, 4):
-        with pytest.raises(ValueError, match=f"label budget of {count} objects"):
-            draw(count=count)
-    for options in ({}, {"fraction": 0.1, "count": 10}):
-        with pytest.raises(ValueError, match=r"data_fraction: give either fraction .* or count"):
-            draw(**options)
-    with pytest.raises(ValueError, match=r"label budget"):
-        draw(fraction=1.5)
-    with pytest.raises(ValueError, match=r"label budget"):
-        draw(fraction=-0.1)
+@pytest.mark.parametrize("count", [-1, 1, 4])
+def test_budgets_that_make_no_sense_are_errors(count: int) -> None:
+    with pytest.raises(ValueError, match=f"labels={count}"):
+        draw(count=count)
+
+
+@pytest.mark.parametrize("word", ["-3", "many", "0%", "101%", "1.5", "", True, None, "n", "pct"])
+def test_a_word_that_is_no_label_budget_is_refused(word: Any) -> None:
+    with pytest.raises(ValueError, match=r"labels is .*percentage"):
+        Labels.of(word)
+
+
+@pytest.mark.parametrize("word", [0, 7, "100", "n300", "5%", "12.5pct", "all", "full"])
+def test_a_label_budget_reads_its_own_name(word: Any) -> None:
+    labels = Labels.of(word)
+    assert Labels.of(labels.name) == labels == Labels.of(labels)
 
 
 def test_everything_drawn_leaves_no_remainder_to_test_on() -> None:
@@ -176,9 +182,10 @@ def test_a_budget_of_zero_labels_tests_on_everything_else() -> None:
     assert split.budget == 0 and len(split.test) == len(LABEL)
 
 
-def test_budget_size() -> None:
-    assert budget_size(1000, 0.05, None) == 50
-    assert budget_size(1000, None, 123) == 123
+def test_the_size_of_a_label_budget() -> None:
+    assert Labels.of("5%").size(1000) == 50
+    assert Labels.of(123).size(1000) == 123
+    assert Labels.of("all").size(1000) == 1000
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=50))

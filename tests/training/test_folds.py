@@ -17,7 +17,7 @@ from tlclass.experiments.composition import build_survey
 from tlclass.experiments.run import build_policy, run_job
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.encoding import encoding_from
-from tlclass.inputs.split import Split
+from tlclass.inputs.split import Labels, Protocol, Split
 from tlclass.network.classifier import Classifier, build_classifier
 from tlclass.network.transfer import FreezePolicy, transfer
 from tlclass.options import build
@@ -38,8 +38,8 @@ CHOICE = Choice("chosen", CANDIDATES, folds=2)
 @pytest.fixture
 def module(settings: Callable[..., dict[str, Any]], cache: Path) -> LightCurveDataModule:
     job = settings("target=bts")
-    split = {"count": 100, "test": "fixed"}
-    module = LightCurveDataModule(build_survey(job["target"]), encoding_from(job["encoding"]), (), split, cache, 0, 16)
+    split = Labels(100), Protocol("fixed")
+    module = LightCurveDataModule(build_survey(job["target"]), encoding_from(job["encoding"]), (), *split, cache, 0, 16)
     module.setup()
     return module
 

@@ -15,6 +15,7 @@ from tlclass.experiments.composition import build_survey
 from tlclass.inputs.augmentation import Augmentation
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.encoding import encoding_from
+from tlclass.inputs.split import Labels, Protocol
 from tlclass.network.classifier import Classifier, build_classifier
 from tlclass.network.inference import encode_every_step, predict_logits
 from tlclass.network.transfer import set_trainable
@@ -29,8 +30,8 @@ HASTY = FitSettings(learning_rate=0.1, batch_size=16, max_epochs=8, min_steps=0,
 @pytest.fixture
 def module(settings: Callable[..., dict[str, Any]], cache: Path) -> LightCurveDataModule:
     job = settings("target=bts")
-    split = {"count": 80, "test": "fixed"}
-    module = LightCurveDataModule(build_survey(job["target"]), encoding_from(job["encoding"]), (), split, cache, 0, 16)
+    split = Labels(80), Protocol("fixed")
+    module = LightCurveDataModule(build_survey(job["target"]), encoding_from(job["encoding"]), (), *split, cache, 0, 16)
     module.setup()
     return module
 

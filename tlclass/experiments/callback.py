@@ -11,6 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict
 
 from tlclass import stopping
+from tlclass.experiments.axes import subdir, varied
 from tlclass.experiments.composition import without_lists
 from tlclass.experiments.sweep import Ledger, open_ledger
 
@@ -50,14 +51,20 @@ class SweepLedger(Callback):
 
 
 def settle_axes(config: DictConfig) -> None:
-    """A group chosen on the command line replaces an experiment's axis inside it: `data_fraction=n100` that of `.count`."""
-    axes = config.hydra.sweeper.params or {}
-    groups = {word.split("=")[0] for word in config.hydra.overrides.task}
+    """Settle what the sweep varies, and give every varied setting a place in the jobs' folders.
+
+    An axis of null takes an inherited one away, and a list of sources is one choice.
+    """
+    params = config.hydra.sweeper.params or {}
+    axes = varied(params, config.hydra.overrides.task)
     with open_dict(config):
-        for axis in [axis for axis in axes if "." in axis and axis.split(".")[0] in groups]:
-            del axes[axis]
-        if "source" in axes:
-            axes["source"] = without_lists(f"source={axes['source']}").removeprefix("source=")
+        for axis in [axis for axis in params if params[axis] is None]:
+            del params[axis]
+        if "source" in params:
+            params["source"] = without_lists(f"source={params['source']}").removeprefix("source=")
+        if not any(word.startswith("hydra.sweep.subdir=") for word in config.hydra.overrides.hydra):
+            arm_chosen = "arm" in axes or config.hydra.runtime.choices.arm is not None
+            config.hydra.overrides.hydra.append(f'hydra.sweep.subdir="{subdir(axes, arm_chosen)}"')
 
 
 def number_of_jobs(config: DictConfig) -> int | None:

@@ -21,6 +21,7 @@ ALLOWED = (
     "tlclass.lightcurves.passbands",
     "tlclass.lightcurves.selection",
     "tlclass.lightcurves.taxonomy",
+    "tlclass.experiments.arm",
 )
 FUNCTIONS = ("tlclass.simulator.simulated_survey",)
 CONSTRUCTORS = ("from_mapping",)  # class methods that build such a class
@@ -40,17 +41,28 @@ def build_survey(card: Mapping[str, Any], trust: Trust = False) -> Survey | Seve
         ValueError: the card has a wrong or missing key, names what is not trusted, or is no survey's.
         ImportError: a module it names cannot be imported.
     """
-    what = f"survey card {shortened(card.get('name', ''))}".rstrip()
+    what = f"survey card {shortened(card.get('name', '')) if isinstance(card, Mapping) else shortened(card)}".rstrip()
+    survey = build_part(card, trust, what)
+    if not isinstance(survey, Survey | Several):
+        raise ValueError(f"{what} builds a {type(survey).__name__}: give {TARGET}: tlclass.surveys.Survey")
+    return survey
+
+
+def build_part(card: Mapping[str, Any], trust: Trust, what: str) -> Any:
+    """The object of the class that a card names, e.g. an arm from `conf/method/`; see `build_survey`.
+
+    Raises:
+        ValueError, ImportError: see `build_survey`.
+    """
+    if not isinstance(card, Mapping):
+        raise ValueError(f"{what} is the word '{shortened(card)}': choose a file of conf/ or give a group of settings")
     refuse_strangers(card, trust, what)
     try:
-        survey = _built(card, trust, what)
+        return _built(card, trust, what)
     except MISTAKES:
         raise
     except Exception as error:  # of a class that was given what it cannot be made of
         raise ValueError(f"{what}: {type(error).__name__}: {shortened(error, 200)}") from error
-    if not isinstance(survey, Survey | Several):
-        raise ValueError(f"{what} builds a {type(survey).__name__}: give {TARGET}: tlclass.surveys.Survey")
-    return survey
 
 
 def refuse_strangers(card: Any, trust: Trust, what: str) -> None:

@@ -1,7 +1,7 @@
 """From the words of a command line to the settings of a job: all that is special about composing them with Hydra."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,24 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tlclass.config import CONF
-from tlclass.experiments.cards import build_survey as build_survey
 from tlclass.experiments.devices import workers
-from tlclass.options import MISTAKES
+from tlclass.inputs.split import Labels
+from tlclass.options import MISTAKES, nearest
 
 Settings = dict[str, Any]
+OPTIONAL = ("experiment", "debug", "hparams")  # groups that are absent unless chosen: Hydra wants a + before them
 UNKNOWN = re.compile(r"Could not find '(?P<group>.+)/(?P<name>.+)'\n\nAvailable options in '.+':\n(?P<known>(\t.+\n)+)")
+MOVED = {  # former names of freeze policies, and what they are now
+    "forest": "method=forest (or arm=forest)",
+    "lightgbm": "method=lightgbm (or arm=lightgbm)",
+    "chosen": "method=chosen",
+    "head_folds": "freeze_policy=head_only method=folds method.up_to=20000",
+    "layerwise_folds": "freeze_policy=layerwise method=folds",
+}
 EXTRAS = {"joblib": "joblib", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}  # of launchers
 
 OmegaConf.register_new_resolver("cuda_workers", workers, replace=True)
+OmegaConf.register_new_resolver("labels_name", lambda labels: Labels.of(labels).name, replace=True)
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Settings:
@@ -32,7 +41,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Settings
     """
     own = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
     with hydra.initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        return plain(hydra.compose("train", overrides=[*own, *map(without_lists, overrides)]))
+        return plain(hydra.compose("train", overrides=[*own, *as_hydra_wants(overrides)]))
 
 
 def plain(config: DictConfig) -> Settings:
@@ -43,11 +52,60 @@ def plain(config: DictConfig) -> Settings:
     settings: Settings = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     source = settings["source"]
     chosen = source.pop("chosen", source.get("parts", ()))
-    if source["_target_"] != "tlclass.surveys.Several":
+    if source.get("_target_") != "tlclass.surveys.Several":
         source.pop("parts", None)
     else:
         source["parts"] = {name: source["parts"][name] for name in chosen}
     return settings
+
+
+def as_hydra_wants(words: Sequence[str]) -> list[str]:
+    """The words of a command line as Hydra's grammar has them.
+
+    `+arm=transfer` and `experiment=ztf2lsst` work with and without the plus; `data_fraction=n100,5pct` and
+    `data_fraction.count=100` are words for `labels`; a list of sources is one choice.
+
+    Raises:
+        ValueError: see `without_lists` and `as_labels`.
+    """
+    return [without_lists(word) for given in words for word in as_labels(with_plus(given))]
+
+
+def with_plus(word: str) -> str:
+    """The word with a plus where Hydra wants one, and without where it wants none."""
+    key, equals, _ = word.partition("=")
+    name = key.lstrip("+")
+    if not equals or not name.isidentifier() or not (CONF / name).is_dir():
+        return word
+    return f"+{word.lstrip('+')}" if name in OPTIONAL else word.lstrip("+")
+
+
+def as_labels(word: str) -> list[str]:
+    """A word about `data_fraction` as one about `labels`; other words as they are.
+
+    Raises:
+        ValueError: it is no label budget.
+    """
+    key, _, value = word.partition("=")
+    if key == "data_fraction":
+        names = [name for name in value.split(",") if name != "count"]
+        return [f"labels={','.join(_amount(Labels.of(name)) for name in names)}"] if names else []
+    if key == "data_fraction.count":
+        return [f"labels={value}"]
+    if key == "data_fraction.fraction":
+        return ["labels=" + ",".join(_amount(Labels(fraction=_number(word, share))) for share in value.split(","))]
+    return [word]
+
+
+def _amount(labels: Labels) -> str:
+    return "all" if labels.fraction == 1 else f"{labels.count}" if labels.count is not None else labels.name
+
+
+def _number(word: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError(f"{word}: give a share between 0 and 1, or labels=5%") from None
 
 
 def without_lists(word: str) -> str:
@@ -79,94 +137,10 @@ def _one_card(word: str, listed: Sequence[Any]) -> str:
     return choice
 
 
-def target_settings(settings: Settings, from_scratch: bool) -> Settings:
-    """Those of `tlclass.experiments.job.Job` for the target.
-
-    Training from scratch beside `head=source` has no head to keep; it gets a new linear one.
-    """
-    head = {"name": "linear"} if from_scratch and settings["head"]["name"] == "source" else settings["head"]
-    kept = {name: settings[name] for name in ("seed", "data_fraction", "protocol", "fit", "augmentation", "model")}
-    encoding = encoding_for(settings["target"], settings["encoding"])
-    return {"survey": settings["target"], "encoding": encoding, "head": head, **kept}
-
-
-def pretraining_settings(settings: Settings) -> Settings:
-    """The same for the source model."""
-    pretrain = {name: value for name, value in settings["pretrain"].items() if name != "flux_scale"}
-    encoding = {**settings["encoding"], "flux_scale": settings["pretrain"]["flux_scale"]}
-    encoding = encoding_for(settings["source"], encoding)
-    return {"survey": settings["source"], "encoding": encoding, "model": settings["model"], **pretrain}
-
-
-def encoding_for(card: Settings, encoding: Settings) -> Settings:
-    """The encoding's settings; a flux scale of null becomes the survey's own.
-
-    Raises:
-        ValueError: its card states none.
-    """
-    if encoding["flux_scale"] is not None:
-        return encoding
-    if card.get("typical_flux") is None:
-        raise ValueError(
-            f"the flux scale is to be matched to {card['name']}, but its card states no typical_flux: add one "
-            "(the median |flux| of its light curves), or give encoding.flux_scale and pretrain.flux_scale a number"
-        )
-    return {**encoding, "flux_scale": float(card["typical_flux"])}
-
-
-def refuse_twins(source: Settings, target: Settings) -> None:
-    """Raise ValueError if source and target are simulated with the same seed: test objects would have twins in the source.
-
-    The simulator draws an object from the seed, its class and its number alone, whatever the survey.
-    """
-    shared = sorted(simulation_seeds(source) & simulation_seeds(target))
-    if shared:
-        raise ValueError(
-            f"source and target {target['name']} are simulated with the same seed {', '.join(map(str, shared))}, "
-            "so that objects of one have twins in the other: give the target another, "
-            f"e.g. target.seed={max(simulation_seeds(source)) + 1}"
-        )
-
-
-def simulation_seeds(card: Any) -> set[int]:
-    """The seeds of the built-in simulations in a survey's card, those of its parts included."""
-    if not isinstance(card, Mapping):
-        return set()
-    own = {card["seed"]} if card.get("_target_") == "tlclass.simulator.simulated_survey" else set()
-    return own.union(*map(simulation_seeds, card.values()))
-
-
-def refuse_unknown(settings: Settings) -> None:
-    """Raise ValueError for a key that nothing reads, such as `+freez_policy=full` or `+pretrain.members=3`.
-
-    Where a class is built from a group it names its own.
-    """
-    defaults: Any = OmegaConf.load(CONF / "train.yaml")
-    groups = [next(iter(entry)) for entry in defaults.pop("defaults") if not isinstance(entry, str)]
-    inner = [group.split("@pretrain.")[1] for group in groups if "@" in group]
-    budget = list(defaults["pretrain"]["data_fraction"])
-    known = {
-        "": [*(group for group in groups if "@" not in group), *(name for name in defaults if name != "hydra")],
-        "pretrain.": [*defaults["pretrain"], *inner],
-        "pretrain.data_fraction.": ["name", *budget],
-        "data_fraction.": ["name", *budget],
-        "paths.": list(defaults["paths"]),
-    }
-    for place, names in known.items():
-        given: Any = settings
-        for part in place.split(".")[:-1]:
-            given = given[part]
-        if not isinstance(given, Mapping):
-            raise ValueError(f"{place[:-1]} is '{given}': set {', '.join(f'{place}{name}' for name in names)}")
-        unknown = [f"{place}{name}" for name in sorted(set(given) - set(names))]
-        if unknown:
-            raise ValueError(
-                f"unknown setting {', '.join(unknown)}; known are {', '.join(f'{place}{name}' for name in names)}"
-            )
-
-
 def in_words(error: BaseException) -> str:
     """Hydra's message without its internals; its hint often hides in the cause."""
+    if isinstance(error, OmegaConfBaseException) and isinstance(error.__cause__, ValueError):
+        return str(error.__cause__)
     text = f"{error}: {error.__cause__}" if isinstance(error, HydraException) and error.__cause__ else str(error)
     missing = next((extra for name, extra in EXTRAS.items() if f"Could not find 'hydra/launcher/{name}'" in text), None)
     if missing:
@@ -180,7 +154,11 @@ def in_words(error: BaseException) -> str:
     unknown = UNKNOWN.search(text)
     if unknown:
         known = ", ".join(name for name in unknown["known"].split() if "+" not in name)  # "+": see `without_lists`
-        return f"{unknown['group']} '{unknown['name']}' is unknown: choose one of {known}"
+        moved = MOVED.get(unknown["name"]) if unknown["group"] == "freeze_policy" else None
+        if moved:
+            return f"freeze_policy '{unknown['name']}' is no freeze policy any more: use {moved}"
+        close = nearest(unknown["name"], known.split(", "))
+        return f"{unknown['group']} '{unknown['name']}' is unknown{close}: choose one of {known}"
     lines = text.split("Config search path")[0].splitlines()
     return "\n".join(
         line for line in lines if line.strip() and not line.strip().startswith(("full_key", "object_type"))

@@ -11,19 +11,18 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tlclass import stopping
-from tlclass.options import check
 
 SECONDS = 0.2  # between two looks for a free device
 
 
 @contextmanager
-def on_device(settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The settings with the CUDA device that the job has leased where the launcher leases them, else as they are."""
-    if settings["launcher"]["name"] != "cuda":
-        yield dict(settings)
+def on_device(launcher: Mapping[str, Any], trainer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The trainer's options with the CUDA device that the job has leased where the launcher leases them, else as they are."""
+    if launcher["name"] != "cuda":
+        yield dict(trainer)
         return
-    with lease(cuda_devices(), settings["launcher"]["jobs_per_device"]) as position:
-        yield {**settings, "trainer": {**settings["trainer"], "devices": [position]}}
+    with lease(cuda_devices(), launcher["jobs_per_device"]) as position:
+        yield {**trainer, "devices": [position]}
 
 
 @contextmanager
@@ -82,9 +81,10 @@ def workers(jobs_per_device: int) -> int:
 
 def check_jobs_per_device(number: object) -> None:
     """Raise ValueError unless `number` is a whole number of at least 1."""
-    check(number, int, "launcher.jobs_per_device")
-    if number < 1:  # type: ignore[operator]
-        raise ValueError(f"launcher.jobs_per_device is {number}: choose how many jobs share a CUDA device, 1 or more")
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ValueError(
+            f"launcher.jobs_per_device is {number}: give a whole number of jobs that share a CUDA device, 1 or more"
+        )
 
 
 def cuda_devices() -> list[str]:

@@ -5,31 +5,29 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
+from tlclass.experiments.plan import Plan
 from tlclass.training.metrics import Row
 
-Settings = dict[str, Any]
 
-
-def make_logger(settings: Settings, folder: Path) -> Logger | None:
+def make_logger(plan: Plan, folder: Path) -> Logger | None:
     """The job's logger; W&B is offline unless the user is logged in."""
-    chosen = settings["logger"]
+    chosen, config = plan.logger, plan.config
     if chosen["name"] == "none":
         return None
     if chosen["name"] == "csv":
         warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # the job's folder, its own files
         return CSVLogger(folder, name="", version="")
-    cards = {role: settings[role].get("parts", {"": settings[role]}).values() for role in ("source", "target")}
-    simulated = [f"{role}:simulated" for role, parts in cards.items() if any(card["simulated"] for card in parts)]
+    surveys = {"source": plan.source, "target": plan.target}
+    simulated = [f"{role}:simulated" for role, survey in surveys.items() if survey is not None and survey.simulated]
     logger = WandbLogger(
         project=chosen["project"], entity=chosen["entity"], save_dir=folder, offline=offline(),
-        group=settings["experiment_name"], job_type=settings["freeze_policy"]["name"],
-        name=f"{settings['data_fraction']['name']}-seed{settings['seed']}", tags=[settings["target"]["name"], *simulated],
+        group=plan.experiment_name, job_type=plan.arm.name,
+        name=f"{plan.training.labels.name}-seed{plan.seed}", tags=[plan.target.name, *simulated],
     )  # fmt: skip
-    logger.log_hyperparams(settings)
+    logger.log_hyperparams(dict(config))
     return logger
 
 

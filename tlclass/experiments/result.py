@@ -3,18 +3,20 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlclass.atomic import write_json
+from tlclass.quoting import shortened
 
 if TYPE_CHECKING:  # torch is not needed to read a row
     from tlclass.training.metrics import Row
 
 RESULT = "result.json"
+JOB = "job.json"  # what a job that began is
 CHECKPOINTS = "checkpoints"  # folder of an unfinished fit
-DESCRIPTIVE = ("citation", "n_jobs", "_target_")  # wherever they stand; a class may be renamed
+DESCRIPTIVE = ("citation", "n_jobs", "_target_")  # wherever they stand
 VOLATILE = ("paths", "logger", "overwrite", "progress", "threads", "launcher", "trust")
 # of `trainer`: how a fit is run; whatever else is given to Lightning (precision, gradient_clip_val) decides the result
 HOW = ("accelerator", "devices", "strategy", "num_nodes", "deterministic", "benchmark", "use_distributed_sampler")
@@ -22,12 +24,29 @@ HOW = ("accelerator", "devices", "strategy", "num_nodes", "deterministic", "benc
 
 def config_key(settings: Mapping[str, Any]) -> str:
     """Hash of the settings that decide the result; where files lie, how it is run and what is printed does not count."""
+    text = json.dumps(_decisive_tree(settings), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide the result, flat: `fit.learning_rate` and its value, and so on."""
+    return dict(_flat("", _decisive_tree(settings)))
+
+
+def _decisive_tree(settings: Mapping[str, Any]) -> Any:
     kept = {name: value for name, value in settings.items() if name not in (*VOLATILE, "trainer")}
     trainer = settings.get("trainer", {}).items()
     decisive = {name: value for name, value in trainer if name not in HOW and not name.startswith("enable_")}
     kept |= {"trainer": decisive} if decisive else {}
-    text = json.dumps(_decisive(kept, str(settings["paths"]["data"])), sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _decisive(kept, str(settings["paths"]["data"]))
+
+
+def _flat(place: str, settings: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(settings, Mapping):
+        yield place, settings
+        return
+    for name, value in settings.items():
+        yield from _flat(f"{place}.{name}" if place else str(name), value)
 
 
 def _decisive(settings: Any, folder: str) -> Any:
@@ -41,19 +60,19 @@ def _decisive(settings: Any, folder: str) -> Any:
     return settings.removeprefix(folder) if inside else settings
 
 
-def finished(folder: Path, key: str, data: Mapping[str, str], overwrite: bool) -> "Row | None":
+def finished(folder: Path, settings: Mapping[str, Any], data: Mapping[str, str], overwrite: bool) -> "Row | None":
     """The row of a finished job in `folder`, its missing scores NaN again, or None if there is work to do.
 
     Args:
         folder: of the job.
-        key: see `config_key`.
+        settings: see `decisive`.
         data: digests of what the job reads, by name.
         overwrite: whether to forget another job there.
 
     Raises:
         ValueError: the folder holds a job with another configuration or of other data and `overwrite` is false.
     """
-    difference = _difference(folder, key, data)
+    difference = _difference(folder, settings, data)
     if difference:
         if not overwrite and any((folder / name).exists() for name in (RESULT, CHECKPOINTS)):
             raise ValueError(f"{folder} holds a job {difference}")
@@ -63,16 +82,22 @@ def finished(folder: Path, key: str, data: Mapping[str, str], overwrite: bool) -
     return row and {name: float("nan") if value is None else value for name, value in row.items()}
 
 
-def _difference(folder: Path, key: str, data: Mapping[str, str]) -> str:
+def _difference(folder: Path, settings: Mapping[str, Any], data: Mapping[str, str]) -> str:
     """How the job in `folder` differs from this one and what to do; empty if it does not, or there is none."""
-    started = _read(folder / "job.json")
+    started = _read(folder / JOB)
     if started is None:
         return ""
-    if key != started["config_key"]:
+    there, here = started.get("settings", {}), json.loads(json.dumps(dict(settings), default=str))
+    differing = [name for name in sorted({*there, *here}) if there.get(name) != here.get(name)]
+    if differing:
+        listed = [
+            f"{name} is {shortened(there.get(name))} there and {shortened(here.get(name))} now"
+            for name in differing[:5]
+        ]
+        more = f", and {len(differing) - 5} more" if len(differing) > 5 else ""
         return (
-            "with another configuration (see its config.yaml): add overwrite=true to replace it, choose another experiment_name, "
-            "or give what a sweep varies a place in the folder's name, e.g. "
-            "'hydra.sweep.subdir=${encoding.name}/${freeze_policy.name}/${data_fraction.name}/seed${seed}'"
+            f"with another configuration ({'; '.join(listed)}{more}): add overwrite=true to replace it, or choose another "
+            "experiment_name"
         )
     changed = [name for name in data if data[name] != started["data"].get(name)]
     if changed:
@@ -83,9 +108,9 @@ def _difference(folder: Path, key: str, data: Mapping[str, str]) -> str:
     return ""
 
 
-def start(folder: Path, key: str, data: Mapping[str, str]) -> None:
-    """Mark `folder` as holding the job with this configuration and these data."""
-    write_json(folder / "job.json", {"config_key": key, "data": dict(data)})
+def start(folder: Path, settings: Mapping[str, Any], data: Mapping[str, str]) -> None:
+    """Mark `folder` as holding the job with these decisive settings and these data."""
+    write_json(folder / JOB, {"settings": dict(settings), "data": dict(data)})
 
 
 def write_result(folder: Path, row: "Row") -> None:

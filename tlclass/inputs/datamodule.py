@@ -1,6 +1,6 @@
 """The LightningDataModule of a survey: from its card to batches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from tlclass.inputs.augmentation import Augmentation, augmented
 from tlclass.inputs.batches import CurveDataset, LengthBucketSampler, SortedSampler
 from tlclass.inputs.encoding import Encoded, Encoding, encode
-from tlclass.inputs.split import Split, class_weights, draw_split
+from tlclass.inputs.split import Labels, Protocol, Split, class_weights, draw_split
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.seeds import stream
 from tlclass.surveys import Several, Survey
@@ -28,7 +28,8 @@ class LightCurveDataModule(L.LightningDataModule):
         survey: the data set, built from its card.
         encoding: of observations.
         metadata: columns for the metadata branch.
-        split: keyword arguments of `draw_split`.
+        labels: how many labels are used.
+        protocol: which objects test, and how many validate.
         cache: folder of the parsed surveys.
         seed: of the split and the shuffling.
         batch_size: objects per training batch.
@@ -46,7 +47,8 @@ class LightCurveDataModule(L.LightningDataModule):
         survey: Survey | Several,
         encoding: Encoding,
         metadata: Sequence[str],
-        split: Mapping[str, Any],
+        labels: Labels,
+        protocol: Protocol,
         cache: Path,
         seed: int,
         batch_size: int = 128,
@@ -55,7 +57,7 @@ class LightCurveDataModule(L.LightningDataModule):
     ):
         super().__init__()
         self.survey, self.encoding, self.metadata = survey, encoding, tuple(metadata)
-        self.split_settings, self.cache, self.seed, self.batch_size = dict(split), cache, seed, batch_size
+        self.labels, self.protocol, self.cache, self.seed, self.batch_size = labels, protocol, cache, seed, batch_size
         self.balance, self.augmentation = balance, augmentation or Augmentation()
         self.curves: LightCurves | None = None
 
@@ -76,7 +78,7 @@ class LightCurveDataModule(L.LightningDataModule):
         self.curves, self.label = self.survey.load(self.cache)
         self.encoded: Encoded = encode(self.curves, self.survey.passbands, self.encoding, self.metadata)
         self.lengths = torch.from_numpy(np.diff(self.encoded.offsets))
-        self.split: Split = draw_split(self.label, self.curves.object_id, self.seed, **self.split_settings)
+        self.split: Split = draw_split(self.label, self.curves.object_id, self.seed, self.labels, self.protocol)
 
     def dataset(self, part: Array, device: str | torch.device | None = None) -> CurveDataset:
         """The objects at these indices, with labels; on `self.device` unless another is given."""

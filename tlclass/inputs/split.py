@@ -1,5 +1,6 @@
 """Label budgets: which objects train, validate and test. Indices only; drawn from named seed streams."""
 
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlclass.options import check
 from tlclass.seeds import stream
 
 Array = npt.NDArray[Any]
@@ -18,10 +18,14 @@ TEST_KINDS = ("remainder", "fixed", "development")
 
 @dataclass(frozen=True)
 class Protocol:
-    """How the objects are shared out.
+    """How objects are split into train, validation and test.
 
     Attributes:
-        test, test_fraction, validation_fraction: see `draw_split`.
+        test: `remainder` (all that is not drawn, as in the paper), `fixed` (a stratified `test_fraction` by object
+            id, the same for every seed and budget), or `development` (what is drawn neither for the budget nor for
+            that part, which stays untouched: for choices whose result `fixed` is to judge).
+        test_fraction: used by `fixed` and `development`.
+        validation_fraction: of the labels.
     """
 
     test: str = "remainder"
@@ -34,8 +38,7 @@ class Protocol:
             raise ValueError(f"protocol.test is '{self.test}': choose one of {', '.join(TEST_KINDS)}")
         for name in ("test_fraction", "validation_fraction"):
             share = getattr(self, name)
-            check(share, float, f"protocol.{name}")
-            if not 0 < share < 1:
+            if not isinstance(share, float | int) or not 0 < share < 1:
                 raise ValueError(f"protocol.{name} is {share}: choose a share between 0 and 1, such as 0.2")
 
 
@@ -59,34 +62,63 @@ class Split:
         return len(self.train) + len(self.val)
 
 
-def budget_size(pool: int, fraction: float | None, count: int | None) -> int:
-    """Labels in a budget given as a fraction of the pool or as a count.
+@dataclass(frozen=True)
+class Labels:
+    """A label budget: a number of labelled objects, or a share of those that there are.
 
-    Raises:
-        ValueError: both or neither are given, or the budget is not between 0 and the pool.
+    >>> Labels.of("5%"), Labels.of(100).name, Labels.of("all").size(1870)
+    (Labels(count=None, fraction=0.05), 'n100', 1870)
+
+    Attributes:
+        count: number of labels. fraction: or a share of the pool, 0 to 1.
     """
-    if (fraction is None) == (count is None):
-        raise ValueError(
-            f"data_fraction: give either fraction (now {fraction}) or count (now {count}), not both or neither: a count goes with data_fraction=count"
-        )
-    size = count if count is not None else round(pool * fraction) if fraction is not None else 0
-    if not 0 <= size <= pool or (size < 5 and size != 0):
-        raise ValueError(
-            f"label budget of {size} objects: the pool holds {pool}; choose 5 to {pool}, or 0 for no training at all"
-        )
-    return size
+
+    count: int | None = None
+    fraction: float | None = None
+
+    @classmethod
+    def of(cls, value: Any) -> "Labels":
+        """From `100`, `"5%"`, `"all"`, or the names of `conf/data_fraction/`: `"n100"`, `"5pct"`, `"full"`.
+
+        Raises:
+            ValueError: the value is none of these.
+        """
+        if isinstance(value, Labels):
+            return value
+        text = str(value).strip().lower()
+        share = re.fullmatch(r"(\d+(?:\.\d+)?)(?:%|pct)", text)
+        number = re.fullmatch(r"n?(\d+)", text)
+        if isinstance(value, bool) or not (share or number or text in ("all", "full")):
+            raise ValueError(f"labels is {value!r}: give a whole number (100), a percentage (5%), or all")
+        if number:
+            return cls(count=int(number[1]))
+        fraction = float(share[1]) / 100 if share else 1.0
+        if not 0 < fraction <= 1:
+            raise ValueError(f"labels is {value!r}: give a percentage above 0 and up to 100")
+        return cls(fraction=fraction)
+
+    @property
+    def name(self) -> str:
+        """For folders, figures and logs: `n100`, `5pct`, `all`."""
+        if self.count is not None:
+            return f"n{self.count}"
+        return "all" if self.fraction == 1 else f"{100 * (self.fraction or 0):g}pct"
+
+    def size(self, pool: int) -> int:
+        """Number of labels in a pool of so many labelled objects.
+
+        Raises:
+            ValueError: it is not between 5 and the pool, or 0.
+        """
+        size = self.count if self.count is not None else round(pool * (self.fraction or 0))
+        if not 0 <= size <= pool or 0 < size < 5:
+            raise ValueError(
+                f"labels={size}: {pool} labelled objects can be drawn from; choose 5 to {pool}, or 0 for no training at all"
+            )
+        return size
 
 
-def draw_split(
-    label: Array,
-    object_id: Array,
-    seed: int,
-    fraction: float | None = None,
-    count: int | None = None,
-    test: str = "remainder",
-    test_fraction: float = 0.2,
-    validation_fraction: float = 0.2,
-) -> Split:
+def draw_split(label: Array, object_id: Array, seed: int, labels: Labels, protocol: Protocol) -> Split:
     """Draw a label budget, 80 % of it for training and 20 % for validation (paper section 3.3).
 
     The n objects are a uniform draw from the pool, so classes come in their real proportions; for one
@@ -97,20 +129,16 @@ def draw_split(
         label: (n,) class index.
         object_id: (n,) names; decide the fixed test part, so that it depends on nothing else.
         seed: different seeds draw different objects.
-        fraction: of the pool. count: or a number of objects.
-        test: `remainder` (all that is not drawn, as in the paper), `fixed` (a stratified `test_fraction` by object
-            id, the same for every seed and budget), or `development` (what is drawn neither for the budget nor for
-            that part, which stays untouched: for choices whose result `fixed` is to judge).
-        test_fraction: used by `fixed` and `development`.
-        validation_fraction: of the budget.
+        labels: how many labels are used.
+        protocol: which objects test, and how many validate.
 
     Raises:
-        ValueError: the budget does not fit, a share is out of range, or no object is left to test on.
+        ValueError: the budget does not fit, or no object is left to test on.
     """
-    Protocol(test, test_fraction, validation_fraction)
+    test, test_fraction, validation_fraction = protocol.test, protocol.test_fraction, protocol.validation_fraction
     fixed = np.zeros(len(label), dtype=bool) if test == "remainder" else fixed_test(label, object_id, test_fraction)
     pool = np.flatnonzero(~fixed)
-    size = budget_size(len(pool), fraction, count)
+    size = labels.size(len(pool))
     order = np.random.default_rng(stream(seed, "subset")).permutation(pool)
     drawn, rest = order[:size], order[size:]
     train, val = _hold_out(drawn, label, validation_fraction, np.random.default_rng(stream(seed, "validation")))
@@ -118,7 +146,7 @@ def draw_split(
     if not len(tested):
         raise ValueError(
             f"the budget takes all {size} objects and test={test} leaves none to test on: "
-            "choose a smaller data_fraction or protocol.test=fixed"
+            "choose fewer labels or protocol.test=fixed"
         )
     return Split(np.sort(train), np.sort(val), tested, len(pool))
 

@@ -19,7 +19,7 @@ SHARE = 0.95
 def histories(sweep: Sweep) -> pd.DataFrame:
     """Every validation of every job that left its history: whose job, step, epoch, seconds, scores."""
     frames = []
-    coordinates = ["arm", "policy", "target", "budget", "seed"]
+    coordinates = ["arm", "base", "target", "labels", "seed"]
     for _, job in sweep.jobs.iterrows():
         lines = read_json(Path(job["folder"]) / HISTORY)
         if lines:
@@ -29,28 +29,28 @@ def histories(sweep: Sweep) -> pd.DataFrame:
 
 
 def goals(history: pd.DataFrame, reference: str = "from_scratch") -> dict[int, float]:
-    """The score to reach at each budget: 95 % of the reference policy's best validation AUROC, mean over seeds.
+    """The score to reach at each number of labels: 95 % of the reference arm's best validation AUROC, mean over seeds.
 
     None where the jobs have several targets.
     """
     if history["target"].nunique() > 1:
         return {}
-    best = history[history["policy"] == reference].groupby(["budget", "seed"])[SCORE].max()
-    return {int(str(budget)): SHARE * float(mean) for budget, mean in best.groupby("budget").mean().items()}
+    best = history[history["base"] == reference].groupby(["labels", "seed"])[SCORE].max()
+    return {int(str(budget)): SHARE * float(mean) for budget, mean in best.groupby("labels").mean().items()}
 
 
 def convergence(sweep: Sweep) -> pd.DataFrame:
-    """Steps and seconds until the goal, one row per arm, budget and seed; inf where it is never reached."""
+    """Steps and seconds until the goal, one row per arm, labels and seed; inf where it is never reached."""
     history = histories(sweep)
     wanted = goals(history)
     rows = []
-    for (arm, budget, seed), lines in history.groupby(["arm", "budget", "seed"]):
+    for (arm, budget, seed), lines in history.groupby(["arm", "labels", "seed"]):
         if budget in wanted:
             reached = lines[lines[SCORE] >= wanted[budget]]
             first = reached.iloc[0] if len(reached) else {"step": np.inf, "seconds": np.inf}
             found = {"steps": first["step"], "seconds": first["seconds"], "goal": wanted[budget]}
-            rows.append({"arm": arm, "budget": budget, "seed": seed, **found})
-    return pd.DataFrame(rows, columns=["arm", "budget", "seed", "steps", "seconds", "goal"])
+            rows.append({"arm": arm, "labels": budget, "seed": seed, **found})
+    return pd.DataFrame(rows, columns=["arm", "labels", "seed", "steps", "seconds", "goal"])
 
 
 def convergence_table(sweep: Sweep) -> pd.DataFrame:
@@ -58,8 +58,8 @@ def convergence_table(sweep: Sweep) -> pd.DataFrame:
     found = convergence(sweep)
     rows = []
     for arm in sweep.arms:
-        for budget, some in found[found["arm"] == arm].groupby("budget"):
-            row = {"policy": arm, "labels": f"{budget:,}", "goal": f"{some['goal'].iloc[0]:.3f}"}
+        for budget, some in found[found["arm"] == arm].groupby("labels"):
+            row = {"arm": arm, "labels": f"{budget:,}", "goal": f"{some['goal'].iloc[0]:.3f}"}
             row |= {"reached by": f"{int(np.isfinite(some['steps']).sum())} of {len(some)}"}
             row |= {
                 "steps": _median(some["steps"].to_numpy(), ".0f"),

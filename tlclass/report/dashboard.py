@@ -12,7 +12,7 @@ from tlclass.report.sweep import results_table
 
 log = logging.getLogger(__name__)
 
-CURVES = "transfer against scratch by budget"
+CURVES = "transfer against scratch by labels"
 
 
 def log_sweep(folder: Path) -> None:
@@ -44,15 +44,15 @@ def log_sweep(folder: Path) -> None:
 
 
 def _curves(results: pd.DataFrame) -> Any:
-    """A line of mean macro AUROC per policy."""
+    """A line of mean macro AUROC per arm."""
     import wandb
 
-    cells = results.groupby(["policy", "budget"])["auroc_macro"].mean()
-    policies = list(dict.fromkeys(results["policy"]))
+    cells = results.groupby(["arm", "labels"])["auroc_macro"].mean()
+    arms = list(dict.fromkeys(results["arm"]))
     return wandb.plot.line_series(
-        xs=[cells[policy].index.tolist() for policy in policies],
-        ys=[cells[policy].tolist() for policy in policies],
-        keys=policies,
+        xs=[cells[arm].index.tolist() for arm in arms],
+        ys=[cells[arm].tolist() for arm in arms],
+        keys=arms,
         title=f"macro AUROC on the test part: {CURVES}",
         xname="labels used",
     )

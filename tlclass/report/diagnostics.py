@@ -19,14 +19,14 @@ FEWEST = 10  # objects in a bin that is drawn
 
 
 def predictions(sweep: Sweep, arm: str) -> pd.DataFrame:
-    """Test objects of all seeds at the arm's largest budget: `class`, `p(<class>)`; empty if no job left them."""
+    """Test objects of all seeds at the arm's largest number of labels: `class`, `p(<class>)`; empty if no job left them."""
     paths = [Path(folder) / "predictions.parquet" for folder in sweep.at_largest(arm)["folder"]]
     found = [pd.read_parquet(path) for path in paths if path.is_file()]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 def arms_with_predictions(sweep: Sweep) -> list[str]:
-    """Arms whose jobs at the largest budget all left their predictions."""
+    """Arms whose jobs at the largest number of labels all left their predictions."""
     jobs = {arm: sweep.at_largest(arm)["folder"] for arm in sweep.arms}
     return [arm for arm, some in jobs.items() if all((Path(f) / "predictions.parquet").is_file() for f in some)]
 
@@ -50,7 +50,7 @@ def confusion_shares(probability: Array, label: Labels) -> Array:
 
 
 def confusion_matrices(sweep: Sweep) -> Figure:
-    """Row-normalised, summed over the seeds of each arm's largest budget."""
+    """Row-normalised, summed over the seeds of each arm's largest number of labels."""
     arms = arms_with_predictions(sweep)
     n = len(sweep.classes)
     columns = min(2 if n <= 6 else 3, len(arms))

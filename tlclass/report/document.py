@@ -13,7 +13,7 @@ from tlclass.report import diagnostics, figures, tables
 from tlclass.report.convergence import convergence_table
 from tlclass.report.pages import Block, Heading, Items, Paragraph, Picture, Table
 from tlclass.report.published import CAPTIONS, panel_of
-from tlclass.report.sweep import REFERENCES, Sweep, data_note, missing_cells, untested_classes
+from tlclass.report.sweep import Sweep, data_note, missing_cells, untested_classes
 
 Draw = Callable[[Sweep], Figure]
 
@@ -123,7 +123,7 @@ def scores(sweep: Sweep, gallery: Gallery, published: bool) -> Iterator[Block]:
             "One-vs-rest AUROC per class: mean ± standard deviation; missing: no test object.",
         )
     if figures.early_columns(sweep):
-        caption = "Macro AUROC against days since the trigger, each policy at its largest budget, 95 % bootstrap band over seeds."
+        caption = "Macro AUROC against days since the trigger, each arm at its largest number of labels, 95 % bootstrap band over seeds."
         yield gallery.keep("early", figures.early_curves(sweep), caption)
 
 
@@ -131,24 +131,25 @@ def comparisons(sweep: Sweep, gallery: Gallery) -> Iterator[Block]:
     """Arms against the baselines: differences, label efficiency, ratio and skill."""
     yield Heading("Against the baselines", 3)
     if not sweep.references or len(sweep.arms) < 2:
-        listed = f"{', '.join(REFERENCES[:-1])} or {REFERENCES[-1]}"
-        yield Paragraph(f"The sweep has no {listed} beside another policy: nothing to compare.")
+        yield Paragraph(
+            "The sweep has no reference arm (training from scratch, trees, the paper's recipe) beside another: nothing to compare."
+        )
         return
     paired = tables.paired_table(sweep)
     if len(paired):
         caption = (
-            "Difference in macro AUROC for the same seed and budget: mean, 95 % bootstrap interval, a point per seed."
+            "Difference in macro AUROC for the same seed and labels: mean, 95 % bootstrap interval, a point per seed."
         )
         yield gallery.keep("differences", figures.difference_curves(sweep), caption)
-        yield Table(paired, "Paired differences in macro AUROC (same seed, budget and objects).")
+        yield Table(paired, "Paired differences in macro AUROC (same seed, labels and objects).")
     yield Table(
         tables.efficiency_table(sweep),
-        "Label efficiency: labels at which the monotone curve through the means reaches the baseline's score at its largest budget "
+        "Label efficiency: labels at which the monotone curve through the means reaches the baseline's score at its largest number of labels "
         "(interpolated in the logarithm of the labels, never extrapolated).",
     )
     yield Table(
         tables.share_table(sweep),
-        "AUROC as a ratio to the baseline's at its largest budget, and skill above chance, (A - 0.5) / (A of the baseline - 0.5): "
+        "AUROC as a ratio to the baseline's at its largest number of labels, and skill above chance, (A - 0.5) / (A of the baseline - 0.5): "
         "AUROC starts at 0.5, which flatters the ratio.",
     )
 
@@ -161,12 +162,10 @@ def predictions(sweep: Sweep, gallery: Gallery) -> Iterator[Block]:
     if absent:
         yield Paragraph(f"No predictions.parquet in every job of {', '.join(absent)}: not shown.")
     if present:
-        caption = (
-            "Confusion matrices: shares of each true class, summed over the seeds of each policy's largest budget."
-        )
+        caption = "Confusion matrices: shares of each true class, summed over the seeds of each arm's largest number of labels."
         yield gallery.keep("confusion", diagnostics.confusion_matrices(sweep), caption)
         caption = (
-            f"Reliability at each policy's largest budget, all seeds together: {diagnostics.BINS} bins, those with at "
+            f"Reliability at each arm's largest number of labels, all seeds together: {diagnostics.BINS} bins, those with at "
             f"least {diagnostics.FEWEST} objects. Above the diagonal: too cautious; below: too sure. ECE: mean over seeds."
         )
         yield gallery.keep("reliability", diagnostics.reliability_diagram(sweep), caption)
@@ -181,11 +180,11 @@ def speed(sweep: Sweep, gallery: Gallery) -> Iterator[Block]:
             "No job of from_scratch left a history.json, or the targets differ: there is no goal to measure the convergence by."
         )
         return
-    absent = [arm for arm in sweep.arms if arm not in set(found["policy"])]
+    absent = [arm for arm in sweep.arms if arm not in set(found["arm"])]
     if absent:
         yield Paragraph(f"No history.json, so not shown: {', '.join(absent)}.")
     caption = (
-        "The goal is 95 % of from_scratch's best validation macro AUROC at the same budget (mean over seeds). "
+        "The goal is 95 % of from_scratch's best validation macro AUROC with as many labels (mean over seeds). "
         "Below: median over seeds, where most reach it; a point per seed that does. Step 0: before any training."
     )
     yield gallery.keep("convergence", figures.convergence_figure(sweep), caption)

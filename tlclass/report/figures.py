@@ -1,4 +1,4 @@
-"""Figures of scores against labels, days or steps: a colour and a marker per policy, the same in every figure."""
+"""Figures of scores against labels, days or steps: a colour and a marker per arm, the same in every figure."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -61,7 +61,7 @@ def learning_curves(sweep: Sweep, published: bool = False) -> Figure:
     axes = figure.subplots()
     panel = panel_of(sweep) if published else None
     curve_panel(axes, sweep, MACRO)
-    _budget_axis(axes, [*sweep.jobs["budget"], *(_published(axes, panel) if panel else [])])
+    _budget_axis(axes, [*sweep.jobs["labels"], *(_published(axes, panel) if panel else [])])
     axes.set_ylabel("macro one-vs-rest AUROC")
     add_legend(figure, axes)
     return figure
@@ -134,7 +134,7 @@ def class_curves(sweep: Sweep) -> Figure:
     for number, (axes, name) in enumerate(zip(drawn, sweep.classes, strict=True)):
         curve_panel(axes, sweep, f"auroc/{name}")
         last = number >= len(drawn) - columns
-        _budget_axis(axes, sweep.jobs["budget"], label=last)
+        _budget_axis(axes, sweep.jobs["labels"], label=last)
         axes.tick_params(labelbottom=last, labelsize=8)
         axes.set_title(_class_title(sweep, name), fontsize=9)
         _count_bars(axes, counts[name], number % columns == columns - 1 or number == len(drawn) - 1)
@@ -178,7 +178,7 @@ def subset_curves(sweep: Sweep) -> Figure:
     for number, (axes, score) in enumerate(zip(drawn, scores, strict=True)):
         curve_panel(axes, sweep, score)
         last = number >= len(drawn) - columns
-        _budget_axis(axes, sweep.jobs["budget"], label=last)
+        _budget_axis(axes, sweep.jobs["labels"], label=last)
         axes.tick_params(labelbottom=last)
         axes.set_title("common classes" if score == "auroc_common" else title(score), fontsize=9)
         if number % columns == 0:
@@ -207,7 +207,7 @@ def difference_curves(sweep: Sweep) -> Figure:
         axes.axhline(0, color="black", lw=0.8)
         axes.set_ylabel(f"AUROC minus {reference}")
         axes.grid(alpha=0.25)
-        _budget_axis(axes, sweep.jobs["budget"], label=axes is drawn[-1])
+        _budget_axis(axes, sweep.jobs["labels"], label=axes is drawn[-1])
     _joint_legend(figure, drawn)
     return figure
 
@@ -236,7 +236,7 @@ def early_columns(sweep: Sweep) -> dict[int, str]:
 
 
 def early_curves(sweep: Sweep) -> Figure:
-    """Macro AUROC against days since the trigger, each arm at its largest budget."""
+    """Macro AUROC against days since the trigger, each arm at its largest number of labels."""
     figure = new_figure(4.6, f"{sweep.name}: {data_note(sweep.jobs)}")
     axes, style, days = figure.subplots(), looks([sweep]), early_columns(sweep)
     for arm in sweep.arms:
@@ -254,13 +254,13 @@ def early_curves(sweep: Sweep) -> Figure:
 
 
 def convergence_figure(sweep: Sweep) -> Figure:
-    """Validation AUROC against steps at the largest budget; steps and seconds until the goal at every budget."""
+    """Validation AUROC against steps at the largest number of labels; steps and seconds until the goal at every number of labels."""
     figure = new_figure(6.6, f"{sweep.name}: {data_note(sweep.jobs)}")
     mosaic: dict[str, Axes] = figure.subplot_mosaic([["curves", "curves"], ["steps", "seconds"]])
     style, history, found = looks([sweep]), histories(sweep), convergence(sweep)
     wanted = goals(history)
     largest = max(wanted)
-    for (arm, _), lines in history[history["budget"] == largest].groupby(["arm", "seed"], sort=False):
+    for (arm, _), lines in history[history["labels"] == largest].groupby(["arm", "seed"], sort=False):
         mosaic["curves"].plot(lines["step"], lines[SCORE], lw=1, alpha=0.7, color=style[str(arm)]["color"])
     mosaic["curves"].axhline(wanted[largest], color="black", lw=1, ls=":")
     mosaic["curves"].set_xscale("symlog", linthresh=10)
@@ -277,7 +277,7 @@ def convergence_figure(sweep: Sweep) -> Figure:
         _scale_from_zero(axes, found[column].to_numpy(dtype=float))
         axes.set_ylabel(f"{'optimizer steps' if column == 'steps' else 'seconds'} until the goal")
         axes.grid(alpha=0.25)
-        _budget_axis(axes, found["budget"])
+        _budget_axis(axes, found["labels"])
     mosaic["curves"].grid(alpha=0.25)
     add_legend(figure, mosaic["steps"])
     return figure
@@ -296,20 +296,20 @@ def _scale_from_zero(axes: Axes, values: Array) -> None:
 
 
 def _until_goal(axes: Axes, found: pd.DataFrame, column: str, style: dict[str, Any], arm: str, shift: float) -> None:
-    middle = {int(str(budget)): median(some[column].to_numpy(dtype=float)) for budget, some in found.groupby("budget")}
+    middle = {int(str(budget)): median(some[column].to_numpy(dtype=float)) for budget, some in found.groupby("labels")}
     reached = {budget: value for budget, value in middle.items() if np.isfinite(value)}
     axes.plot(list(reached), list(reached.values()), lw=1.2, ms=5, label=arm, **style)
     finite = found[np.isfinite(found[column].astype(float))]
-    axes.plot(finite["budget"] * shift, finite[column], ".", ms=4, alpha=0.6, mew=0, color=style["color"])
+    axes.plot(finite["labels"] * shift, finite[column], ".", ms=4, alpha=0.6, mew=0, color=style["color"])
 
 
 def comparison_curves(sweeps: Sequence[Sweep]) -> Figure:
-    """Macro AUROC of several sweeps in one panel: colours are policies, line styles are sweeps."""
+    """Macro AUROC of several sweeps in one panel: colours are arms, line styles are sweeps."""
     figure = new_figure(4.8 + 0.25 * len(sweeps), "\n".join(f"{one.name}: {data_note(one.jobs)}" for one in sweeps))
     axes = figure.subplots()
     for number, sweep in enumerate(sweeps):
         curve_panel(axes, sweep, MACRO, f"{sweep.name}: ", LINES[number % len(LINES)])
-    _budget_axis(axes, [budget for sweep in sweeps for budget in sweep.jobs["budget"]])
+    _budget_axis(axes, [budget for sweep in sweeps for budget in sweep.jobs["labels"]])
     axes.set_ylabel("macro one-vs-rest AUROC")
     add_legend(figure, axes, 2)
     return figure

@@ -24,7 +24,7 @@ def object_interval(pairs: Sequence[tuple[Path, Path]]) -> tuple[float, float]:
     labels nor that of initial weights; the interval over seeds does.
 
     Args:
-        pairs: folders of two jobs with the same seed and budget.
+        pairs: folders of two jobs with the same seed and labels.
 
     Returns:
         (NaN, NaN) where jobs were tested on different objects, whose luck the seeds show already, or left no predictions.

@@ -126,7 +126,7 @@ def label_efficiency(budgets: Array, scores: Array, reference: Array) -> Estimat
     Args:
         budgets: (B,) ascending.
         scores: (n_seeds, B) of the arm, NaN where a job is missing.
-        reference: (n_seeds,) of the reference at its largest budget, same seeds.
+        reference: (n_seeds,) of the reference at its largest number of labels, same seeds.
     """
 
     def labels(average: Array) -> Array:

@@ -10,16 +10,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from tlclass.experiments.result import RESULT, read_results
+from tlclass.training.metrics import Row
 
 Array = npt.NDArray[np.float64]
 
-REFERENCES = ("from_scratch", "from_scratch_context", "forest", "lightgbm", "paper", "recipe")  # conf/arm/
-ORDER = (
-    *(*REFERENCES, "random_frozen", "head_only", "latent_and_head", "gru_and_head", "layerwise", "full"),
-    *("probe_then_full", "gradual_unfreezing", "chosen"),
-)
-CELL = ["sweep", "source", "target", "policy", "head", "encoding", "budget"]
-SETTINGS = ("source", "target", "head", "encoding", "model")
+CELL = ["sweep", "source", "target", "arm", "head", "encoding", "labels"]
+FORMER = {"policy": "arm", "budget": "labels", "model": "encoder"}  # names of columns in rows of before version 2
+FORMER_REFERENCES = ("from_scratch", "from_scratch_context", "forest", "lightgbm", "paper", "recipe")
+NOT_VARIED = ("experiment_name", "seed", "labels", "arm.name", "arm.reference")  # what every job states by itself
+SETTINGS = ("source", "target", "head", "encoding", "encoder")  # of a row: columns with short values
 OTHER_SCORES = ("auprc_macro", "log_loss", "balanced_accuracy", "ece")
 
 
@@ -29,8 +28,8 @@ class Sweep:
 
     Attributes:
         name: of the experiment.
-        jobs: a row per finished job: coordinates, scores, its `folder`, and `arm`: the policy, and what else
-            distinguishes jobs of the same policy.
+        jobs: a row per finished job: coordinates, scores, its `folder`, `base` (the arm's own name), and `arm`: that name
+            and what else the sweep varies.
     """
 
     name: str
@@ -38,16 +37,16 @@ class Sweep:
 
     @property
     def arms(self) -> list[str]:
-        """References first, then the others in the order of how much they train."""
-        names = {str(arm): str(policy) for arm, policy in zip(self.jobs["arm"], self.jobs["policy"], strict=True)}
-        places = {name: place for place, name in enumerate(ORDER)}
-        return sorted(names, key=lambda arm: (places.get(names[arm], len(ORDER)), arm))
+        """References first, then the others by how many parameters they train."""
+        first = self.jobs.groupby("arm").agg({"reference": "first", "trained_parameters": "mean"})
+        order = zip(~first["reference"].astype(bool), first["trained_parameters"].fillna(-1), first.index, strict=True)
+        return [str(arm) for *_, arm in sorted(order)]
 
     @property
     def references(self) -> list[str]:
         """The arms that others are compared with."""
-        policies = dict(zip(self.jobs["arm"], self.jobs["policy"], strict=True))
-        return [arm for arm in self.arms if policies[arm] in REFERENCES]
+        reference = self.jobs.groupby("arm")["reference"].first()
+        return [arm for arm in self.arms if reference[arm]]
 
     def compared(self, reference: str) -> list[str]:
         """The other arms that were tested on the reference's target."""
@@ -55,18 +54,18 @@ class Sweep:
         return [arm for arm in self.arms if arm != reference and targets[arm] == targets[reference]]
 
     def grid(self, arm: str, score: str) -> pd.DataFrame:
-        """Seeds by budgets, both of the whole sweep; NaN where there is no job or no score."""
+        """Seeds by numbers of labels, both of the whole sweep; NaN where there is no job or no score."""
         jobs = self.jobs[self.jobs["arm"] == arm]
-        table = jobs.pivot(index="seed", columns="budget", values=score)
+        table = jobs.pivot(index="seed", columns="labels", values=score)
         return table.reindex(index=sorted(self.jobs["seed"].unique())).astype(float)
 
     def largest(self, arm: str) -> int:
-        """The arm's largest budget."""
-        return int(self.jobs.loc[self.jobs["arm"] == arm, "budget"].max())
+        """The arm's largest number of labels."""
+        return int(self.jobs.loc[self.jobs["arm"] == arm, "labels"].max())
 
     def at_largest(self, arm: str) -> pd.DataFrame:
-        """The arm's jobs at its largest budget."""
-        return self.jobs[(self.jobs["arm"] == arm) & (self.jobs["budget"] == self.largest(arm))]
+        """The arm's jobs at its largest number of labels."""
+        return self.jobs[(self.jobs["arm"] == arm) & (self.jobs["labels"] == self.largest(arm))]
 
     def has(self, score: str) -> bool:
         """Whether any job has this score."""
@@ -110,10 +109,11 @@ def results_table(folder: Path) -> pd.DataFrame:
     Raises:
         FileNotFoundError: there is none.
     """
-    jobs = pd.DataFrame(read_results(folder))
+    rows = [_flat(row) for row in read_results(folder)]
+    jobs = pd.DataFrame(rows)
     for name in score_names(jobs):
         jobs[name] = pd.to_numeric(jobs[name])
-    return jobs.sort_values(["experiment", "policy", "budget", "seed"], ignore_index=True)
+    return jobs.sort_values(["experiment", "arm", "labels", "seed"], ignore_index=True)
 
 
 def score_names(jobs: pd.DataFrame) -> list[str]:
@@ -122,25 +122,68 @@ def score_names(jobs: pd.DataFrame) -> list[str]:
     return [name for name in names if name.startswith("auroc") or "/auroc" in name or name in OTHER_SCORES]
 
 
+def _flat(row: Row) -> Row:
+    """The row, its settings as columns `settings/<name>`, columns of earlier versions by their names of today."""
+    flat = {FORMER.get(name, name): value for name, value in row.items() if name != "settings"}
+    flat |= {f"settings/{name}": str(value) for name, value in row.get("settings", {}).items()}
+    flat.setdefault("reference", flat["arm"] in FORMER_REFERENCES)
+    flat.setdefault("trained_parameters", None)
+    return flat
+
+
 def make_sweep(name: str, jobs: pd.DataFrame) -> Sweep:
-    """Name the arms and check that every job has coordinates of its own.
+    """Name the arms by what the sweep varies, and check that every job has coordinates of its own.
 
     Raises:
-        ValueError: two jobs share arm, budget and seed.
+        ValueError: two jobs share arm, labels and seed.
     """
-    jobs = jobs.reset_index(drop=True).assign(sweep=name)
-    jobs["arm"] = jobs["policy"]
-    for policy, some in jobs.groupby("policy"):
-        varied = [column for column in SETTINGS if column in some and some[column].nunique() > 1]
-        if varied:
-            jobs.loc[some.index, "arm"] = f"{policy}, " + some[varied].agg(", ".join, axis=1)
-    twice = jobs[jobs.duplicated(["arm", "budget", "seed"], keep=False)]
+    jobs = jobs.reset_index(drop=True).assign(sweep=name, base=jobs["arm"].to_numpy())
+    for arm, some in jobs.groupby("base"):
+        more = [_with_setting(some, column) for column in varied_settings(some)]
+        if more:
+            jobs.loc[some.index, "arm"] = [", ".join([str(arm), *each]) for each in zip(*more, strict=True)]
+    twice = jobs[jobs.duplicated(["arm", "labels", "seed"], keep=False)]
     if len(twice):
-        first, second = twice.sort_values(["arm", "budget", "seed"])["folder"].iloc[:2]
+        first, second = twice.sort_values(["arm", "labels", "seed"])["folder"].iloc[:2]
         raise ValueError(
-            f"two jobs of {name} have the same policy, budget and seed: {first} and {second}; remove one, or report the folders as A B"
+            f"two jobs of {name} have the same arm, labels and seed: {first} and {second}; remove one, or report the folders as A B"
         )
     return Sweep(name, jobs)
+
+
+def varied_settings(jobs: pd.DataFrame) -> list[str]:
+    """Columns in which jobs of one arm differ, beyond seed and labels.
+
+    What is a function of the seed alone, as `pretrain.seed` mostly is, or of the labels alone, is no setting of its own.
+    Rows of earlier versions state fewer settings.
+    """
+    stated = [column for column in SETTINGS if column in jobs]
+    stated += [str(column) for column in jobs if str(column).startswith("settings/")]
+    found: list[str] = []
+    for column in stated:
+        values = jobs[column].fillna("")
+        if column.removeprefix("settings/") in NOT_VARIED or values.nunique() < 2:
+            continue
+        free = [values.groupby(jobs[key]).nunique().max() > 1 for key in ("seed", "labels")]
+        if all(free):
+            found.append(column)
+    return _without_echoes(jobs, found)
+
+
+def _without_echoes(jobs: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """The first of several columns that tell the same jobs apart: `encoding` and not `settings/encoding.name` too."""
+    kept: list[str] = []
+    for column in columns:
+        codes = pd.factorize(jobs[column])[0]
+        if not any((codes == pd.factorize(jobs[other])[0]).all() for other in kept):
+            kept.append(column)
+    return kept
+
+
+def _with_setting(jobs: pd.DataFrame, column: str) -> list[str]:
+    """The values of a varied setting as they stand in an arm's name: `context`, `fit.learning_rate=0.003`."""
+    name = column.removeprefix("settings/").removesuffix(".name")
+    return [str(value) if column in SETTINGS else f"{name}={value}" for value in jobs[column]]
 
 
 def by_budget(grid: pd.DataFrame) -> dict[int, Array]:
@@ -149,14 +192,14 @@ def by_budget(grid: pd.DataFrame) -> dict[int, Array]:
 
 
 def missing_cells(sweep: Sweep) -> list[str]:
-    """Every policy, budget and seed of the grid without a finished job, in words.
+    """Every arm, number of labels and seed of the grid without a finished job, in words.
 
     The grid is spanned by what the sweep has. With 0 labels there is no draw that seeds could vary, so one seed is
-    enough there; all are expected only of policies that have several, each from a source model of its own.
+    enough there; all are expected only of arms that have several, each from a source model of its own.
     """
     jobs = sweep.jobs
-    seeds, budgets = sorted(jobs["seed"].unique()), sorted(jobs["budget"].unique())
-    have = set(zip(jobs["arm"], jobs["budget"], jobs["seed"], strict=True))
+    seeds, budgets = sorted(jobs["seed"].unique()), sorted(jobs["labels"].unique())
+    have = set(zip(jobs["arm"], jobs["labels"], jobs["seed"], strict=True))
     lines = []
     for arm, budget in itertools.product(sweep.arms, budgets):
         absent = [seed for seed in seeds if (arm, budget, seed) not in have]
@@ -172,7 +215,7 @@ def unfinished_jobs(folder: Path) -> list[str]:
 
 
 def untested_classes(sweep: Sweep) -> list[str]:
-    """Classes that no object of the test part has, in words, per arm and budget."""
+    """Classes that no object of the test part has, in words, per arm and labels."""
     lines = []
     for name in sweep.classes:
         score = sweep.jobs[f"auroc/{name}"]
@@ -180,7 +223,7 @@ def untested_classes(sweep: Sweep) -> list[str]:
         if len(absent) == len(sweep.jobs):
             lines.append(f"{name}: missing in all jobs")
         elif len(absent):
-            pairs = sorted(set(zip(absent["arm"], absent["budget"], strict=True)))
+            pairs = sorted(set(zip(absent["arm"], absent["labels"], strict=True)))
             cells = [f"{arm} at {budget:,}" for arm, budget in pairs]
             lines.append(f"{name}: missing in {len(absent)} of {len(sweep.jobs)} jobs ({'; '.join(cells)})")
     return lines

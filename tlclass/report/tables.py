@@ -34,11 +34,11 @@ def summary_table(jobs: pd.DataFrame) -> pd.DataFrame:
 
 
 def cells(sweep: Sweep) -> list[tuple[str, int, pd.DataFrame]]:
-    """Arm, budget and jobs of every cell, in the order of the report."""
+    """Arm, labels and jobs of every cell, in the order of the report."""
     return [
         (arm, int(str(budget)), some)
         for arm in sweep.arms
-        for budget, some in sweep.jobs[sweep.jobs["arm"] == arm].groupby("budget")
+        for budget, some in sweep.jobs[sweep.jobs["arm"] == arm].groupby("labels")
     ]
 
 
@@ -47,7 +47,7 @@ def score_table(sweep: Sweep, scores: Sequence[str]) -> pd.DataFrame:
     n_seeds = sweep.jobs["seed"].nunique()
     rows = []
     for arm, budget, some in cells(sweep):
-        row = {"policy": arm, "labels": f"{budget:,}", "seeds": f"{len(some)} of {n_seeds}"}
+        row = {"arm": arm, "labels": f"{budget:,}", "seeds": f"{len(some)} of {n_seeds}"}
         rows.append(row | {title(name): with_spread(some[name], len(some)) for name in scores})
     return pd.DataFrame(rows)
 
@@ -86,7 +86,7 @@ def interval(found: Estimate) -> str:
 
 
 def differences(sweep: Sweep, arm: str, reference: str, score: str = MACRO) -> pd.DataFrame:
-    """Arm minus reference for the same seed and budget: seeds by common budgets, NaN where either is missing."""
+    """Arm minus reference for the same seed and labels: seeds by common numbers of labels, NaN where either is missing."""
     ours, theirs = sweep.grid(arm, score), sweep.grid(reference, score)
     common = [budget for budget in ours.columns if budget in theirs.columns]
     return ours[common] - theirs[common]
@@ -102,7 +102,7 @@ def paired_table(sweep: Sweep) -> pd.DataFrame:
                 if found.n:
                     rows.append(
                         {
-                            "policy": arm,
+                            "arm": arm,
                             "minus": reference,
                             "labels": f"{budget:,}",
                             "difference": f"{found.value:+.3f}",
@@ -119,7 +119,7 @@ def paired_table(sweep: Sweep) -> pd.DataFrame:
 
 def job_pairs(sweep: Sweep, arm: str, reference: str, budget: int) -> list[tuple[Path, Path]]:
     """The folders of both arms' jobs with this budget and the same seed, where both have a score."""
-    jobs = sweep.jobs[(sweep.jobs["budget"] == budget) & sweep.jobs[MACRO].notna()]
+    jobs = sweep.jobs[(sweep.jobs["labels"] == budget) & sweep.jobs[MACRO].notna()]
     ours, theirs = (
         jobs[jobs["arm"] == name].set_index("seed")["folder"].map(Path).to_dict() for name in (arm, reference)
     )
@@ -132,7 +132,7 @@ def signed(low: float, high: float) -> str:
 
 
 def efficiency_table(sweep: Sweep) -> pd.DataFrame:
-    """Labels each arm needs for a reference's mean score at its largest budget, and how many fewer that is."""
+    """Labels each arm needs for a reference's mean score at its largest number of labels, and how many fewer that is."""
     rows = []
     for reference in sweep.references:
         most = sweep.largest(reference)
@@ -144,7 +144,7 @@ def efficiency_table(sweep: Sweep) -> pd.DataFrame:
             smallest = float(min(budget for budget in budgets if budget > 0)) if budgets.max() > 0 else 0.0
             rows.append(
                 {
-                    "policy": arm,
+                    "arm": arm,
                     "reaches": f"{reference} at {most:,} labels ({mean_estimate(level).value:.3f})",
                     "with labels": labels_in_words(found.value, smallest, budgets.max()),
                     "95 % interval of labels": between(
@@ -186,14 +186,14 @@ def fewer_in_words(labels: float, smallest: float, reference: float) -> str:
 
 
 def share_table(sweep: Sweep) -> pd.DataFrame:
-    """AUROC ratio to every reference's score at its largest budget, and the skill above chance beside it."""
+    """AUROC ratio to every reference's score at its largest number of labels, and the skill above chance beside it."""
     rows = []
     for reference in sweep.references:
         level = sweep.grid(reference, MACRO)[sweep.largest(reference)].to_numpy()
         for arm in (reference, *sweep.compared(reference)):
             for budget, column in by_budget(sweep.grid(arm, MACRO)).items():
                 pair = np.column_stack([column, level])
-                row = {"policy": arm, "labels": f"{budget:,}", "of": f"{reference} at {sweep.largest(reference):,}"}
+                row = {"arm": arm, "labels": f"{budget:,}", "of": f"{reference} at {sweep.largest(reference):,}"}
                 for name, statistic in (("AUROC ratio", ratio), ("skill above chance", skill)):
                     found = estimate(pair, statistic)
                     row |= {name: "-" if np.isnan(found.value) else f"{found.value:.3f} {interval(found)}"}
@@ -228,17 +228,17 @@ def counts_table(counts: dict[str, Any], fixed_test: bool) -> pd.DataFrame:
 def training_counts(sweep: Sweep) -> pd.DataFrame:
     """Mean number of objects per class in the training part: budgets by classes, over the distinct draws."""
     rows = []
-    for (budget, seed), some in sweep.jobs.groupby(["budget", "seed"]):
+    for (budget, seed), some in sweep.jobs.groupby(["labels", "seed"]):
         stored = [read_json(Path(folder) / "survey.json") for folder in some["folder"]]
         drawn = [counts["target"]["train"] for counts in stored if counts]
         if drawn and int(str(budget)) > 0:
-            rows.append({"budget": budget, "seed": seed, **drawn[0]})
-    table = pd.DataFrame(rows, columns=["budget", "seed", *sweep.classes])
-    return table.groupby("budget")[sweep.classes].mean()
+            rows.append({"labels": budget, "seed": seed, **drawn[0]})
+    table = pd.DataFrame(rows, columns=["labels", "seed", *sweep.classes])
+    return table.groupby("labels")[sweep.classes].mean()
 
 
 def comparison_table(sweeps: Sequence[Sweep]) -> pd.DataFrame:
-    """Macro AUROC of several sweeps side by side: a row per policy and budget, a column per sweep."""
+    """Macro AUROC of several sweeps side by side: a row per arm and number of labels, a column per sweep."""
     columns = {
         sweep.name: {
             (
@@ -254,7 +254,7 @@ def comparison_table(sweeps: Sequence[Sweep]) -> pd.DataFrame:
     keys.sort(key=lambda key: (arms.index(key[0]), key[1]))
     rows = [
         {
-            "policy": arm,
+            "arm": arm,
             "labels": f"{budget:,}",
             **{name: column.get((arm, budget), "no job") for name, column in columns.items()},
         }

@@ -17,6 +17,18 @@ from tlclass.training.task import FitSettings
 
 
 @dataclass(frozen=True)
+class Process:
+    """How a job is run; nothing here decides its result, except what else `trainer` gives to Lightning.
+
+    Attributes:
+        trainer: options of Lightning's trainer. progress: a bar, or `auto`: in a terminal only.
+    """
+
+    trainer: Mapping[str, Any]
+    progress: bool | str = "auto"
+
+
+@dataclass(frozen=True)
 class Start:
     """A network that holds what a policy loads.
 
@@ -40,7 +52,7 @@ def finetune(
     data: LightCurveDataModule,
     settings: FitSettings,
     folder: Path,
-    process: Mapping[str, Any],
+    process: Process,
     logger: Any = None,
 ) -> FitSummary | None:
     """Fit every stage of the policy; None, and nothing done, where there is no label or nothing to train.
@@ -50,7 +62,7 @@ def finetune(
         data: light curves and split.
         settings: of the first stage.
         folder: for the checkpoints, and for `history.json` with the validations of all stages.
-        process: `trainer`, `progress`.
+        process: how it is run.
         logger: a Lightning logger or None.
 
     Raises:
@@ -60,7 +72,7 @@ def finetune(
     policy = start.policy.with_patterns(classifier.encoder.parts)
     if not data.split.budget or not policy.train:
         return None
-    progress = sys.stderr.isatty() if process["progress"] == "auto" else bool(process["progress"])
+    progress = sys.stderr.isatty() if process.progress == "auto" else bool(process.progress)
     anchor = {name: classifier.get_parameter(name).detach().clone() for name in start.report.loaded}
     summaries = []
     for number, stage in enumerate(policy.stages):
@@ -68,7 +80,7 @@ def finetune(
         frozen = frozen_copy(classifier)
         staged = replace(settings, learning_rate=settings.learning_rate * stage.rate)
         place = folder / f"stage{number}"
-        trainer = process["trainer"]
+        trainer = process.trainer
         summaries.append(fit(classifier, data, staged, place, trainer, logger, progress, policy.rates, anchor))
         assert_unchanged(classifier, frozen)
     write_json(folder / HISTORY, joined_history(folder, len(policy.stages)))

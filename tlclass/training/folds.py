@@ -17,7 +17,7 @@ from tlclass.network.classifier import Classifier
 from tlclass.network.inference import predict_logits
 from tlclass.network.transfer import FreezePolicy
 from tlclass.options import build
-from tlclass.training.finetune import Start, finetune
+from tlclass.training.finetune import Process, Start, finetune
 from tlclass.training.fit import FitSummary, loss_weights
 from tlclass.training.metrics import Row
 from tlclass.training.task import FitSettings, weighted_losses
@@ -87,7 +87,7 @@ def choose(
     data: LightCurveDataModule,
     settings: FitSettings,
     folder: Path,
-    process: Mapping[str, Any],
+    process: Process,
     logger: Any = None,
 ) -> tuple[Start, FitSummary | None, Row]:
     """Train every candidate in every fold and keep the average of the winner's networks ("model soup", Wortsman et al. 2022).
@@ -102,7 +102,7 @@ def choose(
         data: light curves and split.
         settings: of every fit.
         folder: for the checkpoints, `<candidate>/fold<i>/`; called again after an interruption it goes on from them.
-        process: `trainer`, `progress`.
+        process: how it is run.
         logger: a Lightning logger or None; gets the first fold of every candidate.
 
     Returns:
@@ -147,7 +147,7 @@ def try_out(
     parts: Sequence[LightCurveDataModule],
     settings: FitSettings,
     folder: Path,
-    process: Mapping[str, Any],
+    process: Process,
     logger: Any,
 ) -> Trial:
     """Fine-tune a copy of the candidate's network in every fold, the first one logged, and validate it there."""

@@ -1,0 +1,333 @@
+"""The plan of a job: the words of the command line as one typed object, built and checked once.
+
+Below this file objects travel, not dictionaries.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from tlclass.experiments.arm import Arm
+from tlclass.experiments.cards import Trust, build_part, build_survey
+from tlclass.experiments.job import Training
+from tlclass.experiments.result import config_key
+from tlclass.inputs.augmentation import Augmentation, augmentation_from
+from tlclass.inputs.encoding import encoding_from
+from tlclass.inputs.split import Labels, Protocol
+from tlclass.network.classifier import ENCODERS
+from tlclass.network.heads import HEADS
+from tlclass.options import build, nearest
+from tlclass.surveys import Several, Survey, Union
+from tlclass.training.finetune import Process
+from tlclass.training.fit import refuse_reserved
+from tlclass.training.task import FitSettings
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where files lie.
+
+    Attributes:
+        data: raw survey files. cache: parsed surveys. models: pretrained source models. results: of the jobs.
+    """
+
+    data: Path
+    cache: Path
+    models: Path
+    results: Path
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How the source model is trained; its encoding and encoder are the target's.
+
+    Attributes:
+        seed: counts ensembles: the members' seeds are `seed * members`, + 1, and so on.
+        flux_scale: of the source's encoding.
+        head, labels, protocol, fit, augmentation: see `Training`.
+    """
+
+    seed: int
+    flux_scale: float | None
+    head: Mapping[str, Any]
+    labels: Labels
+    protocol: Protocol
+    fit: FitSettings
+    augmentation: Augmentation
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a job does.
+
+    Attributes:
+        experiment_name: folder of the results and group of the dashboards.
+        arm: the recipe.
+        target: the survey to be classified. source: the survey of the source model; None where the arm needs none.
+        training: what is trained on the target.
+        pretrain: how the source model is trained. source_model: folder of a model to start from instead.
+        members: networks whose mean probability is the prediction.
+        seed: see `Training`.
+        process: how it is run. threads: of this process. launcher: name of the launcher. overwrite: replace another job.
+        logger: name and options, as in `conf/logger/`.
+        paths: where files lie.
+        config: what the user composed, for the job's folder, its key and the dashboards.
+    """
+
+    experiment_name: str
+    arm: Arm
+    target: Survey | Several
+    source: Survey | Several | None
+    training: Training
+    pretrain: Pretraining
+    source_model: Path | None
+    members: int
+    seed: int
+    process: Process
+    threads: int
+    launcher: Mapping[str, Any]
+    logger: Mapping[str, Any]
+    overwrite: bool
+    paths: Paths
+    config: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        for name in ("members", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: choose 1 or more")
+        refuse_reserved(self.process.trainer)
+        if self.source is not None and self.source_model is None:
+            refuse_twins(self.source, self.target)
+
+    @property
+    def key(self) -> str:
+        """Hash of what decides the result."""
+        return config_key(self.config)
+
+    def pretraining(self) -> list[tuple[Training, dict[str, Any]]]:
+        """Of each member of the source ensemble: what is trained, and what decides its result.
+
+        Raises:
+            ValueError: the arm needs no source, or the source's card states no flux scale.
+        """
+        if self.source is None:
+            raise ValueError(f"arm={self.arm.name} needs no source model")
+        first, given, config = self.pretrain.seed * self.members, self.pretrain, dict(self.config)
+        encoding: Mapping[str, Any] = {**config["encoding"], "flux_scale": given.flux_scale}
+        encoding = encoding_for(config["source"], encoding)
+        own = {name: value for name, value in config["pretrain"].items() if name != "flux_scale"}
+        decisive = {"survey": config["source"], "encoding": encoding, "model": config["model"], **own}
+        training = Training(
+            self.source,
+            encoding_from(encoding),
+            self.training.encoder,
+            given.head,
+            given.labels,
+            given.protocol,
+            given.fit,
+            given.augmentation,
+            given.seed,
+        )
+        seeds = range(first, first + self.members)
+        return [(replace(training, seed=seed), {**decisive, "seed": seed}) for seed in seeds]
+
+
+def plan_from(config: Mapping[str, Any]) -> Plan:
+    """Build and check the plan of a composed configuration.
+
+    Raises:
+        ValueError: a setting is unknown, of the wrong kind, out of range, or contradicts another; one sentence that names
+            the key as the user writes it and what is allowed.
+    """
+    refuse_unknown(config)
+    trust = config["trust"]
+    arm = arm_from(config["arm"], config["method"], trust)
+    target = build_survey(config["target"], trust)
+    fit = build(FitSettings, config["fit"], "fit")
+    scalars = build(Scalars, {field.name: config[field.name] for field in fields(Scalars)}, "")
+    training = Training(
+        survey=target,
+        encoding=encoding_from(encoding_for(config["target"], config["encoding"])),
+        encoder=named(config["model"], ENCODERS, "model"),
+        head=target_head(config["head"], arm),
+        labels=Labels.of(config["labels"]),
+        protocol=build(Protocol, config["protocol"], "protocol"),
+        fit=fit,
+        augmentation=augmentation_from(config["augmentation"]),
+        seed=scalars.seed,
+    )
+    needs_survey = arm.needs_source and scalars.source_model is None
+    return Plan(
+        experiment_name=scalars.experiment_name,
+        arm=arm,
+        target=target,
+        source=build_survey(config["source"], trust) if needs_survey else None,
+        training=training,
+        pretrain=pretraining_from(config["pretrain"]),
+        source_model=scalars.source_model,
+        members=scalars.members,
+        seed=scalars.seed,
+        process=Process(config["trainer"], scalars.progress),
+        threads=scalars.threads,
+        launcher=config["launcher"],
+        logger=config["logger"],
+        overwrite=scalars.overwrite,
+        paths=build(Paths, config["paths"], "paths"),
+        config=config,
+    )
+
+
+def arm_from(arm: Mapping[str, Any], method: Mapping[str, Any], trust: Trust) -> Arm:
+    """The arm: its class and options are those of the method, its name its own.
+
+    Raises:
+        ValueError: a key is wrong or missing.
+    """
+    if not isinstance(arm, Mapping) or set(arm) - {"name", "reference"}:
+        raise ValueError(f"arm is {arm!r}: choose arm=NAME, or set arm.name and arm.reference")
+    options = {key: value for key, value in method.items() if key != "name"}
+    if arm.get("reference") is not None:
+        options["is_reference"] = build(Reference, {"reference": arm["reference"]}, "arm").reference
+    built: Arm = build_part({**options, "name": str(arm["name"])}, trust, "method")
+    return built
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Whether the report compares the other arms with this one."""
+
+    reference: bool
+
+
+@dataclass(frozen=True)
+class Scalars:
+    """The settings that belong to no group."""
+
+    experiment_name: str
+    seed: int
+    members: int
+    threads: int
+    overwrite: bool
+    progress: bool | str
+    source_model: Path | None
+
+    def __post_init__(self) -> None:
+        """Refuse a word that is no way to show progress."""
+        if isinstance(self.progress, str) and self.progress != "auto":
+            raise ValueError(f"progress is '{self.progress}': give auto, true or false")
+
+
+def pretraining_from(config: Mapping[str, Any]) -> Pretraining:
+    """The settings of the source model.
+
+    Raises:
+        ValueError: see `plan_from`.
+    """
+    if not isinstance(config, Mapping):
+        raise ValueError(f"pretrain is '{config}': set one of its keys, e.g. pretrain.fit.max_epochs=5")
+    checked = {
+        **config,
+        "head": named(config["head"], HEADS, "pretrain.head"),
+        "labels": Labels.of(config["labels"]),
+        "protocol": build(Protocol, config["protocol"], "pretrain.protocol"),
+        "fit": build(FitSettings, config["fit"], "pretrain.fit"),
+        "augmentation": augmentation_from(config["augmentation"]),
+    }
+    return build(Pretraining, checked, "pretrain")
+
+
+def named(settings: Any, table: Mapping[str, Any], group: str) -> Mapping[str, Any]:
+    """Settings with the name of one of the classes in a table; the class itself checks its options when it is built.
+
+    Raises:
+        ValueError: they are a word, or the name is unknown.
+    """
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"{group} is '{settings}': choose {group}=NAME, one of {', '.join(table)}")
+    if settings.get("name") not in table:
+        name = str(settings.get("name"))
+        raise ValueError(f"{group} '{name}' is unknown{nearest(name, table)}: choose one of {', '.join(table)}")
+    return settings
+
+
+def target_head(head: Any, arm: Arm) -> Mapping[str, Any]:
+    """The target's head; training from scratch beside `head=source` has no head to keep and gets a new linear one."""
+    checked = named(head, HEADS, "head")
+    return {"name": "linear"} if checked["name"] == "source" and not arm.needs_source else checked
+
+
+def encoding_for(card: Mapping[str, Any], encoding: Any) -> Mapping[str, Any]:
+    """The encoding's settings; a flux scale of null becomes the survey's own.
+
+    Raises:
+        ValueError: its card states none.
+    """
+    if not isinstance(encoding, Mapping):
+        raise ValueError(f"encoding is '{encoding}': choose encoding=NAME, a file of conf/encoding")
+    if encoding.get("flux_scale", 0) is not None:
+        return encoding
+    if card.get("typical_flux") is None:
+        raise ValueError(
+            f"encoding.flux_scale is null, so that the survey's typical flux is taken, but the card of {card.get('name')} states "
+            "none: set typical_flux there (median |flux| of its light curves), or a number as encoding.flux_scale"
+        )
+    return {**encoding, "flux_scale": float(card["typical_flux"])}
+
+
+def refuse_unknown(config: Mapping[str, Any]) -> None:
+    """Raise ValueError for a setting that nothing reads, such as `+freez_policy=full` or `+pretrain.members=3`."""
+    groups = (
+        "source",
+        "target",
+        "encoding",
+        "model",
+        "head",
+        "freeze_policy",
+        "arm",
+        "method",
+        "augmentation",
+        "trainer",
+    )
+    inner = [field.name for field in fields(Pretraining)]
+    known = {
+        "": [*groups, "labels", "protocol", "fit", "pretrain", "logger", "launcher", "paths", "sizes", "trust"]
+        + [field.name for field in fields(Scalars)],
+        "pretrain": inner,
+    }
+    for place, names in known.items():
+        given: Any = config[place] if place else config
+        prefix = f"{place}." if place else ""
+        unknown = [f"{prefix}{name}{nearest(str(name), names)}" for name in given if name not in names]
+        if unknown:
+            listed = ", ".join(f"{prefix}{name}" for name in names)
+            raise ValueError(f"unknown setting {', '.join(unknown)}; known are {listed}")
+
+
+def refuse_twins(source: Survey | Several, target: Survey | Several) -> None:
+    """Raise ValueError if source and target are simulated with the same seed: test objects would have twins in the source.
+
+    The simulator draws an object from the seed, its class and its number alone, whatever the survey.
+    """
+    seeds = set(simulation_seeds(source)), set(simulation_seeds(target))
+    shared = sorted(seeds[0] & seeds[1])
+    if shared:
+        raise ValueError(
+            f"source and target {target.name} are simulated with the same seed {', '.join(map(str, shared))}, "
+            "so that objects of one have twins in the other: give the target another, "
+            f"e.g. target.seed={max(set.union(*seeds)) + 1}"
+        )
+
+
+def simulation_seeds(survey: Survey | Several) -> Iterator[int]:
+    """The seeds of the built-in simulations in a survey, those of its parts included."""
+    parts: Sequence[Survey] = ()
+    if isinstance(survey, Several):
+        parts = list(survey.parts.values())
+    elif isinstance(survey.reader, Union):
+        parts = list(survey.reader.parts.values())
+    elif isinstance(seed := getattr(survey.reader, "seed", None), int):
+        yield seed
+    for part in parts:
+        yield from simulation_seeds(part)
