@@ -1,12 +1,15 @@
 """Build an object from settings; pydantic checks them against the signature, and a mistake becomes one sentence."""
 
+import functools
 import inspect
 import types
+from collections import abc
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BeforeValidator, ConfigDict, ValidationError, create_model
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from tlclass.quoting import shortened
@@ -48,11 +51,13 @@ def build(kind: Callable[..., T], options: Mapping[str, Any], what: str) -> T:
         raise ValueError(
             f"{what}: unknown option {'; '.join(f'{n}{nearest(n, known)}' for n in unknown)}; known are {', '.join(known)}"
         )
+    hints = get_type_hints(kind.__init__ if isinstance(kind, type) else kind)  # type: ignore[misc]
+    values = {
+        name: checked(value, hints.get(name, Any), f"{what}.{name}" if what else name)
+        for name, value in options.items()
+    }
     try:
-        values = _checked(kind).model_validate({name: options[name] for name in options if name in known})
-        return kind(**{name: getattr(values, name) if name in known else options[name] for name in options})
-    except ValidationError as error:
-        raise ValueError(sentence(error, what)) from None
+        return kind(**values)
     except TypeError as error:
         raise ValueError(f"{what}: {error}; its options are {', '.join(known)}") from error
 
@@ -70,9 +75,16 @@ def build_named(table: Mapping[str, Callable[..., T]], settings: Mapping[str, An
     return build(table[name], {**options, **given}, f"{what} '{name}'")
 
 
-def sentence(error: ValidationError, what: str) -> str:
-    """What pydantic found, in one sentence: the key as the user writes it, what was given, what is allowed."""
-    return "; ".join(_one(found, what) for found in error.errors())
+def checked(value: Any, annotation: Any, place: str) -> Any:
+    """The value, converted to the kind that the annotation states; what is no plain type is not checked.
+
+    Raises:
+        ValueError: it is of another kind; names its place.
+    """
+    try:
+        return _adapter(annotation).validate_python(value)
+    except ValidationError as error:
+        raise ValueError("; ".join(_one(found, place) for found in error.errors()[:1])) from None
 
 
 def nearest(word: str, known: Sequence[str] | Mapping[str, Any], give: str = " (did you mean {}?)") -> str:
@@ -81,23 +93,26 @@ def nearest(word: str, known: Sequence[str] | Mapping[str, Any], give: str = " (
     return give.format(close[0]) if close else ""
 
 
-def number_not_truth(value: Any) -> Any:
+def _no_truth(kind: str) -> BeforeValidator:
     """Refuse true and false where a number is wanted; Python would take them as 1 and 0."""
-    if isinstance(value, bool):
-        raise PydanticCustomError("float_type", "a number is wanted")
-    return value
+
+    def refuse(value: Any) -> Any:
+        if isinstance(value, bool):
+            raise PydanticCustomError(f"{kind}_type", "a number is wanted")
+        return value
+
+    return BeforeValidator(refuse)
 
 
 def _one(found: ErrorDetails, what: str) -> str:
-    place = ".".join([*([what] if what else []), *(str(part) for part in found["loc"] if not _is_kind(part))])
+    """What pydantic found, in one sentence: the key as the user writes it, what was given, what is allowed."""
+    place = ".".join([what, *(str(part) for part in found["loc"] if not _is_kind(part))])
     kind = found["type"]
-    if kind == "value_error":
-        return str(found["ctx"]["error"])
-    if kind == "missing":
-        return f"{place} is missing"
     allowed = KINDS.get(kind.split("_")[0])
     if kind == "literal_error":
         allowed = f"one of {found['ctx']['expected']}"
+    if kind == "is_instance_of":
+        allowed = {"Sequence": "a list", "Mapping": "a group of settings"}.get(found["ctx"]["class"])
     return f"{place} is {shortened(repr(found['input']))}: give {allowed}" if allowed else f"{place}: {found['msg']}"
 
 
@@ -106,25 +121,22 @@ def _is_kind(part: int | str) -> bool:
     return isinstance(part, str) and (part in KINDS or "[" in part or part.startswith("function-"))
 
 
-def _checked(kind: Callable[..., Any]) -> Any:
-    """A pydantic model with the arguments of `kind`."""
-    hints = get_type_hints(kind.__init__ if isinstance(kind, type) else kind)  # type: ignore[misc]
-    fields: dict[str, Any] = {}
-    for name, parameter in inspect.signature(kind).parameters.items():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            continue
-        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-        fields[name] = (_strict(hints.get(name, Any)), default)
-    config = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False, protected_namespaces=())
-    return create_model("Options", __config__=config, **fields)
+@functools.cache
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(_plain(annotation), config=ConfigDict(allow_inf_nan=False))
 
 
-def _strict(annotation: Any) -> Any:
-    """The annotation, in which true and false are no numbers, and interfaces are not checked: their classes are."""
-    if isinstance(annotation, type) and getattr(annotation, "_is_protocol", False):
-        return Any
+def _plain(annotation: Any) -> Any:
+    """The plain types of an annotation, in which true and false are no numbers; anything else is `Any`."""
     if annotation in (int, float):
-        return Annotated[annotation, BeforeValidator(number_not_truth)]
-    if get_origin(annotation) in (Union, types.UnionType):
-        return Union[tuple(_strict(part) for part in get_args(annotation))]  # noqa: UP007
-    return annotation
+        return Annotated[annotation, _no_truth(annotation.__name__)]
+    if annotation in (bool, str, Path, type(None), ...):
+        return annotation
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return annotation
+    if origin in (Union, types.UnionType):
+        return Union[tuple(map(_plain, arguments))]  # noqa: UP007
+    if origin in (list, tuple, dict, abc.Sequence, abc.Mapping):
+        return origin[tuple(map(_plain, arguments))]
+    return Any
