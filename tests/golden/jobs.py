@@ -93,7 +93,7 @@ def golden_name(key: str) -> str:
 def predictions_of(path: Path) -> dict[str, Any]:
     """The number of test objects, the first five with their probabilities, and the mean probability per class."""
     table = pd.read_parquet(path)
-    probability = table[[name for name in table if name.startswith("p(")]]
+    probability = table.filter(like="p(")
     first = {str(table.object_id[k]): [_rounded(p) for p in probability.iloc[k].tolist()] for k in range(5)}
     mean = {str(name): _rounded(value) for name, value in probability.mean().items()}
     return {"count": len(table), "first": first, "mean": mean}

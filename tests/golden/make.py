@@ -18,10 +18,8 @@ from tests.data.raw_tables import alerts, plain, write
 from tests.golden import door, jobs, surveys
 
 HERE = Path(__file__).parent
-ROWS, ENCODED, CURVES, PROBABILITIES = (
-    HERE / f"{name}.json" for name in ("rows", "encoded", "curves", "probabilities")
-)
-CURVES = CURVES.with_suffix(".csv")
+ROWS, ENCODED, PROBABILITIES = (HERE / f"{name}.json" for name in ("rows", "encoded", "probabilities"))
+CURVES = HERE / "curves.csv"
 MODELS = {  # folder -> the job that trained it
     "model_v1": "layerwise", "model_v1_paper": "paper", "model_v1_metadata": "metadata", "model_v1_ensemble": "transfer_ensemble",
 }  # fmt: skip
@@ -65,7 +63,7 @@ def write_models(workspace: Path) -> None:
 def predicted(folder: str, workspace: Path) -> dict[str, list[float | None]]:
     """What a stored model makes of the stored light curves: object -> probabilities, null where it is not classified."""
     table = door.predict(HERE / folder, CURVES, workspace / f"{folder}.csv")
-    probability = table[[name for name in table if name.startswith("p(")]].round(9)
+    probability = table.filter(like="p(").round(9)
     rows = [[None if value != value else value for value in row] for row in probability.to_numpy().tolist()]
     return dict(zip(table.object_id.tolist(), rows, strict=True))
 

@@ -59,8 +59,8 @@ def test_a_survey_gives_the_same_encoded_light_curves(name: str, raw: Path, tmp_
 def test_a_stored_model_gives_the_same_probabilities(folder: str, tmp_path: Path) -> None:
     found = make.predicted(folder, tmp_path)
     assert list(found) == list(PROBABILITIES[folder])
-    pairs = [np.array([table[name] for name in found], dtype=float) for table in (found, PROBABILITIES[folder])]
-    assert np.allclose(*pairs, rtol=0, atol=1e-6, equal_nan=True) and np.isfinite(pairs[0]).any()
+    now, then = (np.array([table[name] for name in found], dtype=float) for table in (found, PROBABILITIES[folder]))
+    assert np.allclose(now, then, rtol=0, atol=1e-6, equal_nan=True) and np.isfinite(now).any()
 
 
 # -- the comparison can fail
