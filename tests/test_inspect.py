@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from tests.conftest import compose, make_curves
-from tlclass.experiments.composition import build_survey
-from tlclass.inspect import as_target, main
+from tlclass.experiments.composition import about_survey, build_survey
+from tlclass.inspect import main
 from tlclass.inspection.account import duplicates, inspect_survey, wrong_times, wrong_wavelengths
 from tlclass.lightcurves.curves import concatenate
 from tlclass.lightcurves.passbands import Passbands
@@ -199,7 +199,7 @@ def test_survey_stands_for_the_target() -> None:
         "source=table",
         "paths.data=survey=x",
     ]
-    assert [as_target(word) for word in words] == expected
+    assert [about_survey(word) for word in words] == expected
 
 
 def test_several_surveys_are_compared_one_at_a_time(inspect: Inspect) -> None:

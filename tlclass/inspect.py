@@ -22,7 +22,7 @@ import pandas as pd
 
 from tlclass.atomic import atomic_path, write_text
 from tlclass.experiments.cards import Trust, build_survey
-from tlclass.experiments.composition import compose, one_sentence
+from tlclass.experiments.composition import about_survey, compose, one_sentence
 from tlclass.inspection.account import PERCENTILES, Inspection, compare, inspect_survey
 from tlclass.inspection.sheet import COLORS, draw_sheet
 from tlclass.report.pages import Block, Heading, Items, Picture, Table, page
@@ -137,15 +137,6 @@ def _draw_fluxes(axis: Any, surveys: Sequence[Inspection]) -> None:
     axis.grid(alpha=0.3, axis="x")
 
 
-def as_target(word: str) -> str:
-    """The setting of `tlclass.train` that a word of this command line means."""
-    for prefix in ("", "+", "++", "~"):
-        for ending in ("=", ".", "/", "@"):
-            if word.startswith(f"{prefix}survey{ending}"):
-                return f"{prefix}target{word.removeprefix(f'{prefix}survey')}"
-    return word
-
-
 def one_survey(card: Mapping[str, Any], trust: Trust = False) -> Survey:
     """The survey of a card; see `build_survey` for `trust`.
 
@@ -174,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError(
                 "which survey? give survey=NAME, e.g. survey=bts paths.data=FOLDER; names: those of conf/survey"
             )
-        settings = compose([as_target(word) for word in given.settings], given.config_dir)
+        settings = compose([about_survey(word) for word in given.settings], given.config_dir)
         cache = Path(settings["paths"]["cache"])
         target = inspect_survey(one_survey(settings["target"], settings["trust"]), cache)
         compared = any(word.startswith("source=") for word in given.settings)

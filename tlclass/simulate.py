@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tlclass.config import CONF
 from tlclass.experiments.cards import build_survey
-from tlclass.experiments.composition import compose, one_sentence
+from tlclass.experiments.composition import about_survey, compose, one_sentence
 from tlclass.inspection.sheet import draw_sheet
 from tlclass.lightcurves.arrow import write
 from tlclass.lightcurves.curves import LightCurves, concatenate
@@ -40,7 +40,7 @@ def load_simulation(survey: str, overrides: Sequence[str] = ()) -> Simulation | 
     if survey not in known:
         raise ValueError(f"no simulated survey {survey!r}: choose survey= from {known}")
     try:
-        card = compose([f"target={survey}", *map(as_target, overrides)])["target"]
+        card = compose([f"target={survey}", *map(about_survey, overrides)])["target"]
     except Exception as error:
         said = one_sentence(error)
         if said is None:
@@ -53,13 +53,6 @@ def load_simulation(survey: str, overrides: Sequence[str] = ()) -> Simulation | 
     built: Any = build_survey(card)
     reader: Simulation | Union = built.reader
     return reader
-
-
-def as_target(override: str) -> str:
-    """The setting of `tlclass.train` that an override of the card means; `population` names a file of its own."""
-    key, _, value = override.partition("=")
-    group, at, place = ("population@population" if key == "population" else key).rpartition("@")
-    return f"{group}{at}target.{place}={value}"
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -19,6 +19,8 @@ from tlclass.options import MISTAKES, nearest
 
 Settings = dict[str, Any]
 OPTIONAL = ("experiment", "debug", "hparams")  # groups that are absent unless chosen: Hydra wants a + before them
+PARTS = ("passbands", "population", "taxonomy")  # groups that are parts of a survey's card
+BESIDE = ("source", "paths", "trust", "sizes", "hydra")  # settings that are not the survey's
 UNKNOWN = re.compile(r"Could not find '(?P<group>.+)/(?P<name>.+)'\n\nAvailable options in '.+':\n(?P<known>(\t.+\n)+)")
 MOVED = {  # former names of freeze policies, and what they are now
     "forest": "method=forest (or arm=forest)",
@@ -106,6 +108,23 @@ def _number(word: str, value: str) -> float:
         return float(value)
     except ValueError:
         raise ValueError(f"{word}: give a share between 0 and 1, or labels=5%") from None
+
+
+def about_survey(word: str) -> str:
+    """The setting of `tlclass train` that a word of `inspect` and `simulate` means: their survey is its target.
+
+    >>> about_survey("survey=bts"), about_survey("n_objects=800"), about_survey("paths.data=FOLDER")
+    ('target=bts', 'target.n_objects=800', 'paths.data=FOLDER')
+    """
+    prefix, key, rest = re.fullmatch(r"([+~]*)([^=./@]*)(.*)", word, re.DOTALL).groups()  # type: ignore[union-attr]
+    if key in ("survey", "target"):
+        return f"{prefix}target{rest}"
+    if key in PARTS and rest.startswith("="):
+        return f"{prefix}{key}@target.{key}{rest}"
+    if key in PARTS and rest.startswith("@"):
+        place = rest[1:].removeprefix("survey.")
+        return word if place.startswith(("target.", "source.")) else f"{prefix}{key}@target.{place}"
+    return word if key in BESIDE else f"{prefix}target.{key}{rest}"
 
 
 def without_lists(word: str) -> str:
