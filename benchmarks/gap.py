@@ -24,7 +24,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from tlclass.baselines.features import features
-from tlclass.experiments.composition import build_survey, compose
+from tlclass.experiments.cards import build_survey
+from tlclass.experiments.composition import compose
 from tlclass.inputs.batches import CurveDataset
 from tlclass.inputs.encoding import encode
 from tlclass.inputs.split import fixed_test

@@ -17,7 +17,8 @@ import matplotlib
 import numpy as np
 from gap import development
 
-from tlclass.experiments.composition import build_survey, compose
+from tlclass.experiments.cards import build_survey
+from tlclass.experiments.composition import compose
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.simulate import load_simulation
 from tlclass.simulator import Bands, Population, rest_frame_magnitudes

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from tests.conftest import compose, make_curves
-from tlclass.experiments.composition import about_survey, build_survey
+from tlclass.experiments.cards import build_survey
+from tlclass.experiments.composition import about_survey
 from tlclass.inspect import main
 from tlclass.inspection.account import duplicates, inspect_survey, wrong_times, wrong_wavelengths
 from tlclass.lightcurves.curves import concatenate

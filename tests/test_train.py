@@ -23,7 +23,8 @@ from tests.conftest import ROOT, Job, compose
 from tlclass import predict
 from tlclass.config import CONF
 from tlclass.experiments import run
-from tlclass.experiments.composition import build_survey, refuse_twins, without_lists
+from tlclass.experiments.cards import build_survey
+from tlclass.experiments.composition import refuse_twins, without_lists
 from tlclass.experiments.result import config_key, write_result
 from tlclass.experiments.run import run_job
 from tlclass.network.checkpoint import load_model

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Job, compose, make_curves
-from tlclass.experiments.composition import build_survey
+from tlclass.experiments.cards import build_survey
 from tlclass.experiments.run import run_job
 from tlclass.inputs.split import fixed_test
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import compose, equal_curves
 from tlclass.config import CONF
-from tlclass.experiments.composition import build_survey
+from tlclass.experiments.cards import build_survey
 from tlclass.lightcurves.arrow import read
 from tlclass.simulate import load_simulation, main
 

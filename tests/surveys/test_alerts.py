@@ -28,7 +28,7 @@ from tests.data.raw_alerts import (
     ztf_schema,
     ztf_seen,
 )
-from tlclass.experiments.composition import build_survey
+from tlclass.experiments.cards import build_survey
 from tlclass.experiments.run import run_job
 from tlclass.lightcurves.curves import LightCurves, check
 from tlclass.lightcurves.passbands import Passbands

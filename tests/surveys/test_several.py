@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import equal_curves
-from tlclass.experiments.composition import build_survey
+from tlclass.experiments.cards import build_survey
 from tlclass.inputs.augmentation import Augmentation, augmented
 from tlclass.lightcurves.curves import check
 from tlclass.lightcurves.passbands import Passbands

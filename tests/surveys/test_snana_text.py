@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import compose
 from tests.data.raw_snana_text import CLASSES, write_snana_text
-from tlclass.experiments.composition import build_survey
+from tlclass.experiments.cards import build_survey
 from tlclass.lightcurves.curves import LightCurves, check
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.surveys import SnanaText

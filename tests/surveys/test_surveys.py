@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import compose, equal_curves, read_cached, shared_data
 from tlclass.config import CONF
-from tlclass.experiments.composition import build_survey
+from tlclass.experiments.cards import build_survey
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check, concatenate
 from tlclass.lightcurves.passbands import Passbands

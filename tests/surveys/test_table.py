@@ -31,7 +31,7 @@ from tests.data.raw_tables import (
     ztf,
 )
 from tests.surveys.test_surveys import ZTF
-from tlclass.experiments.composition import build_survey
+from tlclass.experiments.cards import build_survey
 from tlclass.lightcurves.curves import LightCurves, check
 from tlclass.lightcurves.selection import Selection
 from tlclass.surveys import Nested, Table

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import compose, equal_curves
 from tests.data.raw_pickles import CLASSES, dump, lists, tables, write_lists, write_tables
-from tlclass.experiments.composition import build_survey
+from tlclass.experiments.cards import build_survey
 from tlclass.lightcurves.curves import LightCurves, check, concatenate
 from tlclass.surveys import Survey, ZTFSims, ZTFSimTables
 

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from tests.conftest import Job, compose
-from tlclass.experiments.composition import build_survey
+from tlclass.experiments.cards import build_survey
 from tlclass.experiments.run import build_policy, run_job
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.encoding import encoding_from

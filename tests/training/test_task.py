@@ -11,7 +11,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 
-from tlclass.experiments.composition import build_survey
+from tlclass.experiments.cards import build_survey
 from tlclass.inputs.augmentation import Augmentation
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.encoding import encoding_from

@@ -158,8 +158,9 @@ def _one_card(word: str, listed: Sequence[Any]) -> str:
 
 def in_words(error: BaseException) -> str:
     """Hydra's message without its internals; its hint often hides in the cause."""
-    if isinstance(error, OmegaConfBaseException) and isinstance(error.__cause__, ValueError):
-        return str(error.__cause__)
+    resolved = re.match(r"ValueError raised while resolving interpolation: (.*)", str(error))
+    if isinstance(error, OmegaConfBaseException) and resolved:
+        return resolved[1]
     text = f"{error}: {error.__cause__}" if isinstance(error, HydraException) and error.__cause__ else str(error)
     missing = next((extra for name, extra in EXTRAS.items() if f"Could not find 'hydra/launcher/{name}'" in text), None)
     if missing:
