@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tlclass.config import CONF
 from tlclass.experiments.devices import workers
+from tlclass.experiments.words import quoted, readable
 from tlclass.inputs.split import Labels
 from tlclass.options import MISTAKES, nearest
 
@@ -41,7 +42,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Settings
     Raises:
         HydraException, OmegaConfBaseException: a word means nothing; see `one_sentence`.
     """
-    own = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
+    own = [f"hydra.searchpath=[{quoted(f'file://{Path(config_dir).resolve()}')}]"] if config_dir else []
     with hydra.initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         return plain(hydra.compose("train", overrides=[*own, *as_hydra_wants(overrides)]))
 
@@ -65,12 +66,13 @@ def as_hydra_wants(words: Sequence[str]) -> list[str]:
     """The words of a command line as Hydra's grammar has them.
 
     `+arm=transfer` and `experiment=ztf2lsst` work with and without the plus; `data_fraction=n100,5pct` and
-    `data_fraction.count=100` are words for `labels`; a list of sources is one choice.
+    `data_fraction.count=100` are words for `labels`; a list of sources is one choice; paths are quoted.
 
     Raises:
-        ValueError: see `without_lists` and `as_labels`.
+        ValueError: see `without_lists`, `as_labels` and `readable`.
     """
-    return [without_lists(word) for given in words for word in as_labels(with_plus(given))]
+    given = readable(words, multirun=bool({"-m", "--multirun"} & set(words)))
+    return [without_lists(word) for one in given for word in as_labels(with_plus(one))]
 
 
 def with_plus(word: str) -> str:
