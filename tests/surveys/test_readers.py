@@ -68,7 +68,7 @@ def write_table(objects: Objects, folder: Path, suffix: str) -> Table:
     for name, table in tables.items():
         path = folder / f"{name}{suffix}"
         table.to_parquet(path) if suffix == ".parquet" else table.to_csv(path, index=False)
-    return Table(folder / f"observations{suffix}", PASSBANDS, folder / f"objects{suffix}")
+    return Table(folder / f"observations{suffix}", PASSBANDS, folder / f"objects{suffix}", flux_unit="fluxcal")
 
 
 def write_snana(objects: Objects, folder: Path) -> SnanaFits:

@@ -43,7 +43,7 @@ BANDS = type(ZTF).from_mapping({name: {"wavelength": 0.5, "aliases": names} for 
 
 def read(frame: pd.DataFrame, folder: Path, suffix: str = ".parquet", **options: Any) -> LightCurves:
     path = write(frame, folder / f"alerts{suffix}")
-    return check(Table(path, BANDS, **options).read(), "t")
+    return check(Table(path, BANDS, **{"default_unit": "fluxcal", **options}).read(), "t")
 
 
 def same(a: LightCurves, b: LightCurves, detected: bool = True, rtol: float = 2e-6) -> bool:

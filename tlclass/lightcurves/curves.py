@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 OBSERVATION_DTYPES = {"mjd": np.float64, "flux": np.float32, "flux_err": np.float32, "detected": np.bool_}
+SIMULATED = "simulated"  # extra column of files that `tlclass.simulate` writes: whether an object is simulated
 OBJECT_NUMBERS = ("mwebv", "ra", "dec", "redshift", "trigger_mjd")
 
 
@@ -65,6 +66,11 @@ class LightCurves:
     def lengths(self) -> Array:
         """(n,) observations per object."""
         return np.diff(self.offsets)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the file says of any object that it is simulated."""
+        return bool(np.any(self.extra.get(SIMULATED, False)))
 
     @property
     def owner(self) -> Array:
@@ -273,7 +279,9 @@ def check(curves: LightCurves, origin: str) -> LightCurves:
 
 
 def concatenate(parts: list[LightCurves]) -> LightCurves:
-    """Join sets over the union of their passbands; `extra` keeps the columns all of them have."""
+    """Join sets over the union of their passbands; `extra` keeps the columns all of them have, and what is simulated."""
+    if any(SIMULATED in part.extra for part in parts):
+        parts = [replace(part, extra={SIMULATED: np.zeros(len(part), bool), **part.extra}) for part in parts]
     names = tuple(dict.fromkeys(name for part in parts for name in part.passbands))
     codes = [np.array([names.index(name) for name in part.passbands], dtype=np.uint8)[part.passband] for part in parts]
     shifts = np.concatenate([[0], np.cumsum([len(part.mjd) for part in parts])])

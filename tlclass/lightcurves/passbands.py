@@ -1,5 +1,6 @@
 """The passbands of a survey: names, effective wavelengths, and what else files call them."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tlclass.lightcurves.photometry import FACTS
+
+log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
+
+UNKNOWN = ("error", "drop")  # what may be done with rows of a passband that is not known
 
 
 @dataclass(frozen=True)
@@ -83,24 +89,51 @@ class Passbands:
         Raises:
             ValueError: a band is unknown; the message gives its count and the known names.
         """
+        codes, _ = self.resolved(raw, origin)
+        return codes
+
+    def resolved(self, raw: Array, origin: str, unknown: str = "error") -> tuple[Array, Array]:
+        """(n,) uint8 codes of raw band names, and (n,) bool where the name is known.
+
+        Args:
+            raw: (n,) names or numbers, as a file writes them.
+            origin: what to call the file in messages.
+            unknown: `error`, or `drop` to log the rows of unknown names with their counts, for the caller to leave out.
+
+        Raises:
+            ValueError: a band is unknown and `unknown` is `error`, or it is neither of the two.
+        """
+        if unknown not in UNKNOWN:
+            raise ValueError(f"unknown_passbands is '{unknown}': choose one of {', '.join(UNKNOWN)}")
         encoded = pa.array(raw).dictionary_encode()
-        spelled = [_spelling(name) for name in encoded.dictionary.to_pylist()]
+        index = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
+        spelled = [*(_spelling(name) for name in encoded.dictionary.to_pylist()), "(missing)"]
         aliases = self._aliases()
-        index = encoded.indices.to_numpy(zero_copy_only=False)
-        unknown = {
-            name: int(np.count_nonzero(index == code))
-            for code, name in enumerate(spelled)
-            if _find(name, aliases) is None
-        }
-        if encoded.null_count:
-            unknown["(missing)"] = encoded.null_count
-        if unknown:
+        found = [_find(name, aliases) for name in spelled]
+        counts = np.bincount(index, minlength=len(spelled))
+        strange = {name: int(n) for name, n, code in zip(spelled, counts, found, strict=True) if n and code is None}
+        if strange and unknown == "error":
             raise ValueError(
-                f"{origin}: unknown passband {_counts(unknown)}; known are {self._known()}: "
-                "leave out rows of other filters; where it is one of these, write it so, or add the name to the survey's passbands as an alias"
+                f"{origin}: unknown passband {_counts(strange)}; known are {self._known()}: leave out rows of other filters, all at once "
+                "with ++target.reader.unknown_passbands=drop (in predict: --drop-unknown-passbands); where it is one of these, write it "
+                "so, or add the name to the survey's passbands as an alias"
             )
-        lookup = np.array([_find(name, aliases) for name in spelled] or [0], dtype=np.uint8)
-        return np.asarray(lookup[index])
+        known = np.array([code is not None for code in found])[index]
+        if strange:
+            log.warning("%s: left out rows of unknown passbands: %s", origin, _counts(strange))
+        return np.array([code or 0 for code in found], dtype=np.uint8)[index], known
+
+    @property
+    def systems(self) -> frozenset[str]:
+        """The photometric systems of the names: `ztf` of `ztfg`."""
+        return frozenset(name[:-1] for name in self.names)
+
+    def called(self, letter: str, system: str) -> str:
+        """What to look up for a filter of a known system: `ztfg` for `g` of `ztf`.
+
+        The letter alone where this table is of other systems than the facts know, as a card of one's own may name its passbands.
+        """
+        return letter if self.systems.isdisjoint(FACTS["systems"]) else f"{system}{letter.casefold()}"
 
     def _aliases(self) -> dict[str, int]:
         table: dict[str, int] = {}
@@ -150,9 +183,14 @@ def _spelling(name: object) -> str:
 
 
 def _find(name: str, aliases: Mapping[str, int]) -> int | None:
-    """Exact spelling first; then without regard to case, if that is one passband only."""
+    """Exact spelling first; then without regard to case, if that is one passband only.
+
+    The case of a single letter is kept: R and I are Johnson's or Cousins's, G is Gaia's, r, i and g are not.
+    """
     if name in aliases:
         return aliases[name]
+    if len(name) == 1:
+        return None
     loose = {code for alias, code in aliases.items() if alias.casefold() == name.casefold()}
     return loose.pop() if len(loose) == 1 else None
 

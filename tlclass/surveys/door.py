@@ -11,6 +11,7 @@ import pyarrow as pa
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.surveys.alerts.reader import AlertPackets
+from tlclass.surveys.alerts.tables import holds_packets
 from tlclass.surveys.snana.fits import SnanaFits
 from tlclass.surveys.snana.text import SnanaText
 from tlclass.surveys.survey import Reader
@@ -94,7 +95,7 @@ def _open_table(path: Path, passbands: Passbands, settings: Settings, _stated: S
 def _open_nested(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
     reader = Nested(path, passbands, **_table_settings(settings))
     own = [file for file in reader.files() if is_own(file)]
-    if own and stated:
+    if own and {"columns", "flux_unit"} & set(stated):
         raise ValueError(
             f"{own[0]} was written by this package and states its columns and unit: leave out --column and --flux-unit"
         )
@@ -102,12 +103,11 @@ def _open_nested(path: Path, passbands: Passbands, settings: Settings, stated: S
 
 
 def _open_packets(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
-    unit = stated.get("flux_unit")
-    if "columns" in stated or isinstance(unit, str):
-        raise ValueError(
-            "alert packets name their own columns and unit: leave out --column and --flux-unit, or give --flux-unit the AB zero point"
-        )
-    return AlertPackets(path, passbands, forced=settings.get("forced", True), zero_point=unit)
+    if "columns" in stated:
+        raise ValueError("alert packets name their own columns: leave out --column")
+    return AlertPackets(
+        path, passbands, settings.get("forced", True), zero_point=stated.get("flux_unit"), **_unknown(settings)
+    )
 
 
 def _open_fits(path: Path, passbands: Passbands, _settings: Settings, stated: Settings) -> Reader:
@@ -115,9 +115,17 @@ def _open_fits(path: Path, passbands: Passbands, _settings: Settings, stated: Se
     return SnanaFits(path, passbands)
 
 
-def _open_text(path: Path, passbands: Passbands, _settings: Settings, stated: Settings) -> Reader:
+def _open_text(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
     _refuse_options("SNANA text files", stated)
-    return SnanaText(path, passbands, label_key=None)
+    return SnanaText(path, passbands, label_key=None, **_unknown(settings), **_snr(settings))
+
+
+def _unknown(settings: Settings) -> dict[str, Any]:
+    return {name: settings[name] for name in ("unknown_passbands",) if name in settings}
+
+
+def _snr(settings: Settings) -> dict[str, Any]:
+    return {name: settings[name] for name in ("detection_snr",) if name in settings}
 
 
 def _refuse_options(what: str, stated: Settings) -> None:
@@ -160,6 +168,14 @@ def _arrow(source: pd.DataFrame | pa.Table) -> pa.Table:
 
 
 def _read_table(table: pa.Table, passbands: Passbands, settings: Settings) -> LightCurves:
+    if holds_packets(table.schema):
+        return AlertPackets(
+            Path(IN_MEMORY),
+            passbands,
+            settings.get("forced", True),
+            zero_point=settings["flux_unit"],
+            **_unknown(settings),
+        ).read_table(table)
     if any(holds_lists(kind) for kind in table.schema.types):
         form = Nested(Path(), passbands, **_table_settings(settings)).form()
         return nested_curves(table, form, IN_MEMORY)

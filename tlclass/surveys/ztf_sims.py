@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tlclass.lightcurves.curves import LightCurves, concatenate, from_columns
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.surveys.snana.photflag import DETECTION, TRIGGER, known
+from tlclass.lightcurves.photometry import DETECTION_BITS, TRIGGER_BITS, known_numbers
 from tlclass.surveys.tables.table import Table
 from tlclass.surveys.unpickle import PickledTable, load
 
@@ -88,8 +88,8 @@ class ZTFSims:
         objects = {
             "object_id": np.arange(len(curves)),
             "label": labels,
-            "redshift": known(redshift),
-            "mwebv": known(mwebv),
+            "redshift": known_numbers(redshift),
+            "mwebv": known_numbers(mwebv),
             "trigger_mjd": np.zeros(len(curves)),
         }
         packed = from_columns(objects, observations, self.passbands.names, str(self.folder))
@@ -153,12 +153,12 @@ class ZTFSims:
 
     def _detected(self, flags: Array, days: Array) -> Array:
         flags = flags.astype(np.int64)
-        late = np.abs(days[(flags & TRIGGER) > 0])
+        late = np.abs(days[(flags & TRIGGER_BITS) > 0])
         if len(late) and late.max() > 0.01:
             raise ValueError(
-                f"{self.folder}/{self.light_curves}: a trigger (PHOTFLAG {TRIGGER}) is {late.max():g} d from time 0"
+                f"{self.folder}/{self.light_curves}: a trigger (PHOTFLAG {TRIGGER_BITS}) is {late.max():g} d from time 0"
             )
-        return (flags & DETECTION) > 0
+        return (flags & DETECTION_BITS) > 0
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ class ClassPickle:
             "passband": self.passbands.codes(column["passband"].astype(str), str(self.file)),
             "flux": column["flux"],
             "flux_err": column["fluxErr"],
-            "detected": (flags & DETECTION) > 0,
+            "detected": (flags & DETECTION_BITS) > 0,
         }
         objects = {
             "object_id": np.arange(len(tables)),
@@ -273,7 +273,7 @@ def class_of(name: str) -> str:
 
 def _meta(tables: Mapping[str, PickledTable], name: str) -> Array:
     values = [table.meta.get(name) for table in tables.values()]
-    return known(np.array([np.nan if value is None else value for value in values], dtype=np.float64))
+    return known_numbers(np.array([np.nan if value is None else value for value in values], dtype=np.float64))
 
 
 def _sequence(values: Any, file: Path) -> Sequence[Any]:

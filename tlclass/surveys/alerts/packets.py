@@ -4,29 +4,38 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from tlclass.lightcurves.photometry import FRACTION, JULIAN, UPPER_LIMIT, ZERO_POINT, flux_scale
+from tlclass.lightcurves.voids import VOIDS, says_yes, void_reason
+
 Packet = Mapping[str, Any]
 
 ZTF_BANDS = {1: "g", 2: "r", 3: "i"}  # fid
 FORCED_MISSING = -99998.0  # ZTF writes -99999 where forced photometry has no value
-# No warning, or none about the photometry (57: no source of the reference image within 5 arcsec); Masci et al. 2023.
-FORCED_FINE = ("0", "57")
-NANOJANSKY = 31.4  # AB zero point
-# Measurements that do not stand for the object: the fit failed, or its pixels are bad.
-RUBIN_BAD = ("psfFlux_flag", "pixelFlags_bad", "pixelFlags_saturatedCenter")
+RUBIN_UNIT = "njy"  # of the fluxes of Rubin's own schemas, and of every psfFlux (LSE-163)
+OLD_FLUX = "psFlux"  # its name before schema 5; other surveys' packets use it in other units (ELAsTiCC)
 
 # What an exposure offers, best first; why it offers nothing.
 DETECTION, FORCED, NOTHING = range(3)
-FINE, UPPER_LIMIT, NO_FLUX, FAILED, BAD, WITHDRAWN, NO_BAND = range(7)
-FAULTS = {
-    UPPER_LIMIT: "that are upper limits, without a flux",
-    NO_FLUX: "without a flux or error",
-    FAILED: "of forced photometry with a failure code (procstatus)",
-    BAD: f"flagged bad by the survey ({', '.join(RUBIN_BAD)})",
-    WITHDRAWN: "withdrawn by the survey",
-    NO_BAND: "without a passband",
-}
+FAULTS = (
+    "",
+    UPPER_LIMIT,
+    "without a flux or error",
+    "without a passband",
+    *dict.fromkeys(rule.reason for rule in VOIDS),
+)
+FINE, LIMIT, NO_FLUX, NO_BAND = range(4)
 Row = tuple[float, bytes, float, float, bool, int, int]  # mjd, band, flux, flux_err, detected, rank, fault
 Head = tuple[str, float, float, float, float]  # object_id, issued, ra, dec, trigger_mjd
+
+
+def is_ztf(packet: Packet) -> bool:
+    """Whether a record is an alert of ZTF."""
+    return packet.keys() >= {"candidate", "objectId"}
+
+
+def is_rubin(packet: Packet) -> bool:
+    """Whether a record is an alert of Rubin."""
+    return "diaSource" in packet
 
 
 def ztf(packet: Packet, forced: bool) -> tuple[Head, list[Row]]:
@@ -40,28 +49,35 @@ def ztf(packet: Packet, forced: bool) -> tuple[Head, list[Row]]:
 
 def _ztf_candidate(seen: Packet) -> Row:
     mjd, band = _mjd(seen["jd"]), _ztf_band(seen["fid"])
-    if seen["magpsf"] is None:
-        return mjd, band, math.nan, math.nan, False, NOTHING, UPPER_LIMIT
-    size = 10 ** (-0.4 * (seen["magpsf"] - 27.5))
-    error = size * _number(seen["sigmapsf"]) * math.log(10) / 2.5  # of a small error in magnitudes
+    if seen["magpsf"] is None or math.isnan(seen["magpsf"]):
+        return mjd, band, math.nan, math.nan, False, NOTHING, LIMIT
+    size = 10 ** (-0.4 * (seen["magpsf"] - ZERO_POINT))
+    error = size * _number(seen["sigmapsf"]) * FRACTION
     positive = _is_positive(seen["isdiffpos"])
-    return mjd, band, size if positive else -size, error, positive, DETECTION, FINE
+    return mjd, band, size if positive else -size, error, positive, DETECTION, _fault(seen)
 
 
 def _ztf_forced(seen: Packet) -> Row:
     mjd, band = _mjd(seen["jd"]), _ztf_band(seen["fid"])
     flux, error = _number(seen["forcediffimflux"]), _number(seen["forcediffimfluxunc"])
-    zero_point, status = _number(seen["magzpsci"]), seen.get("procstatus")
+    zero_point = _number(seen["magzpsci"])
     if not (flux > FORCED_MISSING and error > 0 and zero_point > 0):
         return mjd, band, math.nan, math.nan, False, NOTHING, NO_FLUX
-    if status is not None and not set(str(status).replace(",", " ").split()) <= set(FORCED_FINE):
-        return mjd, band, math.nan, math.nan, False, NOTHING, FAILED
-    scale = 10 ** (0.4 * (27.5 - zero_point))
+    fault = _fault(seen)
+    if fault:
+        return mjd, band, math.nan, math.nan, False, NOTHING, fault
+    scale = flux_scale(zero_point)
     return mjd, band, flux * scale, error * scale, False, FORCED, FINE
 
 
+def _fault(seen: Packet) -> int:
+    """Why the survey's flags void a row, as a place in `FAULTS`; `FINE` if they do not."""
+    reason = void_reason(seen)
+    return FINE if reason is None else FAULTS.index(reason)
+
+
 def _mjd(jd: float | None) -> float:
-    return _number(jd) - 2400000.5
+    return _number(jd) + JULIAN
 
 
 def _ztf_band(fid: int) -> bytes:
@@ -70,10 +86,10 @@ def _ztf_band(fid: int) -> bytes:
 
 def _is_positive(given: object) -> bool:
     """ZTF's `isdiffpos`: t or 1, f or 0."""
-    text = str(given).lower()
-    if text not in ("t", "true", "1", "f", "false", "0"):
+    positive = says_yes(str(given))
+    if positive is None:
         raise TypeError(f"isdiffpos is {given!r} instead of t, 1, f or 0")
-    return text in ("t", "true", "1")
+    return positive
 
 
 def rubin(packet: Packet, forced: bool, zero_point: float) -> tuple[Head | None, list[Row]]:
@@ -85,12 +101,12 @@ def rubin(packet: Packet, forced: bool, zero_point: float) -> tuple[Head | None,
         raise ValueError(f"diaSource and diaObject name different objects: {' and '.join(map(str, sorted(ids)))}")
     if not ids:
         return None, []
-    scale = 10 ** (0.4 * (27.5 - zero_point))
+    scale = flux_scale(zero_point)
     sources = (source, *(packet.get("prvDiaSources") or ()))
     rows = [_rubin_row(seen, scale, DETECTION) for seen in sources]
     if forced:
         rows += [_rubin_row(seen, scale, FORCED) for seen in packet.get("prvDiaForcedSources") or ()]
-    place = about or source
+    place = about if about.get("ra") is not None else source
     trigger = _number(about.get("firstDiaSourceMjdTai"))
     ra, dec = _number(place["ra"]), _number(_either(place, "dec", "decl"))
     return (str(ids.pop()), rows[0][0], ra, dec, trigger), rows
@@ -100,7 +116,7 @@ def _rubin_row(seen: Packet, scale: float, rank: int) -> Row:
     """Names changed with schema 5: midPointTai, filterName, psFlux and decl before; is_negative before 8."""
     mjd, band = _number(_either(seen, "midpointMjdTai", "midPointTai")), _either(seen, "band", "filterName")
     flux, error = (
-        _number(_either(seen, new, old)) for new, old in (("psfFlux", "psFlux"), ("psfFluxErr", "psFluxErr"))
+        _number(_either(seen, new, old)) for new, old in (("psfFlux", OLD_FLUX), ("psfFluxErr", "psFluxErr"))
     )
     negative = flux < 0 or bool(seen.get("isNegative") or seen.get("is_negative"))
     fault = FINE
@@ -108,10 +124,8 @@ def _rubin_row(seen: Packet, scale: float, rank: int) -> Row:
         rank, fault = NOTHING, NO_FLUX
     elif band is None:
         fault = NO_BAND
-    elif seen.get("timeWithdrawnMjdTai") is not None:
-        fault = WITHDRAWN
-    elif any(seen.get(flag) for flag in RUBIN_BAD):
-        fault = BAD
+    else:
+        fault = _fault(seen)
     return mjd, (band or "").encode(), flux * scale, error * scale, rank == DETECTION and not negative, rank, fault
 
 

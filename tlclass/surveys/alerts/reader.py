@@ -3,7 +3,7 @@
 import io
 import logging
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,21 +11,36 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from tlclass.lightcurves.curves import LightCurves, from_columns
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.surveys.alerts.packets import FAULTS, FINE, NANOJANSKY, Head, Packet, Row, rubin, ztf
+from tlclass.lightcurves.photometry import one_per_exposure, zero_point_of
+from tlclass.surveys.alerts.packets import (
+    FAULTS,
+    FINE,
+    OLD_FLUX,
+    RUBIN_UNIT,
+    Head,
+    Packet,
+    Row,
+    is_rubin,
+    is_ztf,
+    rubin,
+    ztf,
+)
+from tlclass.surveys.alerts.tables import holds_packets, packets_in, packets_of
 from tlclass.surveys.parallel import in_order
 from tlclass.surveys.tables.cells import BLANK, column_values
-from tlclass.surveys.tables.files import read_table, schema_of
+from tlclass.surveys.tables.files import PARQUET, read_table, schema_of
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 INSTALL = "reading alert packets needs fastavro: pip install 'tlclass[alerts]'"
+SYSTEMS = {"ZTF": "ztf", "Rubin": "lsst"}  # survey -> the photometric system of its filters
 TARS = (".tar", ".tar.gz", ".tgz")
 CONTAINER, CONFLUENT = b"Obj\x01", b"\x00"  # first bytes of an Avro object container file and of a Kafka message
-SAME_EXPOSURE = 1.0 / 86400  # d; exposures of one field and band are at least 15 s apart
 ROW = np.dtype(
     [
         ("packet", "i8"), ("mjd", "f8"), ("band", "S16"), ("flux", "f8"), ("flux_err", "f8"),
@@ -37,7 +52,7 @@ HEAD = np.dtype([("object_id", "O"), ("issued", "f8"), ("ra", "f8"), ("dec", "f8
 
 @dataclass(frozen=True)
 class AlertPackets:
-    """Reads Avro alerts: one file, a folder of any depth, or a tar archive (`.tar`, `.tar.gz`, `.tgz`).
+    """Reads alerts: Avro, or Parquet with a row per packet; one file, a folder, or a tar archive (`.tar`, `.tar.gz`, `.tgz`).
 
     ZTF (Bellm et al. 2019; github.com/ZwickyTransientFacility/ztf-avro-alert): `candidate`, `prv_candidates`,
     and `fp_hists` from schema 4 on. Rubin (github.com/lsst/alert_packet, every schema of 3.0 to 11.1): `diaSource`,
@@ -47,7 +62,7 @@ class AlertPackets:
     37 s between the scales are nothing here). `trigger_mjd` is `firstDiaSourceMjdTai` where a Rubin packet has
     it and unknown for ZTF, whose `jdstarthist` counts one field and readout channel only. mwebv is unknown.
 
-    Histories overlap: of one exposure (object, band, time within a second) one row is kept. A detection
+    Histories overlap: of one exposure (`tlclass.lightcurves.photometry.one_per_exposure`) one row is kept. A detection
     goes before forced photometry, because its value is there when the alert is sent and later packets do not
     change it; of several packets the newest is right. The rest is counted in `dropped`.
 
@@ -58,7 +73,9 @@ class AlertPackets:
         labels: CSV or Parquet with the classes; then only the objects in it are read.
         label_columns: its columns of object id and label.
         schema: `.avsc` of the alert, for packets as Kafka sends them (a zero byte, a schema id, no schema).
-        zero_point: AB zero point of Rubin fluxes; None: nJy, which only the schemas named `lsst.` promise.
+        zero_point: flux unit or AB zero point of Rubin fluxes; None: nJy, which psfFlux means; psFlux, its old name, only
+            in the schemas named `lsst.`.
+        unknown_passbands: `error`, or `drop` to leave out their rows with a count.
     """
 
     path: Path
@@ -67,7 +84,8 @@ class AlertPackets:
     labels: Path | None = None
     label_columns: Sequence[str] = ("object_id", "label")
     schema: Path | None = None
-    zero_point: float | None = None
+    zero_point: str | float | None = None
+    unknown_passbands: str = "error"
 
     @staticmethod
     def accepts(path: Path) -> list[Path]:
@@ -98,7 +116,15 @@ class AlertPackets:
         self.files()
         files = self._packet_files()
         size = sum(file.stat().st_size for file in files)
-        parts = list(in_order(self._parse, files, Path(self.path).name, size))
+        return self._merged(list(in_order(self._parse, files, Path(self.path).name, size)))
+
+    def read_table(self, table: pa.Table) -> LightCurves:
+        """The same of a table in memory with a row per packet; `path` is what messages call it."""
+        packets = ((str(self.path), "", packet) for packet in packets_of(table))
+        return self._merged([self._gathered(packets, Path(self.path))])
+
+    def _merged(self, parts: Sequence["_Parsed"]) -> LightCurves:
+        """Light curves of the packets of all files."""
         surveys = sorted({survey for part in parts for survey in part.surveys})
         if len(surveys) > 1:
             raise ValueError(
@@ -141,9 +167,14 @@ class AlertPackets:
             objects = {name: column[labelled] for name, column in objects.items()}
             rows = rows[labelled[owner[rows["packet"]]]]
         rows, dropped = _one_row_per_exposure(rows, owner, heads["issued"])
+        bands = [self.passbands.called(name, SYSTEMS[survey]) for name in rows["band"].astype(str).tolist()]
+        codes, known = self.passbands.resolved(np.array(bands, dtype=object), str(self.path), self.unknown_passbands)
+        if not known.all():
+            rows, codes = rows[known], codes[known]
+            dropped["of unknown passbands"] = int(np.count_nonzero(~known))
         observations = {name: rows[name] for name in ("mjd", "flux", "flux_err", "detected")}
         observations["object_id"] = names[owner[rows["packet"]]]
-        observations["passband"] = self.passbands.codes(rows["band"].astype(str), str(self.path))
+        observations["passband"] = codes
         return from_columns(objects, observations, self.passbands.names, str(self.path), dropped)
 
     def _labels(self, names: Array) -> Array:
@@ -174,20 +205,30 @@ class AlertPackets:
 
     def _parse(self, file: Path) -> "_Parsed":
         """All packets of one file or archive."""
+        return self._gathered(self._packets(file), file)
+
+    def _packets(self, file: Path) -> Iterator[tuple[str, str, Packet]]:
+        """What to call it, the name of its schema, and the content of each packet of a file."""
+        if file.suffix in PARQUET:
+            yield from ((str(file), "", packet) for packet in packets_in(file))
+            return
+        for origin, stream in _streams(file):
+            yield from ((origin, name, packet) for name, packet in self._decoded(stream, origin))
+
+    def _gathered(self, packets: Iterable[tuple[str, str, Packet]], file: Path) -> "_Parsed":
         heads: list[Head] = []
         rows: list[Array] = [np.empty(0, dtype=ROW)]
         surveys: set[str] = set()
         orphans = total = 0
-        for origin, stream in _streams(file):
-            for name, packet in self._decoded(stream, origin):
-                total += 1
-                survey, head, seen = self._convert(name, packet, origin)
-                surveys.add(survey)
-                if head is None:
-                    orphans += 1
-                    continue
-                rows.append(np.array([(len(heads), *row) for row in seen], dtype=ROW))
-                heads.append(head)
+        for origin, name, packet in packets:
+            total += 1
+            survey, head, seen = self._convert(name, packet, origin)
+            surveys.add(survey)
+            if head is None:
+                orphans += 1
+                continue
+            rows.append(np.array([(len(heads), *row) for row in seen], dtype=ROW))
+            heads.append(head)
         if not total:
             raise ValueError(f"{file} holds no alert packet: it is empty or truncated; get it again, or remove it")
         return _Parsed(frozenset(surveys), np.array(heads, dtype=HEAD), np.concatenate(rows), orphans)
@@ -238,11 +279,11 @@ class AlertPackets:
 
     def _convert(self, name: str, packet: Packet, origin: str) -> tuple[str, Head | None, list[Row]]:
         known = packet if isinstance(packet, dict) else {}
-        if not known.keys() >= {"candidate", "objectId"} and "diaSource" not in known:
+        if not is_ztf(known) and not is_rubin(known):
             raise ValueError(
                 f"{origin} is not an alert of ZTF (objectId, candidate) or Rubin (diaSource): its record '{name}' has {', '.join(known) or 'nothing'}"
             )
-        zero_point = self._zero_point(name, origin) if "diaSource" in known else None
+        zero_point = self._zero_point(name, known, origin) if is_rubin(known) else None
         try:
             if zero_point is None:
                 return "ZTF", *ztf(packet, self.forced)
@@ -252,12 +293,15 @@ class AlertPackets:
                 f"{origin} is not laid out as a ZTF or Rubin alert: {type(error).__name__}: {error}"
             ) from error
 
-    def _zero_point(self, name: str, origin: str) -> float:
-        if self.zero_point is None and not name.startswith("lsst."):
+    def _zero_point(self, name: str, packet: Packet, origin: str) -> float:
+        if self.zero_point is not None:
+            return zero_point_of(self.zero_point)
+        if OLD_FLUX in (packet["diaSource"] or {}) and not name.startswith("lsst."):
             raise ValueError(
-                f"{origin}: schema '{name}' is not Rubin's own, so its flux unit is not known: set the reader's zero_point (AB; 31.4 for nJy, 27.5 for SNANA)"
+                f"{origin}: schema '{name}' is not Rubin's own, so the unit of {OLD_FLUX} is not known: give it with --flux-unit "
+                "njy|fluxcal|ZERO_POINT (in predict; ELAsTiCC: fluxcal), or the reader's zero_point"
             )
-        return NANOJANSKY if self.zero_point is None else self.zero_point
+        return zero_point_of(RUBIN_UNIT)
 
 
 @dataclass(frozen=True)
@@ -271,10 +315,10 @@ class _Parsed:
 
 
 def packet_files(path: Path) -> list[Path]:
-    """The Avro files and tar archives at or below `path`, sorted; empty if there are none."""
-    if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.name.endswith((".avro", *TARS)) and file.is_file())
-    return [path] if path.is_file() and path.name.endswith((".avro", *TARS)) else []
+    """The Avro files, tar archives and Parquet files of packets at or below `path`, sorted; empty if there are none."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    named = (file for file in files if file.name.endswith((".avro", *TARS, *PARQUET)) and file.is_file())
+    return sorted(file for file in named if file.suffix not in PARQUET or holds_packets(schema_of(file)))
 
 
 def _streams(file: Path) -> Iterator[tuple[str, IO[bytes]]]:
@@ -317,7 +361,7 @@ def _schema(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not an Avro schema that can be used: {type(error).__name__} {error}") from error
 
 
-def _joined(parts: list[_Parsed]) -> tuple[Array, Array]:
+def _joined(parts: Sequence[_Parsed]) -> tuple[Array, Array]:
     """Heads and rows of all files; `packet` counts through."""
     before = np.cumsum([0, *(len(part.heads) for part in parts)])
     rows = np.concatenate([part.rows for part in parts])
@@ -334,17 +378,10 @@ def _newest_heads(heads: Array, owner: Array) -> dict[str, Array]:
 
 def _one_row_per_exposure(rows: Array, owner: Array, issued: Array) -> tuple[Array, dict[str, int]]:
     """The best row of each exposure, see `AlertPackets`, and how many others there were and why they are not kept."""
-    of_object = owner[rows["packet"]]
-    order = np.lexsort((rows["mjd"], rows["band"], of_object))
-    rows, of_object = rows[order], of_object[order]
-    same = (of_object[1:] == of_object[:-1]) & (rows["band"][1:] == rows["band"][:-1])
-    same &= np.diff(rows["mjd"]) <= SAME_EXPOSURE
-    exposure = np.cumsum(np.append(True, ~same))[: len(rows)]
-    age = -issued[rows["packet"]]
-    by_worth = np.lexsort(
-        (rows["fault"], rows["detected"], rows["flux_err"], rows["flux"], age, rows["rank"], exposure)
-    )
-    best = rows[by_worth[np.append(True, np.diff(exposure) > 0)[: len(rows)]]]
+    _, band = np.unique(rows["band"], return_inverse=True)
+    series = owner[rows["packet"]].astype(np.int64) * 256 + band
+    mjd, flux, error, detected = (rows[name] for name in ("mjd", "flux", "flux_err", "detected"))
+    best = rows[one_per_exposure(series, mjd, flux, error, detected, rows["rank"], -issued[rows["packet"]])]
     dropped = {"that repeat an exposure of another packet or list": len(rows) - len(best)}
-    dropped |= {reason: int(np.count_nonzero(best["fault"] == fault)) for fault, reason in FAULTS.items()}
+    dropped |= {reason: int(np.count_nonzero(best["fault"] == fault)) for fault, reason in enumerate(FAULTS) if fault}
     return best[best["fault"] == FINE], {reason: count for reason, count in dropped.items() if count}

@@ -16,7 +16,17 @@ from astropy.io import fits
 
 from tlclass.lightcurves.curves import LightCurves, concatenate, from_columns
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.surveys.snana.photflag import DETECTION, SATURATED, TRIGGER, known
+from tlclass.lightcurves.photometry import (
+    DETECTION_BITS,
+    SNR,
+    TRIGGER_BITS,
+    detected_by_snr,
+    known_numbers,
+    known_position,
+    known_times,
+)
+from tlclass.lightcurves.voids import voided
+from tlclass.surveys.snana.filters import passband_names
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -144,28 +154,45 @@ class SnanaPair:
         }
         row = np.repeat(first - (np.cumsum(count) - count), count) + np.arange(count.sum())
         seen, owner = rows[row], np.repeat(np.arange(len(objects)), count)
-        flags = _field(seen, self.phot, "PHOTFLAG").astype(np.int64)
+        columns = self._objects(objects, owner, seen, header)
+        mjd = known_times(_field(seen, self.phot, "MJD").astype(np.float64))
+        void, more = voided({name: seen[name] for name in seen.dtype.names or ()}, len(seen))
+        dated = np.isnan(mjd) | (mjd >= 0)
+        more["without a date (MJD < 0)"] = int(np.count_nonzero(~dated & ~void))
+        keep = dated & ~void
+        counts = {reason: number for reason, number in (dropped | more).items() if number}
+        observations = self._observations(seen[keep], owner[keep], header)
+        return from_columns(columns, observations, self.passbands.names, str(self.phot), counts)
+
+    def _objects(self, objects: Array, owner: Array, seen: Array, header: fits.Header) -> dict[str, Array]:
+        """Columns of the HEAD file, and the trigger from the flags of the rows."""
+        flags = _photflag(seen)
+        if flags is None:
+            log.info("%s: no PHOTFLAG: rows with flux / error of %g or more count as detections", self.phot, SNR)
+            flags = np.zeros(len(seen), dtype=np.int64)
         mjd = _field(seen, self.phot, "MJD").astype(np.float64)
-        trigger = _trigger(objects, owner, mjd, flags, header)
-        usable = {"that are saturated (PHOTFLAG 1024)": flags & SATURATED == 0, "without a date (MJD < 0)": mjd >= 0}
-        keep = np.ones(len(seen), dtype=bool)
-        for reason, mask in usable.items():
-            dropped[reason] = int(np.count_nonzero(keep & ~mask))
-            keep &= mask
-        seen, origin = seen[keep], str(self.phot)
-        names = np.char.add(self.prefix, _text(_field(objects, self.head, "SNID")))
-        observations = {
-            "owner": owner[keep],
-            "mjd": mjd[keep],
-            "passband": self.passbands.codes(_field(seen, self.phot, "BAND", "FLT"), origin),
-            "flux": _field(seen, self.phot, "FLUXCAL"),
-            "flux_err": _field(seen, self.phot, "FLUXCALERR"),
-            "detected": flags[keep] & int(header.get("PHOTFLAG_DETECT", DETECTION)) > 0,
+        return {
+            "object_id": np.char.add(self.prefix, _text(_field(objects, self.head, "SNID"))),
+            "trigger_mjd": _trigger(objects, owner, mjd, flags, header),
+            **_object_columns(objects),
+            "label": np.full(len(objects), self.label),
         }
-        columns = {"object_id": names, "trigger_mjd": trigger, **_object_columns(objects)}
-        columns["label"] = np.full(len(objects), self.label)
-        counts = {reason: number for reason, number in dropped.items() if number}
-        return from_columns(columns, observations, self.passbands.names, origin, counts)
+
+    def _observations(self, seen: Array, owner: Array, header: fits.Header) -> dict[str, Array]:
+        """Columns of the rows that stay."""
+        origin, survey = str(self.phot), str(header.get("SURVEY", "")).strip()
+        names = passband_names(_text(_field(seen, self.phot, "BAND", "FLT")), survey, self.passbands, origin)
+        flux, error = (_field(seen, self.phot, name) for name in ("FLUXCAL", "FLUXCALERR"))
+        flags = _photflag(seen)
+        stated = None if flags is None else (flags & int(header.get("PHOTFLAG_DETECT", DETECTION_BITS))) > 0
+        return {
+            "owner": owner,
+            "mjd": known_times(_field(seen, self.phot, "MJD").astype(np.float64)),
+            "passband": self.passbands.codes(names, origin),
+            "flux": known_numbers(flux, "fluxes"),
+            "flux_err": error,
+            "detected": detected_by_snr(flux, error) if stated is None else stated,
+        }
 
     def _refuse_stranger(self, head: fits.Header, phot: fits.Header) -> None:
         """A PHOT file of another HEAD would give every object somebody else's light curve."""
@@ -260,6 +287,11 @@ def _field(table: Array, path: Path, *names: str) -> Array:
     raise ValueError(f"{path} lacks the column {' or '.join(names)}; it has {', '.join(present)}")
 
 
+def _photflag(rows: Array) -> Array | None:
+    """PHOTFLAG of the rows; None where the file has no such column."""
+    return rows["PHOTFLAG"].astype(np.int64) if "PHOTFLAG" in (rows.dtype.names or ()) else None
+
+
 def _object_columns(objects: Array) -> dict[str, Array]:
     """Positions and what `OBJECT_COLUMNS` lists; NaN where the file says or has nothing."""
     present = objects.dtype.names or ()
@@ -267,11 +299,11 @@ def _object_columns(objects: Array) -> dict[str, Array]:
     for ours, theirs in OBJECT_COLUMNS.items():
         name = next((name for name in theirs if name in present), None)
         values = objects[name].astype(np.float64) if name else np.full(len(objects), np.nan)
-        columns[ours] = known(values)
-    for ours, theirs, low, high in (("ra", ("RA",), -180, 360), ("dec", ("DEC", "DECL"), -90, 90)):
+        columns[ours] = known_times(values) if ours == "peak_mjd" else known_numbers(values)
+    for ours, theirs in (("ra", ("RA",)), ("dec", ("DEC", "DECL"))):
         name = next((name for name in theirs if name in present), None)
         values = objects[name].astype(np.float64) if name else np.full(len(objects), np.nan)
-        columns[ours] = np.where((values < low) | (values > high), np.nan, values)
+        columns[ours] = known_position(values, ours)
     return columns
 
 
@@ -279,9 +311,9 @@ def _trigger(objects: Array, owner: Array, mjd: Array, flags: Array, header: fit
     """(n,) MJD of the first row flagged as the trigger, else MJD_TRIGGER of the header table, else NaN."""
     trigger = np.full(len(objects), np.nan)
     if "MJD_TRIGGER" in (objects.dtype.names or ()):
-        stated = objects["MJD_TRIGGER"].astype(np.float64)
+        stated = known_times(objects["MJD_TRIGGER"].astype(np.float64))
         trigger = np.where((stated > 0) & (stated < 1e6), stated, np.nan)  # 1e6: never triggered
-    rows = np.flatnonzero(flags & int(header.get("PHOTFLAG_TRIGGER", TRIGGER)))[::-1]
+    rows = np.flatnonzero(flags & int(header.get("PHOTFLAG_TRIGGER", TRIGGER_BITS)))[::-1]
     trigger[owner[rows]] = mjd[rows]  # backwards: the first one stays
     return trigger
 

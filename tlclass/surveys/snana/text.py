@@ -1,5 +1,6 @@
 """SNANA light curves as text: `.dat` files with a header of keys and a table of observations per object."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,19 +11,30 @@ import numpy.typing as npt
 
 from tlclass.lightcurves.curves import LightCurves, check, from_columns
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.surveys.snana.photflag import DETECTION, SATURATED, TRIGGER, known
+from tlclass.lightcurves.photometry import (
+    DETECTION_BITS,
+    SNR,
+    TRIGGER_BITS,
+    detected_by_snr,
+    known_numbers,
+    known_times,
+)
+from tlclass.lightcurves.voids import NAMES, voided
+from tlclass.surveys.snana.filters import passband_names
 
+log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 HEADER_BYTES = 65536  # within which a file names its first object
 BAND_NAMES = ("BAND", "FLT", "FILTER")
-OBSERVED = {"mjd": "MJD", "flux": "FLUXCAL", "flux_err": "FLUXCALERR", "photflag": "PHOTFLAG"}
+OBSERVED = {"mjd": "MJD", "flux": "FLUXCAL", "flux_err": "FLUXCALERR"}
+UNKNOWN = ("", "+-", "NA", "NULL", "NONE", "UNKNOWN", "nan")  # written where the value of a header key is not known
 KEYS = {  # object column -> header keys, the first that is there counts
     "mwebv": ("MWEBV",),
     "ra": ("RA",),
     "dec": ("DECL", "DEC"),
     "redshift": ("REDSHIFT_HELIO", "REDSHIFT_FINAL", "REDSHIFT_CMB"),
-    "peak_mjd": ("PEAKMJD", "SIM_PEAKMJD"),
+    "peak_mjd": ("PEAKMJD", "SIM_PEAKMJD", "SEARCH_PEAKMJD"),
 }
 
 
@@ -30,9 +42,10 @@ KEYS = {  # object column -> header keys, the first that is there counts
 class SnanaText:
     """Reads a folder of SNANA text files, one or several objects in each (SNANA manual, "Text Format").
 
-    Fluxes are FLUXCAL, zero point 27.5. PHOTFLAG 4096 is a detection, 2048 the trigger, 1024 a saturated
-    observation (dropped, counted); without PHOTFLAG every observation counts as detected. -9, -99, -999, -9999
-    and 999 in a header mean "unknown". Spectra in the files are passed over. Extra column: `peak_mjd`.
+    Fluxes are FLUXCAL, zero point 27.5. PHOTFLAG 4096 is a detection, 2048 the trigger; without PHOTFLAG observations
+    of `detection_snr` or more count as detected. Flags among the columns void rows as in every reader
+    (`tlclass.lightcurves.voids`). -9 and the like, and nothing, mean "unknown" in a header. Spectra in the files are passed
+    over. Extra column: `peak_mjd`.
 
     Attributes:
         folder: holds the files, subfolders too; or one file.
@@ -41,6 +54,7 @@ class SnanaText:
             where an object lacks it); None: the name of the file's folder.
         pattern: of the file names.
         prefix_ids: put the folder's name before the object ids, where SNIDs repeat from folder to folder.
+        unknown_passbands, detection_snr: see `tlclass.surveys.Table`.
     """
 
     folder: Path
@@ -48,6 +62,8 @@ class SnanaText:
     label_key: str | None = "SNTYPE"
     pattern: str = "**/*.dat"
     prefix_ids: bool = False
+    unknown_passbands: str = "error"
+    detection_snr: float = SNR
 
     @staticmethod
     def accepts(path: Path) -> list[Path]:
@@ -85,29 +101,60 @@ class SnanaText:
             )
         owner = np.repeat(np.arange(len(found)), [len(item.mjd) for item in found])
         seen = {name: np.concatenate([getattr(item, name) for item in found]) for name in OBSERVED}
-        flags = seen.pop("photflag").astype(np.int64)
+        band, known = self._passbands(found)
+        void, dropped = voided(_flag_columns(found), len(owner))
+        strange = int(np.count_nonzero(~known & ~void))
+        dropped |= {"of unknown passbands": strange} if strange else {}
+        flags = np.concatenate([item.photflag for item in found])
+        good = known & ~void
         observations = {
             "object_id": owner,
-            "passband": self.passbands.codes(np.concatenate([item.band for item in found]), str(self.folder)),
-            "detected": (flags & DETECTION) > 0,
+            "passband": band,
+            "detected": self._detected(flags, seen),
             **seen,
+            "mjd": known_times(seen["mjd"]),
+            "flux": known_numbers(seen["flux"], "fluxes"),
         }
-        objects = {
-            "object_id": np.arange(len(found)),
-            "label": np.array([self._label(item) for item in found]),
-            "trigger_mjd": _first(seen["mjd"], (flags & TRIGGER) > 0, owner, len(found)),
-            **{name: _header_numbers(found, keys) for name, keys in KEYS.items()},
-        }
-        good = (flags & SATURATED) == 0
-        saturated = int(np.count_nonzero(~good))
         packed = from_columns(
-            objects,
+            self._objects(found, owner, seen["mjd"], flags),
             {name: column[good] for name, column in observations.items()},
             self.passbands.names,
             str(self.folder),
-            {f"that are saturated (PHOTFLAG {SATURATED})": saturated} if saturated else None,
+            dropped,
         )
         return check(replace(packed, object_id=np.array([self._id(item) for item in found])), str(self.folder))
+
+    def _objects(self, found: Sequence["_Object"], owner: Array, mjd: Array, flags: Array) -> dict[str, Array]:
+        """The object columns; the trigger is the first row that PHOTFLAG calls so."""
+        triggered = (np.maximum(flags, 0) & TRIGGER_BITS) > 0
+        return {
+            "object_id": np.arange(len(found)),
+            "label": np.array([self._label(item) for item in found]),
+            "trigger_mjd": _first(mjd, triggered, owner, len(found)),
+            **{name: _header_numbers(found, keys) for name, keys in KEYS.items()},
+        }
+
+    def _passbands(self, found: Sequence["_Object"]) -> tuple[Array, Array]:
+        """Codes of the observations' passbands, and which are known."""
+        surveys = list(dict.fromkeys(item.header.get("SURVEY", "") for item in found))
+        raw = np.concatenate([item.band for item in found])
+        of = np.repeat(
+            [surveys.index(item.header.get("SURVEY", "")) for item in found], [len(item.band) for item in found]
+        )
+        names = raw.astype(object)
+        for number, survey in enumerate(surveys):
+            names[of == number] = passband_names(raw[of == number], survey, self.passbands, str(self.folder))
+        return self.passbands.resolved(names, str(self.folder), self.unknown_passbands)
+
+    def _detected(self, flags: Array, seen: Mapping[str, Array]) -> Array:
+        """(n,) bool: as PHOTFLAG says, else by signal to noise."""
+        unflagged = flags < 0
+        measured = detected_by_snr(seen["flux"], seen["flux_err"], self.detection_snr)
+        if unflagged.any():
+            message = "%s: no PHOTFLAG in %d of %d rows: the %d of them with flux / error of %g or more count as detections (detection_snr)"
+            counts = unflagged.sum(), len(flags), (measured & unflagged).sum()
+            log.info(message, self.folder, *counts, self.detection_snr)
+        return np.where(unflagged, measured, (np.maximum(flags, 0) & DETECTION_BITS) > 0)
 
     def _id(self, item: "_Object") -> str:
         name = item.header["SNID"]
@@ -124,7 +171,15 @@ def _names_object(file: Path) -> bool:
 
 @dataclass(frozen=True)
 class _Object:
-    """One object of a file: header key -> first word of its value, and a column (n,) of each quantity read."""
+    """One object of a file.
+
+    Attributes:
+        file: it stands in.
+        header: key -> first word of its value.
+        band, mjd, flux, flux_err: (n,) as written.
+        photflag: (n,) int64, -1 where the file has none.
+        flags: name of a column -> (n,) text, of those that may void a row.
+    """
 
     file: Path
     header: Mapping[str, str]
@@ -133,6 +188,7 @@ class _Object:
     flux: Array
     flux_err: Array
     photflag: Array
+    flags: Mapping[str, Array]
 
 
 def _objects(file: Path) -> Iterator[_Object]:
@@ -141,55 +197,88 @@ def _objects(file: Path) -> Iterator[_Object]:
     Raises:
         ValueError: there is none, or a row has too few words, or something that is no number.
     """
-    header: dict[str, str] = {}
-    names: list[str] = []
-    rows: list[list[str]] = []
-    found = 0
+    found = _Lines(file)
     for number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
         words = line.partition("#")[0].split()
         if not words or words[0] == "SPEC:":
             continue
         if words[0] == "OBS:":
-            if len(words) <= len(names) or not names:
-                raise ValueError(
-                    f"{file}, line {number}: {len(words) - 1} values where VARLIST names {len(names)} columns: correct the file"
-                )
-            rows.append(words)
+            found.add_row(words, number)
             continue
-        if rows or (words[0] == "SNID:" and "SNID" in header):
-            yield _object(file, header, names, rows)
-            header, rows, found = {}, [], found + 1
-        if words[0] in ("VARLIST:", "VARNAMES:"):
-            names = words[1:]
-        for key, value, after in zip(words, words[1:], [*words[2:], ""], strict=False):
-            if key.endswith(":"):  # a type in two words, as TNS writes it, is one value
-                header.setdefault(key[:-1], f"{value} {after}" if value == "SN" and after else value)
-    if rows or "SNID" in header:
-        yield _object(file, header, names, rows)
-    elif not found:
+        if found.rows or (words[0] == "SNID:" and "SNID" in found.header):
+            yield found.finished()
+        found.add_keys(words)
+    if found.rows or "SNID" in found.header:
+        yield found.finished()
+    elif not found.objects:
         raise ValueError(
             f"{file}: no key SNID, so it is no SNANA light curve: set reader.pattern so that it is left out"
         )
 
 
+class _Lines:
+    """The lines of one object, as they are read."""
+
+    def __init__(self, file: Path) -> None:
+        """Nothing is read yet."""
+        self.file, self.objects = file, 0
+        self.header: dict[str, str] = {}
+        self.names: list[str] = []
+        self.rows: list[list[str]] = []
+
+    def add_row(self, words: list[str], number: int) -> None:
+        """A line of observation; raises ValueError if it has fewer values than the list of columns has names."""
+        if len(words) <= len(self.names) or not self.names:
+            raise ValueError(
+                f"{self.file}, line {number}: {len(words) - 1} values where VARLIST names {len(self.names)} columns: correct the file"
+            )
+        self.rows.append(words)
+
+    def add_keys(self, words: Sequence[str]) -> None:
+        """A line of the header: one key and its value, or several."""
+        if words[0] in ("VARLIST:", "VARNAMES:"):
+            self.names = list(words[1:])
+        for key, value, after in zip(words, [*words[1:], ""], [*words[2:], "", ""], strict=False):
+            if key.endswith(":"):  # a type in two words, as TNS writes it, is one value
+                given = "" if value.endswith(":") else value
+                self.header.setdefault(key[:-1], f"{given} {after}" if given == "SN" and after else given)
+
+    def finished(self) -> _Object:
+        """The object; what follows belongs to another."""
+        item = _object(self.file, self.header, self.names, self.rows)
+        self.header, self.rows, self.objects = {}, [], self.objects + 1
+        return item
+
+
 def _object(file: Path, header: Mapping[str, str], names: Sequence[str], rows: Sequence[Sequence[str]]) -> _Object:
-    if "SNID" not in header:
+    if not header.get("SNID"):
         raise ValueError(f"{file}: observations without a key SNID before them: correct the file")
-    name = header["SNID"]
+    origin = f"{file}: object {header['SNID']}"
     place = {column: index for index, column in enumerate(names, 1)}
     band = next((column for column in BAND_NAMES if column in place), BAND_NAMES[0])
-    absent = [column for column in (band, "MJD", "FLUXCAL", "FLUXCALERR") if column not in place]
+    absent = [column for column in (band, *OBSERVED.values()) if column not in place]
     if absent and rows:
-        raise ValueError(
-            f"{file}: object {name} lacks the column(s) {', '.join(absent)}; VARLIST has {', '.join(names)}"
-        )
+        raise ValueError(f"{origin} lacks the column(s) {', '.join(absent)}; VARLIST has {', '.join(names)}")
+
+    def words(column: str) -> list[str]:
+        return [row[place[column]] for row in rows]
+
     columns = {
-        ours: _numbers([row[place[theirs]] for row in rows], f"{file}: object {name}, {theirs}")
-        if theirs in place
-        else np.full(len(rows), float(DETECTION))
-        for ours, theirs in OBSERVED.items()
+        ours: _numbers(words(theirs) if rows else [], f"{origin}, {theirs}") for ours, theirs in OBSERVED.items()
     }
-    return _Object(file, header, np.array([row[place[band]] for row in rows], dtype=object), **columns)
+    photflag = _numbers(words("PHOTFLAG"), f"{origin}, PHOTFLAG") if "PHOTFLAG" in place else np.full(len(rows), -1.0)
+    flags = {name: np.array(words(name), dtype=object) for name in names if name.casefold() in NAMES}
+    bands = np.array(words(band) if rows else [], dtype=object)
+    return _Object(file, header, bands, **columns, photflag=photflag.astype(np.int64), flags=flags)
+
+
+def _flag_columns(found: Sequence[_Object]) -> dict[str, Array]:
+    """Every column of flags over all objects, empty where an object's file has none."""
+    names = dict.fromkeys(name for item in found for name in item.flags)
+    return {
+        name: np.concatenate([item.flags.get(name, np.full(len(item.mjd), "", dtype=object)) for item in found])
+        for name in names
+    }
 
 
 def _numbers(words: Sequence[str], origin: str) -> Array:
@@ -203,9 +292,14 @@ def _header_numbers(found: Sequence[_Object], keys: Sequence[str]) -> Array:
     """(n,) the first of the keys that is known, NaN where none is."""
     values = np.full(len(found), np.nan)
     for key in keys:
-        words = [_numbers([item.header.get(key, "nan")], f"{item.file}: {key}") for item in found]
-        values = np.where(np.isnan(values), known(np.concatenate(words)), values)
+        words = [_numbers([_known_word(item.header.get(key, ""))], f"{item.file}: {key}") for item in found]
+        given = np.concatenate(words)
+        values = np.where(np.isnan(values), known_times(given) if "MJD" in key else known_numbers(given), values)
     return values
+
+
+def _known_word(word: str) -> str:
+    return "nan" if word in UNKNOWN else word
 
 
 def _first(mjd: Array, mask: Array, owner: Array, count: int) -> Array:

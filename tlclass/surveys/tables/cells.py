@@ -9,9 +9,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tlclass.lightcurves.voids import says_yes
+
 Array = npt.NDArray[Any]
 
-BLANK = ("", "-", "--")  # written where a value is unknown
+BLANK = ("", "-", "--", "nan")  # written where a value is unknown
 
 
 def column_values(column: pa.ChunkedArray) -> Array:
@@ -110,11 +112,7 @@ def flags(
 
 def is_true(value: str) -> bool | None:
     """Yes or no, as brokers write it; None if it is neither."""
-    if value.casefold() in ("t", "true", "yes", "positive"):
-        return True
-    if value.casefold() in ("f", "false", "no", "negative"):
-        return False
-    return float(value) > 0 if _is_number(value) else None
+    return says_yes(value)
 
 
 def is_flag(value: str) -> bool | None:

@@ -1,7 +1,6 @@
 """What files call the columns we need, what a column's name says of its unit, and its values as arrays."""
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +8,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tlclass.lightcurves.curves import SIMULATED
 from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.photometry import (
+    FACTS,
+    JULIAN,
+    MJD_RANGE,
+    RELATIVE,
+    SNR,
+    known_times,
+    plain_name,
+    unit_of_name,
+    without_prefix,
+)
+from tlclass.lightcurves.voids import NAMES, void_columns
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -36,9 +48,8 @@ ALIASES = {
     "limiting_mag": ("limiting_mag", "limmag", "maglim", "diffmaglim", "ant_maglim"),
     "quality": ("quality", "tag", "unforced_mag_status"),
     "is_limit": ("is_limit", "is_upper_limit", "upperlimit"),
-    "fit_failed": ("psfdiffflux_flag",),
-    "bad_pixels": ("pixelflags_bad",),
-    "saturated": ("pixelflags_saturatedcenter",),
+    "alert_id": tuple(FACTS["detection"]["ids"]),
+    "forced": ("forced",),
     "label": ("label", "class", "type", "sim_type_name", "spec_class", "obj_type"),
     "mwebv": ("mwebv", "ebv", "mw_ebv"),
     "ra": ("ra", "meanra"),
@@ -46,15 +57,16 @@ ALIASES = {
     "redshift": ("redshift", "redshift_final", "true_z"),
     "trigger_mjd": ("trigger_mjd",),
     "peak_mjd": ("peak_mjd", "peakmjd", "sim_peakmjd"),
+    "simulated": (SIMULATED,),
 }  # fmt: skip
 # Less exact twins, which count only where none of the names above is there; the first that is found.
 WEAK = {
     "object_id": ("locus_id", "iauid", "name", "id", "_healpix_29"),
     "mjd": ("jd", "time"),
     "band": ("fid",),
+    "zero_point_system": ("system", "mag_system"),
     "flux": ("psfflux",),
     "flux_err": ("psffluxerr",),
-    "fit_failed": ("psfflux_flag",),
     "detected": ("photflag",),
     "mwebv": ("a_v",),
     "redshift": ("z",),
@@ -62,28 +74,22 @@ WEAK = {
 }
 # Fluxes in counts, and what states their zero point, which is none of other fluxes in the table (ZTF's forced photometry).
 COUNTS = {"forcediffimflux": ("zpdiff", "magzpsci")}
-_ANY = frozenset(name for names in (*ALIASES.values(), *WEAK.values(), *COUNTS.values()) for name in names)
-FLAGS = (
-    "fit_failed",
-    "bad_pixels",
-    "saturated",
-)  # Rubin's, as in alert packets (`tlclass.surveys.alerts.packets.RUBIN_BAD`)
+_ANY = frozenset(
+    name for names in (*ALIASES.values(), *WEAK.values(), *COUNTS.values(), NAMES, FACTS["context"]) for name in names
+)
+FLAG, CONTEXT = "flag ", "context "  # before a file's column in `found`: flags that void rows, and who took them
 OBSERVATION_COLUMNS = (
     "object_id", "mjd", "band", "flux", "flux_err", "flux_unit", "zero_point", "zero_point_system", "detected", "mag", "mag_err", "is_positive",
-    "limiting_mag", "quality", "is_limit", *FLAGS,
+    "limiting_mag", "quality", "is_limit", "alert_id", "forced",
 )  # fmt: skip
-OBJECT_COLUMNS = ("object_id", "label", "mwebv", "ra", "dec", "redshift", "trigger_mjd", "peak_mjd")
+OBJECT_COLUMNS = ("object_id", "label", "mwebv", "ra", "dec", "redshift", "trigger_mjd", "peak_mjd", "simulated")
 TEXT = (
-    "object_id", "band", "flux_unit", "zero_point_system", "detected", "is_positive", "quality", "is_limit", *FLAGS, "label",
+    "object_id", "band", "flux_unit", "zero_point_system", "detected", "is_positive", "quality", "is_limit", "forced", "label", "simulated",
 )  # fmt: skip
 NUMBERS = tuple(name for name in dict.fromkeys((*OBSERVATION_COLUMNS, *OBJECT_COLUMNS)) if name not in TEXT)
 
 SHIFTS = {"peakt": 2458000 - 2400000.5}  # days to MJD; peakt is JD - 2458000
-JULIAN = -2400000.5  # the same of Julian dates
-MJD_RANGE = (15_000, 100_000)  # the years 1899 to 2132
 SCALES = {"a_v": 1 / 3.1}  # A_V to E(B-V)
-UNITS = {"psfflux": "njy", "psfdiffflux": "njy", "fluxcal": "fluxcal"}  # by the flux column's name
-ZERO_POINTS = {"fluxcal": 27.5, "jy": 8.9, "mjy": 16.4, "ujy": 23.9, "njy": 31.4}  # AB, of flux units
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,8 @@ class Form:
     """How the columns of a survey's tables become ours; the settings that `Table` and `Nested` share.
 
     Attributes:
-        passbands, columns, extra, flux_unit, time_offset, default_unit: see `tlclass.surveys.tables.table.Table`.
+        passbands, columns, extra, flux_unit, time_offset, default_unit, positive, unknown_passbands, detection_snr: see
+            `tlclass.surveys.tables.table.Table`.
     """
 
     passbands: Passbands
@@ -100,6 +107,9 @@ class Form:
     flux_unit: str | float | None = None
     time_offset: float = 0.0
     default_unit: str | float | None = None
+    positive: bool = False
+    unknown_passbands: str = "error"
+    detection_snr: float = SNR
 
     def __post_init__(self) -> None:
         """Refuse a column mapping for a name that is not ours."""
@@ -116,17 +126,20 @@ class Form:
         names = list(names)
         given = {ours: column for ours, column in self.columns.items() if column in names}
         skipped = [ours for ours, column in self.columns.items() if column is None]
-        free = [(column, _plain(column)) for column in names if column not in given.values()]
+        free = [(column, plain_name(column)) for column in names if column not in given.values()]
         sought = {ours: _only(ours, free, origin) for ours in ALIASES if ours not in given and ours not in skipped}
         found = {ours: column for ours, column in {**sought, **given}.items() if column is not None}
-        stating = COUNTS.get(_plain(found.get("flux", "")), ())
+        stating = COUNTS.get(without_prefix(found.get("flux", "")), ())
         counts = next((column for column, plain in free if plain in stating and "zero_point" not in skipped), None)
-        return found if counts is None else {"zero_point": counts, **found}
+        found = found if counts is None else {"zero_point": counts, **found}
+        flags = {f"{FLAG}{column}": column for _, column in void_columns(names)}
+        context = {f"{CONTEXT}{column}": column for column, plain in free if plain in FACTS["context"]}
+        return {**found, **flags, **context}
 
     def knows(self, column: str) -> bool:
         """Whether a file's column of this name may be read at all."""
         given = [name.rsplit(".", 1)[-1] for name in self.columns.values() if name is not None]
-        return _plain(column) in _ANY or column in given or column in self.extra
+        return bool({plain_name(column), without_prefix(column)} & _ANY) or column in given or column in self.extra
 
     def role(self, names: Iterable[str], origin: str) -> str:
         """What a table is of: `observations` if it has times and brightnesses, `objects` if it has ids without those.
@@ -172,12 +185,13 @@ class Form:
         Raises:
             ValueError: they are no Modified Julian Dates.
         """
-        plain = _plain(column)
+        plain = without_prefix(column)
+        values = known_times(values)
         shift = SHIFTS.get(plain) or self.time_offset or (JULIAN if plain == "jd" else 0.0)
         mjd = values + shift if shift else values
         known = np.isfinite(mjd)
         outside = known & ((mjd < MJD_RANGE[0]) | (mjd > MJD_RANGE[1]))
-        if outside.any() and (np.abs(mjd[known]) >= 1000).any():
+        if outside.any() and (np.abs(mjd[known]) >= RELATIVE).any():
             given = values[np.flatnonzero(outside)[0]]
             raise ValueError(
                 f"{origin}: column {column}: {np.count_nonzero(outside)} of {len(mjd)} times are no Modified Julian Dates "
@@ -190,8 +204,7 @@ class Form:
         """The unit of the flux column of this name by the settings or else by its name; None if neither says."""
         if self.flux_unit is not None:
             return self.flux_unit
-        unit = re.search(r"(?:^|flux|[^a-z])([nuμm]?jy)", _plain(column))  # casefold makes the micro sign a mu
-        return unit[1].replace("μ", "u") if unit else UNITS.get(_plain(column))
+        return unit_of_name(column)
 
 
 def stated(columns: Mapping[str, str | None]) -> dict[str, str | None]:
@@ -201,19 +214,14 @@ def stated(columns: Mapping[str, str | None]) -> dict[str, str | None]:
 
 def scale_of(column: str) -> float:
     """Factor that a column's name implies, e.g. from A_V to E(B-V)."""
-    return SCALES.get(_plain(column), 1.0)
+    return SCALES.get(plain_name(column), 1.0)
 
 
 def say(found: Mapping[str, str], origin: str) -> None:
     """Log which columns were taken under another name."""
-    other = [f"{column} as {name}" for name, column in found.items() if column != name]
+    other = [f"{column} as {name}" for name, column in found.items() if column != name and " " not in name]
     if other:
         log.info("%s: took %s", origin, ", ".join(other))
-
-
-def _plain(column: str) -> str:
-    """Lower case, without Fink's prefix (`i:`) or the struct a nested column stands in (`lightcurve.`); `_` for blanks."""
-    return re.sub(r"^([a-z]:|.*\.)", "", column.strip().casefold()).strip().replace(" ", "_")
 
 
 def naming(ours: str) -> str:
@@ -222,23 +230,14 @@ def naming(ours: str) -> str:
 
 
 def _only(ours: str, free: Sequence[tuple[str, str]], origin: str) -> str | None:
-    exact = [column for column, plain in free if plain in ALIASES[ours]]
-    if len(exact) > 1:
-        raise ValueError(f"{origin}: the columns {' and '.join(exact)} both mean {ours}: say which with {naming(ours)}")
-    weak = [column for name in WEAK.get(ours, ()) for column, plain in free if plain == name]
-    return next(iter(exact + weak), None)
-
-
-def flux_scale(unit: str | float) -> float:
-    """Factor from a flux unit, or an AB zero point, to zero point 27.5.
-
-    Raises:
-        ValueError: the unit is unknown.
-    """
-    if isinstance(unit, int | float):
-        return float(10 ** (0.4 * (27.5 - unit)))
-    if unit.lower() not in ZERO_POINTS:
-        raise ValueError(
-            f"flux unit '{unit}': choose one of {', '.join(ZERO_POINTS)}, or give the AB zero point as a number"
-        )
-    return flux_scale(ZERO_POINTS[unit.lower()])
+    """The column that means `ours`: by its full name, else by its name without the table's, else by a weaker name."""
+    for names in (free, [(column, without_prefix(column)) for column, _ in free]):
+        exact = [column for column, plain in names if plain in ALIASES[ours]]
+        if len(exact) > 1:
+            raise ValueError(
+                f"{origin}: the columns {' and '.join(exact)} both mean {ours}: say which with {naming(ours)}"
+            )
+        weak = [column for name in WEAK.get(ours, ()) for column, plain in names if plain == name]
+        if exact or weak:
+            return (exact + weak)[0]
+    return None

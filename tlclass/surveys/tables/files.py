@@ -45,6 +45,11 @@ def unread_in(folder: Path) -> list[Path]:
     )
 
 
+def is_prediction(columns: Sequence[str]) -> bool:
+    """Whether a table with these columns is one that `tlclass.predict` writes: a probability per class, `p(SN Ia)`."""
+    return any(re.fullmatch(r"p\(.+\)", name) for name in columns)
+
+
 def existing(file: Path) -> Path:
     """The file.
 

@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check, concatenate
 from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.photometry import SNR
+from tlclass.surveys.alerts.tables import holds_packets
 from tlclass.surveys.tables.columns import Form, stated
 from tlclass.surveys.tables.files import CSV, PARQUET, existing, schema_of, tables_below, tables_in
 from tlclass.surveys.tables.objects import object_columns, objects_of, pack
@@ -33,7 +35,7 @@ class Nested:
 
     Attributes:
         path: a file or a folder of files, with other objects in each.
-        passbands, columns, extra, flux_unit, time_offset, default_unit: see `Table`.
+        passbands, columns, extra, flux_unit, time_offset, default_unit, positive, unknown_passbands, detection_snr: see `Table`.
     """
 
     path: Path
@@ -43,6 +45,9 @@ class Nested:
     flux_unit: str | float | None = None
     time_offset: float = 0.0
     default_unit: str | float | None = None
+    positive: bool = False
+    unknown_passbands: str = "error"
+    detection_snr: float = SNR
 
     def __post_init__(self) -> None:
         """Refuse a column mapping for a name that is not ours."""
@@ -51,7 +56,7 @@ class Nested:
     @staticmethod
     def accepts(path: Path) -> list[Path]:
         """The file, or the files below a folder, with one row per object; of a HATS catalogue its partitions."""
-        return [file for file in tables_at(path) if is_nested(file)]
+        return [file for file in tables_at(path) if is_nested(file) and not is_packets(file)]
 
     def files(self) -> list[Path]:
         """The file, or the Parquet files below the folder.
@@ -90,8 +95,9 @@ class Nested:
     def form(self) -> Form:
         """How columns become ours."""
         return Form(
-            self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset, self.default_unit
-        )
+            self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset, self.default_unit,
+            self.positive, self.unknown_passbands, self.detection_snr,
+        )  # fmt: skip
 
 
 def nested_curves(table: pa.Table, form: Form, origin: str, unread: Sequence[str] = ()) -> LightCurves:
@@ -146,6 +152,11 @@ def tables_at(path: Path) -> list[Path]:
     return partitions(found) or found
 
 
+def is_packets(file: Path) -> bool:
+    """Whether a Parquet file has a row per alert packet; see `tlclass.surveys.AlertPackets`."""
+    return file.suffix in PARQUET and holds_packets(schema_of(file))
+
+
 def is_own(file: Path) -> bool:
     """Whether this package wrote the file (`tlclass.simulate`, `tlclass.lightcurves.arrow.write`)."""
     return file.suffix == ".arrow" or b"passbands" in (schema_of(file).metadata or {})
@@ -182,7 +193,7 @@ def flattened(ids: pa.Table, nested: pa.Table, form: Form, origin: str) -> pa.Ta
     Raises:
         ValueError: there are no list columns, or the lists of an object differ in length.
     """
-    lists = _lists(nested)
+    lists = _lists(nested, _chosen(nested.column_names, form, origin))
     if not lists:
         raise ValueError(
             f"{origin} holds no list columns with times and fluxes, one row per object: read it as a table instead"
@@ -199,8 +210,28 @@ def flattened(ids: pa.Table, nested: pa.Table, form: Form, origin: str) -> pa.Ta
     return pa.table({**flat, ids.column_names[0]: _single(ids.column(0)).take(owner)})
 
 
-def _lists(table: pa.Table) -> dict[str, pa.Array]:
-    """Every list of numbers or text by its name; as `column.name` where several nested columns have one of that name."""
+def _chosen(names: Sequence[str], form: Form, origin: str) -> str | None:
+    """The nested column whose parts the mapping names, as in `mjd: diaSource.midpointMjdTai`; it alone is read then.
+
+    Raises:
+        ValueError: the mapping names parts of two.
+    """
+    given = [column.split(".", 1)[0] for column in form.columns.values() if column is not None and "." in column]
+    chosen = [name for name in dict.fromkeys(given) if name in names]
+    if len(chosen) > 1:
+        raise ValueError(
+            f"{origin}: columns of two nested columns, {' and '.join(chosen)}, are named: the rows of only one can be read"
+        )
+    return chosen[0] if chosen else None
+
+
+def _lists(table: pa.Table, only: str | None = None) -> dict[str, pa.Array]:
+    """Every list of numbers or text by its name; as `column.name` where several nested columns have one of that name.
+
+    With `only`, those of this nested column alone, all as `column.name`.
+    """
+    if only is not None:
+        return {f"{only}.{name}": array for name, array in _parts(only, _single(table[only])).items()}
     parts = [(column, _parts(column, _single(table[column]))) for column in table.column_names]
     count = Counter(name for _, part in parts for name in part)
     return {

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tlclass.lightcurves.curves import OBJECT_NUMBERS, LightCurves, from_columns
-from tlclass.surveys.tables.cells import BLANK, column_values, identifiers, numbers, text
+from tlclass.lightcurves.curves import OBJECT_NUMBERS, SIMULATED, LightCurves, from_columns
+from tlclass.lightcurves.photometry import known_numbers, known_position
+from tlclass.surveys.tables.cells import BLANK, column_values, flags, identifiers, is_true, numbers, text
 from tlclass.surveys.tables.columns import OBJECT_COLUMNS, Form, scale_of
 from tlclass.surveys.tables.observations import Observations
 
@@ -50,6 +51,8 @@ def objects_of(table: pa.Table, found: Mapping[str, str], form: Form, origin: st
     for name in (*OBJECT_NUMBERS, "peak_mjd"):
         if name in found:
             columns[name] = _number(name, table[found[name]], form, found[name], origin)
+    if SIMULATED in found:
+        columns[SIMULATED] = flags(table[found[SIMULATED]], is_true, found[SIMULATED], origin)
     return columns | {name: column_values(table[name]) for name in form.extra if name in found}
 
 
@@ -57,8 +60,12 @@ def _number(name: str, column: pa.ChunkedArray, form: Form, file_name: str, orig
     values = column_values(column)
     if name in ("ra", "dec") and values.dtype == object:
         values = np.array([_degrees(value, 15 if name == "ra" else 1) for value in values], dtype=object)
-    number = numbers(values, file_name, origin) * scale_of(file_name)
-    return form.days(number, file_name, origin) if name in ("trigger_mjd", "peak_mjd") else number
+    number = numbers(values, file_name, origin)
+    if name in ("trigger_mjd", "peak_mjd"):
+        return form.days(number, file_name, origin)
+    if name in ("ra", "dec"):
+        return known_position(number, name)
+    return known_numbers(number) * scale_of(file_name)
 
 
 def _degrees(value: str, unit: int) -> str:

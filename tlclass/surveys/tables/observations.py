@@ -1,4 +1,4 @@
-"""From the columns of an observation table to fluxes: units, times, difference magnitudes, repeated exposures."""
+"""From the columns of an observation table to fluxes, by the rules of `tlclass.lightcurves.photometry`."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -7,30 +7,40 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from tlclass.surveys.tables.cells import (
-    BLANK,
-    coded,
-    column_values,
-    flags,
-    identifiers,
-    is_flag,
-    is_true,
-    numbers,
-    text,
+from tlclass.lightcurves.curves import sum_dropped
+from tlclass.lightcurves.photometry import (
+    ALERT_SNR,
+    DETECTION_BITS,
+    FACTS,
+    MAG_RANGE,
+    NO_MAGNITUDE,
+    REPEATED,
+    UNKNOWN_SIGN,
+    UPPER_LIMIT,
+    detected_by_snr,
+    flux_of_magnitude,
+    is_rounded,
+    known_numbers,
+    one_per_exposure,
+    plain_name,
 )
-from tlclass.surveys.tables.columns import FLAGS, OBSERVATION_COLUMNS, ZERO_POINTS, Form, flux_scale
+from tlclass.lightcurves.voids import voided
+from tlclass.surveys.tables.bands import passbands_of
+from tlclass.surveys.tables.cells import coded, column_values, flags, identifiers, is_flag, is_true, numbers
+from tlclass.surveys.tables.columns import CONTEXT, FLAG, OBSERVATION_COLUMNS, Form, naming
+from tlclass.surveys.tables.units import flux_factor, magnitudes, refuse_other_systems
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 Observations = dict[str, Array]
+Columns = Mapping[str, pa.ChunkedArray]
 
-SAME_EXPOSURE = 1e-4  # d; brokers round times differently, and exposures of one band are at least 30 s (3.5e-4 d) apart
-DETECTION_BITS = 4096 | 2048  # SNANA's PHOTFLAG: detected, trigger
-MAG_RANGE = (0, 40)  # outside it stand codes for "no detection": 99, 99.99, 999, -99, -999
-LIMITS = "that are upper limits without a flux"
-NO_MAG = f"whose magnitude is not between {MAG_RANGE[0]} and {MAG_RANGE[1]} (no detection)"
 POOR = "that the broker or survey calls of bad quality"
+ROUNDED = "rounded"  # of observations: whether their times are too coarse to tell exposures apart
+_PLACE = ("object_id", "mjd", "band")
+_BRIGHTNESS = {"flux": ("flux", "flux_err"), "mag": ("mag", "mag_err")}
 
 
 def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[str, str]:
@@ -39,9 +49,18 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
     Raises:
         ValueError: a column is missing or ambiguous.
     """
-    found = {name: column for name, column in form.found(names, origin).items() if name in OBSERVATION_COLUMNS}
+    found = {
+        name: column
+        for name, column in form.found(names, origin).items()
+        if name in OBSERVATION_COLUMNS or name.startswith((FLAG, CONTEXT))
+    }
     kind = _kind(found, form)
-    unused = _BRIGHTNESS["mag"] if kind == "flux" else (*_BRIGHTNESS["flux"], "flux_unit", "zero_point")
+    stated = kind == "flux" and _states_unit(found, form)
+    unused = (
+        (_BRIGHTNESS["mag"] if stated else ("mag_err",))
+        if kind == "flux"
+        else (*_BRIGHTNESS["flux"], "flux_unit", "zero_point")
+    )
     found = {name: column for name, column in found.items() if name not in unused}
     limits_alone = kind == "mag" and "mag" not in found
     mapped = [name for name in OBSERVATION_COLUMNS if form.columns.get(name) is not None and name not in unused]
@@ -49,14 +68,18 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
     return found
 
 
+def _states_unit(found: Mapping[str, str], form: Form) -> bool:
+    """Whether anything but magnitudes beside the fluxes says what unit these are in."""
+    return bool({"flux_unit", "zero_point"} & set(found)) or form.stated_unit(found.get("flux", "")) is not None
+
+
 def observations_of(
     table: pa.Table, found: Mapping[str, str], form: Form, origin: str
 ) -> tuple[Observations, dict[str, int]]:
-    """The rows that have a brightness, as `tlclass.lightcurves.curves.from_columns` wants them, and how many have none, by reason.
+    """The rows that measure a flux, as `tlclass.lightcurves.curves.from_columns` wants them, and the others by reason.
 
-    Fluxes are taken where there is a flux column. Otherwise difference magnitudes m become
-    +-10^(-0.4 (m - 27.5)) with the error |flux| sigma ln(10) / 2.5; the sign is that of the subtraction,
-    and a negative difference is no detection. Of fluxes the table says which are detections, or the positive ones are.
+    Fluxes are taken where there is a flux column, else difference magnitudes. What a row means is decided by the rules of
+    `tlclass.lightcurves.photometry`.
 
     Args:
         table: of observations.
@@ -65,38 +88,24 @@ def observations_of(
         origin: what to call it in messages.
 
     Raises:
-        ValueError: a column holds what it should not.
+        ValueError: a column holds what it should not; the unit or the sign of the fluxes is not stated; a band is unknown.
     """
     kind = _kind(found, form)
-    table, dropped = _with_brightness(table, found, kind, origin)
+    table, dropped = _measured(table, found, kind, form, origin)
     column = {name: table[file_name] for name, file_name in found.items()}
-    value = {
-        name: numbers(column_values(column[name]), found[name], origin)
-        for name in ("mjd", *_BRIGHTNESS[kind])
-        if name in found
-    }
+    band, known = passbands_of(column, found, form, origin)
+    if not known.all():
+        table, band = table.filter(pa.array(known)), band[known]
+        column = {name: table[file_name] for name, file_name in found.items()}
+        dropped = {**dropped, "of unknown passbands": int(np.count_nonzero(~known))}
     seen = {
         "object_id": identifiers(column["object_id"], found["object_id"], origin),
-        "mjd": form.days(value["mjd"], found["mjd"], origin),
-        "passband": form.passbands.codes(text(column["band"]), origin),
+        "mjd": _times(column["mjd"], found["mjd"], form, origin),
+        "passband": band,
     }
-    if kind == "mag":
-        _refuse_other_systems(column, found, origin)
-        positive = _positive(column, found, origin)
-        seen |= flux_of(value.get("mag"), value.get("mag_err"), positive, len(table))
-    else:
-        scale = _flux_scale(column, found, form, origin)
-        seen |= {"flux": value["flux"] * scale, "flux_err": value["flux_err"] * scale}
-    if "detected" in found:
-        seen["detected"] = seen.get("detected", True) & _detected(column["detected"], found["detected"], origin)
-    elif kind == "flux":
-        log.info("%s: no column says which fluxes are detections (detected): all positive ones count as such", origin)
-        seen["detected"] = seen["flux"] > 0
-    return seen, dropped
-
-
-_PLACE = ("object_id", "mjd", "band")
-_BRIGHTNESS = {"flux": ("flux", "flux_err"), "mag": ("mag", "mag_err")}
+    seen |= _brightness(column, found, kind, band, form, origin)
+    seen["detected"] = _detected(column, found, seen, kind, form, origin)
+    return seen | {ROUNDED: np.full(len(band), _is_coarse(column["mjd"], seen["mjd"]))}, dropped
 
 
 def _kind(found: Mapping[str, str], form: Form) -> str:
@@ -109,106 +118,156 @@ def _kind(found: Mapping[str, str], form: Form) -> str:
     return "mag" if "mag" in found or ("limiting_mag" in found and "flux" not in found) else "flux"
 
 
-def _with_brightness(
-    table: pa.Table, found: Mapping[str, str], kind: str, origin: str
+def _measured(
+    table: pa.Table, found: Mapping[str, str], kind: str, form: Form, origin: str
 ) -> tuple[pa.Table, dict[str, int]]:
-    """Without the rows that are no measurements of the flux: upper limits, codes for none, what the broker calls bad."""
-    limit = np.zeros(len(table), dtype=bool)
-    poor = no_mag = limit
+    """Without the rows that are no measurements of the flux, and how many are left out for which reason."""
+    limit, poor = _limits(table, found, origin)
+    reasons: dict[str, Array] = {}
+    if kind == "mag":
+        mag = magnitudes(table[found["mag"]], found["mag"], origin) if "mag" in found else np.full(len(table), np.nan)
+        limit = limit | np.isnan(mag)
+        reasons |= {UPPER_LIMIT: limit, NO_MAGNITUDE: (mag <= MAG_RANGE[0]) | (mag >= MAG_RANGE[1])}
+        if "mag" in found:
+            reasons[UNKNOWN_SIGN] = _without_sign(table, found, form, ~(limit | reasons[NO_MAGNITUDE]), origin)
+    else:
+        reasons[UPPER_LIMIT] = limit
+    reasons[POOR] = poor
+    out, dropped = np.zeros(len(table), dtype=bool), dict[str, int]()
+    for reason, mask in reasons.items():
+        dropped[reason] = int(np.count_nonzero(mask & ~out))
+        out = out | mask
+    if out.any():
+        table = table.filter(pa.array(~out))
+    void, more = voided({column: table[column] for name, column in found.items() if name.startswith(FLAG)}, len(table))
+    kept = table.filter(pa.array(~void)) if void.any() else table
+    return kept, {reason: n for reason, n in sum_dropped([dropped, more]).items() if n}
+
+
+def _limits(table: pa.Table, found: Mapping[str, str], origin: str) -> tuple[Array, Array]:
+    """Rows that are upper limits, and rows that a broker calls bad, by its words for the quality of a row."""
+    limit = poor = np.zeros(len(table), dtype=bool)
     if "quality" in found:
         quality = table[found["quality"]]
         limit = flags(quality, lambda value: value.casefold() in ("upperlim", "limit"), found["quality"], origin)
-        poor = flags(quality, lambda value: value.casefold() == "badquality", found["quality"], origin)
-    for name in set(FLAGS) & set(found):
-        poor = poor | flags(table[found[name]], is_true, found[name], origin)
+        poor = flags(quality, lambda value: value.casefold() in ("badquality", "bad", "b"), found["quality"], origin)
     if "is_limit" in found:
         limit = limit | flags(table[found["is_limit"]], is_flag, found["is_limit"], origin)
+    return limit, poor
+
+
+def _times(column: pa.ChunkedArray, name: str, form: Form, origin: str) -> Array:
+    """(n,) MJD; Julian dates in 32 bits are refused, because they are rounded to a quarter of a day."""
+    mjd = form.days(numbers(column_values(column), name, origin), name, origin)
+    if plain_name(name) == "jd" and _is_single(column.type):
+        raise ValueError(
+            f"{origin}: column {name}: Julian dates in 32 bits are rounded to 0.25 d: store them in 64 bits, or MJDs"
+        )
+    return mjd
+
+
+def _is_single(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_float32(kind) or pa.types.is_float16(kind))
+
+
+def _is_coarse(column: pa.ChunkedArray, mjd: Array) -> bool:
+    return _is_single(column.type) or is_rounded(mjd)
+
+
+def _brightness(
+    column: Columns, found: Mapping[str, str], kind: str, band: Array, form: Form, origin: str
+) -> Observations:
+    """Flux and error (n,) at zero point 27.5."""
     if kind == "mag":
-        mag = _magnitudes(column_values(table[found["mag"]]), found["mag"], origin) if "mag" in found else None
-        limit = limit | (np.ones(len(table), dtype=bool) if mag is None else np.isnan(mag))
-        if mag is not None:
-            no_mag = ~limit & ((mag <= MAG_RANGE[0]) | (mag >= MAG_RANGE[1]))
-    poor = poor & ~(limit | no_mag)
-    dropped = {LIMITS: int(limit.sum()), NO_MAG: int(no_mag.sum()), POOR: int(poor.sum())}
-    keep = ~(limit | no_mag | poor)
-    return (table if keep.all() else table.filter(pa.array(keep))), {why: n for why, n in dropped.items() if n}
-
-
-def _magnitudes(values: Array, name: str, origin: str) -> Array:
-    """Values as float64; a limit (`>20.1`, `<20.1`) is NaN."""
-    if values.dtype == object:
-        limits = np.isin(values.astype("U1"), (">", "<"))
-        values = np.where(limits, "", values)
-    return numbers(values, name, origin)
-
-
-def _flux_scale(column: Mapping[str, pa.ChunkedArray], found: Mapping[str, str], form: Form, origin: str) -> Any:
-    """Factor to zero point 27.5, one per row where a column gives the zero point; the log says what is taken."""
-    unit = form.stated_unit(found["flux"])
-    if unit is None and "flux_unit" in column:
-        unit = _only_unit(column["flux_unit"], found["flux_unit"], origin)
-    if unit is None and "zero_point" in column:
-        _refuse_other_systems(column, found, origin)
-        log.info("%s: fluxes are at the AB zero point of their row (column %s)", origin, found["zero_point"])
-        return 10 ** (0.4 * (27.5 - numbers(column_values(column["zero_point"]), found["zero_point"], origin)))
-    unit = next(stated for stated in (unit, form.default_unit, "fluxcal") if stated is not None)
-    log.info("%s: %s is taken as %s", origin, found["flux"], unit if isinstance(unit, str) else f"zero point {unit:g}")
-    return flux_scale(unit)
-
-
-def _only_unit(column: pa.ChunkedArray, name: str, origin: str) -> str | None:
-    given = [unit for unit in coded(column)[0] if unit not in BLANK]
-    units = {unit.lower() for unit in given}
-    if len(units) > 1 or not units <= set(ZERO_POINTS):
-        raise ValueError(
-            f"{origin}: column {name} has {', '.join(given)}: fluxes are read in one unit of {', '.join(ZERO_POINTS)}; convert them, "
-            "or call magnitudes mag and mag_err"
+        refuse_other_systems(column, found, origin)
+        if not {"mag", "mag_err"} <= set(column):
+            return {"flux": np.empty(len(band)), "flux_err": np.empty(len(band))}
+        error = numbers(column_values(column["mag_err"]), found["mag_err"], origin)
+        positive = True if form.positive else _positive(column, found, origin)
+        flux = flux_of_magnitude(
+            numbers(column_values(column["mag"]), found["mag"], origin), known_numbers(error), positive
         )
-    return units.pop() if units else None
+        return dict(zip(("flux", "flux_err"), flux, strict=True))
+    value = {name: numbers(column_values(column[name]), found[name], origin) for name in ("flux", "flux_err")}
+    value["flux"] = known_numbers(value["flux"], "fluxes")
+    factor = flux_factor(column, found, value, band, form, origin)
+    return {name: values * factor for name, values in value.items()}
 
 
-def _refuse_other_systems(column: Mapping[str, pa.ChunkedArray], found: Mapping[str, str], origin: str) -> None:
-    systems = coded(column["zero_point_system"])[0] if "zero_point_system" in column else []
-    other = [system for system in systems if system.casefold() not in ("ab", *BLANK)]
-    if other:
-        raise ValueError(
-            f"{origin}: column {found['zero_point_system']} has {', '.join(other)}: only AB zero points are read; convert the fluxes or magnitudes"
-        )
+def _detected(
+    column: Columns, found: Mapping[str, str], seen: Observations, kind: str, form: Form, origin: str
+) -> Array:
+    """(n,) bool: stated by a flag or because alerts are detections, else measured by signal to noise."""
+    rising = np.asarray(seen["flux"] > 0)
+    if "detected" in found:
+        stated = _flagged(column["detected"], found["detected"], origin)
+        return stated & rising if kind == "mag" else stated
+    alert = _alerts(column, found, kind, origin)
+    measured = detected_by_snr(seen["flux"], seen["flux_err"], form.detection_snr)
+    if not alert.all():
+        message = "%s: no column says which rows are detections: %d of %d with flux / error of %g or more count as such"
+        log.info(message + " (detection_snr)", origin, measured[~alert].sum(), len(alert), form.detection_snr)
+    return np.where(alert, rising & detected_by_snr(seen["flux"], seen["flux_err"], ALERT_SNR), measured)
 
 
-def _detected(column: pa.ChunkedArray, name: str, origin: str) -> Array:
-    if name.strip().casefold() == "photflag":
+def _flagged(column: pa.ChunkedArray, name: str, origin: str) -> Array:
+    if plain_name(name) == "photflag":
         return flags(column, lambda value: bool(int(float(value)) & DETECTION_BITS), name, origin)
     return flags(column, is_true, name, origin)
 
 
-def _positive(column: Mapping[str, pa.ChunkedArray], found: Mapping[str, str], origin: str) -> Array | None:
-    if "is_positive" not in column:
-        if "quality" in column and any(_signed(status) for status in coded(column["quality"])[0]):
-            return flags(column["quality"], lambda status: _signed(status) != "negative", found["quality"], origin)
-        if "mag" in found:
-            log.info("%s: no isdiffpos column: every difference is taken as positive", origin)
-        return None
-    unknown = column["is_positive"].null_count
-    if unknown:
-        log.info("%s: %d differences without a sign (%s) are taken as positive", origin, unknown, found["is_positive"])
-    return flags(column["is_positive"], is_true, found["is_positive"], origin, missing=True)
+def _alerts(column: Columns, found: Mapping[str, str], kind: str, origin: str) -> Array:
+    """(n,) bool, the rows that an alert stream sent: detections of its pipeline, not forced photometry."""
+    n = len(column["mjd"])
+    names, facts = {plain_name(name) for name in found.values()}, FACTS["detection"]
+    if names & (set(facts["forced"]) - {"forced"}):
+        return np.zeros(n, dtype=bool)
+    alert = np.full(n, kind == "mag" and bool(names & set(facts["alerts"]) or _signed_status(column)))
+    if "alert_id" in column:
+        ids = column["alert_id"]
+        valid = pc.is_valid(ids) if not pa.types.is_integer(ids.type) else pc.fill_null(pc.not_equal(ids, 0), False)
+        alert = np.asarray(valid.to_numpy())
+    if "forced" in column:
+        alert = alert & ~flags(column["forced"], is_true, found["forced"], origin)
+    return alert
+
+
+def _without_sign(table: pa.Table, found: Mapping[str, str], form: Form, measured: Array, origin: str) -> Array:
+    """(n,) bool, rows with a magnitude and no sign of the difference.
+
+    Raises:
+        ValueError: no row has a sign, and the settings do not say that all differences are positive.
+    """
+    none = np.zeros(len(table), dtype=bool)
+    if form.positive or not measured.any():
+        return none
+    if "is_positive" in found:
+        unknown = np.asarray(pc.is_null(table[found["is_positive"]], nan_is_null=True).to_numpy()) & measured
+    else:
+        unknown = none if "quality" in found and _signed_status({"quality": table[found["quality"]]}) else measured
+    if unknown[measured].all():
+        raise ValueError(
+            f"{origin}: nothing says which differences are positive and which negative (isdiffpos), so a star that faded would look like a "
+            f"transient: add that column, name yours with {naming('is_positive')}, or say that all are positive with "
+            "++target.reader.positive=true (in predict: --positive)"
+        )
+    return unknown
+
+
+def _positive(column: Columns, found: Mapping[str, str], origin: str) -> Array:
+    """(n,) bool, the sign of the subtraction."""
+    if "is_positive" in column:
+        return flags(column["is_positive"], is_true, found["is_positive"], origin)
+    return flags(column["quality"], lambda status: _signed(status) != "negative", found["quality"], origin)
+
+
+def _signed_status(column: Columns) -> bool:
+    return "quality" in column and any(_signed(status) for status in coded(column["quality"])[0])
 
 
 def _signed(status: str) -> str:
     """`positive` or `negative` where a broker's status begins so (Lasair: `negative difference`), else empty."""
     return next((sign for sign in ("positive", "negative") if status.casefold().startswith(sign)), "")
-
-
-def flux_of(mag: Array | None, mag_err: Array | None, positive: Array | None, n: int) -> Observations:
-    """Flux, error and detection flag (n,) of difference magnitudes; see `observations_of`."""
-    if mag is None or mag_err is None:
-        return {"flux": np.empty(n), "flux_err": np.empty(n), "detected": np.empty(n, dtype=bool)}
-    positive = np.ones(n, dtype=bool) if positive is None else positive
-    with np.errstate(over="ignore"):
-        size = 10 ** (-0.4 * (mag - 27.5))
-        error = size * mag_err * (np.log(10) / 2.5)
-    return {"flux": np.where(positive, size, -size), "flux_err": error, "detected": positive}
 
 
 def joined(parts: Sequence[Observations]) -> tuple[Observations, dict[str, int]]:
@@ -217,28 +276,18 @@ def joined(parts: Sequence[Observations]) -> tuple[Observations, dict[str, int]]
     whole = (
         {name: np.concatenate([part[name] for part in parts]) for name in names} if len(parts) > 1 else dict(parts[0])
     )
-    keep = first_of_exposures(whole)
+    rounded = bool(whole.pop(ROUNDED).any())
+    keep = first_of_exposures(whole, rounded)
     repeated = len(keep) - int(np.count_nonzero(keep))
     if not repeated:
         return whole, {}
-    return {name: column[keep] for name, column in whole.items()}, {"that repeat an exposure": repeated}
+    return {name: column[keep] for name, column in whole.items()}, {REPEATED: repeated}
 
 
-def first_of_exposures(seen: Mapping[str, Array]) -> Array:
-    """(n,) bool, one row of those of one object and passband within `SAME_EXPOSURE`, whatever the order of the rows.
-
-    A row with a usable flux is kept before one without, then the earliest, of the smallest error and flux.
-    """
-    keep = np.ones(len(seen["mjd"]), dtype=bool)
-    owner = coded(pa.table({"id": seen["object_id"]})["id"])[1]
-    series = owner * 256 + seen["passband"]
-    order = np.lexsort((seen["mjd"], series))
-    close = (np.diff(series[order]) == 0) & (np.diff(seen["mjd"][order]) <= SAME_EXPOSURE)
-    inside = np.flatnonzero(np.r_[close, False] | np.r_[False, close])  # members of groups only: few
-    rows, group = order[inside], np.cumsum(~np.r_[False, close])[inside]
-    usable = np.isfinite(seen["flux"][rows]) & (seen["flux_err"][rows] > 0)
-    keys = [~seen["detected"][rows]] if "detected" in seen else []
-    best = np.lexsort((*keys, seen["flux"][rows], seen["flux_err"][rows], seen["mjd"][rows], ~usable, group))
-    keep[rows] = False
-    keep[rows[best[np.unique(group[best], return_index=True)[1]]]] = True
-    return keep
+def first_of_exposures(seen: Mapping[str, Array], rounded: bool = False) -> Array:
+    """(n,) bool, one row of those of one exposure, see `tlclass.lightcurves.photometry.one_per_exposure`."""
+    series = coded(pa.table({"id": seen["object_id"]})["id"])[1] * 256 + seen["passband"]
+    usable = np.isfinite(seen["flux"]) & (seen["flux_err"] > 0)
+    return one_per_exposure(
+        series, seen["mjd"], seen["flux"], seen["flux_err"], seen["detected"], rank=~usable, rounded=rounded
+    )

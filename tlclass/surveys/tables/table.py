@@ -12,10 +12,11 @@ import pyarrow as pa
 
 from tlclass.lightcurves.curves import LightCurves, sum_dropped
 from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.photometry import SNR
 from tlclass.surveys.tables.cells import coded
-from tlclass.surveys.tables.columns import NUMBERS, TEXT, Form, naming, say, stated
-from tlclass.surveys.tables.files import existing, read_table, schema_of, tables_below, unread_in
-from tlclass.surveys.tables.nested import is_nested, tables_at
+from tlclass.surveys.tables.columns import CONTEXT, FLAG, NUMBERS, TEXT, Form, naming, say, stated
+from tlclass.surveys.tables.files import existing, is_prediction, read_table, schema_of, tables_below, unread_in
+from tlclass.surveys.tables.nested import is_nested, is_packets, tables_at
 from tlclass.surveys.tables.objects import Objects, merged, object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import Observations, joined, observation_columns, observations_of
 
@@ -46,7 +47,10 @@ class Table:
             column's name says (FLUXCAL; nJy for Rubin's psfFlux and psfDiffFlux; Jy, mJy, uJy, nJy in it), else a
             column flux_unit, else the zero point of each row (column zp, as sncosmo has it), else `default_unit`.
         time_offset: days to add to get MJD, of observations and of objects; 0: -2400000.5 for a column called jd, else none.
-        default_unit: as `flux_unit`; None: fluxcal.
+        default_unit: as `flux_unit`; None: what magnitudes in the same table or the survey's depth prove, else an error.
+        positive: whether all differences are positive, of magnitudes without a sign.
+        unknown_passbands: `error`, or `drop` to leave out their rows with a count.
+        detection_snr: flux / error from which a row is a detection where nothing states which rows are.
         keep_unlisted: whether objects with observations that no object table lists are kept, with nothing known of them.
     """
 
@@ -59,6 +63,9 @@ class Table:
     flux_unit: str | float | None = None
     time_offset: float = 0.0
     default_unit: str | float | None = None
+    positive: bool = False
+    unknown_passbands: str = "error"
+    detection_snr: float = SNR
     keep_unlisted: bool = False
 
     def __post_init__(self) -> None:
@@ -70,7 +77,7 @@ class Table:
     @staticmethod
     def accepts(path: Path) -> list[Path]:
         """The file, or the tables below a folder, with one row per observation or per object without lists."""
-        return [file for file in tables_at(path) if not is_nested(file)]
+        return [file for file in tables_at(path) if not is_nested(file) and not is_packets(file)]
 
     def files(self) -> list[Path]:
         """The files, object tables first if they are named.
@@ -152,7 +159,17 @@ class Table:
             named[Path(self.observations)] = "observations"
         roles: dict[str, list[Path]] = {"objects": [], "observations": []}
         for file in self.files():
-            role = named.get(file) or self.form().role(schema_of(file).names, str(file))
+            columns = schema_of(file).names
+            if is_prediction(columns):
+                if file in named:
+                    raise ValueError(
+                        f"{file} holds predictions of a model (columns p(...)), which are no labels: give another table"
+                    )
+                log.warning(
+                    "%s: left out %s: it holds predictions of a model, which are no labels", self.folder, file.name
+                )
+                continue
+            role = named.get(file) or self.form().role(columns, str(file))
             if file in named or role == "observations" or self.objects is None:
                 roles[role].append(file)
         if not roles["observations"]:
@@ -165,8 +182,9 @@ class Table:
     def form(self) -> Form:
         """How columns become ours."""
         return Form(
-            self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset, self.default_unit
-        )
+            self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset, self.default_unit,
+            self.positive, self.unknown_passbands, self.detection_snr,
+        )  # fmt: skip
 
 
 def table_curves(table: pa.Table, form: Form, origin: str) -> LightCurves:
@@ -189,6 +207,6 @@ def _read(
     """The columns of a file that its role needs, and our name -> the column."""
     found = choose(schema_of(path).names, form, str(path))
     say(found, str(path))
-    text = [column for name, column in found.items() if name in TEXT]
+    text = [column for name, column in found.items() if name in TEXT or name.startswith((FLAG, CONTEXT))]
     number = [column for name, column in found.items() if name in NUMBERS]
     return read_table(path, list(dict.fromkeys(found.values())), text, number, [found["object_id"]]), found

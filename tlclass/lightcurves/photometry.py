@@ -1,0 +1,234 @@
+"""What a row of photometry means, once for every reader: units, signs, times, codes for missing, detections, exposures.
+
+The facts, with their sources, stand in `photometry.yaml`; the flags that void a row are in `tlclass.lightcurves.voids`.
+"""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+log = logging.getLogger(__name__)
+Array = npt.NDArray[Any]
+
+FACTS: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+
+ZERO_POINT = 27.5  # AB, of all fluxes here: SNANA's FLUXCAL
+ZERO_POINTS: Mapping[str, float] = FACTS["zero_points"]
+FRACTION = float(np.log(10) / 2.5)  # relative error of a flux per magnitude of error
+JULIAN = -2400000.5  # days to add to a Julian date for MJD
+MJD_RANGE = (15_000, 100_000)  # the years 1899 to 2132
+RELATIVE = 1000  # days; times this close to zero are relative to some event
+MAG_RANGE: tuple[float, float] = tuple(FACTS["missing"]["magnitudes"])
+SNR: float = FACTS["detection"]["snr"]
+ALERT_SNR: float = FACTS["detection"]["alert_snr"]
+DETECTION_BITS: int = FACTS["detection"]["bits"]
+TRIGGER_BITS: int = FACTS["detection"]["trigger_bits"]
+SAME_EXPOSURE: float = FACTS["same_exposure"]
+ROUNDED = 1e-5  # relative difference below which two fluxes are the same number in float32
+
+UPPER_LIMIT = "that are upper limits without a flux"
+NO_MAGNITUDE = f"whose magnitude is not between {MAG_RANGE[0]} and {MAG_RANGE[1]} (no detection)"
+UNKNOWN_SIGN = "that are differences without a sign"
+REPEATED = "that repeat an exposure"
+
+_PREFIX = re.compile(rf"^(?:(?:{'|'.join(FACTS['prefixes'])})[_.:])+")
+_UNIT = re.compile(r"(?:^|flux|[^a-z])([nuμm]?jy)")  # casefold makes the micro sign a mu
+
+
+def plain_name(column: str) -> str:
+    """Lower case, without Fink's prefix (`i:`) or the struct a column stands in (`lightcurve.`); `_` for blanks.
+
+    >>> plain_name("i:magpsf"), plain_name("unforced mag"), plain_name("diaSource.psfFlux")
+    ('magpsf', 'unforced_mag', 'psfflux')
+    """
+    return re.sub(r"^([a-z]:|.*\.)", "", column.strip().casefold()).strip().replace(" ", "_")
+
+
+def without_prefix(column: str) -> str:
+    """The plain name without the name of the table or struct before it.
+
+    >>> without_prefix("lsst_diaSource_psfFlux"), without_prefix("host_redshift")
+    ('psfflux', 'host_redshift')
+    """
+    return _PREFIX.sub("", plain_name(column))
+
+
+def unit_of_name(column: str) -> str | None:
+    """The flux unit that the name of a column states; None if it states none.
+
+    >>> unit_of_name("flux_uJy"), unit_of_name("lsst_diaSource_psfFlux"), unit_of_name("flux")
+    ('ujy', 'njy', None)
+    """
+    plain = without_prefix(column)
+    found = _UNIT.search(plain)
+    names: Mapping[str, str] = FACTS["flux_names"]
+    return found[1].replace("μ", "u") if found else names.get(plain)
+
+
+def zero_point_of(unit: str | float) -> float:
+    """The AB zero point of a flux unit, or the number that is one already.
+
+    Raises:
+        ValueError: the unit is unknown.
+    """
+    if isinstance(unit, int | float):
+        return float(unit)
+    if unit.lower() not in ZERO_POINTS:
+        raise ValueError(
+            f"flux unit '{unit}': choose one of {', '.join(ZERO_POINTS)}, or give the AB zero point as a number"
+        )
+    return ZERO_POINTS[unit.lower()]
+
+
+def flux_scale(unit: str | float) -> float:
+    """Factor from a flux unit, or an AB zero point, to zero point 27.5.
+
+    Raises:
+        ValueError: the unit is unknown.
+    """
+    return float(scales(zero_point_of(unit)))
+
+
+def scales(zero_point: Any) -> Any:
+    """Factors from AB zero points to zero point 27.5; NaN where a zero point is missing (not above 0)."""
+    with np.errstate(invalid="ignore"):
+        known = np.where(np.asarray(zero_point) > 0, zero_point, np.nan)
+    return 10 ** (0.4 * (ZERO_POINT - known))
+
+
+def flux_of_magnitude(mag: Any, mag_err: Any, positive: Any = True) -> tuple[Any, Any]:
+    """Fluxes and their errors from AB magnitudes of differences; a negative difference has a negative flux.
+
+    >>> [round(float(value), 1) for value in flux_of_magnitude(20.0, 0.1)]
+    [1000.0, 92.1]
+    """
+    with np.errstate(over="ignore"):
+        size = 10 ** (-0.4 * (np.asarray(mag, dtype=np.float64) - ZERO_POINT))
+        error = size * np.asarray(mag_err, dtype=np.float64) * FRACTION
+    return np.where(positive, size, -size), error
+
+
+def magnitude_of_flux(flux: Any) -> Any:
+    """AB magnitude of fluxes at zero point 27.5, NaN where they are not positive."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.asarray(flux) > 0, ZERO_POINT - 2.5 * np.log10(np.asarray(flux)), np.nan)
+
+
+def unit_by_magnitudes(flux: Array, mag: Array) -> float | None:
+    """The AB zero point that turns these fluxes (n,) into these magnitudes (n,); None if no one does.
+
+    Magnitudes of the source and fluxes of the difference, as some tables have them side by side, do not agree.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        implied = mag + 2.5 * np.log10(flux)
+    use = np.isfinite(implied) & (flux > 0) & (mag > MAG_RANGE[0]) & (mag < MAG_RANGE[1])
+    if np.count_nonzero(use) < 2:
+        return None
+    middle = float(np.median(implied[use]))
+    if float(np.median(np.abs(implied[use] - middle))) > 0.02:
+        return None
+    nearest = min(ZERO_POINTS.values(), key=lambda zero_point: abs(zero_point - middle))
+    return nearest if abs(nearest - middle) < 0.05 else round(middle, 2)
+
+
+def unit_by_depth(flux_err: Array, band: Array, names: Sequence[str]) -> str | None:
+    """The unit in which these errors (n,) give the depth of the survey whose passbands (codes into `names`) they are of.
+
+    None where the survey's depth is not known (`depths` in the facts), or no unit or several do.
+    """
+    offsets = []
+    for code, name in enumerate(names):
+        known = FACTS["depths"].get(name[:-1], {}).get(name[-1])
+        errors = flux_err[(band == code) & (flux_err > 0) & np.isfinite(flux_err)]
+        if known is not None and len(errors):
+            offsets.append(-2.5 * np.log10(5 * np.quantile(errors, 0.25)) - known)
+    if not offsets:
+        return None
+    middle = float(np.median(offsets))
+    fits = [unit for unit, zero_point in ZERO_POINTS.items() if abs(middle + zero_point) <= FACTS["depth_tolerance"]]
+    return fits[0] if len(fits) == 1 else None
+
+
+def known_numbers(values: Any, kind: str = "numbers") -> Array:
+    """Values as float64, the codes that stand for "unknown" as NaN.
+
+    Args:
+        values: of any number type.
+        kind: which codes: `numbers` (of objects), `times`, or `fluxes`.
+
+    >>> known_numbers(np.array([0.1, -9.0]))
+    array([0.1, nan])
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    return np.where(np.isin(numbers, FACTS["missing"][kind]), np.nan, numbers)
+
+
+def known_times(values: Array) -> Array:
+    """Times as float64, codes for "unknown" as NaN; times that are relative to some event have no codes but -777."""
+    numbers = np.asarray(values, dtype=np.float64)
+    coded = np.isin(numbers, FACTS["missing"]["times"])
+    others = np.abs(numbers[~coded & np.isfinite(numbers)])
+    if len(others) and np.median(others) < RELATIVE:
+        coded &= numbers == -777
+    return np.where(coded, np.nan, numbers)
+
+
+def known_position(ra_or_dec: Any, name: str) -> Array:
+    """Degrees, NaN where they are outside the sky."""
+    numbers = np.asarray(ra_or_dec, dtype=np.float64)
+    low, high = (-180, 360) if name == "ra" else (-90, 90)
+    with np.errstate(invalid="ignore"):
+        return np.where((numbers < low) | (numbers > high), np.nan, numbers)
+
+
+def detected_by_snr(flux: Any, flux_err: Any, snr: float = SNR) -> Array:
+    """(n,) bool, the fluxes that are `snr` errors or more above zero; never the sign of the flux alone."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.asarray(flux) >= snr * np.asarray(flux_err)) & (np.asarray(flux_err) > 0)
+
+
+def is_rounded(mjd: Array) -> bool:
+    """Whether these times were stored in 32 bits, which tell MJDs apart by 5 minutes at best."""
+    return bool(len(mjd)) and bool((np.isnan(mjd) | (mjd.astype(np.float32) == mjd)).all())
+
+
+def one_per_exposure(
+    series: Array,
+    mjd: Array,
+    flux: Array,
+    flux_err: Array,
+    detected: Array,
+    rank: Any = 0,
+    age: Any = 0,
+    rounded: bool = False,
+) -> Array:
+    """(n,) bool: of the rows of one exposure the best one, whatever the order of the rows.
+
+    Rows of one exposure have the same `series` and times within `SAME_EXPOSURE`. The best is the one of the lowest rank;
+    of equal ones, of the lowest age; then the earliest, of the smallest error and flux, a detection first.
+
+    Args:
+        series: (n,) number of the object and passband.
+        mjd, flux, flux_err, detected: (n,) the rows.
+        rank: how good a row is, 0 the best, e.g. 1 where there is no usable flux.
+        age: the lower, the newer the file or packet that has the row.
+        rounded: whether times are too coarse to tell exposures apart; then rows with another flux are another exposure.
+    """
+    keep = np.ones(len(mjd), dtype=bool)
+    order = np.lexsort((flux, mjd, series) if rounded else (mjd, series))
+    close = (np.diff(series[order]) == 0) & (np.diff(mjd[order]) <= SAME_EXPOSURE)
+    if rounded:
+        close &= np.abs(np.diff(flux[order])) <= ROUNDED * np.abs(flux[order][1:])
+    inside = np.flatnonzero(np.r_[close, False] | np.r_[False, close])  # members of groups only: few
+    rows, group = order[inside], np.cumsum(~np.r_[False, close])[inside]
+    rank, age = (np.broadcast_to(values, len(mjd))[rows] for values in (rank, age))
+    best = np.lexsort((~detected[rows], flux[rows], flux_err[rows], mjd[rows], age, rank, group))
+    keep[rows] = False
+    keep[rows[best[np.unique(group[best], return_index=True)[1]]]] = True
+    return keep

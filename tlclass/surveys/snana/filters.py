@@ -1,0 +1,36 @@
+"""The survey of SNANA files: which passband a letter stands for."""
+
+import logging
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.photometry import FACTS
+
+log = logging.getLogger(__name__)
+Array = npt.NDArray[Any]
+
+SLOAN = "ugriz"  # filters that surveys have nearly alike
+
+
+def passband_names(raw: Array, survey: str, passbands: Passbands, origin: str) -> Array:
+    """(n,) band names to look up, of the names (n,) in files whose header says SURVEY.
+
+    Of another survey than the passbands, u, g, r, i and z are taken for the passbands' own, and the log says so; its
+    other filters keep their survey's name and are therefore unknown. `snana_surveys` of the facts lists letters that stand
+    for a filter of some other survey.
+    """
+    known = FACTS["snana_surveys"].get(survey.upper(), {})
+    ours = [name for system in passbands.systems for name in FACTS["systems"].get(system, ())]
+    foreign = bool(survey and ours) and not any(name in survey.casefold() for name in ours)
+    names, codes = np.unique(raw.astype(str), return_inverse=True)
+    translated = [
+        known.get(name) or (f"{name} of {survey}" if foreign and name not in SLOAN else name) for name in names.tolist()
+    ]
+    taken = [name for name in translated if foreign and name in SLOAN]
+    if taken:
+        message = "%s: %s of %s are taken as the passbands of this survey: their wavelengths differ a little; name passbands of its own"
+        log.warning(message, origin, ", ".join(taken), survey)
+    return np.array(translated, dtype=object)[codes] if len(codes) else raw

@@ -1,0 +1,113 @@
+"""The unit of a table's fluxes: stated, proved by what is beside them, or refused."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tlclass.lightcurves.photometry import ZERO_POINTS, flux_scale, scales, unit_by_depth, unit_by_magnitudes
+from tlclass.surveys.tables.cells import BLANK, coded, column_values, numbers
+from tlclass.surveys.tables.columns import Form
+
+log = logging.getLogger(__name__)
+Array = npt.NDArray[Any]
+Columns = Mapping[str, pa.ChunkedArray]
+
+
+def flux_factor(
+    column: Columns, found: Mapping[str, str], value: Mapping[str, Array], band: Array, form: Form, origin: str
+) -> Any:
+    """Factor to zero point 27.5, one per row where a column gives the zero point; the log says what is taken and why.
+
+    Args:
+        column: our name -> the column of the table.
+        found: our name -> its name in the file.
+        value: `flux` and `flux_err` (n,) as the file has them.
+        band: (n,) passband codes.
+        form: how columns become ours.
+        origin: what to call the table in messages.
+
+    Raises:
+        ValueError: nothing states or proves the unit.
+    """
+    unit = form.stated_unit(found["flux"])
+    if unit is None and "flux_unit" in column:
+        unit = _only_unit(column["flux_unit"], found["flux_unit"], origin)
+    if unit is None and "zero_point" in column:
+        refuse_other_systems(column, found, origin)
+        log.info("%s: fluxes are at the AB zero point of their row (column %s)", origin, found["zero_point"])
+        return scales(numbers(column_values(column["zero_point"]), found["zero_point"], origin))
+    if unit is None:
+        return flux_scale(_proved(column, found, value, band, form, origin))
+    log.info("%s: %s is taken as %s", origin, found["flux"], _spelled(unit))
+    return flux_scale(unit)
+
+
+def _proved(
+    column: Columns, found: Mapping[str, str], value: Mapping[str, Array], band: Array, form: Form, origin: str
+) -> str | float:
+    """The unit that magnitudes in the same table, the model's or card's own unit, or the survey's depth give."""
+    if "mag" in column:
+        by_magnitudes = unit_by_magnitudes(value["flux"], magnitudes(column["mag"], found["mag"], origin))
+        if by_magnitudes is not None:
+            message = "%s: %s is at zero point %g, which the magnitudes beside it (%s) give"
+            log.info(message, origin, found["flux"], by_magnitudes, found["mag"])
+            return by_magnitudes
+    if form.default_unit is not None:
+        log.info("%s: %s is taken as %s (default_unit)", origin, found["flux"], _spelled(form.default_unit))
+        return form.default_unit
+    by_depth = unit_by_depth(value["flux_err"], band, form.passbands.names)
+    if by_depth is not None:
+        message = "%s: nothing states the unit of %s; it is taken as %s, which alone gives the depth of the survey: state it if that is wrong"
+        log.warning(message, origin, found["flux"], by_depth)
+        return by_depth
+    if not len(value["flux"]):
+        return "fluxcal"
+    raise ValueError(
+        f"{origin}: nothing states the unit of {found['flux']} (median {np.nanmedian(np.abs(value['flux'])):.3g}): put it into the column's name "
+        f"(flux_ujy, flux_njy, fluxcal), add a column flux_unit or zp (the AB zero point), or give it with ++target.reader.flux_unit="
+        f"{'|'.join(ZERO_POINTS)} (in predict: --flux-unit)"
+    )
+
+
+def _spelled(unit: str | float) -> str:
+    return unit if isinstance(unit, str) else f"zero point {unit:g}"
+
+
+def magnitudes(column: pa.ChunkedArray, name: str, origin: str) -> Array:
+    """Values as float64; a limit (`>20.1`, `<20.1`) is NaN."""
+    values = column_values(column)
+    if values.dtype == object:
+        limits = np.isin(values.astype("U1"), (">", "<"))
+        values = np.where(limits, "", values)
+    return numbers(values, name, origin)
+
+
+def _only_unit(column: pa.ChunkedArray, name: str, origin: str) -> str | None:
+    given = [unit for unit in coded(column)[0] if unit not in BLANK]
+    units = {unit.lower() for unit in given}
+    if len(units) > 1 or not units <= set(ZERO_POINTS):
+        raise ValueError(
+            f"{origin}: column {name} has {', '.join(given)}: fluxes are read in one unit of {', '.join(ZERO_POINTS)}; convert them, "
+            "or call magnitudes mag and mag_err"
+        )
+    return units.pop() if units else None
+
+
+def refuse_other_systems(column: Columns, found: Mapping[str, str], origin: str) -> None:
+    """Raise ValueError if zero points or magnitudes are of another system than AB."""
+    systems = coded(column["zero_point_system"])[0] if "zero_point_system" in column else []
+    other = [system for system in systems if not is_ab(system)]
+    if other:
+        raise ValueError(
+            f"{origin}: column {found['zero_point_system']} has {', '.join(other)}: only AB zero points are read; convert the fluxes or "
+            "magnitudes, or leave those rows out with ++target.reader.unknown_passbands=drop (in predict: --drop-unknown-passbands)"
+        )
+
+
+def is_ab(system: str) -> bool:
+    """Whether a row's system is AB, or not stated; Sloan's and Pan-STARRS's magnitudes are AB within 0.04."""
+    return system.casefold() in ("ab", "abmag", "sdss", "ps1", "panstarrs", *BLANK)
