@@ -94,7 +94,7 @@ def test_upper_limits_are_dropped_and_counted_once(tmp_path: Path) -> None:
     newest, later = ztf_seen(JD, 1, 19.0), ztf_seen(JD + 1, 1, 18.0)
     curves = ztf(tmp_path, ztf_packet("ZTF1", newest, limits), ztf_packet("ZTF1", later, [newest, *limits]))
     assert curves.mjd.tolist() == [60000, 60001]
-    assert curves.dropped == {REPEATED: 4, "that are upper limits, without a flux": 3}
+    assert curves.dropped == {REPEATED: 4, "that are upper limits without a flux": 3}
 
 
 def test_forced_photometry_fills_the_gaps_and_detections_stay(tmp_path: Path) -> None:
@@ -237,7 +237,8 @@ def test_a_schema_that_is_not_rubins_needs_a_zero_point(tmp_path: Path) -> None:
     packet = rubin_packet("3.0", 5, rubin_seen("3.0", 61000.0, "r", 900.0))
     write_packets(tmp_path / "a.avro", schema, [packet])
     with pytest.raises(
-        ValueError, match=r"schema 'elasticc.v0_9.alert' is not Rubin's own, so its flux unit is not known"
+        ValueError,
+        match=r"schema 'elasticc.v0_9.alert' is not Rubin's own, so the unit of psFlux is not known: give it with --flux-unit",
     ):
         read(tmp_path, LSST)
     assert read(tmp_path, LSST, zero_point=27.5).flux == 900
@@ -363,7 +364,7 @@ def test_damage_anywhere_is_a_value_error_or_harmless(tmp_path: Path) -> None:
 def test_an_unknown_band_is_named_with_its_count(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"unknown passband 'fid 4' \(1 observations\); known are ztfg"):
         ztf(tmp_path, ztf_packet("ZTF1", ztf_seen(JD, 4, 19.0)))
-    with pytest.raises(ValueError, match=r"unknown passband 'Q' \(1 observations\)"):
+    with pytest.raises(ValueError, match=r"unknown passband '(lsst)?q' \(1 observations\)"):
         rubin(tmp_path / "rubin", "9.0", [rubin_packet("9.0", 1, rubin_seen("9.0", 61000.0, "Q", 9.0))])
 
 
@@ -490,7 +491,7 @@ def test_packets_train_a_model_and_are_classified_by_it(
     assert pd.read_csv(tmp_path / "one.csv").object_id.tolist() == ["ZTF25aa00000"]
     with pytest.raises(SystemExit):
         main([str(tmp_path / "model"), str(one), "-o", str(tmp_path / "x.csv"), "--column", "mjd=time"])
-    assert "error: alert packets name their own columns and unit" in capsys.readouterr().err
+    assert "error: alert packets name their own columns" in capsys.readouterr().err
 
 
 def test_predict_leaves_forced_photometry_out_where_training_did(

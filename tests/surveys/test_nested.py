@@ -42,7 +42,7 @@ def rows(layout: str, frame: pd.DataFrame) -> pd.DataFrame:
 def long(tmp_path: Path) -> LightCurves:
     write(plain(alerts()), tmp_path / "long" / "observations.parquet")
     write(objects(alerts()), tmp_path / "long" / "objects.parquet")
-    return Table(folder=tmp_path / "long", passbands=BANDS).read()
+    return Table(folder=tmp_path / "long", passbands=BANDS, default_unit="fluxcal").read()
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -52,7 +52,7 @@ def test_every_form_is_the_same_light_curves(layout: str, form: str, tmp_path: P
     if form == "lists":  # ALeRCE's positions per detection cannot stand beside the object's under the same name
         each = each.drop(columns=["ra", "dec"], errors="ignore")
     path = write_nested(each, objects(alerts()), tmp_path / "nested.parquet", form)
-    curves = check(Nested(path, BANDS).read(), "t")
+    curves = check(Nested(path, BANDS, default_unit="fluxcal").read(), "t")
     assert is_nested(path) and same(curves, long) and curves.label.tolist() == long.label.tolist()
     assert np.allclose(curves.mwebv, long.mwebv) and np.allclose(curves.ra, long.ra) and curves.lengths[-1] == 0
 
@@ -79,15 +79,15 @@ def test_a_hats_catalogue_is_read_partition_by_partition(tmp_path: Path, long: L
 def test_our_own_files_are_read_as_they_were_written(tmp_path: Path, long: LightCurves) -> None:
     for suffix in (".parquet", ".arrow"):
         arrow.write(long, tmp_path / f"own{suffix}")
-        assert equal_curves(Nested(tmp_path / f"own{suffix}", BANDS).read(), long) and is_nested(
-            tmp_path / f"own{suffix}"
-        )
+        assert equal_curves(
+            Nested(tmp_path / f"own{suffix}", BANDS, default_unit="fluxcal").read(), long
+        ) and is_nested(tmp_path / f"own{suffix}")
 
 
 def test_our_own_files_may_be_saved_again_by_pandas(tmp_path: Path, long: LightCurves) -> None:
     arrow.write(long, tmp_path / "own.parquet")
     pd.read_parquet(tmp_path / "own.parquet").to_parquet(tmp_path / "again.parquet")
-    assert same(Nested(tmp_path / "again.parquet", BANDS).read(), long)
+    assert same(Nested(tmp_path / "again.parquet", BANDS, default_unit="fluxcal").read(), long)
 
 
 def test_an_object_stands_in_one_file(tmp_path: Path, long: LightCurves) -> None:
@@ -96,12 +96,12 @@ def test_an_object_stands_in_one_file(tmp_path: Path, long: LightCurves) -> None
     with pytest.raises(
         ValueError, match=rf"object {long.object_id[0]} stands in .*a.parquet and in .*b.parquet: an object"
     ):
-        Nested(tmp_path / "two", BANDS).read()
+        Nested(tmp_path / "two", BANDS, default_unit="fluxcal").read()
 
 
 def nested(tmp_path: Path, **columns: Any) -> LightCurves:
     pq.write_table(pa.table(columns), tmp_path / "n.parquet")
-    return Nested(tmp_path / "n.parquet", BANDS).read()
+    return Nested(tmp_path / "n.parquet", BANDS, default_unit="fluxcal").read()
 
 
 def test_only_what_is_needed_of_a_wide_catalogue_is_read(tmp_path: Path, long: LightCurves) -> None:
@@ -111,7 +111,7 @@ def test_only_what_is_needed_of_a_wide_catalogue_is_read(tmp_path: Path, long: L
         path = write_nested(wide, about, tmp_path / "wide.parquet", form)
         read, unread = read_known(path, Form(BANDS, extra=("field",)))
         assert {"image", "cutout", "flux_flag"} == set(unread) and read.nbytes < 200_000
-        curves = Nested(path, BANDS, extra=("field",)).read()
+        curves = Nested(path, BANDS, extra=("field",), default_unit="fluxcal").read()
         assert same(curves, long) and (curves.extra["field"] == 7).all()
 
 
@@ -122,10 +122,12 @@ def test_of_two_nested_light_curves_one_must_be_named(tmp_path: Path, long: Ligh
     )
     pq.write_table(once.append_column("forced", forced["lightcurve"]), tmp_path / "both.parquet")
     with pytest.raises(ValueError, match=r"the columns lightcurve.mjd and forced.mjd both mean mjd: say which"):
-        Nested(tmp_path / "both.parquet", BANDS).read()
+        Nested(tmp_path / "both.parquet", BANDS, default_unit="fluxcal").read()
     names = ("mjd", "band", "flux", "flux_err", "detected")
     for struct, expected in (("lightcurve", long), ("forced", None)):
-        curves = Nested(tmp_path / "both.parquet", BANDS, {name: f"{struct}.{name}" for name in names}).read()
+        curves = Nested(
+            tmp_path / "both.parquet", BANDS, {name: f"{struct}.{name}" for name in names}, default_unit="fluxcal"
+        ).read()
         assert same(curves, expected) if expected else (curves.flux == 1).all()
 
 
@@ -159,6 +161,6 @@ def test_mistakes_say_what_is_wrong(tmp_path: Path) -> None:
     path = tmp_path / "n.parquet"
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(ValueError, match=f"{path} cannot be read"):
-        Nested(tmp_path, BANDS).read()
+        Nested(tmp_path, BANDS, default_unit="fluxcal").read()
     with pytest.raises(FileNotFoundError, match=r"no data folder /no/such: set paths.data=FOLDER"):
         Nested(Path("/no/such"), BANDS).files()

@@ -67,9 +67,16 @@ def test_numbers_that_mean_unknown_are_nan(flag: str, tmp_path: Path) -> None:
     assert len(curves.mjd) == 3, "fluxes are not headers"
 
 
-def test_without_photflag_every_observation_is_a_detection(tmp_path: Path) -> None:
-    curves = read(tmp_path, HEADER + "VARLIST: MJD BAND FLUXCAL FLUXCALERR\nOBS: 1 g 1 1\nOBS: 2 r 2 1 # last\n")
-    assert curves.detected.tolist() == [True, True] and np.isnan(curves.trigger_mjd).all()
+def test_without_photflag_signal_to_noise_decides(tmp_path: Path) -> None:
+    rows = "OBS: 1 g 1 1\nOBS: 2 r 50 10 # last\nOBS: 3 r -50 10\n"
+    curves = read(tmp_path, HEADER + "VARLIST: MJD BAND FLUXCAL FLUXCALERR\n" + rows)
+    assert curves.detected.tolist() == [False, True, False] and np.isnan(curves.trigger_mjd).all()
+
+
+def test_an_empty_value_is_unknown(tmp_path: Path) -> None:
+    for value in ("", "+- (NA, HELIO)", "NULL", "  # not measured"):
+        curves = read(tmp_path, HEADER.replace("REDSHIFT_", "OLD_") + f"REDSHIFT_FINAL: {value}\n" + TABLE)
+        assert np.isnan(curves.redshift).all() and len(curves.mjd), value
 
 
 def test_one_file_with_all_objects_and_a_file_each_are_the_same(tmp_path: Path) -> None:
@@ -142,7 +149,7 @@ MISTAKES = {
     "column": (HEADER + TABLE.replace("FLUXCALERR", "ERR"), r"0.dat: object a1 lacks the column\(s\) FLUXCALERR; VARLIST has MJD"),
     "no id": (HEADER.replace("SNID", "ID") + TABLE, r"0.dat: observations without a key SNID before them"),
     "other file": ("README\n", r"0.dat: no key SNID, so it is no SNANA light curve: set reader.pattern"),
-    "band": (HEADER + TABLE.replace(" i ", " H "), r"unknown passband 'H' \(2 observations\); known are lsstg"),
+    "band": (HEADER + TABLE.replace(" i ", " H "), r"unknown passband 'H( of DES)?' \(2 observations\); known are lsstg"),
     "twice": ((HEADER + TABLE) * 2, r"object id\(s\) appear more than once, e.g. a1"),
     "header": (HEADER.replace("0.02", "low") + TABLE, r"0.dat: MWEBV: could not convert string to float: 'low'"),
 }  # fmt: skip

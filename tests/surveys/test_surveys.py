@@ -65,7 +65,12 @@ def table(
     suffix: str = ".parquet",
     **options: Any,
 ) -> LightCurves:
-    return check(Table(passbands=ZTF, **write(folder, objects, observations, suffix), **options).read(), "t")
+    return check(
+        Table(
+            passbands=ZTF, **write(folder, objects, observations, suffix), **{"default_unit": "fluxcal", **options}
+        ).read(),
+        "t",
+    )
 
 
 @pytest.mark.parametrize("name", CARDS)
@@ -127,7 +132,7 @@ def test_compressed_csv(tmp_path: Path) -> None:
     for name, path in paths.items():
         paths[name] = path.with_suffix(".csv.gz")
         paths[name].write_bytes(gzip.compress(path.read_bytes()))
-    assert len(Table(passbands=ZTF, **paths).read()) == 3
+    assert len(Table(passbands=ZTF, default_unit="fluxcal", **paths).read()) == 3
 
 
 def test_numeric_ids_and_bands(tmp_path: Path) -> None:
@@ -137,12 +142,12 @@ def test_numeric_ids_and_bands(tmp_path: Path) -> None:
     )
     for suffix in (".parquet", ".csv"):
         paths = write(tmp_path, OBJECTS | {"object_id": [2, 1, 3]}, numbered, suffix)
-        curves = Table(passbands=passbands, **paths).read()
+        curves = Table(passbands=passbands, default_unit="fluxcal", **paths).read()
         assert curves.object_id.tolist() == ["2", "1", "3"] and curves.lengths.tolist() == [1, 2, 0]
 
 
 def test_columns_are_renamed_and_null_is_not_read(tmp_path: Path) -> None:
-    observations = {"id": ["a"], "time": [1.0], "filter": ["g"], "f": [1.0], "e": [1.0], "detected": [False]}
+    observations = {"id": ["a"], "time": [1.0], "filter": ["g"], "f": [5.0], "e": [1.0], "detected": [False]}
     columns: dict[str, str | None] = {
         "object_id": "id",
         "mjd": "time",
@@ -158,7 +163,7 @@ def test_columns_are_renamed_and_null_is_not_read(tmp_path: Path) -> None:
 
 def test_one_table_alone(tmp_path: Path) -> None:
     path = write(tmp_path)["observations"]
-    curves = Table(path, ZTF).read()
+    curves = Table(path, ZTF, default_unit="fluxcal").read()
     assert curves.object_id.tolist() == ["a", "b"] and curves.label.tolist() == ["", ""]
 
 
@@ -258,7 +263,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     paths = write(tmp_path)
     paths["observations"].write_bytes(b"PAR1 nonsense")
     with pytest.raises(ValueError, match=f"{paths['observations']} cannot be read"):
-        Table(passbands=ZTF, **paths).read()
+        Table(passbands=ZTF, default_unit="fluxcal", **paths).read()
     other = tmp_path / "observations.fits"
     other.touch()
     with pytest.raises(ValueError, match=r"unknown kind of file '.fits': .parquet, .csv and .csv.gz are read"):
@@ -305,7 +310,7 @@ def test_plasticc_refuses_unknown_class_numbers_and_missing_columns(data: Path, 
 
 def test_the_cache_is_read_instead_of_the_files_until_they_change(tmp_path: Path) -> None:
     paths = write(tmp_path)
-    reader = Table(passbands=ZTF, **paths)
+    reader = Table(passbands=ZTF, default_unit="fluxcal", **paths)
     first = read_cached(reader, tmp_path / "cache")
     stats = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*.arrow")}
     assert len(stats) == 1

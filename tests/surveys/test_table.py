@@ -39,11 +39,12 @@ from tlclass.surveys import Nested, Table
 LAWFUL = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LSST_NUMBERS = {"ztfg": ["g", "ZTF_g", "1"], "ztfr": ["r", "R", "2"]}
 BANDS = type(ZTF).from_mapping({name: {"wavelength": 0.5, "aliases": names} for name, names in LSST_NUMBERS.items()})
+STATED = {"default_unit": "fluxcal", "positive": True}  # what these tables do not say
 
 
 def read(frame: pd.DataFrame, folder: Path, suffix: str = ".parquet", **options: Any) -> LightCurves:
     path = write(frame, folder / f"alerts{suffix}")
-    return check(Table(path, BANDS, **{"default_unit": "fluxcal", **options}).read(), "t")
+    return check(Table(path, BANDS, **{**STATED, **options}).read(), "t")
 
 
 def same(a: LightCurves, b: LightCurves, detected: bool = True, rtol: float = 2e-6) -> bool:
@@ -117,7 +118,7 @@ def test_overlapping_downloads_are_their_union(frame: pd.DataFrame, data: st.Dat
         for number, (part, layout) in enumerate(zip(parts, layouts, strict=True)):
             if len(part):
                 write(layout(part), Path(name) / "all" / f"{number}.csv")
-        got = Table(folder=Path(name) / "all", passbands=BANDS).read()
+        got = Table(folder=Path(name) / "all", passbands=BANDS, **STATED).read()
         assert same(got, expected)
         measured = frame[frame.mag.notna()]
         twice = sum(where == "both" for where, mag in zip(inside, frame.mag, strict=True) if not np.isnan(mag))
@@ -147,15 +148,15 @@ def test_the_sign_of_the_subtraction_as_brokers_write_it(form: str, tmp_path: Pa
         read(frame.assign(isdiffpos=[yes, "perhaps"]), tmp_path, ".csv")
 
 
-def test_without_a_sign_all_are_positive_and_that_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        curves = read(antares(alerts()).drop(columns="ztf_isdiffpos"), tmp_path)
-    assert (curves.flux > 0).all() and curves.detected.all()
-    assert "no isdiffpos column: every difference is taken as positive" in caplog.text
-    with caplog.at_level(logging.INFO):
-        unsigned = read(ztf(alerts()).assign(isdiffpos=None), tmp_path)
-    assert (unsigned.flux > 0).all() and "differences without a sign (isdiffpos) are taken as positive" in caplog.text
-    assert "took ztf_object_id as object_id, ant_mjd as mjd" in caplog.text
+def test_without_a_sign_nothing_is_guessed(tmp_path: Path) -> None:
+    for unsigned in (antares(alerts()).drop(columns="ztf_isdiffpos"), ztf(alerts()).assign(isdiffpos=None)):
+        with pytest.raises(ValueError, match=r"isdiffpos.*target.reader.positive=true.*--positive"):
+            read(unsigned, tmp_path, positive=False)
+        curves = read(unsigned, tmp_path, positive=True)
+        assert (curves.flux > 0).all() and curves.detected.all()
+    some = ztf(alerts()).assign(isdiffpos=lambda frame: frame.isdiffpos.where(np.arange(len(frame)) % 2 == 0))
+    curves = read(some, tmp_path, positive=False)
+    assert curves.dropped["that are differences without a sign"] > 0 and (curves.flux < 0).any()
 
 
 def test_what_a_broker_calls_bad_is_left_out_and_counted(tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_limits_alone_are_dropped_and_counted(tmp_path: Path) -> None:
         ),
         tmp_path / "detections.csv",
     )
-    curves = Table(folder=tmp_path, passbands=BANDS).read()
+    curves = Table(folder=tmp_path, passbands=BANDS, **STATED).read()
     assert len(curves.mjd) == 1 and curves.dropped == {"that are upper limits without a flux": 3}
 
 
@@ -193,7 +194,7 @@ def test_a_magnitude_that_says_no_detection_is_none(code: float, tmp_path: Path)
         {"object_id": "a", "mjd": [58990.0, 59000.0], "fid": 1, "magpsf": [code, 20.0], "sigmapsf": [99.0, 0.1]}
     )
     write_nested(frame, frame[["object_id"]][:1], tmp_path / "nested.parquet")
-    for curves in (read(frame, tmp_path, ".csv"), Nested(tmp_path / "nested.parquet", BANDS).read()):
+    for curves in (read(frame, tmp_path, ".csv"), Nested(tmp_path / "nested.parquet", BANDS, **STATED).read()):
         assert curves.mjd.tolist() == [59000] and np.allclose(curves.flux, 1000)
         assert curves.dropped == {"whose magnitude is not between 0 and 40 (no detection)": 1}
 
@@ -258,7 +259,7 @@ def test_class_is_the_label_and_not_source_class(tmp_path: Path) -> None:
     write(plain(alerts()), tmp_path / "lc.csv")
     objects = alerts().drop_duplicates("object_id")[["object_id", "class"]].assign(source_class="x", class_code=3)
     write(objects, tmp_path / "objects.csv")
-    assert Table(folder=tmp_path, passbands=BANDS).read().label.tolist() == objects["class"].tolist()
+    assert Table(folder=tmp_path, passbands=BANDS, **STATED).read().label.tolist() == objects["class"].tolist()
 
 
 def test_rubin_fluxes_are_njy_unless_the_card_says_otherwise(tmp_path: Path) -> None:
@@ -295,7 +296,7 @@ def test_what_rubin_flags_is_left_out_as_in_alert_packets(tmp_path: Path) -> Non
     for suffix in (".csv", ".parquet"):
         curves = read(frame, tmp_path, suffix)
         assert curves.mjd.tolist() == [61003, 61004]
-        assert curves.dropped == {"that the broker or survey calls of bad quality": 3}
+        assert sum(curves.dropped.values()) == 3 and all("flagged bad by the survey" in why for why in curves.dropped)
         difference = frame.assign(psfDiffFlux=9.0, psfDiffFluxErr=1.0, psfDiffFlux_flag=[False] * 4 + [True])
         assert read(difference, tmp_path, suffix).mjd.tolist() == [61000, 61003], "the flag of the flux that is read"
 
@@ -391,7 +392,7 @@ def test_ids_that_lost_their_zeros_are_shown(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"no object with observations \(e.g. '00229'\) is in an object table \(e.g. '229'\)"
     ):
-        Table(folder=tmp_path, passbands=BANDS).read()
+        Table(folder=tmp_path, passbands=BANDS, **STATED).read()
 
 
 def test_one_observation_one_band_and_objects_without_any(tmp_path: Path) -> None:
@@ -400,7 +401,7 @@ def test_one_observation_one_band_and_objects_without_any(tmp_path: Path) -> Non
         tmp_path / "lc.csv",
     )
     write(pd.DataFrame({"oid": ["a", "b"], "class": ["TDE", "-"]}), tmp_path / "objects.csv")
-    curves = check(Table(folder=tmp_path, passbands=BANDS).read(), "t")
+    curves = check(Table(folder=tmp_path, passbands=BANDS, **STATED).read(), "t")
     assert (
         curves.lengths.tolist() == [0, 1] and curves.label.tolist() == ["TDE", ""] and curves.passband.tolist() == [1]
     )
@@ -410,26 +411,26 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     path = write(plain(alerts()), tmp_path / "cut.parquet")
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ValueError, match=f"{path} cannot be read"):
-        Table(folder=tmp_path, passbands=BANDS).read()
+        Table(folder=tmp_path, passbands=BANDS, **STATED).read()
     (tmp_path / "empty.csv").touch()
     path.unlink()
     with pytest.raises(ValueError, match=r"empty.csv cannot be read: the file is empty"):
-        Table(folder=tmp_path, passbands=BANDS).read()
+        Table(folder=tmp_path, passbands=BANDS, **STATED).read()
 
 
 def test_folders_say_what_they_lack(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a table reader needs observations=FILE or folder=FOLDER"):
         Table(passbands=BANDS)
     with pytest.raises(FileNotFoundError, match=f"{tmp_path} holds no table"):
-        Table(folder=tmp_path, passbands=BANDS).files()
+        Table(folder=tmp_path, passbands=BANDS, **STATED).files()
     write(explorer(alerts()), tmp_path / "explorer.csv")
     with pytest.raises(ValueError, match=r"holds no table of observations, only of objects \(explorer.csv\)"):
-        Table(folder=tmp_path, passbands=BANDS).read()
+        Table(folder=tmp_path, passbands=BANDS, **STATED).read()
     write(pd.DataFrame({"x": [1]}), tmp_path / "notes.csv")
     with pytest.raises(
         ValueError, match=r"notes.csv is neither a table of observations .* nor of objects .*; it has x:"
     ):
-        Table(folder=tmp_path, passbands=BANDS).read()
+        Table(folder=tmp_path, passbands=BANDS, **STATED).read()
 
 
 FIVE = {"object_id": "a", "mjd": 59000.0 + np.arange(5), "band": ["g", "r", "g", "r", "g"]}
@@ -467,7 +468,7 @@ def test_objects_with_limits_alone_stay(tmp_path: Path) -> None:
     frame = pd.DataFrame(MAGNITUDES | {"object_id": list("aaaab"), "mag": [20.0] * 4 + [np.nan]})
     assert read(frame, tmp_path, ".csv").object_id.tolist() == ["a", "b"]
     write(pd.DataFrame({"oid": ["c"], "mjd": 59000.0, "fid": 1, "diffmaglim": 20.1}), tmp_path / "non_detections.csv")
-    assert Table(folder=tmp_path, passbands=BANDS).read().object_id.tolist() == ["a", "b", "c"]
+    assert Table(folder=tmp_path, passbands=BANDS, **STATED).read().object_id.tolist() == ["a", "b", "c"]
 
 
 def test_fluxes_under_unknown_names_are_not_taken_as_limits(tmp_path: Path) -> None:
@@ -486,14 +487,15 @@ def test_fluxes_under_unknown_names_are_not_taken_as_limits(tmp_path: Path) -> N
     assert np.allclose(read(converted, tmp_path, ".csv").flux, 1000), "zpdiff is of the counts alone"
 
 
-def test_without_a_flag_positive_fluxes_are_detections_and_that_is_said(
+def test_without_a_flag_signal_to_noise_decides_and_that_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    frame = pd.DataFrame(FLUXES | {"flux": [4.9, -9, 5, 9, -1], "flux_err": 1.0})
     with caplog.at_level(logging.INFO):
-        curves = read(pd.DataFrame(FLUXES | {"flux": [1.0, -1, 2, 3, -4]}), tmp_path)
-    assert curves.detected.tolist() == [True, False, True, True, False]
-    assert "no column says which fluxes are detections (detected): all positive ones count as such" in caplog.text
+        assert read(frame, tmp_path).detected.tolist() == [False, False, True, True, False]
+    assert "2 of 5 with flux / error of 5 or more" in caplog.text and "detection_snr" in caplog.text
     assert "flux is taken as fluxcal" in caplog.text
+    assert read(frame, tmp_path, detection_snr=3).detected.tolist() == [True, False, True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -565,7 +567,7 @@ def test_the_table_of_tns_needs_no_mapping(tmp_path: Path) -> None:
         "Redshift": 0.1,
     }
     write(pd.DataFrame(row), tmp_path / "tns_search.csv")
-    curves = Table(folder=tmp_path, passbands=BANDS).read()
+    curves = Table(folder=tmp_path, passbands=BANDS, **STATED).read()
     assert (
         curves.label.tolist() == ["SN II"] and curves.redshift.tolist() == [0.1] and np.allclose(curves.dec, -4.89422)
     )
@@ -588,7 +590,7 @@ def test_files_of_other_kinds_are_counted(tmp_path: Path, caplog: pytest.LogCapt
     for name in ("a.csv", "b.CSV", "c.txt"):
         pd.DataFrame(FLUXES).to_csv(tmp_path / name, index=False)
     with caplog.at_level(logging.INFO):
-        Table(folder=tmp_path, passbands=BANDS).read()
+        Table(folder=tmp_path, passbands=BANDS, **STATED).read()
     assert "2 file(s) are no tables by their names and not read, e.g. b.CSV, c.txt" in caplog.text
 
 

@@ -114,6 +114,6 @@ def class_counts(job: Job, source: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def reader_options(survey: Survey | Several) -> dict[str, Any]:
     """How the survey's files were read, for a model file: `predict` reads new files by the same options."""
-    names: Sequence[str] = ("columns", "extra", "flux_unit", "time_offset", "forced")
+    names = ("columns", "extra", "flux_unit", "default_unit", "time_offset", "forced", "detection_snr")
     reader = getattr(survey, "reader", None)
     return {name: getattr(reader, name) for name in names if hasattr(reader, name)}

@@ -133,7 +133,9 @@ class Passbands:
 
         The letter alone where this table is of other systems than the facts know, as a card of one's own may name its passbands.
         """
-        return letter if self.systems.isdisjoint(FACTS["systems"]) else f"{system}{letter.casefold()}"
+        if len(letter) != 1 or self.systems.isdisjoint(FACTS["systems"]):
+            return letter
+        return f"{system}{letter.casefold()}"
 
     def _aliases(self) -> dict[str, int]:
         table: dict[str, int] = {}

@@ -26,6 +26,7 @@ class Void:
         condition: `set`, `bits`, `not_in`, `known` or `zero`; see `photometry.yaml`.
         values: what the condition compares with.
         beside: the rule only counts where these columns are there too.
+        unless: the rule only counts where these columns are not there.
         reason: completes "dropped so many observations ...".
         source: where the meaning is documented.
     """
@@ -34,6 +35,7 @@ class Void:
     condition: str
     values: tuple[Any, ...]
     beside: tuple[str, ...]
+    unless: tuple[str, ...]
     reason: str
     source: str
 
@@ -71,12 +73,12 @@ class Void:
 
 VOIDS = tuple(
     Void(
-        tuple(rule["columns"]), rule["if"], tuple(rule.get("values", ())),
-        tuple(rule.get("beside", ())), rule["reason"], rule["source"],
+        tuple(rule["columns"]), rule["if"], tuple(rule.get("values", ())), tuple(rule.get("beside", ())), tuple(rule.get("unless", ())),
+        rule["reason"], rule["source"],
     )
     for rule in FACTS["voids"]
 )  # fmt: skip
-NAMES = frozenset(name for rule in VOIDS for name in (*rule.columns, *rule.beside))
+NAMES = frozenset(name for rule in VOIDS for name in (*rule.columns, *rule.beside, *rule.unless))
 
 
 def void_columns(names: Iterable[str]) -> list[tuple[Void, str]]:
@@ -87,7 +89,7 @@ def void_columns(names: Iterable[str]) -> list[tuple[Void, str]]:
         (rule, name)
         for name, spellings in plain.items()
         for rule in VOIDS
-        if set(spellings) & set(rule.columns) and set(rule.beside) <= present
+        if set(spellings) & set(rule.columns) and set(rule.beside) <= present and present.isdisjoint(rule.unless)
     ]
 
 
@@ -104,11 +106,14 @@ def voided(columns: Mapping[str, Any], n: int) -> tuple[Array, dict[str, int]]:
 
 @lru_cache(maxsize=256)
 def _rules_of(names: tuple[str, ...]) -> list[tuple[Void, str]]:
-    return void_columns(names)
+    return [(rule, name) for rule, name in void_columns(names) if rule.condition != "zero"]
 
 
 def void_reason(row: Mapping[str, Any]) -> str | None:
-    """Why the flags of one row, a record of an alert packet, void it; None if they do not."""
+    """Why the flags of one row, a record of an alert packet, void it; None if they do not.
+
+    An object id of 0 does not void it: the packet names the object of all its rows.
+    """
     for rule, name in _rules_of(tuple(row)):
         value = row[name]
         if value is not None and rule.judge(_text(value)):

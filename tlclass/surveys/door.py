@@ -64,7 +64,8 @@ def _settings(stated: Settings, trained: Settings) -> dict[str, Any]:
 
     The unit that the model was trained with only counts where the input states none.
     """
-    merged = {**trained, "flux_unit": None, "default_unit": trained.get("flux_unit"), **stated}
+    default = trained.get("flux_unit") or trained.get("default_unit")
+    merged = {**trained, "flux_unit": None, "default_unit": default, **stated}
     return {**merged, "columns": {**merged.get("columns", {}), "label": None}}
 
 

@@ -183,7 +183,7 @@ def _brightness(
         if not {"mag", "mag_err"} <= set(column):
             return {"flux": np.empty(len(band)), "flux_err": np.empty(len(band))}
         error = numbers(column_values(column["mag_err"]), found["mag_err"], origin)
-        positive = True if form.positive else _positive(column, found, origin)
+        positive = _positive(column, found, origin)
         flux = flux_of_magnitude(
             numbers(column_values(column["mag"]), found["mag"], origin), known_numbers(error), positive
         )
@@ -225,8 +225,7 @@ def _alerts(column: Columns, found: Mapping[str, str], kind: str, origin: str) -
     alert = np.full(n, kind == "mag" and bool(names & set(facts["alerts"]) or _signed_status(column)))
     if "alert_id" in column:
         ids = column["alert_id"]
-        valid = pc.is_valid(ids) if not pa.types.is_integer(ids.type) else pc.fill_null(pc.not_equal(ids, 0), False)
-        alert = np.asarray(valid.to_numpy())
+        alert = ~np.asarray(pc.is_null(ids, nan_is_null=True).to_numpy())
     if "forced" in column:
         alert = alert & ~flags(column["forced"], is_true, found["forced"], origin)
     return alert
@@ -255,10 +254,12 @@ def _without_sign(table: pa.Table, found: Mapping[str, str], form: Form, measure
 
 
 def _positive(column: Columns, found: Mapping[str, str], origin: str) -> Array:
-    """(n,) bool, the sign of the subtraction."""
+    """(n,) bool, the sign of the subtraction; without one the settings say that it is positive (`_without_sign`)."""
     if "is_positive" in column:
-        return flags(column["is_positive"], is_true, found["is_positive"], origin)
-    return flags(column["quality"], lambda status: _signed(status) != "negative", found["quality"], origin)
+        return flags(column["is_positive"], is_true, found["is_positive"], origin, missing=True)
+    if _signed_status(column):
+        return flags(column["quality"], lambda status: _signed(status) != "negative", found["quality"], origin)
+    return np.ones(len(column["mjd"]), dtype=bool)
 
 
 def _signed_status(column: Columns) -> bool:
