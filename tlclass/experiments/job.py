@@ -1,6 +1,6 @@
 """One job: what is trained on what, and where it is left."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
