@@ -1,6 +1,8 @@
 """Locks between processes, by files."""
 
 import logging
+import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ SECONDS = 0.5  # between two looks whether this process was asked to stop
 
 
 @contextmanager
-def held(path: Path, waiting: str = "") -> Iterator[None]:
+def held(path: Path, waiting: str = "", timeout: float = math.inf) -> Iterator[None]:
     """Hold the lock file `path`; wait while another process holds it, unless this one is asked to stop.
 
     The operating system lets the lock go when its process ends, however it ends.
@@ -23,9 +25,11 @@ def held(path: Path, waiting: str = "") -> Iterator[None]:
     Args:
         path: of the lock file; its folder is made.
         waiting: what to log once if another process holds it.
+        timeout: seconds to wait.
 
     Raises:
         OSError: the folder is not writable.
+        Timeout: another process still holds it.
         Stopped: asked to stop while waiting.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,20 +37,24 @@ def held(path: Path, waiting: str = "") -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
+        if timeout <= 0:
+            raise
         if waiting:
             log.info("%s", waiting)
-        _wait(lock)
+        _wait(lock, time.monotonic() + timeout)
     try:
         yield
     finally:
         lock.release()
 
 
-def _wait(lock: FileLock) -> None:
+def _wait(lock: FileLock, until: float) -> None:
     while True:
         stopping.check()
         try:
             lock.acquire(timeout=SECONDS)
         except Timeout:
+            if time.monotonic() > until:
+                raise
             continue
         return

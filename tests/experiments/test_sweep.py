@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import ROOT, Job
 from tlclass.experiments import sweep
+from tlclass.experiments.plan import plan_from
 from tlclass.experiments.run import run_job
 from tlclass.training import fit
 
@@ -98,7 +99,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_the_job_goes_on_from_it(
 ) -> None:
     """The real write fails: files of this process may not grow beyond 10 kB from the fifth checkpoint on."""
     caplog.set_level(logging.INFO)
-    job = settings(SCRATCH, "fit.max_epochs=8")
+    job = plan_from(settings(SCRATCH, "fit.max_epochs=8"))
     whole = run_job(job, tmp_path / "whole")
     saved, calls = fit.WholeCheckpoints.save_checkpoint, []
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -219,7 +220,7 @@ def test_two_processes_of_a_distributed_fit_end_where_one_does(
 ) -> None:
     more = [SCRATCH, "fit.max_epochs=6", "encoding=asinh", "data_fraction=count", "data_fraction.count=80"]  # 2 x 32
     more += drawn
-    one = run_job(settings(*more), tmp_path / "one")
+    one = run_job(plan_from(settings(*more)), tmp_path / "one")
     here = [item for item in overrides if item != "trainer=cpu"]
     run = process("tlclass.train", *here, *more, "trainer=ddp", "trainer.accelerator=cpu", cwd=tmp_path)
     assert run.returncode == 0, run.stderr

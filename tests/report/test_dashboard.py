@@ -3,19 +3,13 @@ import os
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lightning.pytorch.loggers import WandbLogger
 
-from tests.conftest import ROOT, Job
-from tlclass import train
-from tlclass.experiments import loggers
+from tests.conftest import ROOT
 from tlclass.report.dashboard import CURVES
-
-CLI = Callable[..., None]
 
 
 def records(path: Path) -> list[Any]:
@@ -38,57 +32,93 @@ def records(path: Path) -> list[Any]:
     return read
 
 
+def without_login(home: Path) -> dict[str, str]:
+    """The environment of a user who never ran `wandb login`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_") and name != "NETRC"}
+    return {**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def sweep(overrides: list[str], tmp_path: Path, *more: str) -> str:
+    """What a sweep of two seeds with `logger=wandb` writes."""
+    words = [
+        "freeze_policy=full",
+        "seed=0,1",
+        "pretrain.seed=0",
+        "source=plasticc",
+        f"paths.models={tmp_path / 'models'}",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "tlclass.train", *overrides, *words, *more, "-m"],
+        cwd=tmp_path, env=without_login(tmp_path), capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def runs_below(*folders: Path) -> dict[str, list[tuple[Any, list[Any]]]]:
+    """The runs by name: what each is, and its records; a run that was resumed is there twice."""
+    found: dict[str, list[tuple[Any, list[Any]]]] = {}
+    for folder in folders:
+        for path in sorted(folder.rglob("offline-run-*/run-*.wandb")):
+            read = records(path)
+            about = next(record.run for record in read if record.WhichOneof("record_type") == "run")
+            found.setdefault(about.display_name, []).append((about, read))
+    return found
+
+
+def config_of(about: Any) -> dict[str, Any]:
+    return {item.key: json.loads(item.value_json) for item in about.config.update}
+
+
+def logged_keys(read: list[Any]) -> set[str]:
+    return {item.key or "/".join(item.nested_key) for record in read for item in record.history.item}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["inprocess", "joblib"])
-def test_a_sweep_leaves_a_run_per_job_and_one_that_sums_up(launcher: str, overrides: list[str], tmp_path: Path) -> None:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "WANDB_MODE": "offline",
-        "WANDB_SILENT": "true",
-    }
-    axes = ["logger=wandb", "freeze_policy=from_scratch", "seed=0,1", f"launcher={launcher}", "-m"]
-    command = [sys.executable, "-m", "tlclass.train", *overrides, *axes]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=170, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    folder = tmp_path / "results" / "default"
-    assert f"wandb sync $(find {folder} -type d -name 'offline-run-*')" in done.stdout + done.stderr
-    runs = {}
-    for path in folder.rglob("run-*.wandb"):
-        read = records(path)
-        (about,) = (record.run for record in read if record.WhichOneof("record_type") == "run")
-        runs[about.display_name] = (about, read)
-        assert about.run_group == "default"
-    assert set(runs) == {"full-seed0", "full-seed1", "default-summary"}
-    assert {about.job_type for about, _ in runs.values()} == {"from_scratch", "summary"}
-    for seed in (0, 1):
-        values = [item for record in runs[f"full-seed{seed}"][1] for item in record.history.item]
-        keys = {item.key or "/".join(item.nested_key) for item in values}
-        assert {"val/loss", "test/auroc_macro"} <= keys
-        logged = [json.loads(i.value_json) for i in values if (i.key or "/".join(i.nested_key)) == "test/auroc_macro"]
-        result = json.loads((folder / "from_scratch" / "full" / f"seed{seed}" / "result.json").read_text())
-        assert logged == pytest.approx([result["auroc_macro"]])
-    summary = runs["default-summary"][1]
-    keys = {item.key or item.nested_key[0] for record in summary for item in record.history.item}
-    assert {"jobs", "summary", "learning_curves"} <= keys and any(key.startswith(CURVES) for key in keys)
-    artifacts = {record.artifact.type for record in summary}
-    artifacts |= {record.request.log_artifact.artifact.type for record in summary}
-    assert "model" not in artifacts
-
-
-def test_the_run_of_a_job_ends_with_it_and_says_how(
-    monkeypatch: pytest.MonkeyPatch, settings: Job, tmp_path: Path
+def test_without_a_login_a_sweep_leaves_a_run_per_job_and_one_that_sums_up(
+    launcher: str, overrides: list[str], tmp_path: Path
 ) -> None:
-    codes: list[int] = []
-    monkeypatch.setattr("wandb.finish", lambda exit_code: codes.append(exit_code))
-    monkeypatch.setattr(train, "make_logger", lambda *_: WandbLogger(offline=True))
-    monkeypatch.setattr("tlclass.experiments.job.run", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        train.run_job(settings("freeze_policy=from_scratch"), tmp_path / "job")
-    assert codes == [1]
-    with loggers.ending(WandbLogger(offline=True)):
-        pass
-    assert codes == [1, 0]
+    more = ["logger=[csv,wandb]", f"launcher={launcher}", "tags=[mine]", "notes=why"]
+    text = sweep(overrides, tmp_path, *more, "logger.wandb.artifacts=true")
+    folder = tmp_path / "results" / "default"
+    assert str(folder) in text and "wandb sync" in text
+    assert not [line for line in text.splitlines() if line.startswith("wandb:")]  # quiet
+    runs = runs_below(folder, tmp_path / "models")
+    assert sorted(runs) == ["default-summary", "full-seed0", "full-seed1", "plasticc-seed0"]
+    assert {about.job_type for [(about, _)] in runs.values()} == {"full", "pretraining", "summary"}
+    assert all(about.run_group == "default" and "mine" in about.tags for [(about, _)] in runs.values())
+    for seed in (0, 1):
+        [(about, read)] = runs[f"full-seed{seed}"]
+        place = folder / "full" / "full" / f"seed{seed}"
+        result = json.loads((place / "result.json").read_text())
+        config = config_of(about)
+        assert (config["labels"], config["arm"], config["encoder"]) == (result["budget"], "full", "gru")
+        assert config["learning_rate"] == 0.01 and config["source"] == "plasticc" and "settings" in config
+        assert about.notes == "why" and {"bts", "source:simulated"} <= set(about.tags)
+        assert {"val/loss", "train/loss", "test/auroc_macro"} <= logged_keys(read)
+        values = [item for record in read for item in record.history.item]
+        scores = [json.loads(i.value_json) for i in values if (i.key or "/".join(i.nested_key)) == "test/auroc_macro"]
+        assert scores == pytest.approx([result["auroc_macro"]])
+        assert "model" in {record.request.log_artifact.artifact.type for record in read} | {
+            r.artifact.type for r in read
+        }
+        assert (place / "metrics.csv").exists()
+    [(about, read)] = runs["default-summary"]
+    assert "source:simulated" in about.tags
+    assert {"jobs", "summary", "learning_curves"} <= {key.split("/")[0] for key in logged_keys(read)}
+    assert any(key.startswith(CURVES) and "plasticc (simulated)" in key for key in logged_keys(read))
+
+
+@pytest.mark.slow
+def test_a_resumed_job_goes_on_in_its_run_and_the_summary_is_replaced(overrides: list[str], tmp_path: Path) -> None:
+    sweep(overrides, tmp_path, "logger=wandb")
+    folder = tmp_path / "results" / "default"
+    before = runs_below(folder)
+    (folder / "full" / "full" / "seed0" / "result.json").unlink()  # as a kill just before the end leaves it
+    sweep(overrides, tmp_path, "logger=wandb")
+    after = runs_below(folder)
+    assert {name: len(runs) for name, runs in after.items()} == {"full-seed0": 2, "full-seed1": 1, "default-summary": 1}
+    assert {name: {about.run_id for about, _ in runs} for name, runs in after.items()} == {
+        name: {about.run_id for about, _ in runs} for name, runs in before.items()
+    }

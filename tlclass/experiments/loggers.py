@@ -1,63 +1,121 @@
-"""Where a job logs: a CSV file or Weights & Biases."""
+"""Where a job logs: the cards of `conf/logger/`, one or several, each a Lightning logger or what makes one."""
 
-import os
+import inspect
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
 
-from tlclass.experiments.plan import Plan
+from tlclass.experiments.cards import TARGET, Trust, resolve
+from tlclass.experiments.logged_run import Run, number_of, remember
+from tlclass.experiments.wandb_runs import Wandb
+from tlclass.options import build
 from tlclass.training.metrics import Row
 
+TRUSTED = ("tlclass.experiments", "lightning.pytorch.loggers")  # packages whose loggers need no `trust`
 
-def make_logger(plan: Plan, folder: Path) -> Logger | None:
-    """The job's logger; W&B is offline unless the user is logged in."""
-    chosen, config = plan.logger, plan.config
-    if chosen["name"] == "none":
-        return None
-    if chosen["name"] == "csv":
-        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # the job's folder, its own files
-        return CSVLogger(folder, name="", version="")
-    surveys = {"source": plan.source, "target": plan.target}
-    simulated = [f"{role}:simulated" for role, survey in surveys.items() if survey is not None and survey.simulated]
-    logger = WandbLogger(
-        project=chosen["project"], entity=chosen["entity"], save_dir=folder, offline=offline(),
-        group=plan.experiment_name, job_type=plan.arm.name,
-        name=f"{plan.training.labels.name}-seed{plan.seed}", tags=[plan.target.name, *simulated],
-    )  # fmt: skip
-    logger.log_hyperparams(dict(config))
+
+def make_loggers(cards: Mapping[str, Any], run: Run, trust: Trust = False) -> list[Logger]:
+    """A logger per card.
+
+    Args:
+        cards: name -> `_target_` and its options, or null for none. What takes an argument `run` gets `run`; other loggers
+            get its config through `log_hyperparams`.
+        run: what the loggers show of the job.
+        trust: packages whose classes a card may name beside Lightning's and ours; see `tlclass.experiments.cards`.
+
+    Raises:
+        ValueError: a card has a wrong key, or names what is no logger or is not trusted.
+        ImportError: a logger's package is not installed; says how to install it.
+    """
+    if not isinstance(cards, Mapping):
+        raise ValueError(f"logger is '{cards}': choose logger=csv, or several, logger=[csv,wandb]")
+    return [_made(name, card, run, trust) for name, card in cards.items() if card is not None]
+
+
+def _made(name: str, card: Any, run: Run, trust: Trust) -> Logger:
+    what = f"logger.{name}"
+    if not isinstance(card, Mapping) or TARGET not in card:
+        raise ValueError(f"{what} is '{card}': give the logger's class as {what}.{TARGET} and its options beside it")
+    packages = [trust] if isinstance(trust, str) else list(trust or []) if not isinstance(trust, bool) else []
+    kind = resolve(card[TARGET], trust is True or [*packages, *TRUSTED], what)
+    takes_run = "run" in inspect.signature(kind).parameters
+    options = {key: value for key, value in card.items() if key != TARGET}
+    logger = build(kind, {**options, "run": run} if takes_run else options, what)
+    if not isinstance(logger, Logger):
+        raise ValueError(f"{what}: {card[TARGET]} makes a {type(logger).__name__}, which is no Lightning logger")
+    if not takes_run:
+        logger.log_hyperparams(dict(run.config or {}))
     return logger
 
 
-def offline() -> bool:
-    """Whether runs stay on this machine: nobody is logged in, or WANDB_MODE says so."""
-    import wandb
+def csv(run: Run) -> Logger:
+    """`metrics.csv` in the job's folder."""
+    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # the job's folder, its own files
+    return CSVLogger(run.folder, name="", version="")
 
-    return wandb.api.api_key is None or os.environ.get("WANDB_MODE") == "offline"
+
+def tensorboard(run: Run) -> Logger:
+    """Event files in `tensorboard/` of the job's folder.
+
+    Raises:
+        ImportError: TensorBoard is not installed.
+    """
+    try:
+        logger = TensorBoardLogger(run.folder, name="", version="tensorboard", default_hp_metric=False)
+    except ModuleNotFoundError as error:
+        raise ImportError("logger=tensorboard needs TensorBoard: pip install 'tlclass[tensorboard]'") from error
+    logger.log_hyperparams(_about(run) | dict(run.config or {}))
+    return logger
+
+
+def mlflow(run: Run, tracking_uri: str) -> Logger:
+    """One run of MLflow per job, in the experiment of the same name.
+
+    Args:
+        run: what it shows.
+        tracking_uri: a server, or a folder or database.
+
+    Raises:
+        ImportError: MLflow is not installed.
+    """
+    tags = dict.fromkeys(run.tags, "true") | {"job_type": run.job_type} | ({"notes": run.notes} if run.notes else {})
+    try:
+        logger = MLFlowLogger(run.group, run.name, tracking_uri, tags, run_id=number_of(run.folder, "mlflow"))
+    except ModuleNotFoundError as error:
+        raise ImportError("logger=mlflow needs MLflow: pip install 'tlclass[mlflow]'") from error
+    known = number_of(run.folder, "mlflow")
+    remember(run.folder, "mlflow", str(logger.run_id))
+    if known is None:  # MLflow refuses to change a parameter
+        logger.log_hyperparams({name: value for name, value in (run.config or {}).items() if name != "settings"})
+    return logger
+
+
+def _about(run: Run) -> dict[str, Any]:
+    return {"name": run.name, "group": run.group, "job_type": run.job_type, "tags": list(run.tags), "notes": run.notes}
 
 
 @contextmanager
-def ending(logger: Logger | None) -> Iterator[Logger | None]:
-    """The logger, whose run ends with the block, so that the next job of a multirun gets its own; failed on an error."""
-    status, exit_code = "failed", 1
+def logged(cards: Mapping[str, Any], run: Run, trust: Trust = False) -> Iterator[list[Logger]]:
+    """The loggers of `make_loggers`, whose runs end with the block; as failed if it raises."""
+    loggers, succeeded = make_loggers(cards, run, trust), False
     try:
-        yield logger
-        status, exit_code = "success", 0
+        yield loggers
+        succeeded = True
     finally:
-        if logger is not None:
-            logger.finalize(status)
-        if isinstance(logger, WandbLogger):
-            import wandb
-
-            wandb.finish(exit_code=exit_code)
+        for logger in loggers:
+            logger.finalize("success" if succeeded else "failed")
+            if isinstance(logger, Wandb):
+                logger.end(run.folder, succeeded)
 
 
-def log_scores(logger: Logger | None, row: Row) -> None:
+def log_scores(loggers: Sequence[Logger], row: Row) -> None:
     """Log the numbers of the row: scores of the test part under `test/`, validation scores of the fit under `val/`."""
-    if logger is not None:
-        logger.log_metrics({logged_as(name): value for name, value in row.items() if isinstance(value, float)})
+    scores = {logged_as(name): value for name, value in row.items() if isinstance(value, float)}
+    for logger in loggers:
+        logger.log_metrics(scores)
 
 
 def logged_as(name: str) -> str:

@@ -70,7 +70,8 @@ class Plan:
         members: networks whose mean probability is the prediction.
         seed: see `Training`.
         process: how it is run. threads: of this process. launcher: name of the launcher. overwrite: replace another job.
-        logger: name and options, as in `conf/logger/`.
+        logger: name -> card, as in `conf/logger/`. tags, notes: of the runs in dashboards.
+        trust: what cards may build beside the classes of `tlclass`; see `tlclass.experiments.cards`.
         paths: where files lie.
         config: what the user composed, for the job's folder, its key and the dashboards.
     """
@@ -88,6 +89,9 @@ class Plan:
     threads: int
     launcher: Mapping[str, Any]
     logger: Mapping[str, Any]
+    tags: tuple[str, ...]
+    notes: str
+    trust: Trust
     overwrite: bool
     paths: Paths
     config: Mapping[str, Any]
@@ -173,6 +177,9 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
         threads=scalars.threads,
         launcher=config["launcher"],
         logger=config["logger"],
+        tags=scalars.tags,
+        notes=scalars.notes,
+        trust=trust,
         overwrite=scalars.overwrite,
         paths=build(Paths, config["paths"], "paths"),
         config=config,
@@ -212,6 +219,8 @@ class Scalars:
     overwrite: bool
     progress: bool | str
     source_model: Path | None
+    tags: tuple[str, ...]
+    notes: str
 
     def __post_init__(self) -> None:
         """Refuse a word that is no way to show progress."""

@@ -1,23 +1,25 @@
 """Source models: found under `paths.models` by content, or trained when first needed."""
 
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-from lightning.pytorch.loggers import CSVLogger
+from filelock import Timeout
 
 from tlclass.experiments import job
 from tlclass.experiments.arm import FineTune
 from tlclass.experiments.devices import on_device
 from tlclass.experiments.job import Job, Training
-from tlclass.experiments.loggers import ending, log_scores
+from tlclass.experiments.logged_run import pretraining_run
+from tlclass.experiments.loggers import log_scores, logged
 from tlclass.experiments.plan import Plan
 from tlclass.experiments.result import RESULT, config_key, write_result
 from tlclass.experiments.start import head_settings, new_model
+from tlclass.locking import held
 from tlclass.network.checkpoint import TrainedModel, load_model
 
 log = logging.getLogger(__name__)
@@ -26,22 +28,35 @@ Source = TrainedModel | None
 FROM_SCRATCH = FineTune("pretraining", {"name": "from_scratch"})
 
 
-def source_models(plan: Plan) -> list[TrainedModel]:
-    """The models to start from, one per member: given, or pretrained, no two `pretrain.seed` with a model in common.
+def source_folders(plan: Plan) -> list[Path]:
+    """The folders of the models to start from: the one given, or one per member, pretrained if need be.
 
-    Jobs side by side train different members: each begins with those that no other job is training, then waits for the rest.
-
-    Raises:
-        ValueError: the model given has another encoding, or another number of networks.
+    No two `pretrain.seed` have a model in common. Jobs side by side train different members: each begins with those that no
+    other job is training, then waits for the rest.
     """
     if plan.source_model is not None:
-        return given_models(plan, plan.source_model)
+        return [plan.source_model]
     members = plan.pretraining()
     for training, decisive in members:
         with suppress(Timeout):
             pretrained(training, decisive, plan, timeout=0)
     folders = [pretrained(training, decisive, plan) for training, decisive in members]
     log.info("source model(s): %s", ", ".join(map(str, folders)))
+    return folders
+
+
+def source_models(plan: Plan, folders: Sequence[Path]) -> list[TrainedModel]:
+    """The models to start from, one per member.
+
+    Args:
+        plan: of the job.
+        folders: see `source_folders`.
+
+    Raises:
+        ValueError: the model given has another encoding, or another number of networks.
+    """
+    if plan.source_model is not None:
+        return given_models(plan, plan.source_model)
     return [load_model(folder) for folder in folders]
 
 
@@ -65,14 +80,14 @@ def given_models(plan: Plan, folder: Path) -> list[TrainedModel]:
     return [replace(model, classifier=member) for member in model.members]
 
 
-def pretrained(training: Training, decisive: Mapping[str, Any], plan: Plan, timeout: float = -1) -> Path:
+def pretrained(training: Training, decisive: Mapping[str, Any], plan: Plan, timeout: float = math.inf) -> Path:
     """The folder of a source model, found under `paths.models` by content, or trained now.
 
     Args:
         training: what is trained.
         decisive: the settings that decide its result.
         plan: of the whole job.
-        timeout: seconds to wait for another job that trains it; below 0 as long as it takes.
+        timeout: seconds to wait for another job that trains it.
 
     Raises:
         Timeout: another job is still training it.
@@ -82,10 +97,9 @@ def pretrained(training: Training, decisive: Mapping[str, Any], plan: Plan, time
     known = {"job": decisive, "data": digest, "paths": plan.config["paths"], "trainer": plan.config["trainer"]}
     key = config_key(known)
     folder = paths.models / f"{survey.name}-{key}" / f"seed{training.seed}"
-    if (folder / RESULT).exists():
+    if (folder / RESULT).exists():  # a complete store of models may be read only
         return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock", timeout=timeout):
+    with held(folder / "lock", f"{folder}: another process trains it, waiting", timeout):
         if not (folder / RESULT).exists():
             pretrain(training, plan, folder, key)
     return folder
@@ -95,11 +109,11 @@ def pretrain(training: Training, plan: Plan, folder: Path, key: str) -> None:
     """Train a source model into `folder`."""
     log.info("pretraining on %s, into %s", training.survey.name, folder)
     data = job.load(training, plan.paths.cache)
-    with ending(CSVLogger(folder, name="", version="")) as logger:
+    with logged(plan.logger, pretraining_run(plan, training, folder, data.split.budget), plan.trust) as loggers:
         with on_device(plan.launcher, plan.process.trainer) as trainer:
             process = replace(plan.process, trainer=trainer)
-            row = FROM_SCRATCH.run(Job(training, data, folder, process, logger), [None])
-        log_scores(logger, row)
+            row = FROM_SCRATCH.run(Job(training, data, folder, process, loggers), [None])
+        log_scores(loggers, row)
     write_result(folder, {"config_key": key, "experiment": "pretraining", **row})
     log.info("pretraining on %s: macro AUROC %.3f on its own test part", training.survey.name, row["auroc_macro"])
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:  # torch is not needed to read a row
 RESULT = "result.json"
 JOB = "job.json"  # what a job that began is
 CHECKPOINTS = "checkpoints"  # folder of an unfinished fit
+RUNS = "runs.json"  # numbers of the job's runs in dashboards
 DESCRIPTIVE = ("citation", "n_jobs", "_target_")  # wherever they stand
-VOLATILE = ("paths", "logger", "overwrite", "progress", "threads", "launcher", "trust")
+VOLATILE = ("paths", "logger", "tags", "notes", "overwrite", "progress", "threads", "launcher", "trust")
 # of `trainer`: how a fit is run; whatever else is given to Lightning (precision, gradient_clip_val) decides the result
 HOW = ("accelerator", "devices", "strategy", "num_nodes", "deterministic", "benchmark", "use_distributed_sampler")
 
@@ -77,7 +78,8 @@ def finished(folder: Path, settings: Mapping[str, Any], data: Mapping[str, str],
         if not overwrite and any((folder / name).exists() for name in (RESULT, CHECKPOINTS)):
             raise ValueError(f"{folder} holds a job {difference}")
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-        (folder / RESULT).unlink(missing_ok=True)
+        for name in (RESULT, RUNS):
+            (folder / name).unlink(missing_ok=True)
     row = _read(folder / RESULT)
     return row and {name: float("nan") if value is None else value for name, value in row.items()}
 

@@ -10,7 +10,8 @@ from tlclass.atomic import write_json, write_text
 from tlclass.experiments import job, pretraining, sweep
 from tlclass.experiments.devices import on_device
 from tlclass.experiments.job import Job
-from tlclass.experiments.loggers import ending, log_scores, make_logger
+from tlclass.experiments.logged_run import job_run
+from tlclass.experiments.loggers import log_scores, logged
 from tlclass.experiments.plan import Plan
 from tlclass.experiments.result import decisive, finished, start, write_result
 from tlclass.network.checkpoint import model_digest
@@ -65,15 +66,17 @@ def train_and_score(plan: Plan, folder: Path) -> Row:
 
     data = job.load(plan.training, plan.paths.cache)
     sources: list[pretraining.Source] = [None] * plan.members
+    folders: list[Path] = []
     if plan.arm.needs_source:
         if plan.source is not None:
             plan.arm.check(Job(plan.training, data, folder, plan.process), [pretraining.untrained(plan)])
-        sources = [*pretraining.source_models(plan)]
-    with ending(make_logger(plan, folder)) as logger:
+        folders = pretraining.source_folders(plan)
+        sources = [*pretraining.source_models(plan, folders)]
+    with logged(plan.logger, job_run(plan, folder, data.split.budget, folders), plan.trust) as loggers:
         with on_device(plan.launcher, plan.process.trainer) as trainer:
             process = replace(plan.process, trainer=trainer)
             began = time.perf_counter()
-            row = plan.arm.run(Job(plan.training, data, folder, process, logger), sources)
+            row = plan.arm.run(Job(plan.training, data, folder, process, loggers), sources)
             write_json(folder / "timing.json", {"seconds": time.perf_counter() - began})
-        log_scores(logger, row)
+        log_scores(loggers, row)
     return row

@@ -1,14 +1,16 @@
 """Weights & Biases: the run that sums up a sweep; see docs/dashboard.md."""
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pandas as pd
 from omegaconf import OmegaConf
 
-from tlclass.experiments.loggers import offline
-from tlclass.report.sweep import results_table
+from tlclass.experiments.logged_run import number_of, remember
+from tlclass.report.sweep import data_note, results_table
 
 log = logging.getLogger(__name__)
 
@@ -16,34 +18,49 @@ CURVES = "transfer against scratch by labels"
 
 
 def log_sweep(folder: Path) -> None:
-    """One run of job type `summary` with the tables and the figures; nothing if no job used W&B."""
-    logged = next(iter(sorted(folder.rglob("wandb"))), None)
-    if logged is None:
+    """One run of job type `summary` with the tables and the figures, in place of an earlier one; nothing if no job used W&B."""
+    results = results_table(folder)
+    jobs = [Path(job) for job in results["folder"] if number_of(Path(job), "wandb")]
+    if not jobs:
         return
+    from tlclass.experiments.wandb_runs import begin, mode
+
+    settings: Any = OmegaConf.load(jobs[-1] / "config.yaml")
+    number, card = remember(folder, "wandb", number_of(folder, "wandb") or uuid4().hex[:12]), settings.logger.wandb
+    for earlier in folder.glob(f"wandb/offline-run-*-{number}"):
+        shutil.rmtree(earlier, ignore_errors=True)
+    run = begin(
+        folder, card.project, card.entity, [*tags(results), *settings.tags], notes=settings.notes, id=number,
+        group=str(results["experiment"].iloc[0]), job_type="summary", name=f"{folder.name}-summary",
+        config={"data": data_note(results)},
+    )  # fmt: skip
+    run.log(contents(folder, results))
+    run.finish()
+    if mode() != "online":
+        places = f"{folder} {settings.paths.models}"  # models: runs of pretraining
+        log.warning("W&B was offline; later: wandb sync $(find %s -type d -name 'offline-run-*')", places)
+
+
+def tags(results: pd.DataFrame) -> list[str]:
+    """The targets, and which light curves are simulated."""
+    simulated = {"source:simulated": results["source_simulated"], "target:simulated": results["simulated"]}
+    return [*sorted(set(results["target"])), *(tag for tag, column in simulated.items() if column.fillna(False).any())]
+
+
+def contents(folder: Path, results: pd.DataFrame) -> dict[str, Any]:
+    """The tables and the figures of the report, and the curves."""
     import wandb
 
-    results = results_table(folder)
-    settings: Any = OmegaConf.load(logged.parent / "config.yaml")
-    chosen = settings["logger"]
-    run = wandb.init(
-        project=chosen["project"],
-        entity=chosen["entity"],
-        dir=folder,
-        group=str(results["experiment"].iloc[0]),
-        job_type="summary",
-        name=f"{folder.name}-summary",
-        mode="offline" if offline() else "online",
-    )
-    content: dict[str, Any] = {"jobs": wandb.Table(dataframe=_plain(results)), CURVES: _curves(results)}
-    content["summary"] = wandb.Table(dataframe=pd.read_csv(folder / "summary.csv"))
-    content |= {path.stem: wandb.Image(str(path)) for path in sorted((folder / "figures").rglob("*.png"))}
-    run.log(content)
-    run.finish()
-    if offline():
-        log.warning("W&B was offline; later: wandb sync $(find %s -type d -name 'offline-run-*')", folder)
+    note = data_note(results)
+    found: dict[str, Any] = {
+        "jobs": wandb.Table(dataframe=_plain(results)),
+        f"{CURVES}, {note}": _curves(results, note),
+    }
+    found["summary"] = wandb.Table(dataframe=pd.read_csv(folder / "summary.csv"))
+    return found | {path.stem: wandb.Image(str(path)) for path in sorted((folder / "figures").rglob("*.png"))}
 
 
-def _curves(results: pd.DataFrame) -> Any:
+def _curves(results: pd.DataFrame, note: str) -> Any:
     """A line of mean macro AUROC per arm."""
     import wandb
 
@@ -53,7 +70,7 @@ def _curves(results: pd.DataFrame) -> Any:
         xs=[cells[arm].index.tolist() for arm in arms],
         ys=[cells[arm].tolist() for arm in arms],
         keys=arms,
-        title=f"macro AUROC on the test part: {CURVES}",
+        title=f"macro AUROC on the test part, {note}: {CURVES}",
         xname="labels used",
     )
 
