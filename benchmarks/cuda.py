@@ -7,12 +7,13 @@ taken again. Light curves and labels are random, lengths like forced ZTF photome
 import argparse
 import contextlib
 import json
+import logging
 import multiprocessing
-import shutil
 import statistics
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from benchmarks.stacked import StackedGRU
 from benchmarks.throughput import lengths_like_ztf, random_curves
 from tlclass.inputs.batches import Batch, CurveDataset, LengthBucketSampler
 from tlclass.inputs.datamodule import LightCurveDataModule
-from tlclass.inputs.encoding import encoding_from
+from tlclass.inputs.encoding import Encoded, encoding_from
 from tlclass.inputs.split import Split
 from tlclass.network.classifier import Classifier, build_classifier
 from tlclass.network.inference import predict_logits
@@ -105,14 +106,19 @@ def shown(row: Row) -> str:
     return f"{row['what']:<58} {row['rate']:>10.4g} {row['unit']:<28} {spread}{note}"
 
 
-def network(seed: int = 0) -> Classifier:
-    return build_classifier({"name": "gru"}, {"name": "linear"}, 4, CLASSES, seed)
+def network(tiny: bool = False) -> Classifier:
+    sizes = {"hidden": 8, "dense": 8, "latent": 8} if tiny else {}
+    return build_classifier({"name": "gru", **sizes}, {"name": "linear"}, 4, CLASSES, 0)
 
 
-def dataset(bench: Bench, n: int | None = None) -> CurveDataset:
+def drawn(n: int, tiny: bool) -> tuple[Encoded, np.ndarray]:
     generator = np.random.default_rng(0)
-    encoded, label = random_curves(lengths_like_ztf(n or bench.curves, generator), generator)
-    return CurveDataset(encoded, label, bench.device)
+    lengths = lengths_like_ztf(n, generator)
+    return random_curves(np.minimum(lengths, 20) if tiny else lengths, generator)
+
+
+def dataset(bench: Bench) -> CurveDataset:
+    return CurveDataset(*drawn(bench.curves, bench.tiny), bench.device)
 
 
 def endless(data: CurveDataset, batch_size: int) -> Iterator[Batch]:
@@ -133,7 +139,7 @@ def training(
     bench: Bench, batch_size: int, precision: str = "fp32", how: str = "padded", fused: bool = False
 ) -> Callable[[], Row]:
     def measure() -> Row:
-        classifier = network().to(bench.device)
+        classifier = network(bench.tiny).to(bench.device)
         run: Callable[..., Tensor] = classifier
         if how == "packed":
             encoder: Any = classifier.encoder
@@ -160,7 +166,7 @@ def training(
 
 def prediction(bench: Bench, batch_size: int, precision: str = "fp32") -> Callable[[], Row]:
     def measure() -> Row:
-        data, classifier = dataset(bench), network()
+        data, classifier = dataset(bench), network(bench.tiny)
 
         def step() -> int:
             predict_logits(classifier, data, batch_size=batch_size)
@@ -173,37 +179,38 @@ def prediction(bench: Bench, batch_size: int, precision: str = "fp32") -> Callab
     return measure
 
 
-def module(n: int, batch_size: int = BATCH) -> LightCurveDataModule:
+def module(n: int, tiny: bool = False) -> LightCurveDataModule:
     """A data module of random light curves: 80 % train, 20 % validate."""
-    generator = np.random.default_rng(1)
     survey: Any = SimpleNamespace(
         name="random", simulated=True, taxonomy=SimpleNamespace(classes=tuple("abcdefghijkl"[:CLASSES]))
     )
-    made = LightCurveDataModule(survey, encoding_from({"name": "paper"}), (), {}, Path(), 0, batch_size)
-    made.encoded, made.label = random_curves(lengths_like_ztf(n, generator), generator)
+    made = LightCurveDataModule(survey, encoding_from({"name": "paper"}), (), {}, Path(), 0, BATCH)
+    made.encoded, made.label = drawn(n, tiny)
     made.lengths = torch.from_numpy(np.diff(made.encoded.offsets))
-    order, cut = generator.permutation(n), max(1, n // 5)
-    made.split = Split(train=np.sort(order[cut:]), val=np.sort(order[:cut]), test=order[:0], budget=n, pool=n)
+    order, cut = np.random.default_rng(1).permutation(n), max(1, n // 5)
+    made.split = Split(train=np.sort(order[cut:]), val=np.sort(order[:cut]), test=order[:0], pool=n)
     made.curves = SimpleNamespace()  # type: ignore[assignment]  # it is set up
     return made
 
 
-def fitted_steps(seconds: float, labels: int, options: dict[str, Any], folder: Path, every: int = 5) -> Row:
-    """Steps per second of the package's own fit, validation and checkpoints included, that is stopped by the clock."""
-    settings = FitSettings(max_epochs=10**6, patience_epochs=10**6, validate_every_steps=every)
-    data = module(labels)
+def fitted(steps: int, labels: int, options: dict[str, Any], folder: Path, tiny: bool = False) -> Row:
+    """About so many steps of the package's own fit, validation and checkpoints included."""
+    settings = FitSettings(max_epochs=1, min_steps=steps, patience_epochs=10**6)
+    data = module(labels, tiny)
     began = time.perf_counter()
-    summary = fit(network(), data, settings, folder, {**options, "max_time": {"seconds": seconds}}, progress=False)
+    summary = fit(network(tiny), data, settings, folder, options, progress=False)
     took = time.perf_counter() - began
     return {"rate": summary.steps / took, "unit": "steps/s", "steps": summary.steps, "seconds": took}
 
 
 def one_fit(bench: Bench, labels: int, **options: Any) -> Callable[[], Row]:
     def measure() -> Row:
-        options_of = {"accelerator": bench.device.type, "devices": 1, **options}
+        chosen = {"accelerator": bench.device.type, "devices": 1, **options}
         with tempfile.TemporaryDirectory() as folder:
-            fitted_steps(bench.seconds, labels, options_of, Path(folder) / "warm")
-            return fitted_steps(5 * bench.seconds, labels, options_of, Path(folder) / "fit")
+            run = partial(fitted, labels=labels, options=chosen, tiny=bench.tiny)
+            run(10, folder=Path(folder) / "first")
+            warm = run(50, folder=Path(folder) / "warm")
+            return run(int(5 * bench.seconds * warm["rate"]), folder=Path(folder) / "fit")
 
     return measure
 
@@ -214,9 +221,9 @@ def same_twice(bench: Bench, deterministic: bool) -> Callable[[], Row]:
         options = {"accelerator": bench.device.type, "devices": 1, "deterministic": deterministic}
         for _ in range(2):
             with tempfile.TemporaryDirectory() as folder:
-                classifier = network()
+                classifier = network(bench.tiny)
                 began = time.perf_counter()
-                fit(classifier, module(1000), settings, Path(folder), options, progress=False)
+                fit(classifier, module(1000, bench.tiny), settings, Path(folder), options, progress=False)
                 took.append(time.perf_counter() - began)
                 states.append(torch.cat([parameter.detach().cpu().flatten() for parameter in classifier.parameters()]))
         torch.use_deterministic_algorithms(False)
@@ -235,7 +242,7 @@ def stacked(bench: Bench, networks: int, kind: str) -> Callable[[], Row]:
         x = torch.randn(networks, batch, steps, 4, device=bench.device)
         label = torch.randint(CLASSES, (networks, batch), device=bench.device)
         parts: nn.Module = (
-            StackedGRU(networks, 4, 100, CLASSES) if kind != "cudnn" else nn.ModuleList([network(0)])
+            StackedGRU(networks, 4, 100, CLASSES) if kind != "cudnn" else nn.ModuleList([network(bench.tiny)])
         ).to(bench.device)
         graph = bench.device.type == "cuda" and kind != "eager"
         optimizer = torch.optim.Adam(parts.parameters(), capturable=graph)
@@ -273,47 +280,58 @@ def captured(step: Callable[[], None]) -> Callable[[], None]:
     return graph.replay
 
 
-def worker(number: int, phases: Sequence[tuple[str, int]], labels: int, seconds: float, start: Any, queue: Any) -> None:
+def worker(
+    number: int, phases: Sequence[tuple[str, int]], labels: int, seconds: float, tiny: bool, start: Any, queue: Any
+) -> None:
     """One process of several that fit at once; takes part in every phase with more jobs than its number."""
-    import logging
-    import warnings
-
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    folder = Path(tempfile.mkdtemp())
-    for phase, (device, jobs) in enumerate(phases):
-        options = {"accelerator": device, "devices": 1}
-        if number < jobs:
-            fitted_steps(1.0, labels, options, folder / f"warm{phase}")
-        start.wait()
-        if number < jobs:
-            queue.put((phase, fitted_steps(seconds, labels, options, folder / f"fit{phase}")["rate"]))
-        start.wait()
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            for phase, (device, jobs) in enumerate(phases):
+                run = partial(fitted, labels=labels, options={"accelerator": device, "devices": 1}, tiny=tiny)
+                if number < jobs:
+                    run(10, folder=Path(name) / f"first{phase}")
+                    warm = run(50, folder=Path(name) / f"warm{phase}")
+                start.wait()
+                if number < jobs:
+                    queue.put((phase, run(int(seconds * warm["rate"]), folder=Path(name) / f"fit{phase}")))
+                start.wait()
+    except Exception as error:
+        start.abort()  # the others wait for this process
+        queue.put((0, error))
 
 
 def several_jobs(bench: Bench, phases: Sequence[tuple[str, int]], labels: int) -> None:
     """Fits side by side in processes of their own, all started at once."""
-    names = [f"{jobs} jobs at once, {device}, {labels} labels" for device, jobs in phases]
-    missing = [(phase, name) for phase, name in zip(phases, names, strict=True) if not bench.done(name)]
+    names = {phase: f"{phase[1]} jobs at once, {phase[0]}, {labels} labels" for phase in phases}
+    missing = [phase for phase in phases if not bench.done(names[phase])]
     if not missing:
         return
     context = multiprocessing.get_context("spawn")
-    chosen = [phase for phase, _ in missing]
-    n = max(jobs for _, jobs in chosen)
-    start, queue = context.Barrier(n), context.Queue()
-    arguments = (chosen, labels, 5 * bench.seconds, start, queue)
-    processes = [context.Process(target=worker, args=(k, *arguments), daemon=True) for k in range(n)]
+    most = max(jobs for _, jobs in missing)
+    start, queue = context.Barrier(most), context.Queue()
+    arguments = (missing, labels, 5 * bench.seconds, bench.tiny, start, queue)
+    processes = [context.Process(target=worker, args=(k, *arguments), daemon=True) for k in range(most)]
     for process in processes:
         process.start()
-    found = [queue.get(timeout=240) for _ in range(sum(jobs for _, jobs in chosen))]
+    found: list[tuple[int, Row]] = []
+    while len(found) < sum(jobs for _, jobs in missing):
+        phase, row = queue.get(timeout=240)
+        if isinstance(row, Exception):
+            for process in processes:
+                process.terminate()
+            raise row
+        found.append((phase, row))
     for process in processes:
         process.join(60)
-    for number, (_, name) in enumerate(missing):
-        rates = [rate for phase, rate in found if phase == number]
-        row = {"rate": sum(rates), "unit": "steps/s in all", "note": f"{min(rates):.3g} to {max(rates):.3g} each"}
-        bench.take(name, partial(dict, row))
+    for number, phase in enumerate(missing):
+        rows = [row for where, row in found if where == number]
+        rates = [row["rate"] for row in rows]
+        total = sum(row["steps"] for row in rows) / max(row["seconds"] for row in rows)
+        row = {"rate": total, "unit": "steps/s in all", "note": f"{min(rates):.3g} to {max(rates):.3g} each"}
+        bench.take(names[phase], partial(dict, row))
 
 
 def measure_all(bench: Bench) -> None:

@@ -42,7 +42,7 @@ def test_steps_of_stacked_networks_count_every_network(kind: str, tmp_path: Path
 @pytest.mark.slow
 def test_several_fits_run_at_once(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "cpu", tiny=True)
-    several_jobs(bench, [("cpu", 1), ("cpu", 2)], 100)
+    several_jobs(bench, [("cpu", 1), ("cpu", 2)], 60)
     assert [row["what"].split(",")[0] for row in rows_of(tmp_path / "rows.jsonl")] == [
         "1 jobs at once",
         "2 jobs at once",
