@@ -143,7 +143,9 @@ def training(
         run: Callable[..., Tensor] = classifier
         if how == "packed":
             encoder: Any = classifier.encoder
-            encoder._last_states = partial(packed_states, encoder.gru)
+            encoder.forward = lambda x, lengths, metadata: encoder._latent(
+                packed_states(encoder.gru, x, lengths), metadata
+            )
         if how == "compiled":
             run = torch.compile(classifier, dynamic=True)
         optimizer = torch.optim.Adam(classifier.parameters(), fused=fused)
@@ -374,8 +376,7 @@ def figure_1(folder: Path) -> str:
     cells: dict[str, dict[int, list[float]]] = {}
     for path in folder.rglob("timing.json"):
         row = json.loads((path.parent / "result.json").read_text())
-        arm = row.get("arm", row.get("policy"))
-        cells.setdefault(arm, {}).setdefault(row["budget"], []).append(json.loads(path.read_text())["seconds"])
+        cells.setdefault(row["arm"], {}).setdefault(row["labels"], []).append(json.loads(path.read_text())["seconds"])
     budgets = BUDGETS[folder.name]
     total, lines = 0.0, []
     for arm, seconds in sorted(cells.items()):

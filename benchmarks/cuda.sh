@@ -19,8 +19,8 @@ if [[ ${2:-} == --tiny ]]; then
   bench jobs --jobs 1 2
   how=(launcher=joblib launcher.n_jobs=2 trainer=cpu fit.max_epochs=2 fit.min_steps=4 pretrain.fit.max_epochs=1)
   how+=(source.n_objects=600 model.hidden=8 model.dense=8 model.latent=8)
-  bts=(data_fraction.count=60,120 target.n_objects=600)
-  lsst=(data_fraction.count=60,120 target.n_objects=600)
+  bts=(labels=60,120 target.n_objects=600)
+  lsst=(labels=60,120 target.n_objects=600)
   recipe=(target.n_objects=600 source.parts.ztf.n_objects=600 members=1)
 else
   bench() { "$python" -m benchmarks.cuda "$1" "$folder" "${@:2}"; }
@@ -29,8 +29,8 @@ else
   bench measure --device cpu
   bench jobs --device cpu --jobs 1 "$cores"
   how=(launcher=cuda launcher.jobs_per_device="$places" source.n_jobs="$cores")
-  bts=(data_fraction.count=100,1000,4000 target.n_jobs="$cores")
-  lsst=(data_fraction.count=100,1000,10000 target.n_jobs="$cores")
+  bts=(labels=100,1000,4000 target.n_jobs="$cores")
+  lsst=(labels=100,1000,10000 target.n_jobs="$cores")
 fi
 
 # cells of Figure 1 at its smallest, a middle and its largest budget, one seed, both arms; each pretrains once

@@ -19,8 +19,9 @@ from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, from_columns
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.selection import Photometry, Selection
-from tlclass.network import classifier as model
-from tlclass.network.classifier import PART, Classifier, build_classifier
+from tlclass.network import encoders as model
+from tlclass.network.classifier import Classifier, build_classifier
+from tlclass.network.encoders import PART
 from tlclass.network.inference import encode_all, predict_logits
 
 PADDED = 656  # steps every light curve is padded to in the paper's code

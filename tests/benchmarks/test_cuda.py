@@ -53,7 +53,7 @@ def test_the_cost_of_a_figure_is_interpolated_between_the_budgets_measured(tmp_p
     for budget, seconds in ((100, 10.0), (4000, 49.0)):  # 9 s and 1 s per 100 labels
         folder = tmp_path / "ztf2bts" / str(budget)
         folder.mkdir(parents=True)
-        write_json(folder / "result.json", {"policy": "head_only", "budget": budget})
+        write_json(folder / "result.json", {"arm": "head_only", "labels": budget})
         write_json(folder / "timing.json", {"seconds": seconds})
     budgets = [*range(100, 1001, 100), 1200, 1400, 1600, 1800, 2000, 2500, 3000, 3500, 4000]
     expected = 10 * sum(9 + budget / 100 for budget in budgets) / 60
