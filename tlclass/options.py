@@ -9,12 +9,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, InstanceOf, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from tlclass.quoting import shortened
 
 T = TypeVar("T")
+
+Size = Annotated[int, Field(gt=0)]  # a number of things of which there is at least one
 
 MISTAKES = (ValueError, OSError, ImportError)  # a user's, told in one sentence without a traceback
 KINDS = {
@@ -51,7 +53,7 @@ def build(kind: Callable[..., T], options: Mapping[str, Any], what: str) -> T:
         raise ValueError(
             f"{what}: unknown option {'; '.join(f'{n}{nearest(n, known)}' for n in unknown)}; known are {', '.join(known)}"
         )
-    hints = get_type_hints(kind.__init__ if isinstance(kind, type) else kind)  # type: ignore[misc]
+    hints = get_type_hints(kind.__init__ if isinstance(kind, type) else kind, include_extras=True)  # type: ignore[misc]
     values = {
         name: checked(value, hints.get(name, Any), f"{what}.{name}" if what else name)
         for name, value in options.items()
@@ -72,7 +74,7 @@ def build_named(table: Mapping[str, Callable[..., T]], settings: Mapping[str, An
     if name not in table:
         raise ValueError(f"{what} '{name}' is unknown{nearest(str(name), table)}: choose one of {', '.join(table)}")
     options = {key: value for key, value in settings.items() if key != "name"}
-    return build(table[name], {**options, **given}, f"{what} '{name}'")
+    return build(table[name], {**options, **given}, what)
 
 
 def checked(value: Any, annotation: Any, place: str) -> Any:
@@ -111,8 +113,13 @@ def _one(found: ErrorDetails, what: str) -> str:
     allowed = KINDS.get(kind.split("_")[0])
     if kind == "literal_error":
         allowed = f"one of {found['ctx']['expected']}"
+    if kind == "greater_than":
+        allowed = f"a number above {found['ctx']['gt']}"
     if kind == "is_instance_of":
-        allowed = {"Sequence": "a list", "Mapping": "a group of settings"}.get(found["ctx"]["class"])
+        name = found["ctx"]["class"]
+        allowed = {"Sequence": "a list", "Mapping": "a group of settings"}.get(
+            name, f"the settings of a {name}, e.g. by a file of conf/"
+        )
     return f"{place} is {shortened(repr(found['input']))}: give {allowed}" if allowed else f"{place}: {found['msg']}"
 
 
@@ -123,20 +130,26 @@ def _is_kind(part: int | str) -> bool:
 
 @functools.cache
 def _adapter(annotation: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(_plain(annotation), config=ConfigDict(allow_inf_nan=False))
+    return TypeAdapter(_plain(annotation))
 
 
 def _plain(annotation: Any) -> Any:
     """The plain types of an annotation, in which true and false are no numbers; anything else is `Any`."""
-    if annotation in (int, float):
-        return Annotated[annotation, _no_truth(annotation.__name__)]
-    if annotation in (bool, str, Path, type(None), ...):
+    if annotation is int:
+        return Annotated[int, _no_truth("int")]
+    if annotation is float:
+        return Annotated[float, Field(allow_inf_nan=False), _no_truth("float")]
+    if annotation in (Any, bool, str, Path, type(None), ...):
         return annotation
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return annotation
+    if origin is Annotated:
+        return Annotated[_plain(arguments[0]), *arguments[1:]]
     if origin in (Union, types.UnionType):
         return Union[tuple(map(_plain, arguments))]  # noqa: UP007
     if origin in (list, tuple, dict, abc.Sequence, abc.Mapping):
         return origin[tuple(map(_plain, arguments))]
+    if isinstance(annotation, type) and not getattr(annotation, "_is_protocol", False):
+        return InstanceOf[annotation]  # type: ignore[misc]
     return Any

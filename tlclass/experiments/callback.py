@@ -14,6 +14,7 @@ from tlclass import stopping
 from tlclass.experiments.axes import subdir, varied
 from tlclass.experiments.composition import without_lists
 from tlclass.experiments.sweep import Ledger, open_ledger
+from tlclass.options import Size, checked
 
 
 class SweepLedger(Callback):
@@ -55,6 +56,9 @@ def settle_axes(config: DictConfig) -> None:
 
     An axis of null takes an inherited one away, and a list of sources is one choice.
     """
+    for name in ("n_jobs", "at_once", "jobs_per_device"):
+        if name in config.launcher:
+            checked(config.launcher[name], Size, f"launcher.{name}")
     params = config.hydra.sweeper.params or {}
     axes = varied(params, config.hydra.overrides.task)
     with open_dict(config):

@@ -10,7 +10,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from tlclass.config import CONF
 from tlclass.experiments.devices import workers
@@ -167,6 +167,14 @@ def in_words(error: BaseException) -> str:
     missing = next((extra for name, extra in EXTRAS.items() if f"Could not find 'hydra/launcher/{name}'" in text), None)
     if missing:
         return f"this launcher is not installed: pip install 'tlclass[{missing}]'"
+    absent = error.__cause__
+    if isinstance(absent, ConfigKeyError | ConfigAttributeError) and isinstance(absent.parent_node, DictConfig):
+        place = str(absent.full_key).rpartition(".")[0]
+        siblings = [
+            f"{place}.{name}" if place else str(name) for name in map(str, absent.parent_node) if name != "hydra"
+        ]
+        close = nearest(str(absent.full_key), siblings)
+        return f"unknown setting {absent.full_key}{close}: known there are {', '.join(siblings)}"
     twice = re.search(r"@source\.parts\.(\w+)\S* appears more than once", text)
     if twice:
         return (

@@ -3,7 +3,8 @@
 Below this file objects travel, not dictionaries.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tlclass.inputs.encoding import encoding_from
 from tlclass.inputs.split import Labels, Protocol
 from tlclass.network.classifier import ENCODERS
 from tlclass.network.heads import HEADS
-from tlclass.options import build, nearest
+from tlclass.options import build, build_named, nearest
 from tlclass.surveys import Several, Survey, Union
 from tlclass.training.finetune import Process
 from tlclass.training.fit import refuse_reserved
@@ -102,6 +103,7 @@ class Plan:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: choose 1 or more")
         refuse_reserved(self.process.trainer)
+        refuse_absent_device(self.process.trainer)
         if self.source is not None and self.source_model is None:
             refuse_twins(self.source, self.target)
 
@@ -151,10 +153,13 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
     target = build_survey(config["target"], trust)
     fit = build(FitSettings, config["fit"], "fit")
     scalars = build(Scalars, {field.name: config[field.name] for field in fields(Scalars)}, "")
+    encoding = encoding_from(encoding_for(config["target"], config["encoding"]))
+    encoder = named(config["model"], ENCODERS, "model")
+    build_named(ENCODERS, encoder, "model", n_channels=len(encoding.channels))  # only for what it refuses
     training = Training(
         survey=target,
-        encoding=encoding_from(encoding_for(config["target"], config["encoding"])),
-        encoder=named(config["model"], ENCODERS, "model"),
+        encoding=encoding,
+        encoder=encoder,
         head=target_head(config["head"], arm),
         labels=Labels.of(config["labels"]),
         protocol=build(Protocol, config["protocol"], "protocol"),
@@ -240,11 +245,19 @@ def pretraining_from(config: Mapping[str, Any]) -> Pretraining:
         **config,
         "head": named(config["head"], HEADS, "pretrain.head"),
         "labels": Labels.of(config["labels"]),
-        "protocol": build(Protocol, config["protocol"], "pretrain.protocol"),
-        "fit": build(FitSettings, config["fit"], "pretrain.fit"),
+        "protocol": _of_pretraining(Protocol, config, "protocol"),
+        "fit": _of_pretraining(FitSettings, config, "fit"),
         "augmentation": augmentation_from(config["augmentation"]),
     }
     return build(Pretraining, checked, "pretrain")
+
+
+def _of_pretraining(kind: Callable[..., Any], config: Mapping[str, Any], name: str) -> Any:
+    """Build a group of `pretrain`; what the class refuses is named as the user writes it."""
+    try:
+        return build(kind, config[name], f"pretrain.{name}")
+    except ValueError as error:
+        raise ValueError(re.sub(rf"(?<![.\w]){name}\.", f"pretrain.{name}.", str(error))) from None
 
 
 def named(settings: Any, table: Mapping[str, Any], group: str) -> Mapping[str, Any]:
@@ -312,6 +325,17 @@ def refuse_unknown(config: Mapping[str, Any]) -> None:
         if unknown:
             listed = ", ".join(f"{prefix}{name}" for name in names)
             raise ValueError(f"unknown setting {', '.join(unknown)}; known are {listed}")
+
+
+def refuse_absent_device(trainer: Mapping[str, Any]) -> None:
+    """Raise ValueError if a CUDA device is asked for and there is none."""
+    import torch
+
+    if trainer.get("accelerator") in ("cuda", "gpu") and not torch.cuda.device_count():
+        raise ValueError(
+            f"trainer.accelerator is '{trainer['accelerator']}', and no CUDA device is visible to this process: "
+            "choose trainer=cpu or trainer=auto, or set CUDA_VISIBLE_DEVICES"
+        )
 
 
 def refuse_twins(source: Survey | Several, target: Survey | Several) -> None:

@@ -108,6 +108,13 @@ class Selection:
     min_observations: int = 1
     max_observations: int = 656
 
+    def __post_init__(self) -> None:
+        """Refuse a window without days."""
+        if len(self.window) != 2 or not self.window[0] < self.window[1]:
+            raise ValueError(
+                f"selection.window is {list(self.window)}: give its first and last day relative to time zero, e.g. [-30, 70]"
+            )
+
     @classmethod
     def from_mapping(cls, settings: dict[str, Any]) -> "Selection":
         """The inverse of `to_mapping`."""

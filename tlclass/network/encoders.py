@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tlclass.network.initialisation import as_keras_does
+from tlclass.options import Size
 
 PART = 32  # light curves that run together in a batch that is mostly padding
 ROUNDING = 1e-6  # relative; equal float32 numbers have this spread at most
@@ -120,11 +121,11 @@ class GRUEncoder(Encoder):
         self,
         n_channels: int,
         metadata: Sequence[str] = (),
-        hidden: int = 100,
-        layers: int = 2,
-        dense: int = 100,
-        latent: int = 100,
-        metadata_units: int = 10,
+        hidden: Size = 100,
+        layers: Size = 2,
+        dense: Size = 100,
+        latent: Size = 100,
+        metadata_units: Size = 10,
     ):
         super().__init__()
         self.out_features = latent
