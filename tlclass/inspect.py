@@ -44,7 +44,7 @@ def sections(target: Inspection, source: Inspection | None) -> list[Section]:
         ("objects per class, as read and after each cut", target.counts),
         ("raw labels", target.labels),
         (
-            "raw observations that did not enter",
+            "raw observations that were dropped",
             [f"{n:,} {reason}" for reason, n in target.dropped.items()] or ["none"],
         ),
         ("medians per class", target.medians.round(2)),

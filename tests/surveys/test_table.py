@@ -591,7 +591,7 @@ def test_files_of_other_kinds_are_counted(tmp_path: Path, caplog: pytest.LogCapt
         pd.DataFrame(FLUXES).to_csv(tmp_path / name, index=False)
     with caplog.at_level(logging.INFO):
         Table(folder=tmp_path, passbands=BANDS, **STATED).read()
-    assert "2 file(s) are no tables by their names and not read, e.g. b.CSV, c.txt" in caplog.text
+    assert "ignored 2 file(s) that are not .csv or .parquet, e.g. b.CSV, c.txt" in caplog.text
 
 
 @pytest.mark.slow

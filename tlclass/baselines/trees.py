@@ -1,6 +1,6 @@
 """Baselines: light-curve features and trees, on the same labels and scored like the network.
 
-An arm beside the freeze policies; source model, encoding, model and head play no part. A baseline is fitted to
+Baselines run as arms next to the networks and ignore source model, encoding, encoder and head. A baseline is fitted to
 all labels of the budget, those the network keeps for validation included, since it stops nothing early:
 the number of labels is the same.
 """

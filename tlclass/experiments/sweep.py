@@ -115,7 +115,7 @@ class Ledger:
         return Progress(about["jobs"], done, len(folders) - done - failed, failed, time.time() - about["began"])
 
     def failures(self) -> list[str]:
-        """The sentence of every failed job, and a line for every job that neither ended nor said why."""
+        """The message of every failed job, and a line for every job that was interrupted."""
         lines = []
         for folder in self.begun():
             if (folder / FAILED).exists():

@@ -37,7 +37,7 @@ class Inspection:
         labels: a row per raw label: its class and how many objects have it.
         medians: a row per class, of the selected light curves.
         fluxes: a row per passband: percentiles of detected flux, depth, signal to noise.
-        dropped: raw observations that did not enter, by reason.
+        dropped: raw observations that were dropped, by reason.
         violations: what is wrong, a sentence each. notes: what deserves a look.
     """
 
@@ -85,7 +85,7 @@ def inspect_survey(survey: Survey, cache: Path) -> Inspection:
         (notes if survey.simulated else violations).extend(twice)
     lost = sum(curves.dropped.values()) / max(sum(curves.dropped.values()) + selected.observations, 1)
     if lost > 0.2:
-        notes.append(f"{lost:.0%} of the raw observations did not enter")
+        notes.append(f"{lost:.0%} of the raw observations were dropped")
     notes += [
         f"{count} files of {label} were not read: the taxonomy drops it" for label, count in selected.unread.items()
     ]

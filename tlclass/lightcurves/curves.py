@@ -39,7 +39,7 @@ class LightCurves:
         ra: (n,) degrees. dec: (n,) degrees. redshift: (n,).
         trigger_mjd: (n,) the survey's own trigger time.
         extra: further columns per object, (n,) each.
-        dropped: reason -> how many of the raw observations did not enter for it.
+        dropped: reason -> how many raw observations were dropped for it.
     """
 
     passbands: tuple[str, ...]
@@ -160,7 +160,7 @@ def from_columns(
 
 
 def log_dropped(dropped: Mapping[str, int], kept: int, origin: str) -> None:
-    """Say how many of the raw observations did not enter, and why; `kept` did."""
+    """Log how many raw observations were dropped, and why; `kept` were not."""
     total = kept + sum(dropped.values())
     for reason, count in dropped.items():
         log.warning("%s: dropped %d of %d observations %s", origin, count, total, reason)

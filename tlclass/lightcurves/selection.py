@@ -138,7 +138,7 @@ class Selection:
         return selected
 
     def select(self, curves: LightCurves) -> tuple[LightCurves, list["Cut"]]:
-        """The same without a word: the selected light curves, and what each rule removed, in order."""
+        """Apply the selection without logging; return the selected light curves, and what each rule removed, in order."""
         curves = self.photometry.apply(self.trigger.near_survey_trigger(curves))
         zero = self.trigger.time_zero(curves)
         cuts = [Cut.of(curves, ~np.isfinite(zero), f"without a trigger ({self.trigger.rule})")]

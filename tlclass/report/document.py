@@ -63,7 +63,7 @@ def comparison(sweeps: Sequence[Sweep], folder: Path) -> list[Block]:
 
 
 def sections(sweep: Sweep, gallery: Gallery, published: bool) -> Iterator[Block]:
-    """All sections of one sweep; what cannot be made is said with the reason."""
+    """All sections of one sweep; where one cannot be made, the reason stands in its place."""
     yield Paragraph(f"Data: {data_note(sweep.jobs)}. {interval_note(sweep)}")
     yield from absences(sweep)
     yield from scores(sweep, gallery, published)

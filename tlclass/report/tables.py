@@ -166,7 +166,7 @@ def between(low: str, high: str) -> str:
 
 
 def labels_in_words(labels: float, smallest: float, largest: float) -> str:
-    """Labels needed; the smallest budget is an upper limit, and nothing is said beyond the largest."""
+    """Labels needed; the smallest number tried is an upper limit, and there is no statement beyond the largest."""
     if np.isnan(labels):
         return "-"
     if np.isinf(labels):

@@ -53,7 +53,7 @@ class Several:
 
     @property
     def passbands(self) -> Passbands:
-        """Of all parts; an alias of two passbands (`g` of ZTF and of LSST) is nobody's."""
+        """Of all parts; an alias that two passbands share (`g` of ZTF and of LSST) is left out."""
         return joined([part.passbands for part in self.parts.values()])
 
     @property

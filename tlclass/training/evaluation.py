@@ -31,7 +31,7 @@ def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCu
     """Score predictions for the test part, store them and the split's object ids.
 
     Args:
-        logits: (n_test, K), whatever made them.
+        logits: (n_test, K), of a network or of trees.
         early: the same from the observations up to so many days after the trigger.
         data: set up and split.
         folder: for `predictions.parquet`, `confusion.json` and `split.json`.

@@ -303,7 +303,7 @@ class StopWhenAsked(Callback):
 
 
 class ProgressLines(Callback):
-    """One line about every ten seconds, for log files, where a progress bar would leave rubbish."""
+    """One line about every ten seconds, for log files, where a progress bar would clutter the log."""
 
     def __init__(self) -> None:
         self.said = time.monotonic()

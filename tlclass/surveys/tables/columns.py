@@ -115,7 +115,7 @@ class Form:
         """Refuse a column mapping for a name that is not ours."""
         strange = sorted(set(self.columns) - set(ALIASES))
         if strange:
-            raise ValueError(f"columns: {', '.join(strange)} is not a name of ours; those are {', '.join(ALIASES)}")
+            raise ValueError(f"columns: {', '.join(strange)} is no column role; the roles are {', '.join(ALIASES)}")
 
     def found(self, names: Iterable[str], origin: str) -> dict[str, str]:
         """Our name -> the file's column, for each of ours that a file with columns `names` has.

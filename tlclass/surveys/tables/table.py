@@ -133,9 +133,7 @@ class Table:
         others = [] if self.observations or self.folder is None else unread_in(Path(self.folder))
         if others:
             names = ", ".join(file.name for file in others[:3])
-            log.info(
-                "%s: %d file(s) are no tables by their names and not read, e.g. %s", self.folder, len(others), names
-            )
+            log.info("%s: ignored %d file(s) that are not .csv or .parquet, e.g. %s", self.folder, len(others), names)
 
     def _listed(self, objects: Objects, observed: Array, origin: str) -> Objects:
         """The listed objects, and the others where they are kept."""
