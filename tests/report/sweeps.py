@@ -54,7 +54,7 @@ def write_job(
         "experiment": "e", "source": "" if baseline else "ztf_simulated", "target": "bts", "head": "linear", "encoding": "paper", "model": "gru",
         "simulated": False, "source_simulated": not baseline, "policy": policy, "budget": budget, "seed": seed,
         "auroc_macro": macro, "auroc_common": macro, "antares_alert/auroc_macro": macro - 0.1, "log_loss": 1.0, "ece": 0.1,
-        "balanced_accuracy": 0.5, "auprc_macro": 0.4,
+        "balanced_accuracy": 0.5, "f1_macro": 0.45, "auprc_macro": 0.4,
     }  # fmt: skip
     row |= {f"auroc/{name}": macro for name in classes} | {f"n/{name}": 20.0 for name in classes}
     row |= {f"auroc_macro@{day}d": macro - 0.1 + 0.001 * day for day in (0, 10, 70)}

@@ -66,6 +66,7 @@ def test_a_class_without_test_object_is_missing_and_not_counted(logits: torch.Te
     assert scores["n/c"] == 0
     assert scores["auroc_macro"] == pytest.approx(np.mean([scores[f"auroc/{name}"] for name in "abd"]))
     assert scores["auroc_common"] == scores["auroc/a"]
+    assert scores["f1_macro"] > 0.3  # the class that no object has is not counted as 0
     assert math.isfinite(scores["balanced_accuracy"]) and math.isfinite(scores["log_loss"])
     assert macro_auroc(logits[kept], label[kept]) == pytest.approx(scores["auroc_macro"])
 
@@ -82,6 +83,9 @@ def test_the_other_scores_by_hand(logits: torch.Tensor, label: torch.Tensor) -> 
     assert scores["log_loss"] == pytest.approx(-np.log(p[np.arange(len(p)), truth]).mean(), abs=1e-9)
     recall = [(p.argmax(1)[truth == k] == k).mean() for k in range(4)]
     assert scores["balanced_accuracy"] == pytest.approx(np.mean(recall))
+    chosen = p.argmax(1)
+    f1 = [2 * ((chosen == k) & (truth == k)).sum() / ((chosen == k).sum() + (truth == k).sum()) for k in range(4)]
+    assert scores["f1_macro"] == pytest.approx(np.mean(f1))
     order = np.argsort(-p[:, 0])
     hits = truth[order] == 0
     precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)

@@ -77,6 +77,13 @@ class Taxonomy:
             )
         return np.array(index, dtype=np.int64)[code]
 
+    def without(self, classes: Sequence[str]) -> "Taxonomy":
+        """The same with these classes and their labels dropped."""
+        members = {name: labels for name, labels in self.members.items() if name not in classes}
+        dropped = [label for name in classes for label in (name, *self.members[name]) if label not in self.dropped]
+        common = [name for name in self.common if name in members]
+        return Taxonomy(members, [*self.dropped, *dict.fromkeys(dropped)], common, self.shares)
+
     def index_of(self, label: str) -> int | None:
         """Class index of one raw label, -1 if it is dropped, None if it is not listed."""
         for matches in (str.__eq__, fnmatchcase):

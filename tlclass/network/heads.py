@@ -87,15 +87,31 @@ class SourceHead(Head):
         super().__init__()
         _refuse_wrong_map(class_map, shares, n_classes)
         self.source = build_head(source, in_features, len(class_map))
-        member = torch.full((len(class_map), n_classes), -torch.inf)
-        for position, target in enumerate(class_map):
-            if target >= 0:
-                member[position, target] = math.log(shares[position]) if shares is not None else 0.0
-        self.register_buffer("member", member, persistent=False)
+        self.register_buffer("member", membership(class_map, n_classes, shares), persistent=False)
 
     def forward(self, latent: Tensor) -> Tensor:
         """(N, in_features) to (N, n_classes) logits; logsumexp sums probabilities up to one factor."""
-        return torch.logsumexp(self.source(latent)[:, :, None] + self.member, dim=1)
+        return summed(self.source(latent), self.member)
+
+
+def membership(class_map: Sequence[int], n_classes: int, shares: Sequence[float] | None = None) -> Tensor:
+    """(len(class_map), n_classes): the logarithm of a class's share (or 0) at the class that contains it, -inf elsewhere.
+
+    Args:
+        class_map: index of the containing class, -1 where there is none.
+        n_classes: number of containing classes.
+        shares: of the contained classes, or None.
+    """
+    member = torch.full((len(class_map), n_classes), -torch.inf)
+    for position, target in enumerate(class_map):
+        if target >= 0:
+            member[position, target] = math.log(shares[position]) if shares is not None else 0.0
+    return member
+
+
+def summed(logits: Tensor, member: Tensor) -> Tensor:
+    """(N, K) logits to those of the classes that contain the K; see `membership`."""
+    return torch.logsumexp(logits[:, :, None] + member, dim=1)
 
 
 def _refuse_wrong_map(class_map: Sequence[int], shares: Sequence[float] | None, n_classes: int) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from tlclass.report.objects import object_interval
 from tlclass.report.statistics import Estimate, estimate, label_efficiency, mean_estimate, ratio, skill
-from tlclass.report.sweep import CELL, Sweep, by_budget, score_names
+from tlclass.report.sweep import CELL, OTHER_SCORES, Sweep, by_budget, score_names
 
 MACRO = "auroc_macro"
 
@@ -54,7 +54,7 @@ def score_table(sweep: Sweep, scores: Sequence[str]) -> pd.DataFrame:
 
 def main_table(sweep: Sweep) -> pd.DataFrame:
     """Macro AUROC with its interval, common classes, subsets and the other scores."""
-    others = [name for name in ("auprc_macro", "log_loss", "balanced_accuracy", "ece") if sweep.has(name)]
+    others = [name for name in OTHER_SCORES if sweep.has(name)]
     table = score_table(sweep, [MACRO, *sweep.subset_scores, *others])
     intervals = [interval(mean_estimate(some[MACRO].to_numpy(dtype=float))) for _, _, some in cells(sweep)]
     table.insert(4, "95 % interval", intervals)

@@ -1,7 +1,7 @@
 """Scores of a trained model on the test part, and its predictions there."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from tlclass.atomic import atomic_path, write_json
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.network.checkpoint import TrainedModel
+from tlclass.network.heads import membership, summed
 from tlclass.network.inference import predict_logits
 from tlclass.surveys.survey import matching
 from tlclass.training.metrics import Scores, classification_scores, confusion_matrix, macro_auroc
@@ -21,10 +22,24 @@ log = logging.getLogger(__name__)
 DAYS = (0, 5, 10, 20, 30, 50, 70)  # since the trigger, for early classification
 
 
-def evaluate(model: TrainedModel, data: LightCurveDataModule, folder: Path) -> Scores:
-    """Score a network on the test part; see `score`."""
+def evaluate(
+    model: TrainedModel, data: LightCurveDataModule, folder: Path, class_map: Sequence[int] | None = None
+) -> Scores:
+    """Score a network on the test part; see `score`.
+
+    Args:
+        model: the network.
+        data: set up and split.
+        folder: see `score`.
+        class_map: the index in `data.classes` of the class that contains each class of the model, -1 where none does;
+            None where the classes are the same.
+    """
     logits = predict_logits(model.classifier, data.dataset(data.split.test))
-    return score(logits, early_logits(model.classifier, data, logits), data, folder)
+    early = early_logits(model.classifier, data, logits)
+    if class_map is not None:
+        member = membership(class_map, len(data.classes))
+        logits, early = summed(logits, member), {day: summed(some, member) for day, some in early.items()}
+    return score(logits, early, data, folder)
 
 
 def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCurveDataModule, folder: Path) -> Scores:

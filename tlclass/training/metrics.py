@@ -30,7 +30,7 @@ def classification_scores(logits: Tensor, label: Tensor, classes: Sequence[str],
     Returns:
         `auroc_macro` (mean one-vs-rest AUROC over the classes that have test objects and others),
         `auroc/<class>` and `auprc/<class>` (NaN where undefined), `auprc_macro`, `log_loss`,
-        `balanced_accuracy`, `ece` (15 bins), `n/<class>`.
+        `balanced_accuracy` and `f1_macro` (mean over the classes that have test objects), `ece` (15 bins), `n/<class>`.
     """
     probability = torch.softmax(logits.double(), dim=1)
     auroc = {name: _one_vs_rest(binary_auroc, probability[:, k], label == k) for k, name in enumerate(classes)}
@@ -43,6 +43,7 @@ def classification_scores(logits: Tensor, label: Tensor, classes: Sequence[str],
     confusion = confusion_matrix(logits, label).double()
     recall = confusion.diag() / confusion.sum(1)
     scores["balanced_accuracy"] = float(recall.nanmean())
+    scores["f1_macro"] = float(class_f1(confusion).nanmean())
     scores["log_loss"] = float(torch.nn.functional.cross_entropy(logits.double(), label))
     scores["ece"] = float(multiclass_calibration_error(probability, label, len(classes), n_bins=15))
     scores |= {f"auroc/{name}": value for name, value in auroc.items()}
@@ -60,6 +61,16 @@ def macro_auroc(logits: Tensor, label: Tensor) -> float:
 def confusion_matrix(logits: Tensor, label: Tensor) -> Tensor:
     """(K, K) counts, rows true, columns predicted."""
     return multiclass_confusion_matrix(logits.argmax(1), label, logits.shape[1])
+
+
+def class_f1(confusion: Tensor) -> Tensor:
+    """(..., K) harmonic mean of precision and recall of each class; NaN where no object is of the class.
+
+    Args:
+        confusion: (..., K, K) counts or weights, rows true, columns predicted.
+    """
+    hits, true, predicted = confusion.diagonal(dim1=-2, dim2=-1), confusion.sum(-1), confusion.sum(-2)
+    return torch.where(true > 0, 2 * hits / (true + predicted), torch.nan)
 
 
 def _one_vs_rest(score: object, probability: Tensor, positive: Tensor) -> float:

@@ -1,0 +1,144 @@
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.conftest import SMALL, compose
+from tlclass.evaluate import main
+from tlclass.experiments.plan import plan_from
+from tlclass.experiments.run import run_job
+from tlclass.lightcurves.taxonomy import Taxonomy
+
+Evaluate = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def job(data: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A job on BTS with a fixed test part, trained once for this file."""
+    folder = tmp_path_factory.mktemp("job")
+    words = [*SMALL, "freeze_policy=from_scratch", "model=gru", f"paths.data={data}", f"paths.cache={cache}"]
+    run_job(plan_from(compose(words)), folder)
+    return folder
+
+
+@pytest.fixture
+def evaluate(data: Path, cache: Path, tmp_path: Path) -> Evaluate:
+    """`evaluate(MODEL, "target=bts")`: the scores that the command leaves."""
+
+    def call(model: Path, *words: str) -> dict[str, Any]:
+        output = tmp_path / "scores"
+        main([str(model), *words, f"paths.data={data}", f"paths.cache={cache}", "-o", str(output)])
+        found: dict[str, Any] = json.loads((output / "scores.json").read_text())
+        return found
+
+    return call
+
+
+def test_a_jobs_own_test_part_gives_the_scores_of_its_row(
+    evaluate: Evaluate, job: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = evaluate(job, "target=bts", "--test-part")
+    row = json.loads((job / "result.json").read_text())
+    scores = [name for name in row if name.startswith(("au", "n/", "antares", "balanced", "f1", "log", "ece"))]
+    assert len(scores) > 30 and {name: found[name] for name in scores} == {name: row[name] for name in scores}
+    assert found["notes"] == [] and found["labels"] == 0
+    mine, its = (pd.read_parquet(place / "predictions.parquet") for place in (tmp_path / "scores", job))
+    pd.testing.assert_frame_equal(mine, its)
+    low, high = found["intervals"]["auroc_macro"]
+    assert low < found["auroc_macro"] < high
+    low, high = found["intervals"]["f1_macro"]
+    assert low <= found["f1_macro"] <= high
+    said = capsys.readouterr().out
+    report = (tmp_path / "scores" / "report.md").read_text()
+    for name in (
+        "macro AUROC",
+        "f1 macro",
+        "balanced accuracy",
+        "ece",
+        "SN Ib/c",
+        "antares_alert",
+        "days since trigger",
+    ):
+        assert name in said and name in report, name
+    assert (tmp_path / "scores" / "report.html").read_text().count("data:image/png;base64,") == 3
+
+
+def test_objects_that_the_model_learnt_from_are_named(evaluate: Evaluate, job: Path) -> None:
+    stored = json.loads((job / "split.json").read_text())
+    seen = len(stored["train"]) + len(stored["val"])
+    found = evaluate(job, "target=bts")
+    assert found["labels"] == seen and any(str(seen) in note and "--test-part" in note for note in found["notes"])
+
+
+def test_a_model_without_its_list_of_objects_may_have_seen_them(evaluate: Evaluate, job: Path, tmp_path: Path) -> None:
+    for name in ("model.json", "model.safetensors"):
+        (tmp_path / "released").mkdir(exist_ok=True)
+        shutil.copy(job / name, tmp_path / "released" / name)
+    (note,) = evaluate(tmp_path / "released", "target=bts")["notes"]
+    assert "bts" in note and "split.json" in note
+
+
+def test_classes_are_summed_where_the_taxonomy_contains_them(evaluate: Evaluate, job: Path, tmp_path: Path) -> None:
+    (tmp_path / "cards" / "taxonomy").mkdir(parents=True)
+    (tmp_path / "cards" / "taxonomy" / "coarse.yaml").write_text(
+        "_target_: tlclass.lightcurves.taxonomy.Taxonomy\n"
+        "members: {core-collapse: [SN II*, SN Ib*, SN Ic*], thermonuclear: [SN Ia*]}\n"
+        "dropped: ['*']\n"
+    )
+    words = ["taxonomy@target.taxonomy=coarse", "--config-dir", str(tmp_path / "cards")]
+    found = evaluate(job, "target=bts", "--test-part", *words)
+    assert any("SLSN-I" in note and "TDE" in note for note in found["notes"])
+    one = pd.read_parquet(tmp_path / "scores" / "predictions.parquet").set_index("object_id")
+    row = pd.read_parquet(job / "predictions.parquet").set_index("object_id")
+    both = one.index.intersection(row.index)
+    assert len(both) > 5
+    known = row.loc[both, ["p(SN Ia)", "p(SN II)", "p(SN Ib/c)"]]
+    expected = (known["p(SN II)"] + known["p(SN Ib/c)"]) / known.sum(axis=1)
+    assert one.loc[both, "p(core-collapse)"].to_numpy() == pytest.approx(expected.to_numpy(), abs=1e-6)
+
+
+def test_a_class_that_the_model_does_not_know_is_not_scored(evaluate: Evaluate, job: Path) -> None:
+    found = evaluate(job, "target=plasticc")
+    assert any("no class for" in note for note in found["notes"])
+    assert math.isfinite(found["auroc_macro"]) and found["simulated"]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["paths.cache=x"], ["target=NAME", "target=bts"]),
+        (["target=btss"], ["btss", "did you mean bts"]),
+        (["target=bts", "protocol.test_fraction=2"], ["protocol.test_fraction", "2"]),
+        (["target=bts", "taxonomy@target.taxonomy=nonesuch"], ["nonesuch"]),
+        (["target=bts", "-o", "JOB"], ["model.json", "-o"]),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    words: list[str], named: list[str], job: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(job) if word == "JOB" else word for word in words]
+    with pytest.raises(SystemExit) as ended:
+        main([str(job), *words])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.startswith("error: ") and all(name in said for name in named), said
+
+
+def test_a_taxonomy_without_some_classes_drops_their_labels() -> None:
+    taxonomy = Taxonomy(
+        {"SN Ia": ["SN Ia*"], "SN II": ["SN IIP"], "TDE": []}, dropped=["nova"], common=["SN Ia", "TDE"]
+    )
+    less = taxonomy.without(["TDE", "SN II"])
+    assert less.classes == ("SN Ia",) and less.common == ["SN Ia"]
+    assert [less.index_of(label) for label in ("SN IIP", "SN II", "TDE", "nova", "SN Ia-91T", "AGN")] == [
+        -1,
+        -1,
+        -1,
+        -1,
+        0,
+        None,
+    ]
