@@ -9,7 +9,7 @@ import pytest
 
 from tlclass.dust import transmission
 from tlclass.simulator import Bands, Gap, Population, band_flux
-from tlclass.simulator.histories import Histories
+from tlclass.simulator.histories import Histories, evolve
 from tlclass.simulator.parameters import Array
 from tlclass.simulator.photosphere import REFERENCE, Spectrum
 
@@ -42,7 +42,7 @@ def test_continuum_peaks_at_the_drawn_magnitude(population: Population, name: st
     assert transient.spectrum is not None
     plain = replace(transient, spectrum=replace(transient.spectrum, features=(), second_peak=0.0))
     rng = np.random.default_rng(0)
-    histories = plain.evolve(plain.draw(rng, 20, Gap()), rng)
+    histories = evolve(plain, plain.draw(rng, 20, Gap()), rng)
     objects, phase = np.repeat(np.arange(20), 1000), np.tile(np.linspace(0.5, 200, 1000), 20)
     bands = Bands.top_hats([(REFERENCE - DELTA, REFERENCE + DELTA)])
     flux = band_flux(histories, bands, np.zeros(20), (objects, np.zeros_like(objects), phase))

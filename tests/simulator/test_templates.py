@@ -13,6 +13,7 @@ import pytest
 from tlclass.lightcurves.curves import check
 from tlclass.simulate import load_simulation, main
 from tlclass.simulator import Bands, Gap, Observatory, Transient, band_flux, rest_frame_magnitudes
+from tlclass.simulator.histories import evolve
 from tlclass.simulator.parameters import Array
 from tlclass.simulator.templates import Template, read_grid
 
@@ -65,7 +66,7 @@ def entry(**changes: Any) -> dict[str, Any]:
 def flux_at(transient: Transient, bands: Bands, z: float, days: Array, av: float = 0.0) -> Array:
     """Flux of one object relative to its magnitude and distance, (bands, days); `days` in the observer's time."""
     rng = np.random.default_rng(0)
-    histories = transient.evolve(transient.draw(rng, 1, Gap()), rng)
+    histories = evolve(transient, transient.draw(rng, 1, Gap()), rng)
     band, day = (axis.ravel() for axis in np.indices((bands.wave.shape[1], days.size)))
     epochs = np.zeros(band.size, np.int64), band, days[day] / (1 + z)
     return band_flux(histories, bands, np.full(1, z), epochs, np.full(1, av)).reshape(-1, days.size)
@@ -101,10 +102,10 @@ def test_stretch_is_a_factor_on_time(served: Any) -> None:
     days, bands = np.linspace(1, 99, 50), Bands.top_hats(EDGES)
     np.testing.assert_allclose(flux_at(slow, bands, 0.1, 1.5 * days), flux_at(plain, bands, 0.1, days), rtol=1e-4)
     rng = np.random.default_rng(0)
-    assert slow.evolve(slow.draw(rng, 1, Gap()), rng).peak_time == pytest.approx(1.5 * RISE)
+    assert evolve(slow, slow.draw(rng, 1, Gap()), rng).peak_time == pytest.approx(1.5 * RISE)
     bad = Transient.from_config("SNII", entry(stretch={"normal": [0, 1]}))
     with pytest.raises(ValueError, match="stretch must be positive"):
-        bad.evolve(bad.draw(rng, 100, Gap()), rng)
+        evolve(bad, bad.draw(rng, 100, Gap()), rng)
 
 
 def test_dark_outside_its_phases_and_wavelengths(served: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tlclass.simulate import load_simulation
 from tlclass.simulator import Bands, Gap, Population, Transient, rest_frame_magnitudes
+from tlclass.simulator.histories import evolve
 from tlclass.simulator.parameters import Array
 
 G, R, I_BAND, Z, Y = range(5)
@@ -80,7 +81,7 @@ def test_second_maximum_of_type_ia_only(magnitudes: dict[str, Array], band: int)
 def test_histories_are_finite_and_start_dark(population: Population) -> None:
     rng = np.random.default_rng(3)
     for transient in population.classes:
-        histories = transient.evolve(transient.draw(rng, 50, Gap()), rng)
+        histories = evolve(transient, transient.draw(rng, 50, Gap()), rng)
         assert np.isfinite(histories.columns).all(), transient.name
         if transient.spectrum is not None:
             assert histories.columns[0].max() < 1.0  # log light, early cooling may exceed the main peak

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlclass.dust import transmission
-from tlclass.simulator.histories import Histories
+from tlclass.simulator.histories import Histories, evolve
 from tlclass.simulator.parameters import Array
 from tlclass.simulator.transients import Gap, Transient
 
@@ -75,7 +75,7 @@ def rest_frame_magnitudes(transient: Transient, bands: Bands, days: Array, n: in
     """
     rng = np.random.default_rng(seed)
     drawn = transient.draw(rng, n, Gap())
-    histories = transient.evolve(drawn, rng)
+    histories = evolve(transient, drawn, rng)
     shape = (n, bands.wave.shape[1], days.size)
     objects, band, day = (axis.ravel() for axis in np.indices(shape))
     flux = band_flux(histories, bands, np.zeros(n), (objects, band, days[day])).reshape(shape)

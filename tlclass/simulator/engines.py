@@ -12,6 +12,7 @@ from numpy.random import Generator
 from tlclass.simulator.parameters import Array
 
 N_PHASES = 128
+AMPLITUDE_LIMITS = (0.03, 0.7)  # mag, of AGN
 GRID_POWER = 1.5
 NICKEL = (3.222, 8.77)  # relative energy rate and e-folding time (d) of 56Ni, Nadyozhin (1994)
 COBALT = (0.678, 111.4)  # the same for 56Co

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.random import Generator
@@ -13,12 +12,9 @@ from tlclass.simulator import engines
 from tlclass.simulator.parameters import Array
 from tlclass.simulator.photosphere import AccretionRows, Rows, Spectrum
 from tlclass.simulator.templates import Template, TemplateRows
-
-if TYPE_CHECKING:
-    from tlclass.simulator.transients import Transient
+from tlclass.simulator.transients import Transient
 
 TEMPERATURE_LIMITS = (9000.0, 50000.0)  # K, of tidal disruption events
-AMPLITUDE_LIMITS = (0.03, 0.7)  # mag, of AGN
 DAMPING_LIMITS = (10.0, 3000.0)  # d
 
 
@@ -93,6 +89,15 @@ class Histories:
         return shape * light
 
 
+def evolve(transient: Transient, drawn: Mapping[str, Array], rng: Generator) -> Histories:
+    """Compute the histories of n objects of a class on the phase grid."""
+    if transient.engine == "random_walk":
+        return disc(transient, drawn, rng)
+    if isinstance(transient.spectrum, Template):
+        return follow_template(transient, transient.spectrum, drawn)
+    return explosion(transient, drawn)
+
+
 def explosion(transient: Transient, drawn: Mapping[str, Array]) -> Histories:
     """Histories of supernovae and tidal disruption events: what the engine gives, cooled and embellished."""
     grid = engines.phase_grid(transient.duration)
@@ -158,7 +163,7 @@ def _temperature(engine: str, drawn: Mapping[str, Array], t: Array, since_peak: 
 def disc(transient: Transient, drawn: Mapping[str, Array], rng: Generator) -> Histories:
     """Histories of AGN: a damped random walk each."""
     t = np.linspace(0.0, transient.duration, engines.N_PHASES)[:, None]
-    amplitude = np.clip(10.0 ** drawn["log_amplitude"], *AMPLITUDE_LIMITS)
+    amplitude = np.clip(10.0 ** drawn["log_amplitude"], *engines.AMPLITUDE_LIMITS)
     damping = np.clip(10.0 ** drawn["log_damping_time"], *DAMPING_LIMITS)
     walk = engines.random_walk(t, amplitude, damping, rng)
     level = dict(drawn, reference_level=drawn["reference_level"] * amplitude / np.sqrt(2.0))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from tlclass.simulator.bands import Bands, band_flux
+from tlclass.simulator.histories import evolve
 from tlclass.simulator.parameters import Array, record
 from tlclass.simulator.transients import Gap, Transient
 
@@ -159,7 +160,7 @@ def peak_dimming(transient: Transient, gap: Gap, bands: Bands, depth: Array, red
     This holds the K correction and the depths; it is the 25th percentile over PEAK_DRAWS objects.
     """
     drawn = transient.draw(rng, PEAK_DRAWS, gap)
-    histories = transient.evolve(drawn, rng)
+    histories = evolve(transient, drawn, rng)
     grid = transient.duration * (np.arange(4, 104, 4) / 127.0) ** histories.power
     shape = (PEAK_DRAWS, len(depth), grid.size)
     objects, band, phase = (axis.ravel() for axis in np.broadcast_arrays(*np.ix_(*(np.arange(s) for s in shape))))

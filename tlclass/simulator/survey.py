@@ -14,7 +14,7 @@ from tlclass.lightcurves.curves import LightCurves
 from tlclass.simulator.bands import Bands, band_flux
 from tlclass.simulator.cadence import NightlyCadence, PairCadence, build_pool, parse_cadence
 from tlclass.simulator.chunks import CHUNK, Chunks, Observed
-from tlclass.simulator.histories import Histories
+from tlclass.simulator.histories import Histories, evolve
 from tlclass.simulator.instrument import Band, Instrument, Systematics, Visits, flux_of
 from tlclass.simulator.parameters import Array, Pair, record
 from tlclass.simulator.population import Limits, Population, Volume, volume_tables
@@ -187,7 +187,7 @@ class Observatory:
         transient = simulation.population.classes[index]
         rng = np.random.default_rng([simulation.seed, index, chunk])
         drawn = self.volume(name).draw(transient, simulation.limits, simulation.gap, rng, CHUNK)
-        histories = transient.evolve(drawn, rng)
+        histories = evolve(transient, drawn, rng)
         mwebv = milky_way_reddening(rng, CHUNK)
         stretch = (1 + drawn["redshift"]) * simulation.gap.time_scale
         start, objects, visit = self._visits(histories.peak_time * stretch, rng)

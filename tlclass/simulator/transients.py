@@ -10,7 +10,6 @@ import numpy as np
 from numpy.random import Generator
 
 from tlclass.simulator import engines
-from tlclass.simulator.histories import AMPLITUDE_LIMITS, Histories, disc, explosion, follow_template
 from tlclass.simulator.parameters import Array, Parameter, draw_parameters, parse_parameters, record
 from tlclass.simulator.photosphere import Spectrum
 from tlclass.simulator.templates import Template, template_entry
@@ -182,16 +181,8 @@ class Transient:
         magnitude = drawn["peak_magnitude"]
         if self.engine != "random_walk":
             return magnitude
-        amplitude = np.clip(10.0 ** drawn["log_amplitude"], *AMPLITUDE_LIMITS)
+        amplitude = np.clip(10.0 ** drawn["log_amplitude"], *engines.AMPLITUDE_LIMITS)
         return magnitude - 2.5 * np.log10(MEAN_FLUX_CHANGE * amplitude)
-
-    def evolve(self, drawn: Mapping[str, Array], rng: Generator) -> Histories:
-        """Compute the histories of n objects on the phase grid."""
-        if self.engine == "random_walk":
-            return disc(self, drawn, rng)
-        if isinstance(self.spectrum, Template):
-            return follow_template(self, self.spectrum, drawn)
-        return explosion(self, drawn)
 
 
 def _parsers(name: str) -> dict[str, Callable[[Any], Any]]:
