@@ -138,8 +138,11 @@ def make_sweep(name: str, jobs: pd.DataFrame) -> Sweep:
         ValueError: two jobs share arm, labels and seed.
     """
     jobs = jobs.reset_index(drop=True).assign(sweep=name, base=jobs["arm"].to_numpy())
+    varied: set[str] = set()
     for arm, some in jobs.groupby("base"):
-        more = [_with_setting(some, column) for column in varied_settings(some)]
+        columns = varied_settings(some)
+        varied |= set(columns)
+        more = [_with_setting(some, column) for column in columns]
         if more:
             jobs.loc[some.index, "arm"] = [", ".join([str(arm), *each]) for each in zip(*more, strict=True)]
     twice = jobs[jobs.duplicated(["arm", "labels", "seed"], keep=False)]
@@ -148,7 +151,7 @@ def make_sweep(name: str, jobs: pd.DataFrame) -> Sweep:
         raise ValueError(
             f"two jobs of {name} have the same arm, labels and seed: {first} and {second}; remove one, or report the folders as A B"
         )
-    return Sweep(name, jobs)
+    return Sweep(name, jobs[[name for name in jobs if not str(name).startswith("settings/") or name in varied]])
 
 
 def varied_settings(jobs: pd.DataFrame) -> list[str]:
