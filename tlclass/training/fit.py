@@ -2,15 +2,14 @@
 
 import copy
 import inspect
-import io
 import json
 import logging
 import math
-import pickle
+import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,30 +18,54 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
-from tlclass import stopping
-from tlclass.atomic import atomic_path, write_json
+from tlclass.atomic import write_json
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.network.classifier import Classifier
 from tlclass.network.encoders import Encoder
 from tlclass.network.inference import predict_logits
+from tlclass.training.callbacks import History, ProgressLines, StopWhenAsked
+from tlclass.training.checkpoints import WholeCheckpoints, forget_damaged
 from tlclass.training.feature_cache import with_features
+from tlclass.training.losses import weighted_losses
 from tlclass.training.metrics import macro_auroc
-from tlclass.training.task import MONITORS, ClassifierTask, FitSettings, HeadOnly, weighted_loss
+from tlclass.training.settings import MONITORS, FitSettings
+from tlclass.training.task import FitTask, HeadOnly
 
 log = logging.getLogger(__name__)
 
 HISTORY = "history.json"  # of the validations during the fit
 
-# what `_run` gives to Lightning's trainer, and what would end or validate a fit by other rules than those of FitSettings
+# what `_trainer` gives to Lightning's trainer, and what would end or validate a fit by other rules than those of FitSettings
 RESERVED = (
     *("callbacks", "check_val_every_n_epoch", "default_root_dir", "enable_model_summary", "enable_progress_bar"),
     *("logger", "log_every_n_steps", "max_epochs", "num_sanity_val_steps", "plugins"),
     *("reload_dataloaders_every_n_epochs", "barebones", "enable_checkpointing", "fast_dev_run"),
 )
+SPAWNED = ("ddp_spawn", "ddp_fork", "ddp_notebook")  # strategies whose processes begin inside the fit
+
+
+@dataclass(frozen=True)
+class Process:
+    """How a job is run; nothing here decides its result, except what else `trainer` and `callbacks` give to Lightning.
+
+    Attributes:
+        trainer: options of Lightning's trainer.
+        progress: a bar, or `auto`: in a terminal only.
+        callbacks: of Lightning; every fit gets copies of its own.
+    """
+
+    trainer: Mapping[str, Any]
+    progress: bool | str = "auto"
+    callbacks: Sequence[Callback] = field(default=())
+
+    @property
+    def bar(self) -> bool:
+        """Whether progress is shown as a bar."""
+        return sys.stderr.isatty() if self.progress == "auto" else bool(self.progress)
 
 
 @dataclass(frozen=True)
@@ -69,9 +92,8 @@ def fit(
     data: LightCurveDataModule,
     settings: FitSettings,
     folder: Path,
-    trainer_options: Mapping[str, Any],
+    process: Process,
     logger: Logger | None = None,
-    progress: bool = True,
     rates: Mapping[str, float] = MappingProxyType({}),
     anchor: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> FitSummary:
@@ -81,51 +103,42 @@ def fit(
     interruption it goes on from the last checkpoint and ends where an uninterrupted fit would (shuffling is seeded
     per epoch); called again after the end it only loads the best weights. Where a checkpoint is damaged it starts anew.
 
+    Args:
+        classifier: parameters that require no gradient stay as they are.
+        data: light curves and split.
+        settings: how long, how fast, with which loss.
+        folder: see above.
+        process: how it is run.
+        logger: of Lightning, or None.
+        rates, anchor: see `FitTask`.
+
     Raises:
         ValueError: what is monitored has no value for the first weights.
         SystemExit: 143 if the process was asked to terminate.
     """
-    began = time.perf_counter()
-    done = folder / "done.json"
+    began, done = time.perf_counter(), folder / "done.json"
     forget_damaged(folder)
     trained: nn.Module = classifier
     if runs_once(classifier.encoder, data):
         trained = HeadOnly(classifier.head)
         data = with_features(data, classifier.encoder, every_step=settings.truncate > 0) if not done.exists() else data
-    best = ModelCheckpoint(
-        folder, "best", settings.monitor, mode=MONITORS[settings.monitor], save_last=True, enable_version_counter=False
-    )
     before = copy.deepcopy(trained.state_dict())
     if not done.exists():
         scores = validation_scores(trained, data, settings)
         refuse_undefined(settings.monitor, scores[settings.monitor], data)
-        history = History(folder / HISTORY, began, scores)
-        patience = settings.plan(-(-len(data.split.train) // settings.batch_size))["patience"]
-        stopper = EarlyStopping(settings.monitor, patience=patience, mode=MONITORS[settings.monitor])
-        summing = Summary(done, settings.monitor, history, best, stopper)
-        task = ClassifierTask(trained, loss_weights(data, settings), settings, data.seed, rates, anchor)
-        _run(task, data, folder, trainer_options, logger, progress, [stopper, history, best, summing])
+        task = FitTask(trained, loss_weights(data, settings), settings, data.seed, rates, anchor)
+        _run(task, data, folder, process, logger, History(folder / HISTORY, began, scores))
     summary = FitSummary(**json.loads(done.read_text()))
     trained.load_state_dict(before)
     if summary.best_epoch >= 0:
-        state = torch.load(folder / "best.ckpt", weights_only=True, map_location="cpu")["state_dict"]
-        prefix = "averaged." if settings.average else "classifier."
-        trained.load_state_dict({name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)})
+        trained.load_state_dict(_best_weights(folder, averaged=settings.average > 0))
     return summary
 
 
-def forget_damaged(folder: Path) -> None:
-    """Where a checkpoint cannot be read, as a kill or a power cut may leave it, say so and remove the fit's traces."""
-    traces = [folder / name for name in ("last.ckpt", "best.ckpt", "done.json")]
-    for checkpoint in (path for path in traces[:2] if path.exists()):
-        content = io.BytesIO(checkpoint.read_bytes())
-        try:
-            torch.load(content, weights_only=True, map_location="cpu")
-        except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
-            log.warning("%s is damaged: this fit starts anew", checkpoint)
-            for path in traces:
-                path.unlink(missing_ok=True)
-            return
+def _best_weights(folder: Path, averaged: bool) -> dict[str, Tensor]:
+    state = torch.load(folder / "best.ckpt", weights_only=True, map_location="cpu")["state_dict"]
+    prefix = "averaged." if averaged else "classifier."
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
 def runs_once(encoder: Encoder, data: LightCurveDataModule) -> bool:
@@ -151,51 +164,86 @@ def refuse_reserved(trainer_options: Mapping[str, Any]) -> None:
             f"trainer: {', '.join(refused)} cannot be set (epochs and validation are options of fit); "
             f"allowed are {', '.join(sorted(known))}"
         )
+    refuse_own_processes(trainer_options.get("strategy", "auto"))
+
+
+def refuse_own_processes(strategy: Any) -> None:
+    """Raise ValueError for a strategy that starts the command once more for every device.
+
+    These copies would wait for the lock that the first one holds on the job's folder.
+    """
+    if not isinstance(strategy, str) or strategy in ("auto", "ddp") or strategy.startswith(SPAWNED):
+        return
+    raise ValueError(
+        f"trainer.strategy is '{strategy}', which starts the whole command anew for every device: choose auto, ddp, or one that "
+        f"begins with {', '.join(SPAWNED)}"
+    )
+
+
+def _trainer(
+    settings: FitSettings, data: LightCurveDataModule, folder: Path, options: Mapping[str, Any], **more: Any
+) -> L.Trainer:
+    """Lightning's trainer for one fit; over several devices with processes that begin inside the fit.
+
+    Lightning's own choice for several devices, `ddp`, would start the command once more for each.
+    """
+    plan = settings.plan(-(-len(data.split.train) // settings.batch_size))
+    given = {
+        "use_distributed_sampler": False,  # the sampler shares the batches out itself
+        **options,
+        **more,
+        "max_epochs": plan["epochs"],
+        "check_val_every_n_epoch": plan["every"],
+        "reload_dataloaders_every_n_epochs": int(data.augmentation.on),
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        "log_every_n_steps": 1,
+        "default_root_dir": folder,
+    }
+    trainer = L.Trainer(**given)
+    if trainer.num_devices > 1 and options.get("strategy", "auto") in ("auto", "ddp"):
+        trainer = L.Trainer(**{**given, "strategy": "ddp_spawn"})
+    return trainer
 
 
 def _run(
-    task: ClassifierTask,
-    data: LightCurveDataModule,
-    folder: Path,
-    trainer_options: Mapping[str, Any],
-    logger: Logger | None,
-    progress: bool,
-    callbacks: list[Callback],
+    task: FitTask, data: LightCurveDataModule, folder: Path, process: Process, logger: Logger | None, history: History
 ) -> None:
-    plan = task.settings.plan(-(-len(data.split.train) // task.settings.batch_size))
-    trainer = L.Trainer(
-        **trainer_options,
-        max_epochs=plan["epochs"],
-        check_val_every_n_epoch=plan["every"],
-        reload_dataloaders_every_n_epochs=int(data.augmentation.on),
-        callbacks=[*callbacks, StopWhenAsked(), RichProgressBar(leave=False) if progress else ProgressLines()],
-        plugins=[WholeCheckpoints()],
-        logger=logger or False,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        default_root_dir=folder,
-    )
+    monitor, mode = task.settings.monitor, MONITORS[task.settings.monitor]
+    patience = task.settings.plan(-(-len(data.split.train) // task.settings.batch_size))["patience"]
+    best = ModelCheckpoint(folder, "best", monitor, mode=mode, save_last=True, enable_version_counter=False)
+    stopper = EarlyStopping(monitor, patience=patience, mode=mode)
+    own = [stopper, history, best, Summary(folder / "done.json", monitor, history, best, stopper), StopWhenAsked()]
+    shown = RichProgressBar(leave=False) if process.bar else ProgressLines()
     last = folder / "last.ckpt"
     if last.exists():
         log.info("resuming from %s", last)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+        trainer = _trainer(
+            task.settings,
+            data,
+            folder,
+            process.trainer,
+            callbacks=[*own, *copy.deepcopy(list(process.callbacks)), shown],
+            plugins=[WholeCheckpoints()],
+            logger=logger or (DummyLogger() if process.callbacks else False),  # some callbacks need one
+            enable_progress_bar=process.bar,
+        )
+        try:
             task.train()
             trainer.fit(task, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
-    except SIGTERMException as error:  # Lightning's own exit code would be 0, which a sweep takes for success
-        raise SystemExit(143) from error
+        except SIGTERMException as error:  # Lightning's own exit code would be 0, which a sweep takes for success
+            raise SystemExit(143) from error
 
 
 def validation_scores(classifier: nn.Module, data: LightCurveDataModule, settings: FitSettings) -> dict[str, float]:
     """What each of `MONITORS` would be for these weights, by the same formulas as in training."""
     validation = data.dataset(data.split.val)
     logits, label = predict_logits(classifier, validation), validation.label.cpu()
-    loss = float(weighted_loss(logits, label, loss_weights(data, settings)))
+    loss = float(weighted_losses(settings.loss, logits, label, loss_weights(data, settings)).mean())
     return {"val/loss": loss, "val/auroc_macro": macro_auroc(logits, label)}
 
 
@@ -217,47 +265,6 @@ def refuse_undefined(monitor: str, score: float, data: LightCurveDataModule) -> 
 def loss_weights(data: LightCurveDataModule, settings: FitSettings) -> Tensor:
     """(K,) weights of the classes in the loss."""
     return data.class_weights() if settings.class_weights else torch.ones(len(data.classes))
-
-
-class History(Callback):
-    """Every validation: optimizer step, epochs done, seconds since the fit began, both scores.
-
-    It lies in the checkpoints, so that a resumed fit goes on with it; the seconds are those of all its
-    processes, without the work that was lost between the last checkpoint and an interruption.
-
-    Args:
-        path: of the JSON file with them, written when the fit ends.
-        began: `time.perf_counter()` when the fit began in this process.
-        start: the scores before the first step.
-    """
-
-    def __init__(self, path: Path, began: float, start: Mapping[str, float]) -> None:
-        self.path, self.began = path, began
-        self.validations: list[dict[str, float]] = []
-        self._add(0, 0, start)
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Add a line."""
-        scores = {name: float(trainer.callback_metrics[name]) for name in MONITORS}
-        self._add(trainer.global_step, trainer.current_epoch + 1, scores)
-
-    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the file."""
-        if trainer.is_global_zero:
-            write_json(self.path, self.validations)
-
-    def state_dict(self) -> dict[str, Any]:
-        """For the checkpoint."""
-        return {"validations": [dict(line) for line in self.validations]}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where the checkpoint was written."""
-        self.validations = [dict(line) for line in state_dict["validations"]]
-        self.began = time.perf_counter() - self.validations[-1]["seconds"]
-
-    def _add(self, step: int, epoch: int, scores: Mapping[str, float]) -> None:
-        seconds = time.perf_counter() - self.began
-        self.validations.append({"step": step, "epoch": epoch, "seconds": seconds, **scores})
 
 
 class Summary(Callback):
@@ -292,50 +299,3 @@ class Summary(Callback):
             stopped_early=self.stopper.stopped_epoch > 0 and not diverged,
         )
         write_json(self.path, vars(summary))
-
-
-class StopWhenAsked(Callback):
-    """Ends the fit after the batch in which the process was asked to stop; the last checkpoint stays."""
-
-    def on_train_batch_end(self, *arguments: Any) -> None:
-        """Raise `Stopped` if so."""
-        stopping.check()
-
-
-class ProgressLines(Callback):
-    """One line about every ten seconds, for log files, where a progress bar would clutter the log."""
-
-    def __init__(self) -> None:
-        self.said = time.monotonic()
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Say where training is."""
-        if time.monotonic() - self.said > 10:
-            self.said = time.monotonic()
-            scores = ", ".join(f"{name} {float(value):.3f}" for name, value in trainer.callback_metrics.items())
-            log.info(
-                "epoch %d of at most %s, step %d: %s",
-                trainer.current_epoch + 1,
-                trainer.max_epochs,
-                trainer.global_step,
-                scores,
-            )
-
-
-class WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoints that appear whole or not at all.
-
-    Lightning writes them in the system's temporary folder first and moves them; where that is another disk, a kill
-    or a full disk during the move leaves half a file in place of the last good one.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write beside the old one, then rename.
-
-        Raises:
-            OSError: the disk is full; the old one is intact.
-        """
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        with atomic_path(Path(path), flush=False) as temporary:
-            temporary.write_bytes(content.getbuffer())

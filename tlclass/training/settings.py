@@ -1,0 +1,114 @@
+"""Settings of a fit: how long, how fast, and with which loss, optimizer and schedule."""
+
+import functools
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from tlclass.training.losses import CrossEntropy, Loss
+from tlclass.training.schedules import Constant, Schedule
+
+log = logging.getLogger(__name__)
+
+MONITORS = {"val/loss": "min", "val/auroc_macro": "max"}
+
+MakeOptimizer = Callable[..., torch.optim.Optimizer]  # takes parameter groups
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How long and how fast to train (paper section 3.3, in optimizer steps where budgets are small).
+
+    Attributes:
+        learning_rate: of the optimizer, before the schedule and a policy's factors.
+        l2_sp: strength alpha of the penalty alpha/2 |w - w_source|^2 on trained parameters that were loaded from
+            the source (Li et al. 2018, without their decay of new parameters); in the training loss only.
+        average: decay per step of an exponential moving average of the weights, started at the first weights;
+            0 is none. What is validated, kept and stored is then the average.
+        class_weights: whether rare classes weigh more (paper section 3.3). Without, the network learns the class
+            proportions of its labels; right where it starts from a head that knows them (`head=source`).
+        truncate: share of training batches whose light curves are cut at a random observation, so that
+            early light curves are learnt too.
+        balance: draw training objects, with replacement, so that every class is equally likely, instead of
+            weighing them in the training loss; the validation loss is weighted and estimates the same, so it goes
+            with class_weights only.
+        batch_size: objects per step.
+        max_epochs: limit in epochs; never fewer than `min_steps` optimizer steps.
+        min_steps: with 80 training objects an epoch is one step, so epochs alone would stop too early.
+        patience_epochs, patience_steps: early stopping after the longer of the two without progress.
+        monitor: what early stopping and the choice of the best weights look at: `val/loss` or `val/auroc_macro`.
+        validate_every_steps: validate after this many steps, at least once an epoch of more steps.
+        loss: of an object, see `tlclass.training.losses`; class weights multiply it.
+        optimizer: a class of `torch.optim`, or such a class with options.
+        schedule: of the learning rate, see `tlclass.training.schedules`.
+
+    Raises:
+        ValueError: a number is out of range, or two contradict each other.
+    """
+
+    learning_rate: float = 1e-3
+    l2_sp: float = 0.0
+    average: float = 0.0
+    class_weights: bool = True
+    truncate: float = 0.0
+    balance: bool = False
+    batch_size: int = 128
+    max_epochs: int = 100
+    min_steps: int = 1000
+    patience_epochs: int = 10
+    patience_steps: int = 200
+    validate_every_steps: int = 5
+    monitor: str = "val/loss"
+    loss: Loss = CrossEntropy()
+    optimizer: MakeOptimizer = torch.optim.Adam
+    schedule: Schedule = Constant()
+
+    def __post_init__(self) -> None:
+        """Refuse values that mean nothing."""
+        if self.monitor not in MONITORS:
+            raise ValueError(f"fit.monitor is '{self.monitor}': choose one of {', '.join(MONITORS)}")
+        if self.l2_sp < 0:
+            raise ValueError(f"fit.l2_sp is {self.l2_sp}: choose 0 (none) or more")
+        if not 0 <= self.average < 1:
+            raise ValueError(
+                f"fit.average is {self.average}: choose 0 (none) or a decay per step below 1, such as 0.99"
+            )
+        if self.balance and not self.class_weights:
+            raise ValueError(
+                "fit.balance=true trains on classes in equal numbers, but fit.class_weights=false validates in their natural "
+                "proportions: set fit.balance=false or fit.class_weights=true"
+            )
+        if not 0 <= self.truncate <= 1:
+            raise ValueError(
+                f"fit.truncate is {self.truncate}: choose the share of batches to cut, from 0 (none) to 1 (all)"
+            )
+        if self.max_epochs < 1 and self.min_steps < 1:
+            raise ValueError(
+                f"fit.max_epochs is {self.max_epochs} and fit.min_steps is {self.min_steps}, so nothing would be trained: "
+                "choose one of them above 0"
+            )
+        sizes = ("learning_rate", "batch_size", "validate_every_steps")
+        for name in (name for name in sizes if getattr(self, name) <= 0):
+            raise ValueError(f"fit.{name} is {getattr(self, name)}: choose a number above 0")
+
+    def plan(self, steps_per_epoch: int) -> dict[str, int]:
+        """Epochs at most, epochs between validations, validations without progress until the stop."""
+        epochs = max(self.max_epochs, math.ceil(self.min_steps / steps_per_epoch))
+        if epochs > self.max_epochs != FitSettings.max_epochs:
+            name_overruled(self.max_epochs, self.min_steps, epochs)
+        every = min(epochs, max(1, self.validate_every_steps // steps_per_epoch))
+        patience_epochs = max(self.patience_epochs, math.ceil(self.patience_steps / steps_per_epoch))
+        return {"epochs": epochs, "every": every, "patience": max(1, math.ceil(patience_epochs / every))}
+
+
+@functools.cache  # once per process for the same numbers, not in every fold
+def name_overruled(max_epochs: int, min_steps: int, epochs: int) -> None:
+    """Log that a fit may last longer than the user's number of epochs."""
+    log.warning(
+        "fit.max_epochs=%d, but fit.min_steps=%d takes %d epochs with so few labels: training may last %d epochs; "
+        "set fit.min_steps=0 to end after %d",
+        max_epochs, min_steps, epochs, epochs, max_epochs,
+    )  # fmt: skip
