@@ -3,7 +3,7 @@ import pytest
 from tlclass.network.transfer import FreezePolicy
 from tlclass.options import build, build_named
 from tlclass.training.folds import Choice
-from tlclass.training.task import FitSettings
+from tlclass.training.settings import FitSettings
 
 
 def test_a_misspelt_option_is_named_with_the_known_ones() -> None:

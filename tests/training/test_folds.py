@@ -1,4 +1,3 @@
-import copy
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -22,11 +21,11 @@ from tlclass.network.classifier import Classifier, build_classifier
 from tlclass.network.transfer import FreezePolicy, transfer
 from tlclass.options import build
 from tlclass.training.finetune import Start, finetune
-from tlclass.training.fit import fit, validation_scores
+from tlclass.training.fit import Process, fit, validation_scores
 from tlclass.training.folds import Choice, average, blocks, choose, copied, object_losses, pick, splits
-from tlclass.training.task import FitSettings
+from tlclass.training.settings import FitSettings
 
-PROCESS = {"trainer": {"accelerator": "cpu", "devices": 1, "deterministic": True}, "progress": False}
+PROCESS = Process({"accelerator": "cpu", "devices": 1, "deterministic": True}, progress=False)
 QUICK = FitSettings(learning_rate=0.02, batch_size=16, max_epochs=12, min_steps=0, patience_epochs=12, patience_steps=0)
 CANDIDATES: dict[str, Any] = {
     "head_only": {"load": ["*"], "train": ["head.*"]},
@@ -72,12 +71,11 @@ def started(source: Classifier) -> list[Start]:
 
 def perfect(module: LightCurveDataModule, folder: Path) -> Classifier:
     """A source that knows the answers: trained on all objects, those of the budget included."""
-    every = copy.copy(module)
     everything = np.arange(len(module.label))
-    every.split = Split(everything, module.split.val, module.split.test, len(everything))
+    every = module.holding(split=Split(everything, module.split.val, module.split.test, len(everything)))
     classifier = network(1)
     long = replace(QUICK, max_epochs=40, patience_epochs=40)
-    fit(classifier, every, long, folder, PROCESS["trainer"], progress=False)  # type: ignore[arg-type]
+    fit(classifier, every, long, folder, PROCESS)  # type: ignore[arg-type]
     return classifier
 
 

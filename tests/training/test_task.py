@@ -19,11 +19,13 @@ from tlclass.inputs.split import Labels, Protocol
 from tlclass.network.classifier import Classifier, build_classifier
 from tlclass.network.inference import encode_every_step, predict_logits
 from tlclass.network.transfer import set_trainable
-from tlclass.training.fit import HISTORY, FitSummary, fit, validation_scores
+from tlclass.training.fit import HISTORY, FitSummary, Process, fit, validation_scores
 from tlclass.training.metrics import macro_auroc
-from tlclass.training.task import MONITORS, ClassifierTask, FitSettings, truncated
+from tlclass.training.schedules import Constant, OneCycle
+from tlclass.training.settings import MONITORS, FitSettings
+from tlclass.training.task import FitTask, truncated
 
-TRAINER = {"accelerator": "cpu", "devices": 1, "deterministic": True}
+PROCESS = Process({"accelerator": "cpu", "devices": 1, "deterministic": True}, progress=False)
 HASTY = FitSettings(learning_rate=0.1, batch_size=16, max_epochs=8, min_steps=0, patience_epochs=50, patience_steps=0)
 
 
@@ -46,7 +48,7 @@ def trained(
     classifier = network()
     set_trainable(classifier, [train], "test")
     logger = CSVLogger(folder, name="", version="")
-    summary = fit(classifier, module, settings, folder / "fit", TRAINER, logger, progress=False, **more)
+    summary = fit(classifier, module, settings, folder / "fit", PROCESS, logger, **more)
     return classifier, summary, pd.read_csv(folder / "metrics.csv")
 
 
@@ -80,15 +82,15 @@ def test_weights_that_nothing_improves_on_are_kept(module: LightCurveDataModule,
 def test_a_start_that_cannot_be_scored_is_refused(module: LightCurveDataModule, tmp_path: Path) -> None:
     label = module.label[module.split.val]
     alike = module.split.val[label == label[0]]
-    module.split = replace(module.split, val=alike)
+    module = module.holding(split=replace(module.split, val=alike))
     settings = replace(HASTY, monitor="val/auroc_macro")
     said = rf"val/auroc_macro is nan before .* {len(alike)} validation objects of 1 class.*choose fit.monitor=val/loss"
     with pytest.raises(ValueError, match=said):
-        fit(network(), module, settings, tmp_path, TRAINER, progress=False)
+        fit(network(), module, settings, tmp_path, PROCESS)
     broken = network()
     torch.nn.init.constant_(broken.get_parameter("head.output.bias"), float("nan"))
     with pytest.raises(ValueError, match=re.escape("val/loss is nan before the first step")):
-        fit(broken, module, HASTY, tmp_path, TRAINER, progress=False)
+        fit(broken, module, HASTY, tmp_path, PROCESS)
 
 
 @pytest.mark.parametrize("monitor", sorted(MONITORS))
@@ -138,7 +140,7 @@ def test_a_finished_fit_is_only_loaded(module: LightCurveDataModule, tmp_path: P
     classifier, summary, _ = trained(module, HASTY, tmp_path)
     again = network(seed=9)
     before = (tmp_path / "fit" / "best.ckpt").stat().st_mtime_ns
-    assert fit(again, module, HASTY, tmp_path / "fit", TRAINER, progress=False) == summary
+    assert fit(again, module, HASTY, tmp_path / "fit", PROCESS) == summary
     assert (tmp_path / "fit" / "best.ckpt").stat().st_mtime_ns == before
     assert all(torch.equal(tensor, classifier.state_dict()[name]) for name, tensor in again.state_dict().items())
 
@@ -154,12 +156,12 @@ def test_a_fit_with_a_damaged_checkpoint_starts_anew(
         (tmp_path / "fit" / name).write_bytes(content)
         (tmp_path / "fit" / "done.json").unlink()
         again = network()
-        assert fit(again, module, settings, tmp_path / "fit", TRAINER, progress=False) == summary
+        assert fit(again, module, settings, tmp_path / "fit", PROCESS) == summary
         assert f"{name} is damaged: this fit starts anew" in caplog.text
         assert all(torch.equal(a, b) for a, b in zip(again.parameters(), classifier.parameters(), strict=True))
         caplog.clear()
     (tmp_path / "fit" / name).write_bytes(b"")  # after the end
-    assert fit(network(), module, settings, tmp_path / "fit", TRAINER, progress=False) == summary
+    assert fit(network(), module, settings, tmp_path / "fit", PROCESS) == summary
 
 
 def test_training_stops_early_without_progress(module: LightCurveDataModule, tmp_path: Path) -> None:
@@ -171,7 +173,7 @@ def test_training_stops_early_without_progress(module: LightCurveDataModule, tmp
 
 
 def test_one_cycle_uses_up_its_rate(module: LightCurveDataModule, tmp_path: Path) -> None:
-    settings = FitSettings(**{**vars(HASTY), "schedule": "one_cycle", "max_epochs": 3, "learning_rate": 0.01})
+    settings = FitSettings(**{**vars(HASTY), "schedule": OneCycle(), "max_epochs": 3, "learning_rate": 0.01})
     assert trained(module, settings, tmp_path)[1].steps == 3 * 4
 
 
@@ -197,19 +199,19 @@ class Steps:
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
-    seen, original = Steps([], []), ClassifierTask.optimizer_step
+    seen, original = Steps([], []), FitTask.optimizer_step
 
-    def noted(self: ClassifierTask, epoch: int, batch: int, optimizer: Any, *rest: Any, **more: Any) -> None:
+    def noted(self: FitTask, epoch: int, batch: int, optimizer: Any, *rest: Any, **more: Any) -> None:
         seen.rates.append([group["lr"] for group in optimizer.param_groups])
         original(self, epoch, batch, optimizer, *rest, **more)
         seen.weights.append({name: tensor.clone() for name, tensor in self.classifier.state_dict().items()})
 
-    monkeypatch.setattr(ClassifierTask, "optimizer_step", noted)
+    monkeypatch.setattr(FitTask, "optimizer_step", noted)
     return seen
 
 
 def test_the_rate_warms_up_linearly_and_stays(module: LightCurveDataModule, tmp_path: Path, steps: Steps) -> None:
-    settings = replace(HASTY, warmup_steps=5, max_epochs=2)  # of 4 steps
+    settings = replace(HASTY, schedule=Constant(5), max_epochs=2)  # of 4 steps
     trained(module, settings, tmp_path, rates={"encoder.*": 0.5})
     (slow, fast) = zip(*steps.rates, strict=True)
     assert fast == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1, 0.1, 0.1, 0.1])
@@ -217,7 +219,7 @@ def test_the_rate_warms_up_linearly_and_stays(module: LightCurveDataModule, tmp_
 
 
 def test_one_cycle_has_a_peak_per_parameter_group(module: LightCurveDataModule, tmp_path: Path, steps: Steps) -> None:
-    settings = replace(HASTY, schedule="one_cycle", max_epochs=5)
+    settings = replace(HASTY, schedule=OneCycle(), max_epochs=5)
     trained(module, settings, tmp_path, rates={"encoder.gru.*": 0.1, "encoder.*": 0.3})
     gru, dense, head = (list(rates) for rates in zip(*steps.rates, strict=True))
     assert max(head) == pytest.approx(0.1, rel=0.01) and max(head) > 3 * head[0] and max(head) > 3 * head[-1]
@@ -277,14 +279,14 @@ def test_l2_sp_is_half_its_strength_times_the_squared_distance_of_what_is_loaded
     classifier = network()
     set_trainable(classifier, ["encoder.latent.*", "head.*"], "test")
     anchor = {name: p.detach() + 2 for name, p in classifier.named_parameters() if not name.startswith("head.")}
-    task = ClassifierTask(classifier, torch.ones(5), FitSettings(l2_sp=0.5), 0, anchor=anchor)
+    task = FitTask(classifier, torch.ones(5), FitSettings(l2_sp=0.5), 0, anchor=anchor)
     assert task.penalty().item() == pytest.approx(0.5 / 2 * 4 * (8 * 8 + 8))  # of encoder.latent
-    nothing = ClassifierTask(classifier, torch.ones(5), FitSettings(l2_sp=0.5), 0)
+    nothing = FitTask(classifier, torch.ones(5), FitSettings(l2_sp=0.5), 0)
     assert nothing.penalty().item() == 0
 
 
 def test_frozen_tensors_stay_bit_identical_with_every_option(module: LightCurveDataModule, tmp_path: Path) -> None:
-    settings = replace(HASTY, average=0.7, l2_sp=0.1, warmup_steps=3)
+    settings = replace(HASTY, average=0.7, l2_sp=0.1, schedule=Constant(3))
     anchor = {name: p.detach().clone() for name, p in network().named_parameters()}
     trains = ["encoder.gru.*", "head.*"]
     for train in trains:
@@ -297,11 +299,7 @@ def test_frozen_tensors_stay_bit_identical_with_every_option(module: LightCurveD
 def test_settings_name_what_they_allow() -> None:
     with pytest.raises(ValueError, match=r"fit.monitor is 'loss': choose one of val/loss, val/auroc_macro"):
         FitSettings(monitor="loss")
-    with pytest.raises(ValueError, match=r"fit.schedule is 'cosine': choose one of constant, one_cycle"):
-        FitSettings(schedule="cosine")
-    with pytest.raises(ValueError, match=r"fit.warmup_steps is 9, but fit.schedule=one_cycle warms up itself: set"):
-        FitSettings(schedule="one_cycle", warmup_steps=9)
-    with pytest.raises(ValueError, match=r"fit.warmup_steps is 0 and fit.l2_sp is -1.0: choose 0 \(none\) or more"):
+    with pytest.raises(ValueError, match=r"fit.l2_sp is -1.0"):
         FitSettings(l2_sp=-1.0)
     with pytest.raises(ValueError, match=r"fit.average is 1.0: choose 0 \(none\) or a decay per step below 1"):
         FitSettings(average=1.0)
@@ -329,7 +327,7 @@ def test_truncated_batches_are_the_beginnings_of_whole_ones(module: LightCurveDa
 
 @pytest.mark.parametrize(
     "more",
-    [{}, {"truncate": 0.6}, {"average": 0.9, "l2_sp": 0.5, "warmup_steps": 6}],
+    [{}, {"truncate": 0.6}, {"average": 0.9, "l2_sp": 0.5, "schedule": Constant(6)}],
     ids=["plain", "truncated", "options"],
 )
 def test_a_head_on_features_made_once_is_the_head_on_the_frozen_encoder(
@@ -404,7 +402,7 @@ def test_a_fit_trains_on_every_epochs_draw_even_behind_a_frozen_encoder(
 def test_balanced_batches_train_without_weights_and_validate_with_them(
     module: LightCurveDataModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ClassifierTask, "log", lambda *_, **__: None)
+    monkeypatch.setattr(FitTask, "log", lambda *_, **__: None)
     batch = module.dataset(module.split.train)[torch.arange(40)]
     classifier, weights = network(), module.class_weights()
     each = torch.nn.functional.cross_entropy(
@@ -412,22 +410,22 @@ def test_balanced_batches_train_without_weights_and_validate_with_them(
     )
     weighted = (each * weights[batch.label]).mean()
     for balance, expected in ((True, each.mean()), (False, weighted)):
-        task = ClassifierTask(classifier, weights, FitSettings(balance=balance), 0)
+        task = FitTask(classifier, weights, FitSettings(balance=balance), 0)
         assert torch.equal(task.training_step(batch, 0), expected)
-        assert torch.equal(task._step("val", batch)[0], weighted)
+        assert torch.equal(task._step("val", batch), weighted)
 
 
 @pytest.mark.parametrize("train", ["*", "head.*"])
 def test_a_balanced_fit_sees_every_class_equally_often(
     train: str, module: LightCurveDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module.balance, seen, step = True, [], ClassifierTask.training_step
+    module.balance, seen, step = True, [], FitTask.training_step
 
-    def training_step(self: ClassifierTask, batch: Any, batch_idx: int) -> Any:
+    def training_step(self: FitTask, batch: Any, batch_idx: int) -> Any:
         seen.append(batch.label)
         return step(self, batch, batch_idx)
 
-    monkeypatch.setattr(ClassifierTask, "training_step", training_step)
+    monkeypatch.setattr(FitTask, "training_step", training_step)
     _, summary, _ = trained(module, FitSettings(**{**vars(HASTY), "balance": True}), tmp_path, train)
     counts = torch.bincount(torch.cat(seen), minlength=5)
     assert counts.sum() == summary.epochs * 64 and counts.min() > 0.7 * counts.max()

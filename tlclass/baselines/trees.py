@@ -120,7 +120,6 @@ def fit_and_score(baseline: Baseline, data: LightCurveDataModule, folder: Path) 
     Raises:
         ValueError: the budget holds fewer than two classes, or the packages are not installed.
     """
-    assert data.curves is not None
     used = np.sort(np.concatenate([data.split.train, data.split.val]))
     missing = check_budget(baseline, data, used)
     whole = predicted(baseline, data, data.curves, used)

@@ -12,9 +12,9 @@ from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.encoding import Encoding
 from tlclass.inputs.split import Labels, Protocol
 from tlclass.surveys import Several, Survey
-from tlclass.training.finetune import Process
+from tlclass.training.fit import Process
 from tlclass.training.metrics import Row
-from tlclass.training.task import FitSettings
+from tlclass.training.settings import FitSettings
 
 
 @dataclass(frozen=True)

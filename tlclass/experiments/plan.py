@@ -20,9 +20,8 @@ from tlclass.network.classifier import ENCODERS
 from tlclass.network.heads import HEADS
 from tlclass.options import build, build_named, nearest
 from tlclass.surveys import Several, Survey, Union
-from tlclass.training.finetune import Process
-from tlclass.training.fit import refuse_reserved
-from tlclass.training.task import FitSettings
+from tlclass.training.fit import Process, refuse_reserved
+from tlclass.training.settings import FitSettings
 
 
 @dataclass(frozen=True)

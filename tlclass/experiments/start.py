@@ -14,7 +14,7 @@ from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.classifier import build_classifier
 from tlclass.network.transfer import FreezePolicy, transfer
 from tlclass.seeds import stream
-from tlclass.training.finetune import Start
+from tlclass.training.finetune import Start, never_trained
 
 
 def prepare(job: Job, policy: FreezePolicy, source: TrainedModel | None, member: int) -> Start:
@@ -45,7 +45,7 @@ def prepare(job: Job, policy: FreezePolicy, source: TrainedModel | None, member:
             "labels=0 trains nothing, so every part must come from the source: "
             "choose head=source and a freeze policy that loads the encoder"
         )
-    return Start(policy, model, report)
+    return Start(policy, model, report, never_trained(classifier, policy))
 
 
 def new_model(training: Training, head: Mapping[str, Any], initialisation: str = "initialisation") -> TrainedModel:

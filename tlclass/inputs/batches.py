@@ -144,3 +144,17 @@ class SortedSampler(Sampler[Tensor]):
     def __iter__(self) -> Iterator[Tensor]:
         """Yield (B,) index tensors."""
         return iter(self.order)
+
+
+class SequentialSampler(Sampler[Tensor]):
+    """All of n objects in batches, in their order."""
+
+    def __init__(self, n: int, batch_size: int):
+        self.order = torch.split(torch.arange(n), batch_size) if n else ()
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Yield (B,) index tensors."""
+        return iter(self.order)

@@ -1,6 +1,7 @@
 """The LightningDataModule of a survey: from its card to batches."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader
 
+from tlclass.config import cache_folder
 from tlclass.inputs.augmentation import Augmentation, augmented
-from tlclass.inputs.batches import CurveDataset, LengthBucketSampler, SortedSampler
-from tlclass.inputs.encoding import Encoded, Encoding, encode
+from tlclass.inputs.batches import CurveDataset, LengthBucketSampler, SequentialSampler, SortedSampler
+from tlclass.inputs.encoding import Encoded, Encoding, encode, encoding_from
 from tlclass.inputs.split import Labels, Protocol, Split, class_weights, draw_split
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.seeds import stream
@@ -20,24 +22,51 @@ from tlclass.surveys import Several, Survey
 
 Array = npt.NDArray[Any]
 
+EVALUATED = 512  # objects per batch of validation, test and prediction
+FIXED = Protocol(test="fixed")
+
+
+@dataclass(frozen=True)
+class LabelledCurves:
+    """Light curves of one survey as the network sees them, and who trains, validates and tests.
+
+    Attributes:
+        curves: selected light curves.
+        encoded: the network's input made of them.
+        label: (n,) class indices.
+        split: indices of the parts.
+    """
+
+    curves: LightCurves
+    encoded: Encoded
+    label: Array
+    split: Split
+
 
 class LightCurveDataModule(L.LightningDataModule):
     """Encoded light curves of one survey, split by a label budget.
 
+    For Lightning's own trainer: `Trainer(max_epochs=20).fit(task, datamodule=data)`. On several devices give the trainer
+    `use_distributed_sampler=False`; the batches are shared out here.
+
     Args:
-        survey: the data set, built from its card.
-        encoding: of observations.
-        metadata: columns for the metadata branch.
-        labels: how many labels are used.
+        survey: the data set, e.g. built from its card.
+        encoding: of observations, or its name, as in `conf/encoding/`.
+        metadata: columns for the encoder's metadata branch.
+        labels: how many labels are used: `100`, `"5%"`, `"all"`.
         protocol: which objects test, and how many validate.
-        cache: folder of the parsed surveys.
+        cache: folder of the parsed surveys; by default `TLCLASS_CACHE`, or `~/.cache/tlclass`.
         seed: of the split and the shuffling.
         batch_size: objects per training batch.
         balance: draw training batches in which every class is equally likely.
         augmentation: of the training part; validation and test are never augmented.
 
     Attributes:
+        objects: what `setup` loads.
         device: where a network runs over these light curves outside of a fit, to validate its start and to score it.
+
+    Raises:
+        ValueError: the encoding or the number of labels is unknown.
     """
 
     device: torch.device = torch.device("cpu")
@@ -45,40 +74,82 @@ class LightCurveDataModule(L.LightningDataModule):
     def __init__(
         self,
         survey: Survey | Several,
-        encoding: Encoding,
-        metadata: Sequence[str],
-        labels: Labels,
-        protocol: Protocol,
-        cache: Path,
-        seed: int,
+        encoding: Encoding | str = "paper",
+        metadata: Sequence[str] = (),
+        labels: Labels | int | str = "all",
+        protocol: Protocol = FIXED,
+        cache: Path | None = None,
+        seed: int = 0,
         batch_size: int = 128,
         balance: bool = False,
         augmentation: Augmentation | None = None,
     ):
         super().__init__()
-        self.survey, self.encoding, self.metadata = survey, encoding, tuple(metadata)
-        self.labels, self.protocol, self.cache, self.seed, self.batch_size = labels, protocol, cache, seed, batch_size
-        self.balance, self.augmentation = balance, augmentation or Augmentation()
-        self.curves: LightCurves | None = None
+        self.survey, self.metadata = survey, tuple(metadata)
+        self.encoding = encoding_from({"name": encoding}) if isinstance(encoding, str) else encoding
+        self.labels, self.protocol, self.cache = Labels.of(labels), protocol, cache or cache_folder()
+        self.seed, self.batch_size, self.balance = seed, batch_size, balance
+        self.augmentation = augmentation or Augmentation()
+        self.objects: LabelledCurves | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in output order."""
         return self.survey.taxonomy.classes
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the network's input channels."""
+        return self.encoding.channels
+
+    @property
+    def curves(self) -> LightCurves:
+        """See `LabelledCurves`."""
+        return self._loaded.curves
+
+    @property
+    def encoded(self) -> Encoded:
+        """See `LabelledCurves`."""
+        return self._loaded.encoded
+
+    @property
+    def label(self) -> Array:
+        """See `LabelledCurves`."""
+        return self._loaded.label
+
+    @property
+    def split(self) -> Split:
+        """See `LabelledCurves`."""
+        return self._loaded.split
+
+    @property
+    def _loaded(self) -> LabelledCurves:
+        if self.objects is None:
+            raise RuntimeError("the light curves are not loaded yet: call setup()")
+        return self.objects
+
     def prepare_data(self) -> None:
         """Parse the survey into the cache (once per machine)."""
-        if self.curves is None:
+        if self.objects is None:
             self.survey.load(self.cache)
 
     def setup(self, stage: str | None = None) -> None:
         """Load, select, encode and split; idempotent."""
-        if self.curves is not None:
+        if self.objects is not None:
             return
-        self.curves, self.label = self.survey.load(self.cache)
-        self.encoded: Encoded = encode(self.curves, self.survey.passbands, self.encoding, self.metadata)
-        self.lengths = torch.from_numpy(np.diff(self.encoded.offsets))
-        self.split: Split = draw_split(self.label, self.curves.object_id, self.seed, self.labels, self.protocol)
+        curves, label = self.survey.load(self.cache)
+        encoded = encode(curves, self.survey.passbands, self.encoding, self.metadata)
+        split = draw_split(label, curves.object_id, self.seed, self.labels, self.protocol)
+        self.objects = LabelledCurves(curves, encoded, label, split)
+
+    def holding(self, **changes: Any) -> "LightCurveDataModule":
+        """The same with other `objects`, those of its parts replaced that are given: `holding(split=...)`."""
+        other = LightCurveDataModule(
+            self.survey, self.encoding, self.metadata, self.labels, self.protocol, self.cache, self.seed,
+            self.batch_size, self.balance, self.augmentation,
+        )  # fmt: skip
+        other.objects, other.device = replace(self._loaded, **changes), self.device
+        return other
 
     def dataset(self, part: Array, device: str | torch.device | None = None) -> CurveDataset:
         """The objects at these indices, with labels; on `self.device` unless another is given."""
@@ -89,7 +160,6 @@ class LightCurveDataModule(L.LightningDataModule):
         part = self.split.train
         if not self.augmentation.on:
             return self.dataset(part, device)
-        assert self.curves is not None
         seed = stream(self.seed, f"augment/{epoch}")
         curves = augmented(self.curves.take(part), self.survey, self.augmentation, seed)
         return CurveDataset(
@@ -118,15 +188,30 @@ class LightCurveDataModule(L.LightningDataModule):
         if self.trainer is not None:
             rank, ranks, epoch = self.trainer.global_rank, self.trainer.world_size, self.trainer.current_epoch
         data = self.training_set(epoch, self._device())
-        lengths = data.lengths if self.augmentation.on else self.lengths[self.split.train]
+        observations = torch.from_numpy(
+            np.diff(self.curves.offsets)
+        )  # also where features took the light curves' place
+        lengths = data.lengths if self.augmentation.on else observations[self.split.train]
         balance = torch.from_numpy(self.label[self.split.train]) if self.balance else None
         sampler = LengthBucketSampler(lengths, self.batch_size, self.seed, rank, ranks, balance)
         return DataLoader(data, sampler=sampler, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """The validation part, sorted by length; whole in every process of a distributed fit, so nothing counts twice."""
-        data = self.dataset(self.split.val, self._device())
-        return DataLoader(data, sampler=SortedSampler(data.lengths, 512), batch_size=None)
+        return self._by_length(self.split.val)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """The test part, sorted by length; whole in every process."""
+        return self._by_length(self.split.test)
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """All objects in their order, that of `curves.object_id`: whatever was used for training is among them."""
+        data = self.dataset(np.arange(len(self.label)), self._device())
+        return DataLoader(data, sampler=SequentialSampler(len(data), EVALUATED), batch_size=None)
+
+    def _by_length(self, part: Array) -> DataLoader[Any]:
+        data = self.dataset(part, self._device())
+        return DataLoader(data, sampler=SortedSampler(data.lengths, EVALUATED), batch_size=None)
 
     def _device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")

@@ -233,12 +233,19 @@ def frozen_copy(classifier: Classifier) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in classifier.state_dict().items() if name not in trained}
 
 
+def moved(classifier: Classifier, before: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors that are not bit-identical to their copies in `before`."""
+    state = classifier.state_dict()
+    return [name for name, tensor in before.items() if not torch.equal(state[name].cpu(), tensor.cpu())]
+
+
 def assert_unchanged(classifier: Classifier, before: Mapping[str, Tensor]) -> None:
     """Raise RuntimeError, naming them, if tensors of `frozen_copy` are not bit-identical now."""
-    state = classifier.state_dict()
-    moved = [name for name, tensor in before.items() if not torch.equal(state[name].cpu(), tensor.cpu())]
-    if moved:
-        raise RuntimeError(f"frozen parameters moved in training: {', '.join(moved)}; this is a bug, please report it")
+    changed = moved(classifier, before)
+    if changed:
+        raise RuntimeError(
+            f"frozen parameters changed during training: {', '.join(changed)}; this is a bug, please report it"
+        )
 
 
 def part_of(name: str) -> str:

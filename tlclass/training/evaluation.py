@@ -51,7 +51,6 @@ def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCu
         data: set up and split.
         folder: for `predictions.parquet`, `confusion.json` and `split.json`.
     """
-    assert data.curves is not None
     part, survey = data.split.test, data.survey
     label = torch.from_numpy(data.label[part])
     scores = classification_scores(logits, label, data.classes, survey.taxonomy.common)
@@ -95,7 +94,6 @@ def early_logits(
 
 def write_predictions(path: Path, data: LightCurveDataModule, logits: torch.Tensor) -> None:
     """One row per test object: id, true class, probability per class."""
-    assert data.curves is not None
     part = data.split.test
     probability = torch.softmax(logits.double(), dim=1).numpy()
     columns = {"object_id": data.curves.object_id[part], "class": np.array(data.classes)[data.label[part]]}

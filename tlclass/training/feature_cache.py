@@ -1,10 +1,8 @@
 """Features that a frozen encoder makes once, so that a head trains without running the encoder at every step."""
 
-import copy
-
 import numpy as np
 
-from tlclass.inputs.datamodule import LightCurveDataModule
+from tlclass.inputs.datamodule import LightCurveDataModule, subset
 from tlclass.inputs.encoding import Encoded
 from tlclass.network.encoders import Encoder
 from tlclass.network.inference import encode_all, encode_every_step
@@ -20,10 +18,10 @@ def with_features(data: LightCurveDataModule, encoder: Encoder, every_step: bool
             the embedding of the first k + 1, which truncation in training needs; else one step, of all of it.
     """
     used = np.sort(np.concatenate([data.split.train, data.split.val]))
-    lengths = np.diff(data.encoded.offsets) if every_step else np.ones(len(data.encoded), dtype=np.int64)
-    offsets = np.concatenate([[0], np.cumsum(np.where(np.isin(np.arange(len(lengths)), used), lengths, 0))])
-    dataset = data.dataset(used)
+    dataset, days = data.dataset(used), subset(data.encoded, used).days
+    lengths, whole = np.zeros(len(data.label), dtype=np.int64), dataset.lengths.numpy()
+    lengths[used] = whole if every_step else 1
     x = (encode_every_step(encoder, dataset) if every_step else encode_all(encoder, dataset)).numpy()
-    featured = copy.copy(data)
-    featured.encoded = Encoded(x, offsets, x[:, 0], np.empty((len(lengths), 0), dtype=np.float32))
-    return featured
+    days = days if every_step else days[np.cumsum(whole) - 1]
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return data.holding(encoded=Encoded(x, offsets, days, np.empty((len(lengths), 0), dtype=np.float32)))

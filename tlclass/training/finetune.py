@@ -1,31 +1,21 @@
 """Fine-tuning: the stages of a freeze policy, one fit after the other."""
 
 import json
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from tlclass.atomic import write_json
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.classifier import Classifier
-from tlclass.network.transfer import FreezePolicy, TransferReport, assert_unchanged, frozen_copy, set_trainable
-from tlclass.training.fit import HISTORY, FitSummary, fit
-from tlclass.training.task import FitSettings
-
-
-@dataclass(frozen=True)
-class Process:
-    """How a job is run; nothing here decides its result, except what else `trainer` gives to Lightning.
-
-    Attributes:
-        trainer: options of Lightning's trainer. progress: a bar, or `auto`: in a terminal only.
-    """
-
-    trainer: Mapping[str, Any]
-    progress: bool | str = "auto"
+from tlclass.network.transfer import FreezePolicy, TransferReport, assert_unchanged, frozen_copy, moved, set_trainable
+from tlclass.training.fit import HISTORY, FitSummary, Process, fit
+from tlclass.training.settings import FitSettings
 
 
 @dataclass(frozen=True)
@@ -35,16 +25,23 @@ class Start:
     Attributes:
         policy: what to train. report: what was loaded.
         model: the network and what it was made for; `finetune` trains it in place.
+        frozen: copies of the tensors that must not change, see `never_trained`.
     """
 
     policy: FreezePolicy
     model: TrainedModel
     report: TransferReport
+    frozen: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def classifier(self) -> Classifier:
         """The network."""
         return self.model.members[0]
+
+    @property
+    def frozen_identical(self) -> bool:
+        """Whether what is frozen is to the last bit what it was before the training, its stages, folds and averages."""
+        return not moved(self.classifier, self.frozen)
 
 
 def finetune(
@@ -72,7 +69,6 @@ def finetune(
     policy = start.policy.with_patterns(classifier.encoder.parts)
     if not data.split.budget or not policy.train:
         return None
-    progress = sys.stderr.isatty() if process.progress == "auto" else bool(process.progress)
     anchor = {name: classifier.get_parameter(name).detach().clone() for name in start.report.loaded}
     summaries = []
     for number, stage in enumerate(policy.stages):
@@ -80,11 +76,22 @@ def finetune(
         frozen = frozen_copy(classifier)
         staged = replace(settings, learning_rate=settings.learning_rate * stage.rate)
         place = folder / f"stage{number}"
-        trainer = process.trainer
-        summaries.append(fit(classifier, data, staged, place, trainer, logger, progress, policy.rates, anchor))
+        summaries.append(fit(classifier, data, staged, place, process, logger, policy.rates, anchor))
         assert_unchanged(classifier, frozen)
     write_json(folder / HISTORY, joined_history(folder, len(policy.stages)))
     return replace(summaries[-1], steps=sum(s.steps for s in summaries), epochs=sum(s.epochs for s in summaries))
+
+
+def never_trained(classifier: Classifier, policy: FreezePolicy) -> dict[str, Tensor]:
+    """A copy of the tensors that no stage of the policy trains, buffers among them."""
+    stages = policy.with_patterns(classifier.encoder.parts).stages
+    trained = [pattern for stage in stages for pattern in stage.train]
+    parameters = {name for name, _ in classifier.named_parameters()}
+    return {
+        name: tensor.detach().clone()
+        for name, tensor in classifier.state_dict().items()
+        if name not in parameters or not any(fnmatchcase(name, pattern) for pattern in trained)
+    }
 
 
 def joined_history(folder: Path, stages: int) -> list[dict[str, float]]:

@@ -12,15 +12,16 @@ import numpy.typing as npt
 import torch
 
 from tlclass.inputs.datamodule import LightCurveDataModule
-from tlclass.inputs.split import Split, cross_validation
+from tlclass.inputs.split import cross_validation
 from tlclass.network.classifier import Classifier
 from tlclass.network.inference import predict_logits
 from tlclass.network.transfer import FreezePolicy
 from tlclass.options import build
-from tlclass.training.finetune import Process, Start, finetune
-from tlclass.training.fit import FitSummary, loss_weights
+from tlclass.training.finetune import Start, finetune
+from tlclass.training.fit import FitSummary, Process, loss_weights
+from tlclass.training.losses import weighted_losses
 from tlclass.training.metrics import Row
-from tlclass.training.task import FitSettings, weighted_losses
+from tlclass.training.settings import FitSettings
 
 log = logging.getLogger(__name__)
 
@@ -163,15 +164,9 @@ def try_out(
 
 def splits(choice: Choice, data: LightCurveDataModule) -> list[LightCurveDataModule]:
     """The data, split for each fit."""
-
-    def with_split(split: Split) -> LightCurveDataModule:
-        part = copy.copy(data)
-        part.split = split
-        return part
-
     if data.split.budget > choice.up_to:
         return [data]
-    return [with_split(split) for split in cross_validation(data.split, data.label, choice.folds, data.seed)]
+    return [data.holding(split=split) for split in cross_validation(data.split, data.label, choice.folds, data.seed)]
 
 
 def copied(start: Start) -> Start:
@@ -183,7 +178,7 @@ def object_losses(classifier: Classifier, data: LightCurveDataModule, settings: 
     """(n_val,) what the validation loss is the mean of."""
     validation = data.dataset(data.split.val)
     logits, label = predict_logits(classifier, validation), validation.label.cpu()
-    losses = weighted_losses(logits, label, loss_weights(data, settings))
+    losses = weighted_losses(settings.loss, logits, label, loss_weights(data, settings))
     return losses.double().numpy()
 
 
