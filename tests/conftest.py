@@ -16,9 +16,11 @@ import torch
 from tests.data.raw_surveys import write_all
 from tlclass import train
 from tlclass.experiments import composition
+from tlclass.experiments.fitting import fit_from
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, from_columns
 from tlclass.surveys.survey import Reader, cached, pieces_of
+from tlclass.training.settings import FitSettings
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -53,6 +55,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compose(overrides: Sequence[str]) -> dict[str, Any]:
     """The settings a job gets, without Hydra's own node."""
     return copy.deepcopy(_composed(tuple(overrides)))
+
+
+def fit_of(*overrides: str) -> FitSettings:
+    """The settings of the fit that these words give."""
+    return fit_from(compose(overrides), trust=False)
 
 
 @functools.cache

@@ -128,7 +128,9 @@ def test_a_job_leaves_all_that_describes_it(settings: Job, tmp_path: Path) -> No
     assert "seconds" not in row and json.loads((tmp_path / "job" / "timing.json").read_text())["seconds"] > 0
 
 
-@pytest.mark.parametrize("more", [[], ["fit.average=0.5", "fit.l2_sp=0.1", "fit.warmup_steps=3"]], ids=["", "options"])
+@pytest.mark.parametrize(
+    "more", [[], ["fit.average=0.5", "fit.l2_sp=0.1", "schedule.warmup_steps=3"]], ids=["", "options"]
+)
 def test_frozen_tensors_of_the_saved_model_are_the_sources_bit_by_bit(
     more: list[str], settings: Job, tmp_path: Path
 ) -> None:
@@ -427,7 +429,12 @@ MISTAKES = {
     "everything drawn": ([SCRATCH, "protocol.test=remainder"], r"test=remainder leaves none to test on"),
     "misspelt freeze pattern": ([SCRATCH, "freeze_policy.train=[encodr.*]"], r"train pattern 'encodr.\*' matches no parameter; the parts are encoder.dense.\*"),
     "a policy's key of before": (["+freeze_policy.then_train=[head.*]"], r"freeze_policy: unknown option then_train; known are name, load, train, then"),
-    "warm-up of one_cycle": ([SCRATCH, "fit.schedule=one_cycle", "fit.warmup_steps=5"], r"fit.schedule=one_cycle warms up itself"),
+    "warm-up of one_cycle": ([SCRATCH, "schedule=one_cycle", "schedule.warmup_steps=5"], r"schedule.warmup_steps"),
+    "schedule within fit": ([SCRATCH, "+fit.schedule=one_cycle"], r"fit.schedule .*schedule=one_cycle"),
+    "misspelt option of the optimizer": ([SCRATCH, "+optimizer.weigth_decay=1"], r"optimizer.*weigth_decay.*weight_decay"),
+    "optimizer that is none": ([SCRATCH, "optimizer._target_=torch.optim.lr_scheduler.StepLR"], r"optimizer"),
+    "callback that is none": ([SCRATCH, "+callbacks.mine._target_=tlclass.surveys.Table"], r"callbacks.mine"),
+    "strategy of processes of its own": ([SCRATCH, "+trainer.strategy=fsdp"], r"trainer.strategy is 'fsdp'"),
     "misspelt option of a candidate": (["freeze_policy=chosen", "+freeze_policy.candidates.full.trian=[]"], r"candidates.full: unknown option trian"),
     "candidate that loads nothing": (["freeze_policy=chosen", "freeze_policy.candidates.full.load=[]"], r"freeze_policy.candidates: 'full' loads nothing, and"),
     "neither loaded nor trained": ([SCRATCH, "freeze_policy.train=[head.*]"], r"would be neither loaded nor trained"),
@@ -647,10 +654,10 @@ CHOSEN = ["freeze_policy.folds=2", "~freeze_policy.candidates.probe_then_full", 
 @pytest.mark.parametrize(
     ("how", "policy", "stage", "more"),
     [
-        (signal.SIGKILL, "probe_then_full", "stage0", ["fit.schedule=one_cycle"]),
-        (signal.SIGTERM, "probe_then_full", "stage1", ["fit.schedule=constant"]),
-        (signal.SIGKILL, "layerwise", "stage0", ["fit.average=0.9", "fit.l2_sp=0.01", "fit.warmup_steps=99"]),
-        (signal.SIGKILL, "full", "stage0", ["fit.schedule=one_cycle", "augmentation=alerts", "fit.balance=true"]),
+        (signal.SIGKILL, "probe_then_full", "stage0", ["schedule=one_cycle"]),
+        (signal.SIGTERM, "probe_then_full", "stage1", ["schedule=constant"]),
+        (signal.SIGKILL, "layerwise", "stage0", ["fit.average=0.9", "fit.l2_sp=0.01", "schedule.warmup_steps=99"]),
+        (signal.SIGKILL, "full", "stage0", ["schedule=one_cycle", "augmentation=alerts", "fit.balance=true"]),
         (signal.SIGTERM, "chosen", "full/fold1/stage0", CHOSEN),
     ],
     ids=["SIGKILL", "SIGTERM", "options", "augmented", "chosen"],

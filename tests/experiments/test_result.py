@@ -32,7 +32,7 @@ def test_what_decides_the_result_changes_the_key() -> None:
         "seed=1", "freeze_policy=head_only", "head=mlp", "fit.learning_rate=0.1", "data_fraction=5pct", "protocol.test=fixed", "model.hidden=99",
         "augmentation=alerts", "augmentation@pretrain.augmentation=alerts", "augmentation.thin=[0.5,1]", "fit.balance=true", "pretrain.fit.balance=true",
         "target=plasticc", "target.selection.window=[-20,70]", "encoding.flux_scale=1", "target.taxonomy.common=[]", "source=plasticc_ddf",
-        "fit.l2_sp=0.1", "pretrain.fit.warmup_steps=3", "fit.average=0.5", "+trainer.precision=16-true", "+trainer.gradient_clip_val=1",
+        "fit.l2_sp=0.1", "pretrain.schedule.warmup_steps=3", "fit.average=0.5", "+trainer.precision=16-true", "+trainer.gradient_clip_val=1",
     ]  # fmt: skip
     keys = {key(change) for change in changes}
     assert len(keys) == len(changes) and key() not in keys

@@ -44,7 +44,7 @@ JOBS: dict[str, list[str]] = {
     "metadata": ["model=gru_metadata", *ZTF_SOURCE, *BTS_TARGET, *N100, "freeze_policy=gru_and_head", "head=mlp"],
     "files": [
         "source=plasticc", "target=bts", "encoding=paper_matched", "freeze_policy=probe_then_full", "fit.average=0.5",
-        "fit.l2_sp=0.1", "fit.warmup_steps=3", "fit.truncate=0.5", "fit.balance=true", "pretrain.fit.schedule=one_cycle",
+        "fit.l2_sp=0.1", "schedule.warmup_steps=3", "fit.truncate=0.5", "fit.balance=true", "schedule@pretrain.schedule=one_cycle",
     ],
     "lsst": [
         "+arm=paper_lsst", *ZTF_SOURCE, "target=lsst_simulated", "target.n_objects=200", "encoding=asinh",

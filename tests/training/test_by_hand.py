@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tlclass.experiments.composition import build_survey
+from tlclass.experiments.cards import build_survey
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.split import Protocol
 from tlclass.network.inference import predict_logits

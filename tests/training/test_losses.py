@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from tests.conftest import make_loss
+from tests.conftest import fit_of
 from tlclass.config import CONF
 from tlclass.training.losses import CrossEntropy, Focal, Loss, weighted_losses
 
@@ -18,7 +18,7 @@ CARDS = sorted((CONF / "loss").glob("*.yaml"))
 @pytest.fixture(params=CARDS, ids=lambda card: card.stem)
 def loss(request: pytest.FixtureRequest) -> Loss:
     card: Path = request.param
-    return make_loss(card.stem)
+    return fit_of(f"loss={card.stem}").loss
 
 
 def test_every_loss_gives_each_object_its_own_finite_value_and_a_gradient(loss: Loss) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.optim import SGD
 
-from tests.conftest import make_schedule
+from tests.conftest import fit_of
 from tlclass.config import CONF
 from tlclass.training.schedules import Constant, Cosine, OneCycle, Schedule
 
@@ -14,7 +14,7 @@ STEPS = 40
 
 @pytest.fixture(params=sorted((CONF / "schedule").glob("*.yaml")), ids=lambda card: card.stem)
 def schedule(request: pytest.FixtureRequest) -> Schedule:
-    return make_schedule(request.param.stem)
+    return fit_of(f"schedule={request.param.stem}").schedule
 
 
 def rates(schedule: Schedule, steps: int = STEPS) -> list[list[float]]:

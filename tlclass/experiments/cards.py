@@ -22,6 +22,8 @@ ALLOWED = (
     "tlclass.lightcurves.selection",
     "tlclass.lightcurves.taxonomy",
     "tlclass.experiments.arm",
+    "tlclass.training.losses",
+    "tlclass.training.schedules",
 )
 FUNCTIONS = ("tlclass.simulator.simulated_survey",)
 CONSTRUCTORS = ("from_mapping",)  # class methods that build such a class

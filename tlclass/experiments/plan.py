@@ -11,6 +11,7 @@ from typing import Any
 
 from tlclass.experiments.arm import Arm
 from tlclass.experiments.cards import Trust, build_part, build_survey
+from tlclass.experiments.fitting import GROUPS, callbacks_from, fit_from
 from tlclass.experiments.job import Training
 from tlclass.experiments.result import config_key
 from tlclass.inputs.augmentation import Augmentation, augmentation_from
@@ -150,7 +151,6 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
     trust = config["trust"]
     arm = arm_from(config["arm"], config["method"], trust)
     target = build_survey(config["target"], trust)
-    fit = build(FitSettings, config["fit"], "fit")
     scalars = build(Scalars, {field.name: config[field.name] for field in fields(Scalars)}, "")
     encoding = encoding_from(encoding_for(config["target"], config["encoding"]))
     encoder = named(config["model"], ENCODERS, "model")
@@ -162,7 +162,7 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
         head=target_head(config["head"], arm),
         labels=Labels.of(config["labels"]),
         protocol=build(Protocol, config["protocol"], "protocol"),
-        fit=fit,
+        fit=fit_from(config, trust),
         augmentation=augmentation_from(config["augmentation"]),
         seed=scalars.seed,
     )
@@ -173,11 +173,11 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
         target=target,
         source=build_survey(config["source"], trust) if needs_survey else None,
         training=training,
-        pretrain=pretraining_from(config["pretrain"]),
+        pretrain=pretraining_from(config["pretrain"], trust),
         source_model=scalars.source_model,
         members=scalars.members,
         seed=scalars.seed,
-        process=Process(config["trainer"], scalars.progress),
+        process=Process(config["trainer"], scalars.progress, callbacks_from(config["callbacks"], trust)),
         threads=scalars.threads,
         launcher=config["launcher"],
         logger=config["logger"],
@@ -232,7 +232,7 @@ class Scalars:
             raise ValueError(f"progress is '{self.progress}': give auto, true or false")
 
 
-def pretraining_from(config: Mapping[str, Any]) -> Pretraining:
+def pretraining_from(config: Mapping[str, Any], trust: Trust) -> Pretraining:
     """The settings of the source model.
 
     Raises:
@@ -241,11 +241,11 @@ def pretraining_from(config: Mapping[str, Any]) -> Pretraining:
     if not isinstance(config, Mapping):
         raise ValueError(f"pretrain is '{config}': set one of its keys, e.g. pretrain.fit.max_epochs=5")
     checked = {
-        **config,
+        **{name: value for name, value in config.items() if name not in GROUPS},
         "head": named(config["head"], HEADS, "pretrain.head"),
         "labels": Labels.of(config["labels"]),
         "protocol": _of_pretraining(Protocol, config, "protocol"),
-        "fit": _of_pretraining(FitSettings, config, "fit"),
+        "fit": fit_from(config, trust, "pretrain."),
         "augmentation": augmentation_from(config["augmentation"]),
     }
     return build(Pretraining, checked, "pretrain")
@@ -310,8 +310,10 @@ def refuse_unknown(config: Mapping[str, Any]) -> None:
         "method",
         "augmentation",
         "trainer",
+        "callbacks",
+        *GROUPS,
     )
-    inner = [field.name for field in fields(Pretraining)]
+    inner = [*(field.name for field in fields(Pretraining)), *GROUPS]
     known = {
         "": [*groups, "labels", "protocol", "fit", "pretrain", "logger", "launcher", "paths", "sizes", "trust"]
         + [field.name for field in fields(Scalars)],

@@ -17,7 +17,7 @@ RESULT = "result.json"
 JOB = "job.json"  # what a job that began is
 CHECKPOINTS = "checkpoints"  # folder of an unfinished fit
 RUNS = "runs.json"  # numbers of the job's runs in dashboards
-DESCRIPTIVE = ("citation", "n_jobs", "_target_")  # wherever they stand
+DESCRIPTIVE = ("citation", "n_jobs")  # wherever they stand
 VOLATILE = ("paths", "logger", "tags", "notes", "overwrite", "progress", "threads", "launcher", "trust")
 # of `trainer`: how a fit is run; whatever else is given to Lightning (precision, gradient_clip_val) decides the result
 HOW = ("accelerator", "devices", "strategy", "num_nodes", "deterministic", "benchmark", "use_distributed_sampler")
@@ -53,7 +53,10 @@ def _flat(place: str, settings: Any) -> Iterator[tuple[str, Any]]:
 def _decisive(settings: Any, folder: str) -> Any:
     """The settings without what only describes, paths relative to the data folder: moved data are the same experiment."""
     if isinstance(settings, Mapping):
-        kept = {name: value for name, value in settings.items() if name not in DESCRIPTIVE}
+        own = str(settings.get("_target_", "")).startswith(
+            "tlclass."
+        )  # our classes may move; a name stands beside them
+        kept = {k: v for k, v in settings.items() if k not in DESCRIPTIVE and not (own and k == "_target_")}
         return {name: _decisive(value, folder) for name, value in kept.items()}
     if isinstance(settings, list | tuple):
         return [_decisive(value, folder) for value in settings]

@@ -3,21 +3,17 @@
 import functools
 import logging
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 
-from tlclass.options import build
 from tlclass.training.losses import CrossEntropy, Loss
-from tlclass.training.schedules import Constant, OneCycle, Schedule
+from tlclass.training.schedules import Constant, Schedule
 
 log = logging.getLogger(__name__)
 
 MONITORS = {"val/loss": "min", "val/auroc_macro": "max"}
-
-SCHEDULES = ("constant", "one_cycle")
 
 MakeOptimizer = Callable[..., torch.optim.Optimizer]  # takes parameter groups
 
@@ -106,27 +102,6 @@ class FitSettings:
         every = min(epochs, max(1, self.validate_every_steps // steps_per_epoch))
         patience_epochs = max(self.patience_epochs, math.ceil(self.patience_steps / steps_per_epoch))
         return {"epochs": epochs, "every": every, "patience": max(1, math.ceil(patience_epochs / every))}
-
-
-def fit_settings(group: Mapping[str, Any], what: str) -> FitSettings:
-    """Settings from a group of `conf/train.yaml`, where `schedule` and `warmup_steps` stand beside the others.
-
-    Raises:
-        ValueError: a key is unknown or a value is out of range.
-    """
-    if not isinstance(group, Mapping):
-        return build(FitSettings, group, what)
-    kept = {name: value for name, value in group.items() if name not in ("schedule", "warmup_steps")}
-    chosen, warmup = group.get("schedule", "constant"), group.get("warmup_steps", 0)
-    if chosen not in SCHEDULES:
-        raise ValueError(f"{what}.schedule is '{chosen}': choose one of {', '.join(SCHEDULES)}")
-    if warmup and chosen != "constant":
-        raise ValueError(
-            f"{what}.warmup_steps is {warmup}, but {what}.schedule={chosen} warms up itself: "
-            f"set {what}.warmup_steps=0 or {what}.schedule=constant"
-        )
-    schedule = Constant(warmup) if chosen == "constant" else OneCycle()
-    return replace(build(FitSettings, kept, what), schedule=schedule)
 
 
 @functools.cache  # once per process for the same numbers, not in every fold
