@@ -102,7 +102,7 @@ def test_loss_optimizer_schedule_and_callbacks_are_the_users(module: LightCurveD
 
 def test_classes_that_are_not_the_datas_are_refused(module: LightCurveDataModule, tmp_path: Path) -> None:
     task = ClassifierTask(module.channels, ["a", "b"], SMALL["gru"])
-    with pytest.raises(ValueError, match=rf"a, b.*{module.classes[0]}.*module.classes"):
+    with pytest.raises(ValueError, match=rf"a, b.*{module.classes[0]}.*data.classes"):
         trainer(tmp_path).fit(task, datamodule=module)
 
 

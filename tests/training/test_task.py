@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger
 
 from tlclass.experiments.cards import build_survey
@@ -19,7 +20,7 @@ from tlclass.inputs.split import Labels, Protocol
 from tlclass.network.classifier import Classifier, build_classifier
 from tlclass.network.inference import encode_every_step, predict_logits
 from tlclass.network.transfer import set_trainable
-from tlclass.training.fit import HISTORY, FitSummary, Process, fit, validation_scores
+from tlclass.training.fit import HISTORY, FitSummary, Process, fit, refuse_reserved, validation_scores
 from tlclass.training.metrics import macro_auroc
 from tlclass.training.schedules import Constant, OneCycle
 from tlclass.training.settings import MONITORS, FitSettings
@@ -177,18 +178,6 @@ def test_one_cycle_uses_up_its_rate(module: LightCurveDataModule, tmp_path: Path
     assert trained(module, settings, tmp_path)[1].steps == 3 * 4
 
 
-@pytest.mark.parametrize(
-    ("steps_per_epoch", "expected"),
-    [
-        (1, {"epochs": 1000, "every": 5, "patience": 40}),
-        (4, {"epochs": 250, "every": 1, "patience": 50}),
-        (100, {"epochs": 100, "every": 1, "patience": 10}),
-    ],
-)
-def test_small_budgets_are_given_their_length_in_steps(steps_per_epoch: int, expected: dict[str, int]) -> None:
-    assert FitSettings().plan(steps_per_epoch) == expected
-
-
 @dataclass
 class Steps:
     """Learning rates before each step of a fit, one per parameter group, and the classifier's weights after it."""
@@ -296,25 +285,6 @@ def test_frozen_tensors_stay_bit_identical_with_every_option(module: LightCurveD
             assert torch.equal(tensor, network().state_dict()[name]) == (not fnmatchcase(name, train)), name
 
 
-def test_settings_name_what_they_allow() -> None:
-    with pytest.raises(ValueError, match=r"fit.monitor is 'loss': choose one of val/loss, val/auroc_macro"):
-        FitSettings(monitor="loss")
-    with pytest.raises(ValueError, match=r"fit.l2_sp is -1.0"):
-        FitSettings(l2_sp=-1.0)
-    with pytest.raises(ValueError, match=r"fit.average is 1.0: choose 0 \(none\) or a decay per step below 1"):
-        FitSettings(average=1.0)
-    with pytest.raises(
-        ValueError, match=r"fit.truncate is 60: choose the share of batches to cut, from 0 \(none\) to 1"
-    ):
-        FitSettings(truncate=60)
-    with pytest.raises(
-        ValueError, match=r"fit.balance=true trains .* fit.class_weights=false validates in their natural"
-    ):
-        FitSettings(balance=True, class_weights=False)
-    with pytest.raises(ValueError, match=r"fit.batch_size is 0: choose a number above 0"):
-        FitSettings(batch_size=0)
-
-
 def test_truncated_batches_are_the_beginnings_of_whole_ones(module: LightCurveDataModule) -> None:
     batch = module.dataset(module.split.train)[torch.arange(40)]
     cut = truncated(batch, 1.0, seed=3)
@@ -359,6 +329,50 @@ def test_embeddings_at_every_step_are_those_of_truncated_light_curves(
     assert len(flat) == int(data.lengths.sum())
     for steps in (torch.ones_like(data.lengths), (data.lengths + 1) // 2, data.lengths):
         assert torch.allclose(flat[first + steps - 1], predict_logits(encoder, data, steps), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_two_processes_end_where_one_does(module: LightCurveDataModule, tmp_path: Path) -> None:
+    """Lightning's own choice for several devices, which would start the whole command once more, is not taken."""
+    settings = replace(HASTY, max_epochs=3)
+    one = fit(network(), module, settings, tmp_path / "one", PROCESS)
+    two = fit(network(), module, settings, tmp_path / "two", Process({"accelerator": "cpu", "devices": 2}, False))
+    assert (one.steps, one.epochs, one.best_epoch) == (two.steps, two.epochs, two.best_epoch)
+    assert two.best_score == pytest.approx(one.best_score, abs=1e-4)
+
+
+def test_strategies_that_start_the_command_anew_are_refused() -> None:
+    for strategy in ("auto", "ddp", "ddp_spawn", "ddp_spawn_find_unused_parameters_true"):
+        refuse_reserved({"strategy": strategy})
+    with pytest.raises(ValueError, match=r"trainer.strategy is 'fsdp'.*ddp_spawn"):
+        refuse_reserved({"strategy": "fsdp"})
+
+
+def test_every_fit_gets_callbacks_of_its_own_also_without_a_logger(
+    module: LightCurveDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, used = LearningRateMonitor(), []
+    original = LearningRateMonitor.on_train_start
+    monkeypatch.setattr(
+        LearningRateMonitor,
+        "on_train_start",
+        lambda self, *rest, **more: (used.append(self), original(self, *rest, **more))[1],
+    )
+    process = replace(PROCESS, callbacks=[given])
+    for number in range(2):
+        fit(network(), module, replace(HASTY, max_epochs=1), tmp_path / str(number), process)
+    assert len({id(callback) for callback in (given, *used)}) == 3
+
+
+def test_what_layers_draw_in_training_follows_the_seed(module: LightCurveDataModule, tmp_path: Path) -> None:
+    settings = {"name": "transformer", "width": 8, "layers": 1, "dropout": 0.5}
+    states = []
+    for number in range(2):
+        torch.manual_seed(number)
+        classifier = build_classifier(settings, {"name": "linear"}, 4, 5, 0)
+        fit(classifier, module, replace(HASTY, max_epochs=2), tmp_path / str(number), PROCESS)
+        states.append(classifier.state_dict())
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
 
 
 # -- augmentation and balance
