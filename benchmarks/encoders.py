@@ -25,11 +25,10 @@ SMALL = [
 
 def command(encoder: str, given: argparse.Namespace) -> list[str]:
     """The sweep of one encoder."""
-    labels = given.labels.split(",")
     words = [
-        *("+experiment=best_transfer", "arm=transfer", f"target={given.target}", f"model={encoder}"),
+        *("experiment=best_transfer", "arm=transfer", f"target={given.target}", f"model={encoder}"),
         *(
-            f"data_fraction={','.join(f'n{number}' for number in labels)}",
+            f"labels={given.labels}",
             f"seed={given.seeds}",
             "pretrain.seed=${seed}",
             "members=1",
@@ -52,7 +51,7 @@ def rows(folder: Path) -> pd.DataFrame:
             row = json.loads(path.read_text())
             seconds = json.loads((path.parent / "timing.json").read_text())["seconds"]
             found.append(
-                {"encoder": encoder, "labels": row["budget"], "seed": row["seed"], "auroc_macro": row["auroc_macro"]}
+                {"encoder": encoder, "labels": row["labels"], "seed": row["seed"], "auroc_macro": row["auroc_macro"]}
                 | {"parameters": row["parameters"], "seconds": seconds}
             )
     return pd.DataFrame(found)
@@ -63,7 +62,7 @@ def pretraining(folder: Path) -> pd.DataFrame:
     found = []
     for path in sorted((folder / "models").rglob("result.json")):
         row, history = (json.loads((path.parent / name).read_text()) for name in ("result.json", "history.json"))
-        about = {"encoder": row["model"], "held_out_auroc": row["auroc_macro"], "epochs": row["epochs"]}
+        about = {"encoder": row["encoder"], "held_out_auroc": row["auroc_macro"], "epochs": row["epochs"]}
         found.append(about | {"seconds": history[-1]["seconds"]})
     return pd.DataFrame(found)
 
