@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from tlclass import plugins
 from tlclass.experiments.arm import Arm
 from tlclass.experiments.cards import Trust, build_part, build_survey
 from tlclass.experiments.fitting import GROUPS, callbacks_from, fit_from
@@ -149,6 +150,7 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
     """
     refuse_unknown(config)
     trust = config["trust"]
+    plugins.use(trust)
     arm = arm_from(config["arm"], config["method"], trust)
     target = build_survey(config["target"], trust)
     scalars = build(Scalars, {field.name: config[field.name] for field in fields(Scalars)}, "")
