@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -22,7 +24,7 @@ from tlclass.experiments.cards import build_survey
 from tlclass.experiments.composition import about_survey, compose, one_sentence
 from tlclass.inspection.sheet import draw_sheet
 from tlclass.lightcurves.arrow import write
-from tlclass.lightcurves.curves import LightCurves, concatenate
+from tlclass.lightcurves.curves import SIMULATED, LightCurves, concatenate
 from tlclass.simulator import Simulation
 from tlclass.surveys import Union
 
@@ -70,6 +72,11 @@ def _simulate_with_bars(reader: Simulation | Union) -> LightCurves:
         return concatenate([_simulate(part, bars) for part in parts])
 
 
+def marked(curves: LightCurves) -> LightCurves:
+    """The light curves with a column that says of every object that it is simulated; other tools keep it too."""
+    return replace(curves, extra={**curves.extra, SIMULATED: np.ones(len(curves), dtype=bool)})
+
+
 def _simulate(simulation: Simulation, bars: Progress) -> LightCurves:
     task = bars.add_task(simulation.name, total=sum(simulation.counts().values()))
     return simulation.read(lambda done, _: bars.update(task, completed=done))
@@ -92,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    curves = _simulate_with_bars(reader)
+    curves = marked(_simulate_with_bars(reader))
     write(curves, arguments.output)
     print(f"{curves.label.size} simulated light curves in {arguments.output}")
     if arguments.plot is not None:

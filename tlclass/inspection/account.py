@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tlclass.inspection.violations import judged
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.photometry import MJD_RANGE, magnitude_of_flux
 from tlclass.lightcurves.taxonomy import DROPPED, Taxonomy
 from tlclass.surveys.survey import Selected, Survey, cached, pieces_of
 
@@ -20,7 +22,6 @@ Array = npt.NDArray[Any]
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 ORDER = "ugrizy"  # of the wavelengths, by the last letter of a passband's name
 SAME_PLACE = 1.0  # arcsec
-MJD_RANGE = (15_000.0, 100_000.0)  # 1899 to 2132
 DEPTH_RANGE = (15.0, 28.5)  # mag; a survey whose 5-sigma depth is outside has another flux unit
 SAME_PASSBAND_SHIFT = 2.0  # mag that the depth of one and the same passband may differ between surveys
 
@@ -72,6 +73,7 @@ def inspect_survey(survey: Survey, cache: Path) -> Inspection:
         for label, count in unknown.items()
     ]
     violations += wrong_wavelengths(survey.passbands)
+    simulated = survey.simulated or curves.simulated
     counts, fluxes = count_table(selected, known, classes), flux_table(curves)
     notes = [f"no object of class {name} is left" for name in known.classes if not (classes == name).any()]
     if not len(curves):
@@ -81,8 +83,12 @@ def inspect_survey(survey: Survey, cache: Path) -> Inspection:
         if len(present) < 2:
             violations.append(f"all objects are of class {present[0]}: training needs two classes or more")
         violations += [*wrong_times(curves), *wrong_depths(fluxes)]
-        twice = duplicates(curves, curves, survey.simulated)
-        (notes if survey.simulated else violations).extend(twice)
+        forced = survey.selection.photometry.kind == "forced"
+        violations += judged(curves, survey.passbands, forced, survey.typical_flux)
+        twice = duplicates(curves, curves, simulated)
+        (notes if simulated else violations).extend(twice)
+    if simulated and not survey.simulated:
+        notes.append("the files say that their light curves are simulated: training needs simulated=true in the card")
     lost = sum(curves.dropped.values()) / max(sum(curves.dropped.values()) + selected.observations, 1)
     if lost > 0.2:
         notes.append(f"{lost:.0%} of the raw observations were dropped")
@@ -90,7 +96,7 @@ def inspect_survey(survey: Survey, cache: Path) -> Inspection:
         f"{count} files of {label} were not read: the taxonomy drops it" for label, count in selected.unread.items()
     ]
     return Inspection(
-        survey.name, survey.simulated, survey.citation, curves, classes, counts, label_table(selected, known),
+        survey.name, simulated, survey.citation, curves, classes, counts, label_table(selected, known),
         median_table(curves, classes, known), fluxes, dict(curves.dropped), violations, notes,
     )  # fmt: skip
 
@@ -189,7 +195,7 @@ def median_table(curves: LightCurves, classes: Array, taxonomy: Taxonomy) -> pd.
             "days between nights": np.where(nights > 1, (last - first) / (nights - 1), np.nan),
             "passbands": np.bincount(pairs // len(curves.passbands), minlength=len(curves)),
             "detected": np.bincount(owner, curves.detected, minlength=len(curves)) / n,
-            "brightest (mag)": np.where(peak > 0, 27.5 - 2.5 * np.log10(peak), np.nan),
+            "brightest (mag)": magnitude_of_flux(peak),
         }
     table = pd.DataFrame(columns)
     table.index = pd.Index(classes)
@@ -216,7 +222,7 @@ def flux_table(curves: LightCurves) -> pd.DataFrame:
                 "observations": len(flux),
                 **percentiles,
                 "error": middle,
-                "depth": 27.5 - 2.5 * np.log10(5 * middle),
+                "depth": float(magnitude_of_flux(5 * middle)),
             }
             rows[name] |= {"S/N": float(np.median(flux / error)), "negative": float(np.mean(flux < 0))}
     return pd.DataFrame.from_dict(rows, orient="index")

@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 OBSERVATION_DTYPES = {"mjd": np.float64, "flux": np.float32, "flux_err": np.float32, "detected": np.bool_}
+NO_TIME = "with a missing or infinite time"
 SIMULATED = "simulated"  # extra column of files that `tlclass.simulate` writes: whether an object is simulated
 OBJECT_NUMBERS = ("mwebv", "ra", "dec", "redshift", "trigger_mjd")
 
@@ -224,7 +225,7 @@ def _good_rows(rows: Array, observations: Mapping[str, Array], origin: str, coun
     with np.errstate(over="ignore"):  # a value beyond float32 is not finite there either
         bad = {
             "of objects that are not in the object table": rows < 0,
-            "with a missing or infinite time": ~np.isfinite(mjd),
+            NO_TIME: ~np.isfinite(mjd),
             "with a missing or infinite flux": ~np.isfinite(flux.astype(np.float32)),
             "with a missing, zero or negative flux error": ~(
                 np.isfinite(error.astype(np.float32)) & (error.astype(np.float32) > 0)

@@ -123,6 +123,10 @@ class Passbands:
             log.warning("%s: left out rows of unknown passbands: %s", origin, _counts(strange))
         return np.array([code or 0 for code in found], dtype=np.uint8)[index], known
 
+    def knows(self, name: str) -> bool:
+        """Whether a raw band name is one of these passbands."""
+        return _find(name, self._aliases()) is not None
+
     @property
     def systems(self) -> frozenset[str]:
         """The photometric systems of the names: `ztf` of `ztfg`."""

@@ -35,6 +35,7 @@ ROUNDED = 1e-5  # relative difference below which two fluxes are the same number
 UPPER_LIMIT = "that are upper limits without a flux"
 NO_MAGNITUDE = f"whose magnitude is not between {MAG_RANGE[0]} and {MAG_RANGE[1]} (no detection)"
 UNKNOWN_SIGN = "that are differences without a sign"
+UNKNOWN_PASSBAND = "of unknown passbands"
 REPEATED = "that repeat an exposure"
 
 _PREFIX = re.compile(rf"^(?:(?:{'|'.join(FACTS['prefixes'])})[_.:])+")
@@ -42,12 +43,13 @@ _UNIT = re.compile(r"(?:^|flux|[^a-z])([nuμm]?jy)")  # casefold makes the micro
 
 
 def plain_name(column: str) -> str:
-    """Lower case, without Fink's prefix (`i:`) or the struct a column stands in (`lightcurve.`); `_` for blanks.
+    """Lower case, without Fink's prefix (`i:`) or the struct a column stands in (`lightcurve.`), or ATLAS's `###`;
+    `_` for blanks.
 
     >>> plain_name("i:magpsf"), plain_name("unforced mag"), plain_name("diaSource.psfFlux")
     ('magpsf', 'unforced_mag', 'psfflux')
     """
-    return re.sub(r"^([a-z]:|.*\.)", "", column.strip().casefold()).strip().replace(" ", "_")
+    return re.sub(r"^([a-z]:|.*\.|#+)", "", column.strip().casefold()).strip().replace(" ", "_")
 
 
 def without_prefix(column: str) -> str:

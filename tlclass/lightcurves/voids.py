@@ -93,6 +93,14 @@ def void_columns(names: Iterable[str]) -> list[tuple[Void, str]]:
     ]
 
 
+def columns_read(names: Iterable[str]) -> list[str]:
+    """The columns that the rules for a table with these columns look at, and those beside which they count."""
+    names = list(names)
+    rules = void_columns(names)
+    beside = {other for rule, _ in rules for other in rule.beside}
+    return [*dict.fromkeys(name for _, name in rules), *(name for name in names if plain_name(name) in beside)]
+
+
 def voided(columns: Mapping[str, Any], n: int) -> tuple[Array, dict[str, int]]:
     """Which rows of a table the flags among its columns void, (n,) bool, and how many for which reason."""
     void, counts = np.zeros(n, dtype=bool), dict[str, int]()

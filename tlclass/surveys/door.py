@@ -111,9 +111,9 @@ def _open_packets(path: Path, passbands: Passbands, settings: Settings, stated: 
     )
 
 
-def _open_fits(path: Path, passbands: Passbands, _settings: Settings, stated: Settings) -> Reader:
+def _open_fits(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
     _refuse_options("SNANA FITS files", stated)
-    return SnanaFits(path, passbands)
+    return SnanaFits(path, passbands, **_unknown(settings))
 
 
 def _open_text(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:

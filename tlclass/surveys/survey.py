@@ -22,7 +22,7 @@ from tlclass.surveys.parallel import in_order
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
-CACHE_VERSION = 5  # raise it when a reader's result changes for the same files
+CACHE_VERSION = 6  # raise it when a reader's result changes for the same files
 
 
 class Reader(Protocol):
@@ -95,6 +95,11 @@ class Survey:
             ValueError: the files break a rule; the message says which, where and what to do.
         """
         loaded = self.select(cache)
+        if loaded.curves.simulated and not self.simulated:
+            raise ValueError(
+                f"{self.name}: its files say that their light curves are simulated, its card does not: set target.simulated=true (or "
+                "source.simulated=true), so that everything made from them says so"
+            )
         log_dropped(loaded.curves.dropped, loaded.observations, self.name)
         self.selection.account(loaded.objects, loaded.cuts, self.name)
         return loaded.curves, self.taxonomy.encode(loaded.curves.label, self.name)

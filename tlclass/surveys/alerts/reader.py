@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tlclass.lightcurves.curves import LightCurves, from_columns
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.photometry import one_per_exposure, zero_point_of
+from tlclass.lightcurves.photometry import MJD_RANGE, UNKNOWN_PASSBAND, known_times, one_per_exposure, zero_point_of
 from tlclass.surveys.alerts.packets import (
     FAULTS,
     FINE,
@@ -171,8 +171,10 @@ class AlertPackets:
         codes, known = self.passbands.resolved(np.array(bands, dtype=object), str(self.path), self.unknown_passbands)
         if not known.all():
             rows, codes = rows[known], codes[known]
-            dropped["of unknown passbands"] = int(np.count_nonzero(~known))
+            dropped[UNKNOWN_PASSBAND] = int(np.count_nonzero(~known))
         observations = {name: rows[name] for name in ("mjd", "flux", "flux_err", "detected")}
+        mjd = known_times(rows["mjd"])
+        observations["mjd"] = np.where((mjd > MJD_RANGE[0]) & (mjd < MJD_RANGE[1]), mjd, np.nan)
         observations["object_id"] = names[owner[rows["packet"]]]
         observations["passband"] = codes
         return from_columns(objects, observations, self.passbands.names, str(self.path), dropped)

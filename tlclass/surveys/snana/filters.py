@@ -29,7 +29,7 @@ def passband_names(raw: Array, survey: str, passbands: Passbands, origin: str) -
     translated = [
         known.get(name) or (f"{name} of {survey}" if foreign and name not in SLOAN else name) for name in names.tolist()
     ]
-    taken = [name for name in translated if foreign and name in SLOAN]
+    taken = [name for name in translated if foreign and name in SLOAN and passbands.knows(name)]
     if taken:
         message = "%s: %s of %s are taken as the passbands of this survey: their wavelengths differ a little; name passbands of its own"
         log.warning(message, origin, ", ".join(taken), survey)

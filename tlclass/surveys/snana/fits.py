@@ -20,6 +20,7 @@ from tlclass.lightcurves.photometry import (
     DETECTION_BITS,
     SNR,
     TRIGGER_BITS,
+    UNKNOWN_PASSBAND,
     detected_by_snr,
     known_numbers,
     known_position,
@@ -63,12 +64,14 @@ class SnanaFits:
         passbands: to resolve BAND (or FLT).
         label: regular expression for the names of the pairs' folders; its group is the raw class label.
         prefix_ids: write ids as `label/SNID`, for sets that number each model's objects anew.
+        unknown_passbands: `error`, or `drop` to leave out their rows with a count.
     """
 
     folder: Path
     passbands: Passbands
     label: str = "(.+)"
     prefix_ids: bool = False
+    unknown_passbands: str = "error"
 
     @staticmethod
     def accepts(path: Path) -> list[Path]:
@@ -115,7 +118,8 @@ class SnanaFits:
                 "rename it, move it away, or set the reader's label to a regular expression whose group is the class"
             )
         label = match.group(match.lastindex or 0)
-        return SnanaPair(head, _phot_of(head), self.passbands, label, f"{label}/" if self.prefix_ids else "")
+        prefix = f"{label}/" if self.prefix_ids else ""
+        return SnanaPair(head, _phot_of(head), self.passbands, label, prefix, self.unknown_passbands)
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ class SnanaPair:
         passbands: to resolve BAND (or FLT).
         label: the raw class label of all objects.
         prefix: goes before every SNID.
+        unknown_passbands: see `SnanaFits`.
     """
 
     head: Path
@@ -134,6 +139,7 @@ class SnanaPair:
     passbands: Passbands
     label: str
     prefix: str = ""
+    unknown_passbands: str = "error"
 
     def files(self) -> list[Path]:
         """The two files."""
@@ -157,11 +163,13 @@ class SnanaPair:
         columns = self._objects(objects, owner, seen, header)
         mjd = known_times(_field(seen, self.phot, "MJD").astype(np.float64))
         void, more = voided({name: seen[name] for name in seen.dtype.names or ()}, len(seen))
-        dated = np.isnan(mjd) | (mjd >= 0)
+        dated = mjd >= 0  # nor where the date is a code for "unknown"
         more["without a date (MJD < 0)"] = int(np.count_nonzero(~dated & ~void))
         keep = dated & ~void
+        observations, known = self._observations(seen[keep], owner[keep], header)
+        more[UNKNOWN_PASSBAND] = int(np.count_nonzero(~known))
+        observations = {name: column[known] for name, column in observations.items()}
         counts = {reason: number for reason, number in (dropped | more).items() if number}
-        observations = self._observations(seen[keep], owner[keep], header)
         return from_columns(columns, observations, self.passbands.names, str(self.phot), counts)
 
     def _objects(self, objects: Array, owner: Array, seen: Array, header: fits.Header) -> dict[str, Array]:
@@ -178,21 +186,22 @@ class SnanaPair:
             "label": np.full(len(objects), self.label),
         }
 
-    def _observations(self, seen: Array, owner: Array, header: fits.Header) -> dict[str, Array]:
-        """Columns of the rows that stay."""
+    def _observations(self, seen: Array, owner: Array, header: fits.Header) -> tuple[dict[str, Array], Array]:
+        """Columns of the rows that stay, and which are of a known passband."""
         origin, survey = str(self.phot), str(header.get("SURVEY", "")).strip()
         names = passband_names(_text(_field(seen, self.phot, "BAND", "FLT")), survey, self.passbands, origin)
         flux, error = (_field(seen, self.phot, name) for name in ("FLUXCAL", "FLUXCALERR"))
         flags = _photflag(seen)
         stated = None if flags is None else (flags & int(header.get("PHOTFLAG_DETECT", DETECTION_BITS))) > 0
+        band, known = self.passbands.resolved(names, origin, self.unknown_passbands)
         return {
             "owner": owner,
             "mjd": known_times(_field(seen, self.phot, "MJD").astype(np.float64)),
-            "passband": self.passbands.codes(names, origin),
+            "passband": band,
             "flux": known_numbers(flux, "fluxes"),
             "flux_err": error,
             "detected": detected_by_snr(flux, error) if stated is None else stated,
-        }
+        }, known
 
     def _refuse_stranger(self, head: fits.Header, phot: fits.Header) -> None:
         """A PHOT file of another HEAD would give every object somebody else's light curve."""

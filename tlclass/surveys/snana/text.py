@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlclass.lightcurves.curves import LightCurves, check, from_columns
+from tlclass.lightcurves.curves import NO_TIME, LightCurves, check, from_columns
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import (
     DETECTION_BITS,
     SNR,
     TRIGGER_BITS,
+    UNKNOWN_PASSBAND,
     detected_by_snr,
     known_numbers,
     known_times,
@@ -101,18 +102,20 @@ class SnanaText:
             )
         owner = np.repeat(np.arange(len(found)), [len(item.mjd) for item in found])
         seen = {name: np.concatenate([getattr(item, name) for item in found]) for name in OBSERVED}
-        band, known = self._passbands(found)
+        seen["mjd"] = known_times(seen["mjd"])
         void, dropped = voided(_flag_columns(found), len(owner))
-        strange = int(np.count_nonzero(~known & ~void))
-        dropped |= {"of unknown passbands": strange} if strange else {}
+        undated = np.isnan(seen["mjd"]) & ~void
+        good = ~(void | undated)
+        band, known = self._passbands(found, good)
+        counts = {NO_TIME: np.count_nonzero(undated), UNKNOWN_PASSBAND: np.count_nonzero(good & ~known)}
+        dropped |= {reason: int(count) for reason, count in counts.items() if count}
+        good &= known
         flags = np.concatenate([item.photflag for item in found])
-        good = known & ~void
         observations = {
             "object_id": owner,
             "passband": band,
             "detected": self._detected(flags, seen),
             **seen,
-            "mjd": known_times(seen["mjd"]),
             "flux": known_numbers(seen["flux"], "fluxes"),
         }
         packed = from_columns(
@@ -134,8 +137,8 @@ class SnanaText:
             **{name: _header_numbers(found, keys) for name, keys in KEYS.items()},
         }
 
-    def _passbands(self, found: Sequence["_Object"]) -> tuple[Array, Array]:
-        """Codes of the observations' passbands, and which are known."""
+    def _passbands(self, found: Sequence["_Object"], good: Array) -> tuple[Array, Array]:
+        """Codes of the observations' passbands, and which are known; of the good ones alone, as end marks have none."""
         surveys = list(dict.fromkeys(item.header.get("SURVEY", "") for item in found))
         raw = np.concatenate([item.band for item in found])
         of = np.repeat(
@@ -144,7 +147,9 @@ class SnanaText:
         names = raw.astype(object)
         for number, survey in enumerate(surveys):
             names[of == number] = passband_names(raw[of == number], survey, self.passbands, str(self.folder))
-        return self.passbands.resolved(names, str(self.folder), self.unknown_passbands)
+        codes, known = np.zeros(len(names), dtype=np.uint8), np.zeros(len(names), dtype=bool)
+        codes[good], known[good] = self.passbands.resolved(names[good], str(self.folder), self.unknown_passbands)
+        return codes, known
 
     def _detected(self, flags: Array, seen: Mapping[str, Array]) -> Array:
         """(n,) bool: as PHOTFLAG says, else by signal to noise."""

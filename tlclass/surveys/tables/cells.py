@@ -91,7 +91,7 @@ def coded(column: pa.ChunkedArray) -> tuple[list[str], Array]:
         column = pc.dictionary_encode(column)
     column = column.unify_dictionaries().combine_chunks() if column.num_chunks != 1 else column.chunk(0)
     names = [_as_text(value) for value in column.dictionary.to_pylist()]
-    return names, np.asarray(column.indices.fill_null(-1).to_numpy(zero_copy_only=False)).astype(np.int64)
+    return names, np.asarray(column.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False))
 
 
 def flags(

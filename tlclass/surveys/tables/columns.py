@@ -21,7 +21,7 @@ from tlclass.lightcurves.photometry import (
     unit_of_name,
     without_prefix,
 )
-from tlclass.lightcurves.voids import NAMES, void_columns
+from tlclass.lightcurves.voids import NAMES, columns_read
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -65,8 +65,8 @@ WEAK = {
     "mjd": ("jd", "time"),
     "band": ("fid",),
     "zero_point_system": ("system", "mag_system"),
-    "flux": ("psfflux",),
-    "flux_err": ("psffluxerr",),
+    "flux": ("psfflux", "forcediffimflux", "ujy"),
+    "flux_err": ("psffluxerr", "forcediffimfluxunc", "dujy"),
     "detected": ("photflag",),
     "mwebv": ("a_v",),
     "redshift": ("z",),
@@ -132,7 +132,7 @@ class Form:
         stating = COUNTS.get(without_prefix(found.get("flux", "")), ())
         counts = next((column for column, plain in free if plain in stating and "zero_point" not in skipped), None)
         found = found if counts is None else {"zero_point": counts, **found}
-        flags = {f"{FLAG}{column}": column for _, column in void_columns(names)}
+        flags = {f"{FLAG}{column}": column for column in columns_read(names)}
         context = {f"{CONTEXT}{column}": column for column, plain in free if plain in FACTS["context"]}
         return {**found, **flags, **context}
 

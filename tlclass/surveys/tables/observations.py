@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tlclass.lightcurves.curves import sum_dropped
+from tlclass.lightcurves.curves import NO_TIME, sum_dropped
 from tlclass.lightcurves.photometry import (
     ALERT_SNR,
     DETECTION_BITS,
@@ -17,6 +17,7 @@ from tlclass.lightcurves.photometry import (
     MAG_RANGE,
     NO_MAGNITUDE,
     REPEATED,
+    UNKNOWN_PASSBAND,
     UNKNOWN_SIGN,
     UPPER_LIMIT,
     detected_by_snr,
@@ -92,20 +93,28 @@ def observations_of(
     """
     kind = _kind(found, form)
     table, dropped = _measured(table, found, kind, form, origin)
+    mjd = _times(table[found["mjd"]], found["mjd"], form, origin)
+    table, mjd = _without(np.isnan(mjd), NO_TIME, table, mjd, dropped)  # end marks have no passband either
+    band, known = passbands_of({name: table[column] for name, column in found.items()}, found, form, origin)
+    band = band[known]
+    table, mjd = _without(~known, UNKNOWN_PASSBAND, table, mjd, dropped)
     column = {name: table[file_name] for name, file_name in found.items()}
-    band, known = passbands_of(column, found, form, origin)
-    if not known.all():
-        table, band = table.filter(pa.array(known)), band[known]
-        column = {name: table[file_name] for name, file_name in found.items()}
-        dropped = {**dropped, "of unknown passbands": int(np.count_nonzero(~known))}
     seen = {
         "object_id": identifiers(column["object_id"], found["object_id"], origin),
-        "mjd": _times(column["mjd"], found["mjd"], form, origin),
+        "mjd": mjd,
         "passband": band,
     }
     seen |= _brightness(column, found, kind, band, form, origin)
     seen["detected"] = _detected(column, found, seen, kind, form, origin)
     return seen | {ROUNDED: np.full(len(band), _is_coarse(column["mjd"], seen["mjd"]))}, dropped
+
+
+def _without(out: Array, reason: str, table: pa.Table, mjd: Array, dropped: dict[str, int]) -> tuple[pa.Table, Array]:
+    """The table and its times without these rows (n,), which are counted."""
+    if not out.any():
+        return table, mjd
+    dropped[reason] = int(np.count_nonzero(out))
+    return table.filter(pa.array(~out)), mjd[~out]
 
 
 def _kind(found: Mapping[str, str], form: Form) -> str:

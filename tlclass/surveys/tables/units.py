@@ -99,8 +99,10 @@ def _only_unit(column: pa.ChunkedArray, name: str, origin: str) -> str | None:
 
 def refuse_other_systems(column: Columns, found: Mapping[str, str], origin: str) -> None:
     """Raise ValueError if zero points or magnitudes are of another system than AB."""
-    systems = coded(column["zero_point_system"])[0] if "zero_point_system" in column else []
-    other = [system for system in systems if not is_ab(system)]
+    if "zero_point_system" not in column:
+        return
+    systems, codes = coded(column["zero_point_system"])
+    other = [system for code, system in enumerate(systems) if not is_ab(system) and (codes == code).any()]
     if other:
         raise ValueError(
             f"{origin}: column {found['zero_point_system']} has {', '.join(other)}: only AB zero points are read; convert the fluxes or "

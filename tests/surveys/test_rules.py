@@ -1,0 +1,392 @@
+"""What a row of photometry means: every rule stated once and applied to every reader."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.data.raw_rows import OBJECT, TABLES, WRITERS, frame
+from tests.data.raw_tables import alerts, antares, fluxes, write, write_nested, ztf
+from tlclass.lightcurves.curves import LightCurves
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.photometry import FACTS, SNR
+from tlclass.lightcurves.voids import VOIDS, Void
+from tlclass.surveys import door
+
+pytest.importorskip("fastavro")
+BANDS = Passbands.from_mapping({f"lsst{b}": {"wavelength": 0.5, "aliases": [b]} for b in "gri"})
+ZTF = Passbands.from_mapping({f"ztf{b}": {"wavelength": 0.5, "aliases": [b, str(k)]} for k, b in enumerate("gri", 1)})
+ROWS = {
+    "mjd": [60001.25, 60002.5, 60003.75],
+    "band": ["g", "r", "g"],
+    "flux": [100.0, 200.0, -50.0],
+    "flux_err": [10.0] * 3,
+}
+# What voids a row, and what does not, by the condition of the rule.
+CASES: dict[str, tuple[list[Any], list[Any]]] = {
+    "set": ([True, 1], [False, 0]),
+    "not_in": (["56", 61], []),
+    "bits": ([], [0]),
+    "known": ([61000.5], [None]),
+    "zero": ([0], [int(OBJECT)]),
+}
+SPELLINGS = {
+    "photflag": "PHOTFLAG", "psfflux_flag": "psfFlux_flag", "psfdiffflux_flag": "psfDiffFlux_flag", "pixelflags_bad": "pixelFlags_bad",
+    "pixelflags_saturatedcenter": "pixelFlags_saturatedCenter", "invalidpsfflag": "invalidPsfFlag", "timewithdrawnmjdtai": "timeWithdrawnMjdTai",
+    "diaobjectid": "diaObjectId", "ujy": "uJy", "dujy": "duJy",
+}  # fmt: skip
+
+
+def read(reader: str, rows: dict[str, Any], folder: Path, bands: Passbands = BANDS, **options: Any) -> LightCurves:
+    return door.read(WRITERS[reader](rows, folder), bands, options)
+
+
+@pytest.mark.parametrize("reader", WRITERS)
+@pytest.mark.parametrize("rule", VOIDS, ids=lambda rule: rule.columns[0])
+def test_every_flag_voids_a_row_in_every_reader(rule: Void, reader: str, tmp_path: Path) -> None:
+    if rule.condition == "zero" and reader not in ("csv", "parquet"):
+        pytest.skip("an id of a row: the other formats name the object once")
+    bad, good = CASES[rule.condition]
+    good = list(rule.values) if rule.condition == "not_in" else good
+    for number, value in enumerate([*bad, *rule.values] if rule.condition == "bits" else bad):
+        for name in rule.columns:
+            flags = {SPELLINGS.get(name, name): [good[0], value, good[-1]]}
+            beside = {SPELLINGS.get(other, other): [1.0, 1.0, 1.0] for other in rule.beside}
+            flags = flags if reader in ("csv", "snana fits", "snana text") else _alike(flags)
+            curves = read(reader, {**ROWS, **flags, **beside}, tmp_path / f"{name}{number}")
+            assert curves.mjd.tolist() == [60001.25, 60003.75], f"{name} = {value}"
+            assert curves.dropped == {rule.reason: 1}
+
+
+def _alike(flags: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """The values in one type, which a column of Parquet has."""
+    (name, values), *_ = flags.items()
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) < 2:
+        return flags
+    kind = str if str in kinds else int
+    return {name: [kind(value) for value in values]}
+
+
+@pytest.mark.parametrize("reader", WRITERS)
+def test_codes_for_missing_are_no_times_and_no_fluxes(reader: str, tmp_path: Path) -> None:
+    for code in FACTS["missing"]["times"]:
+        rows = {**ROWS, "mjd": [60001.25, float(code), 60003.75]}
+        assert read(reader, rows, tmp_path / f"t{code}").mjd.tolist() == [60001.25, 60003.75], code
+    for code in FACTS["missing"]["fluxes"]:
+        if not reader.startswith("packets"):  # in these fluxes are in nJy, and unknown ones are null
+            rows = {**ROWS, "flux": [100.0, float(code), -50.0]}
+            assert read(reader, rows, tmp_path / f"f{code}").flux.tolist() == [100, -50], code
+
+
+@pytest.mark.parametrize(
+    "reader", [name for name in WRITERS if not name.startswith("packets") and name != "snana fits"]
+)
+def test_a_detection_is_measured_where_nothing_states_it(reader: str, tmp_path: Path) -> None:
+    rows = {**ROWS, "flux": [10 * SNR - 1, 10 * SNR, -500.0]}
+    assert read(reader, rows, tmp_path).detected.tolist() == [False, True, False]
+    assert read(reader, rows, tmp_path / "low", detection_snr=3).detected.tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("reader", [*TABLES, "snana text", "snana fits"])
+def test_photflag_states_what_is_detected(reader: str, tmp_path: Path) -> None:
+    curves = read(reader, {**ROWS, "PHOTFLAG": [0, 4096, 0]}, tmp_path)
+    assert curves.detected.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("reader", WRITERS)
+def test_an_unknown_passband_is_an_error_or_dropped_with_a_count(reader: str, tmp_path: Path) -> None:
+    rows = {**ROWS, "band": ["g", "H", "g"]}
+    with pytest.raises(
+        ValueError,
+        match=r"unknown passband '(lsst)?[Hh]( of \w+)?' \(1 obs.*unknown_passbands=drop.*--drop-unknown-passbands",
+    ):
+        read(reader, rows, tmp_path)
+    curves = read(reader, rows, tmp_path, unknown_passbands="drop")
+    assert curves.mjd.tolist() == [60001.25, 60003.75] and curves.dropped == {"of unknown passbands": 1}
+
+
+@pytest.mark.parametrize("reader", TABLES)
+def test_another_instrument_has_other_passbands(reader: str, tmp_path: Path) -> None:
+    for column in FACTS["context"]:
+        rows = {**ROWS, column: ["LSSTCam", "SEDM", ""]}
+        with pytest.raises(ValueError, match=r"unknown passband 'r of SEDM' \(1 observations\)"):
+            read(reader, rows, tmp_path)
+        assert read(reader, rows, tmp_path, unknown_passbands="drop").mjd.tolist() == [60001.25, 60003.75]
+
+
+@pytest.mark.parametrize("reader", TABLES)
+def test_the_case_of_a_filter_is_kept(reader: str, tmp_path: Path) -> None:
+    for name in "RIG":
+        with pytest.raises(ValueError, match=f"unknown passband '{name}'"):
+            read(reader, {**ROWS, "band": ["g", name, "g"]}, tmp_path, ZTF)
+    named = read(reader, {**ROWS, "band": ["ZTFG", "ztfR", "ztfg"]}, tmp_path, ZTF)
+    assert named.passband.tolist() == [0, 1, 0], "whole names are clear in any case"
+
+
+def test_antares_calls_ztfs_r_so(tmp_path: Path) -> None:
+    curves = door.read(write(antares(alerts()), tmp_path / "a.csv"), ZTF)
+    assert set(curves.passband.tolist()) == {0, 1}
+
+
+def test_yse_calls_ztfs_passbands_x_and_y(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = WRITERS["snana text"]({**ROWS, "band": ["X", "Y", "g"]}, tmp_path)
+    path.write_text("SURVEY: YSE\n" + path.read_text())
+    with caplog.at_level(logging.WARNING):
+        assert door.read(path, ZTF).passband.tolist() == [0, 1, 0]
+    assert "g of YSE are taken as the passbands of this survey" in caplog.text
+    with pytest.raises(ValueError, match=r"unknown passband 'ztfg' \(1 observations\), 'ztfr'"):
+        door.read(path, Passbands.from_mapping({f"lsst{b}": {"wavelength": 0.5, "aliases": [b]} for b in "gY"}))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_vega_magnitudes_are_refused_or_left_out(nested: bool, tmp_path: Path) -> None:
+    rows = (
+        ztf(alerts())
+        .assign(system=lambda frame: np.where(frame.fid == 1, "AB", "Vega"))
+        .rename(columns={"objectId": "object_id"})
+    )
+    path = (
+        write_nested(rows, rows[["object_id"]].drop_duplicates(), tmp_path / "n.parquet")
+        if nested
+        else write(rows, tmp_path / "a.csv")
+    )
+    with pytest.raises(ValueError, match=r"column system has Vega: only AB"):
+        door.read(path, ZTF)
+    curves = door.read(path, ZTF, {"unknown_passbands": "drop"})
+    assert set(curves.passband.tolist()) == {0} and curves.dropped["of unknown passbands"] > 10
+
+
+# -- units
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(("unit", "zero_point"), FACTS["zero_points"].items())
+def test_a_name_behind_a_prefix_states_its_unit(unit: str, zero_point: float, nested: bool, tmp_path: Path) -> None:
+    expected = fluxes(alerts())
+    scale = 10 ** (0.4 * (zero_point - 27.5))
+    name = {"fluxcal": "ztf_FLUXCAL", "njy": "lsst_diaSource_psfFlux"}.get(unit, f"lc_flux_{unit}")
+    rows = expected[["object_id", "mjd", "band"]].assign(
+        **{name: expected.flux * scale, "flux_err": expected.flux_err * scale}
+    )
+    objects = rows[["object_id"]].drop_duplicates()
+    path = write_nested(rows, objects, tmp_path / "n.parquet") if nested else write(rows, tmp_path / "a.csv")
+    curves = door.read(path, ZTF, {"columns": {"flux": name}})
+    assert np.allclose(np.sort(curves.flux), np.sort(expected.flux), rtol=1e-5)
+
+
+@pytest.mark.parametrize("reader", TABLES)
+def test_magnitudes_beside_fluxes_prove_the_unit(reader: str, tmp_path: Path) -> None:
+    for zero_point in (31.4, 23.9, 25.0):
+        rows = {
+            "mjd": [60001.25, 60002.5], "band": ["g", "r"], "flux": [10 ** (0.4 * (zero_point - 20)), 10 ** (0.4 * (zero_point - 19))],
+            "flux_err": [1.0, 1.0], "mag": [20.0, 19.0],
+        }  # fmt: skip
+        table = frame(rows).rename(columns={"FLUXCAL": "flux", "FLUXCALERR": "flux_err"})
+        path = _write(reader, table, tmp_path / str(zero_point))
+        assert np.allclose(door.read(path, BANDS).flux, [1000, 10**3.4], rtol=1e-4)
+
+
+def _write(reader: str, table: pd.DataFrame, folder: Path) -> Path:
+    if reader == "nested":
+        return write_nested(table, table[["object_id"]].drop_duplicates(), folder / "n.parquet")
+    return write(table, folder / f"a.{reader}")
+
+
+@pytest.mark.parametrize("reader", TABLES)
+def test_the_depth_of_the_survey_decides_or_the_unit_is_asked_for(
+    reader: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = frame(ROWS).rename(columns={"FLUXCAL": "flux", "FLUXCALERR": "flux_err"})
+    for unit, zero_point in (("fluxcal", 27.5), ("njy", 31.4), ("ujy", 23.9)):
+        error = 10 ** (0.4 * (zero_point - 20.7)) / 5  # ZTF's depth
+        path = _write(reader, rows.assign(flux_err=error, flux=8 * error), tmp_path / unit)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            curves = door.read(path, ZTF)
+        assert (
+            np.allclose(curves.flux, 8 / 5 * 10 ** (0.4 * 6.8), rtol=1e-4) and f"it is taken as {unit}" in caplog.text
+        )
+    path = _write(reader, rows.assign(flux_err=2e9), tmp_path / "odd")
+    with pytest.raises(
+        ValueError, match=r"nothing states the unit of flux .*flux_njy.*flux_unit or zp.*flux_unit=fluxcal.*--flux-unit"
+    ):
+        door.read(path, ZTF)
+
+
+# -- alerts and forced photometry
+
+
+@pytest.mark.parametrize("mark", [{"forced": True}, {"procstatus": "0"}, {"infobitssci": 0}])
+def test_magnitudes_of_forced_photometry_are_measured_not_detected(mark: dict[str, Any], tmp_path: Path) -> None:
+    rows = pd.DataFrame(
+        {
+            "oid": "a",
+            "mjd": [60001.25, 60002.5],
+            "fid": [1, 2],
+            "mag": [22.0, 19.0],
+            "e_mag": [1.7, 0.1],
+            "isdiffpos": [1, 1],
+        }
+    )
+    assert door.read(rows.assign(**mark), ZTF).detected.tolist() == [False, True]
+
+
+def test_alerts_are_detections_unless_nothing_is_there() -> None:
+    rows = pd.DataFrame(
+        {
+            "oid": "a",
+            "mjd": [60001.25, 60002.5],
+            "fid": [1, 2],
+            "magpsf": [22.0, 19.0],
+            "sigmapsf": [1.7, 0.35],
+            "isdiffpos": [1, 1],
+        }
+    )
+    assert door.read(rows, ZTF).detected.tolist() == [False, True]
+
+
+# -- times
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_times_in_32_bits_are_not_repeated_exposures(suffix: str, tmp_path: Path) -> None:
+    mjd = np.array([59000.001, 59000.0015, 59000.0018, 59001.3], dtype=np.float32)
+    rows = pd.DataFrame({"object_id": "a", "mjd": mjd, "band": "g", "FLUXCAL": [1.0, 2.0, 2.0, 3.0], "FLUXCALERR": 1.0})
+    if suffix == ".csv":
+        rows["mjd"] = rows.mjd.astype(float)
+    curves = door.read(write(rows, tmp_path / f"a{suffix}"), BANDS)
+    assert curves.flux.tolist() == [1, 2, 3] and curves.dropped == {"that repeat an exposure": 1}
+    julian = rows.rename(columns={"mjd": "jd"}).assign(jd=(mjd.astype(float) + 2400000.5).astype(np.float32))
+    with pytest.raises(ValueError, match=r"column jd: Julian dates in 32 bits"):
+        door.read(write(julian, tmp_path / "j.parquet"), BANDS)
+
+
+# -- what the package itself writes
+
+
+def test_predictions_are_no_labels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(frame(ROWS), tmp_path / "lc.csv")
+    predicted = pd.DataFrame({"object_id": [OBJECT], "class": ["SN Ia"], "p(SN Ia)": [0.9], "n_observations": [3]})
+    for suffix in ("csv", "parquet"):
+        write(predicted, tmp_path / f"classes.{suffix}")
+    from tlclass.surveys import Table
+
+    curves = Table(folder=tmp_path, passbands=BANDS, keep_unlisted=True).read()
+    assert curves.label.tolist() == [""] and "classes.csv: it holds predictions" in caplog.text
+    with pytest.raises(ValueError, match=r"classes.csv holds predictions of a model"):
+        Table(tmp_path / "lc.csv", BANDS, tmp_path / "classes.csv").read()
+
+
+@pytest.mark.parametrize("form", ["own", "nested", "tables"])
+def test_files_that_say_they_are_simulated_are(form: str, tmp_path: Path) -> None:
+    from tlclass.lightcurves import arrow
+    from tlclass.simulate import marked
+
+    curves = marked(door.read(frame(ROWS), BANDS))
+    arrow.write(curves, tmp_path / "own.parquet")
+    path = tmp_path / "own.parquet"
+    if form == "nested":  # through pandas, which keeps no metadata
+        pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
+    if form == "tables":
+        path.unlink()
+        write(frame(ROWS), tmp_path / "lc.csv")
+        write(pd.DataFrame({"object_id": [OBJECT], "simulated": [True]}), tmp_path / "objects.csv")
+        path = tmp_path
+    assert door.read(path, BANDS, {} if form == "own" else {"default_unit": "fluxcal"}).simulated
+
+
+# -- alert packets as tables
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_packets_in_parquet_are_read_as_in_avro(in_memory: bool, tmp_path: Path) -> None:
+    older = [
+        {"jd": 2460000.5 + k, "fid": 1 + k % 2, "magpsf": 20.0 - k / 10, "sigmapsf": 0.1, "isdiffpos": "t"}
+        for k in range(4)
+    ]
+    limit = {**older[0], "jd": 2459990.5, "magpsf": None, "sigmapsf": None, "isdiffpos": None}
+
+    def alert(newest: int) -> dict[str, Any]:
+        return {
+            "objectId": "ZTF1",
+            "candid": newest,
+            "candidate": {**older[newest], "ra": 1.0, "dec": 2.0},
+            "prv_candidates": [limit, *older[:newest]],
+        }
+
+    table = pa.Table.from_pylist([alert(2), alert(3)])
+    pq.write_table(table, tmp_path / "alerts.parquet")
+    curves = door.read(table if in_memory else tmp_path / "alerts.parquet", ZTF)
+    assert curves.mjd.tolist() == [60000, 60001, 60002, 60003] and curves.detected.all(), "the newest of each alert too"
+    assert (
+        curves.object_id.tolist() == ["ZTF1"]
+        and curves.dropped["that repeat an exposure of another packet or list"] == 4
+    )
+
+
+def test_packets_of_a_survey_are_not_read_in_the_passbands_of_another(tmp_path: Path) -> None:
+    table = pa.Table.from_pylist(
+        [
+            {
+                "objectId": "a",
+                "candidate": {
+                    "jd": 2460000.5,
+                    "fid": 1,
+                    "magpsf": 20.0,
+                    "sigmapsf": 0.1,
+                    "isdiffpos": "t",
+                    "ra": 1.0,
+                    "dec": 2.0,
+                },
+            }
+        ]
+    )
+    with pytest.raises(ValueError, match=r"unknown passband 'ztfg' \(1 observations\); known are lsstg"):
+        door.read(table, BANDS)
+
+
+def test_of_two_nested_columns_the_one_that_is_named_is_read(tmp_path: Path) -> None:
+    source = [{"midpointMjdTai": 60001.25, "band": "g", "psfFlux": 9e4, "psfFluxErr": 1e3, "diaSourceId": 1}]
+    forced = [
+        {
+            "midpointMjdTai": 60000.0 + k,
+            "band": "r",
+            "psfDiffFlux": 1e3 * k,
+            "psfDiffFluxErr": 1e3,
+            "psfFlux": 9e9,
+            "psfFluxErr": 1.0,
+            "psfFlux_flag": True,
+        }
+        for k in range(3)
+    ]
+    pq.write_table(
+        pa.Table.from_pylist([{"diaObjectId": 5, "diaSource": source, "diaObjectForcedSource": forced}]),
+        tmp_path / "h.parquet",
+    )
+    with pytest.raises(
+        ValueError, match=r"diaSource.midpointMjdTai and diaObjectForcedSource.midpointMjdTai both mean mjd"
+    ):
+        door.read(tmp_path / "h.parquet", BANDS)
+    named = {
+        name: door.read(tmp_path / "h.parquet", BANDS, {"columns": {"mjd": f"{name}.midpointMjdTai"}})
+        for name in ("diaSource", "diaObjectForcedSource")
+    }
+    njy = 10 ** (0.4 * (27.5 - 31.4))
+    assert named["diaSource"].flux == pytest.approx([9e4 * njy]) and named["diaSource"].detected.all()
+    assert named["diaObjectForcedSource"].flux == pytest.approx(np.array([0, 1e3, 2e3]) * njy)
+
+
+def test_unknown_numbers_of_objects_are_not_numbers(tmp_path: Path) -> None:
+    write(frame(ROWS), tmp_path / "lc.csv")
+    for code in FACTS["missing"]["numbers"]:
+        write(
+            pd.DataFrame({"object_id": [OBJECT], "mwebv": code, "redshift": code, "peakmjd": -9.0}), tmp_path / "o.csv"
+        )
+        curves = door.read(tmp_path, BANDS)
+        assert np.isnan(curves.mwebv[0]) and np.isnan(curves.redshift[0]) and np.isnan(curves.trigger_mjd[0]), code
