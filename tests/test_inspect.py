@@ -48,7 +48,7 @@ def changed(data: Path, tmp_path: Path) -> Callable[..., Path]:
 
 
 def test_a_sound_survey_is_described_and_exits_with_0(inspect: Inspect, tmp_path: Path) -> None:
-    code, said = inspect("survey=bts", "source=plasticc_table")
+    code, said = inspect("survey=bts", "source=plasticc_table", "source.typical_flux=544")
     assert code == 0 and "0 violation(s)" in said and "real" in said and "SIMULATED" in said
     names = ("report.txt", "report.html", "sheet.png", "distributions.png")
     assert all((tmp_path / "report" / name).stat().st_size > 1000 for name in names)
@@ -92,7 +92,7 @@ def test_a_wrong_flux_unit_jumps_out(
     unit: float, shift: str, inspect: Inspect, changed: Callable[..., Path], data: Path
 ) -> None:
     folder = changed(lambda objects, seen: (objects, seen.assign(flux=seen.flux * unit, flux_err=seen.flux_err * unit)))
-    source = ["source=table", "source.reader.columns.label=class"]
+    source = ["source=table", "source.reader.columns.label=class", "source.reader.flux_unit=fluxcal"]
     source += [f"source.reader.{name}={data}/ztf_bts/{name}.parquet" for name in ("objects", "observations")]
     code, said = inspect("survey=bts", *source, data=folder)
     assert (
