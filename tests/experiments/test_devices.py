@@ -63,8 +63,8 @@ def test_no_place_on_a_device_is_a_mistake(tmp_path: Path, wrong: Any) -> None:
 def test_the_job_runs_on_the_device_it_leased(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tlclass.experiments.devices.cuda_devices", lambda: DEVICES)
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    settings = {"launcher": {"name": "cuda", "jobs_per_device": 2}, "trainer": {"accelerator": "cuda", "devices": 1}}
-    with on_device(settings) as first, on_device(settings) as second, on_device(settings) as third:
+    given = {"name": "cuda", "jobs_per_device": 2}, {"accelerator": "cuda", "devices": 1}
+    with on_device(*given) as first, on_device(*given) as second, on_device(*given) as third:
         assert [process["trainer"]["devices"] for process in (first, second, third)] == [[0], [1], [0]]
 
 

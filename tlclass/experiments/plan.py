@@ -12,6 +12,7 @@ from typing import Any
 from tlclass import plugins
 from tlclass.experiments.arm import Arm
 from tlclass.experiments.cards import Trust, build_part, build_survey
+from tlclass.experiments.devices import ready
 from tlclass.experiments.fitting import GROUPS, callbacks_from, fit_from
 from tlclass.experiments.job import Training
 from tlclass.experiments.result import config_key
@@ -179,7 +180,7 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
         source_model=scalars.source_model,
         members=scalars.members,
         seed=scalars.seed,
-        process=Process(config["trainer"], scalars.progress, callbacks_from(config["callbacks"], trust)),
+        process=Process(ready(config["trainer"]), scalars.progress, callbacks_from(config["callbacks"], trust)),
         threads=scalars.threads,
         launcher=config["launcher"],
         logger=config["logger"],

@@ -10,7 +10,6 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from tlclass import surveys
 from tlclass.quoting import shortened
 
 WORD = re.compile(r"(?P<key>\+{0,2}[\w./@][\w./@-]*)=(?P<value>.*)", re.DOTALL)
@@ -100,6 +99,8 @@ def _is_path(key: str) -> bool:
 @cache
 def _path_fields() -> frozenset[str]:
     """The settings of the readers that are paths."""
+    from tlclass import surveys  # slow to import, and rarely needed here
+
     readers = [kind for kind in map(vars(surveys).get, surveys.__all__) if inspect.isclass(kind) and is_dataclass(kind)]
     return frozenset(field.name for kind in readers for field in fields(kind) if _holds_path(field.type))
 

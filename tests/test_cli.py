@@ -1,0 +1,91 @@
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tlclass import __version__, cli, train
+from tlclass.config import CONF
+from tlclass.experiments.usage import commented, help_text
+
+HEAVY = ("torch", "lightning", "pandas", "pyarrow", "matplotlib", "astropy", "wandb")
+Process = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_every_command_of_the_package_is_listed_and_every_listed_one_is_a_command() -> None:
+    files = {path.stem: path for path in (ROOT / "tlclass").glob("*.py")}
+    commands = {name for name, path in files.items() if '__name__ == "__main__"' in path.read_text()} - {"cli"}
+    commands |= {path.parent.name for path in (ROOT / "tlclass").glob("*/__main__.py")}
+    assert commands == set(cli.present())
+
+
+def test_help_lists_the_commands_with_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["--help"]):
+        cli.main(words)
+        lines = capsys.readouterr().out.splitlines()
+        for name in cli.present():
+            assert [line for line in lines if line.split()[:1] == [name] and cli.COMMANDS[name] in line]
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["--version"])
+    assert __version__ in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["trian"])
+    message = capsys.readouterr().err
+    assert ended.value.code == 2 and "trian" in message and "did you mean train" in message
+
+
+def test_a_command_gets_the_words_behind_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr(train, "main", lambda: seen.append(sys.argv))
+    monkeypatch.setattr(sys, "argv", [])
+    cli.main(["train", "seed=1", "-m"])
+    assert seen == [["tlclass train", "seed=1", "-m"]]
+
+
+def test_the_help_of_train_fits_a_screen_and_keeps_the_comments_of_its_file() -> None:
+    text = help_text(CONF)
+    lines = text.splitlines()
+    assert 24 <= len(lines) <= 48 and max(map(len, lines)) <= 120
+    written = (CONF / "train.yaml").read_text().split("\nhydra:")[0].splitlines()
+    for key, _, comment in commented(written):
+        assert any(line.split()[0].split("=")[0] == key and comment[:20] in line for line in lines if line.strip()), key
+    for group in ("source", "target", "freeze_policy", "logger", "+experiment=", "+debug="):
+        assert group in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["tlclass.cli", "--help"],
+        ["tlclass.train", "--help"],
+        ["tlclass.train", "+experiment=ztf2lsst", "--cfg", "job"],
+        ["tlclass.train", "fit.learning_rat=1"],
+        ["tlclass.train", "target=bst"],
+        ["tlclass.train", "trainr=cpu", "-m"],
+        ["tlclass.predict", "--help"],
+    ],
+    ids=" ".join,
+)
+def test_help_and_the_answer_to_a_typo_import_nothing_heavy(words: list[str], tmp_path: Path) -> None:
+    """What they cost is what they import; seconds differ from machine to machine."""
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = {words!r}\n"
+        "try:\n    runpy.run_module(sys.argv[0], run_name='__main__')\n"
+        f"finally:\n    print('IMPORTED', [name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=170, check=False)
+    assert "IMPORTED []" in run.stdout, run.stdout[-500:] + run.stderr[-500:]
+    assert not list(tmp_path.iterdir())
+    typo = not {"--help", "--cfg"} & set(words)
+    assert run.returncode == (2 if typo else 0)
+    assert len(re.findall(r"^error: ", run.stderr, re.MULTILINE)) == typo
+    assert "HYDRA" not in run.stderr and "Error executing" not in run.stderr and "Traceback" not in run.stderr
