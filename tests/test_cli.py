@@ -70,7 +70,6 @@ def test_the_help_of_train_fits_a_screen_and_keeps_the_comments_of_its_file() ->
         ["tlclass.train", "fit.learning_rat=1"],
         ["tlclass.train", "target=bst"],
         ["tlclass.train", "trainr=cpu", "-m"],
-        ["tlclass.predict", "--help"],
     ],
     ids=" ".join,
 )
@@ -82,7 +81,9 @@ def test_help_and_the_answer_to_a_typo_import_nothing_heavy(words: list[str], tm
         "try:\n    runpy.run_module(sys.argv[0], run_name='__main__')\n"
         f"finally:\n    print('IMPORTED', [name for name in {HEAVY!r} if name in sys.modules])\n"
     )
-    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=170, check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=170, check=False
+    )
     assert "IMPORTED []" in run.stdout, run.stdout[-500:] + run.stderr[-500:]
     assert not list(tmp_path.iterdir())
     typo = not {"--help", "--cfg"} & set(words)

@@ -63,7 +63,9 @@ def test_a_note_is_forgotten_with_the_block_and_handlers_come_back() -> None:
     assert stopping.asked() is None and [signal.getsignal(number) for number in stopping.SIGNALS] == before
 
 
-def test_a_request_reaches_other_processes_by_a_file(noted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_reaches_other_processes_by_a_file(
+    noted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(stopping, "SECONDS", 0.0)
     stopping.share(tmp_path / "stop")
     assert stopping.asked() is None
@@ -96,7 +98,9 @@ def test_a_process_ends_with_its_parent(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("signum", "launcher"), [(signal.SIGINT, "inprocess"), (signal.SIGTERM, "inprocess"), (signal.SIGTERM, "joblib")], ids=str
+    ("signum", "launcher"),
+    [(signal.SIGINT, "inprocess"), (signal.SIGTERM, "inprocess"), (signal.SIGTERM, "joblib")],
+    ids=str,
 )
 def test_an_interrupted_sweep_begins_no_further_job_and_says_so_once(
     signum: signal.Signals, launcher: str, tmp_path: Path

@@ -18,9 +18,8 @@ def history(results: Path) -> list[dict[str, float]]:
 
 
 def test_one_batch_trains_one_batch_and_can_be_repeated(train_cli: CLI, tmp_path: Path) -> None:
-    words = [word for word in ("debug=one_batch", *SMALL)]
     for _ in range(2):
-        train_cli(*words, "fit.max_epochs=1", "fit.min_steps=0")
+        train_cli("debug=one_batch", *SMALL, "fit.max_epochs=1", "fit.min_steps=0")
     assert history(tmp_path / "results" / "debug")[-1]["step"] == 1
 
 

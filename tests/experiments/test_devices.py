@@ -65,7 +65,7 @@ def test_the_job_runs_on_the_device_it_leased(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     given = {"name": "cuda", "jobs_per_device": 2}, {"accelerator": "cuda", "devices": 1}
     with on_device(*given) as first, on_device(*given) as second, on_device(*given) as third:
-        assert [process["trainer"]["devices"] for process in (first, second, third)] == [[0], [1], [0]]
+        assert [trainer["devices"] for trainer in (first, second, third)] == [[0], [1], [0]]
 
 
 def test_the_launcher_starts_a_worker_for_every_place(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,9 @@ def ready(trainer: Mapping[str, Any]) -> dict[str, Any]:
     wanted = number_of_devices(asked, found)
     if accelerator == "cuda" and (not found or wanted > found):
         there = f"has {found} CUDA device(s)" if found else "has no CUDA device that torch can use"
-        raise ValueError(f"trainer.devices={asked} with trainer=cuda, but this machine {there}: choose trainer=cpu or auto")
+        raise ValueError(
+            f"trainer.devices={asked} with trainer=cuda, but this machine {there}: choose trainer=cpu or auto"
+        )
     strategy = str(trainer.get("strategy", "auto"))
     if int(trainer.get("num_nodes", 1)) > 1 or (wanted > 1 and strategy != "auto" and not strategy.startswith(SPAWNED)):
         raise ValueError(
