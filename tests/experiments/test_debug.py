@@ -2,12 +2,14 @@
 
 import csv
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 CLI = Callable[..., None]
+Process = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ["freeze_policy=from_scratch", "target=bts"]
 
 
@@ -31,8 +33,7 @@ def test_a_network_learns_a_few_objects_by_heart(train_cli: CLI, tmp_path: Path)
     assert losses[-1] < 0.2 * losses[0]
 
 
-def test_the_profiler_tells_where_the_time_goes(
-    train_cli: CLI, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    train_cli(*SMALL, "debug=profiler")
-    assert "run_training_epoch" in capsys.readouterr().out
+@pytest.mark.slow
+def test_the_profiler_tells_where_the_time_goes(process: Process, overrides: list[str], tmp_path: Path) -> None:
+    run = process("tlclass.train", *overrides, *SMALL, "debug=profiler", cwd=tmp_path)
+    assert run.returncode == 0 and "run_training_epoch" in run.stdout, run.stderr

@@ -13,34 +13,18 @@ from filelock import FileLock, Timeout
 from tlclass import stopping
 
 SECONDS = 0.2  # between two looks for a free device
-SPAWNED = ("ddp_spawn", "ddp_fork", "ddp_notebook")  # strategies whose processes this one starts, with all endings
 
 
-def ready(trainer: Mapping[str, Any]) -> dict[str, Any]:
-    """The trainer's options as this machine can follow them: a fit on several devices starts its processes itself.
-
-    Lightning's default would start the whole command once per device, and every copy would wait for the same job.
-
-    Raises:
-        ValueError: there are not so many CUDA devices, or the strategy starts the command again.
-    """
-    asked, accelerator = trainer.get("devices", 1), trainer.get("accelerator", "auto")
-    found = len(cuda_devices()) if accelerator in ("cuda", "gpu", "auto") else 0
-    wanted = number_of_devices(asked, found)
-    if accelerator == "cuda" and (not found or wanted > found):
+def refuse_absent(trainer: Mapping[str, Any]) -> None:
+    """Raise ValueError if the trainer's options ask for more CUDA devices than this machine has."""
+    if trainer.get("accelerator") != "cuda":
+        return
+    asked, found = trainer.get("devices", 1), len(cuda_devices())
+    if not found or number_of_devices(asked, found) > found:
         there = f"has {found} CUDA device(s)" if found else "has no CUDA device that torch can use"
         raise ValueError(
             f"trainer.devices={asked} with trainer=cuda, but this machine {there}: choose trainer=cpu or auto"
         )
-    strategy = str(trainer.get("strategy", "auto"))
-    if int(trainer.get("num_nodes", 1)) > 1 or (wanted > 1 and strategy != "auto" and not strategy.startswith(SPAWNED)):
-        raise ValueError(
-            f"trainer.strategy={strategy} on {trainer.get('num_nodes', 1)} machine(s) would start the command again for every "
-            "device: choose trainer=ddp, which shares one job out over the devices of this machine"
-        )
-    if wanted < 2:
-        return dict(trainer)
-    return {**trainer, "strategy": SPAWNED[0] if strategy == "auto" else strategy, "use_distributed_sampler": False}
 
 
 def number_of_devices(asked: Any, found: int) -> int:

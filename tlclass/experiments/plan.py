@@ -12,7 +12,7 @@ from typing import Any
 from tlclass import plugins
 from tlclass.experiments.arm import Arm
 from tlclass.experiments.cards import Trust, build_part, build_survey
-from tlclass.experiments.devices import ready
+from tlclass.experiments.devices import refuse_absent
 from tlclass.experiments.fitting import GROUPS, callbacks_from, fit_from
 from tlclass.experiments.job import Training
 from tlclass.experiments.result import config_key
@@ -105,6 +105,7 @@ class Plan:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: choose 1 or more")
         refuse_reserved(self.process.trainer)
+        refuse_absent(self.process.trainer)
         refuse_absent_device(self.process.trainer)
         if self.source is not None and self.source_model is None:
             refuse_twins(self.source, self.target)
@@ -180,7 +181,7 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
         source_model=scalars.source_model,
         members=scalars.members,
         seed=scalars.seed,
-        process=Process(ready(config["trainer"]), scalars.progress, callbacks_from(config["callbacks"], trust)),
+        process=Process(config["trainer"], scalars.progress, callbacks_from(config["callbacks"], trust)),
         threads=scalars.threads,
         launcher=config["launcher"],
         logger=config["logger"],
