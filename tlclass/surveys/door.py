@@ -66,7 +66,8 @@ def _settings(stated: Settings, trained: Settings) -> dict[str, Any]:
     """
     default = trained.get("flux_unit") or trained.get("default_unit")
     merged = {**trained, "flux_unit": None, "default_unit": default, **stated}
-    return {**merged, "columns": {**merged.get("columns", {}), "label": None}}
+    columns = {**trained.get("columns", {}), **stated.get("columns", {}), "label": None}
+    return {**merged, "columns": columns}
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ ALIASES = {
     "zero_point_system": ("zero_point_system", "zpsys", "magsys"),
     "detected": ("detected", "detected_bool"),
     "mag": ("mag", "magnitude", "magpsf", "ant_mag", "unforced_mag"),
-    "mag_err": ("mag_err", "magerr", "mag_error", "magnitude_error", "sigmapsf", "e_mag", "ant_magerr", "unforced_mag_error"),
+    "mag_err": ("mag_err", "magerr", "mag_error", "magnitude_error", "sigmapsf", "e_mag", "e_magnitude", "ant_magerr", "unforced_mag_error"),
     "is_positive": ("is_positive", "isdiffpos", "ztf_isdiffpos"),
     "limiting_mag": ("limiting_mag", "limmag", "maglim", "diffmaglim", "ant_maglim"),
     "quality": ("quality", "tag", "unforced_mag_status"),
@@ -61,7 +61,7 @@ ALIASES = {
 }  # fmt: skip
 # Less exact twins, which count only where none of the names above is there; the first that is found.
 WEAK = {
-    "object_id": ("locus_id", "iauid", "name", "id", "_healpix_29"),
+    "object_id": ("locus_id", "iauid", "event", "name", "id", "_healpix_29"),
     "mjd": ("jd", "time"),
     "band": ("fid",),
     "zero_point_system": ("system", "mag_system"),
