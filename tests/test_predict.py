@@ -12,8 +12,10 @@ from tests.conftest import Job
 from tlclass.experiments.run import run_job
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves
-from tlclass.network.checkpoint import load_model
-from tlclass.predict import main, predict, read_input
+from tlclass.network.checkpoint import TrainedModel, load_model
+from tlclass.predict import main
+from tlclass.serving.predictions import predict
+from tlclass.surveys import door
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,10 @@ def model(folder: Path, settings: Job) -> Path:
 @pytest.fixture
 def curves(model: Path, data: Path) -> LightCurves:
     return read_input(data / "ztf_bts", load_model(model), {})
+
+
+def read_input(path: Path, model: TrainedModel, options: dict[str, Any]) -> LightCurves:
+    return door.read(path, model.passbands, options, model.input)
 
 
 def frame(path: Path) -> pd.DataFrame:
@@ -194,7 +200,7 @@ def test_a_name_that_states_a_unit_wins_over_the_unit_of_the_model(model: Path, 
             ["{model}", "{empty}", "-o", "{out}"],
             "holds no table: put tables of observations and of objects (.parquet, .pq, .csv, .csv.gz) there",
         ),
-        (["{model}", "{data}", "-o", "{out}.txt"], "choose a name that ends in .parquet or .csv"),
+        (["{model}", "{data}", "-o", "{out}.txt"], "choose a name that ends in .parquet, .csv, .jsonl"),
         (["{model}", "{data}", "-o", "{out}", "--column", "mjd"], "error: --column mjd: write it as NAME=COLUMN"),
         (["{model}", "{data}", "-o", "{out}", "--column", "mjd=time"], r"lacks the column(s) time (mjd)"),
         (["{model}", "{data}", "-o", "{out}", "--column", "mjd=time"], "(in predict: --column mjd=COLUMN)"),

@@ -1,127 +1,130 @@
-"""`python -m tlclass.predict MODEL INPUT -o OUT.parquet`: class probabilities for a table of light curves."""
+"""`tlclass predict [MODEL] INPUT -o OUT.parquet`: class probabilities for a table of light curves."""
 
 import argparse
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
-import torch
-
-from tlclass.atomic import atomic_path
-from tlclass.inputs.batches import CurveDataset
-from tlclass.inputs.encoding import encode
-from tlclass.lightcurves.curves import LightCurves, check, log_dropped
-from tlclass.network.checkpoint import TrainedModel, load_model
-from tlclass.network.inference import predict_logits
 from tlclass.options import MISTAKES
-from tlclass.surveys import door
-from tlclass.surveys.alerts.reader import packet_files
+
+if TYPE_CHECKING:
+    from tlclass.network.checkpoint import TrainedModel
 
 log = logging.getLogger(__name__)
 
-
-def predict(model: TrainedModel, curves: LightCurves, origin: str = "input") -> pa.Table:
-    """Class probabilities of light curves, by the same steps as training and evaluation.
-
-    Args:
-        model: see `tlclass.network.checkpoint.load_model`.
-        curves: unselected; the model's own photometry rule, trigger and window are applied.
-        origin: what to call the input in messages.
-
-    Returns:
-        One row per object of `curves`, in its order: `object_id`, `class` (the most probable one),
-        `p(<class>)` each, `n_observations` used. An object that cannot be classified (no trigger, or too
-        few observations in the window) has null there and 0 observations.
-
-    Raises:
-        ValueError: no object can be classified, ids repeat, or a passband or metadata column is unknown.
-    """
-    check(curves, origin)
-    model.passbands.wavelengths(curves.passbands, origin)
-    selected = model.selection.apply(curves, origin)
-    encoded = encode(selected, model.passbands, model.encoding, model.metadata)
-    logits = predict_logits(model.classifier, CurveDataset(encoded))
-    probability = torch.softmax(logits.double(), dim=1).numpy()
-    row = {name: number for number, name in enumerate(curves.object_id)}
-    place = np.array([row[name] for name in selected.object_id], dtype=np.int64)
-    known = np.zeros(len(curves), dtype=bool)
-    known[place] = True
-    best = np.zeros(len(curves), dtype=np.int64)
-    best[place] = probability.argmax(1)
-    used = np.zeros(len(curves), dtype=np.int64)
-    used[place] = selected.lengths
-    columns = {"object_id": pa.array(curves.object_id), "class": pa.array(np.array(model.classes)[best], mask=~known)}
-    for k, name in enumerate(model.classes):
-        column = np.zeros(len(curves))
-        column[place] = probability[:, k]
-        columns[f"p({name})"] = pa.array(column, mask=~known)
-    return pa.table(columns | {"n_observations": pa.array(used)})
-
-
-def read_input(path: Path, model: TrainedModel, options: Mapping[str, Any]) -> LightCurves:
-    """Light curves of a file or folder as the model takes them; see `tlclass.surveys.door.read`."""
-    return door.read(path, model.passbands, options, model.input)
-
-
-def check_output(path: Path, given: Path) -> None:
-    """Raise ValueError if `path` is no name for a table, or that of a file of the input `given`."""
-    if path.suffix not in (".parquet", ".csv"):
-        raise ValueError(f"output {path}: choose a name that ends in .parquet or .csv")
-    if not path.exists():
-        return
-    read = packet_files(given) or [given, *given.rglob("*")]
-    if path.resolve() in {file.resolve() for file in read}:
-        raise ValueError(f"output {path} is a file of the input {given} and would replace it: choose another name")
-
-
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write Parquet, or CSV by suffix, atomically."""
-    with atomic_path(path) as temporary:
-        (pa.csv.write_csv if path.suffix == ".csv" else pq.write_table)(table, temporary)
+STDIN = "-"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
-    parser = argparse.ArgumentParser(prog="python -m tlclass.predict", description=__doc__)
-    parser.add_argument("model", type=Path, help="folder with model.safetensors and model.json")
-    parser.add_argument(
-        "input",
-        type=Path,
-        help="table of light curves: .parquet, .csv, or a folder with objects and observations; alert packets: .avro, a tar or folder of them",
+    given = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    try:
+        with _input(given.input, given.format) as source:
+            message = _run(given, source)
+    except MISTAKES as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(2) from None
+    sys.stdout.write(message)
+
+
+def _run(given: argparse.Namespace, source: Path) -> str:
+    import torch
+
+    from tlclass.serving.batch import predict_in_parts, writer_for
+    from tlclass.serving.request import Request
+
+    torch.set_num_threads(1)
+    request = Request(
+        at_days=given.at_days or (), every_observation=given.every_observation, embedding=given.embedding, top=given.top,
+        coverage=given.coverage, prior=given.prior, keep_passbands=given.keep_passbands,
+    )  # fmt: skip
+    writer = writer_for(given.output, source)
+    options = _options(given)
+    model, named = _model(given.model, source, options)
+    done = predict_in_parts(model, source, request, options, writer)
+    note = " (trained on simulated light curves)" if model.simulated else ""
+    prior = f"; {done.prior}" if done.prior else ""
+    return f"{named}: {done.objects} objects, {done.silent} not classifiable, to {given.output}{note}{prior}\n"
+
+
+def _model(given: str | None, source: Path, options: dict[str, Any]) -> tuple["TrainedModel", str]:
+    """The model that is named, or the released one for the survey of the input; and what to call it."""
+    from tlclass.network.checkpoint import load_model
+    from tlclass.serving.batch import survey_of
+    from tlclass.serving.released import model_folder
+
+    name = given or survey_of(source, options)
+    return load_model(model_folder(name)), name
+
+
+@contextmanager
+def _input(given: str, form: str) -> Iterator[Path]:
+    """The path of the input; standard input goes through a temporary file."""
+    if given != STDIN:
+        yield Path(given)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"stdin.{form}"
+        with path.open("wb") as file:
+            while block := sys.stdin.buffer.read(1 << 20):
+                file.write(block)
+        yield path
+
+
+def _options(given: argparse.Namespace) -> dict[str, Any]:
+    """What is stated about the input, for `tlclass.surveys.door.read`."""
+    options: dict[str, Any] = {"flux_unit": _unit(given.flux_unit)} if given.flux_unit else {}
+    if given.column:
+        options["columns"] = _pairs(given.column)
+    if given.drop_unknown_passbands:
+        options["unknown_passbands"] = "drop"
+    return options
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tlclass predict", description=__doc__)
+    add = parser.add_argument
+    add(
+        "model",
+        nargs="?",
+        help="a released model (tlclass models), a folder, or hf://USER/NAME; left out: the one for the input's survey",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, help="probabilities, .parquet or .csv")
-    parser.add_argument(
+    add(
+        "input",
+        help="light curves: a table (.parquet, .csv), a folder, alert packets (.avro, tar), SNANA files, or - for standard input",
+    )
+    add("-o", "--output", type=Path, required=True, help="probabilities: .parquet, .csv or .jsonl")
+    add("--at-days", type=_numbers, metavar="0,5,10", help="what was known so many days after time zero: a row each")
+    add("--every-observation", action="store_true", help="a row per observation, from those up to it")
+    add("--embedding", action="store_true", help="the latent vectors too")
+    add("--top", type=int, metavar="K", help="only the K most probable classes")
+    add("--coverage", type=float, metavar="0.9", help="a set of classes that holds the true one with this probability")
+    add(
+        "--prior",
+        metavar="PRIOR",
+        help="class proportions: flat, estimate (from the input), a survey's name (bts), or a file of 'class: share'",
+    )
+    add("--keep-passbands", action="store_true", help="use passbands that the model was not trained on")
+    add("--drop-unknown-passbands", action="store_true", help="leave out rows of passbands the model has no name for")
+    add(
         "--column",
         action="append",
         default=[],
         metavar="NAME=COLUMN",
         help="our name = the file's column, e.g. mjd=time",
     )
-    parser.add_argument("--flux-unit", help="fluxcal (zero point 27.5 AB), jy, mjy, ujy, njy, or the AB zero point")
-    given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    torch.set_num_threads(1)
-    try:
-        check_output(given.output, given.input)
-        model = load_model(given.model)
-        options: dict[str, Any] = {"flux_unit": _unit(given.flux_unit)} if given.flux_unit else {}
-        if given.column:
-            options["columns"] = {**model.input.get("columns", {}), **_pairs(given.column)}
-        curves = read_input(given.input, model, options)
-        log_dropped(curves.dropped, len(curves.mjd), str(given.input))
-        table = predict(model, curves, str(given.input))
-        write_table(table, given.output)
-    except MISTAKES as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(2) from None
-    note = " (trained on simulated light curves)" if model.simulated else ""
-    sys.stdout.write(f"{len(table)} objects, {table['class'].null_count} not classifiable, to {given.output}{note}\n")
+    add("--flux-unit", help="fluxcal (zero point 27.5 AB), jy, mjy, ujy, njy, or the AB zero point")
+    add("--format", default="csv", choices=("csv", "parquet", "avro"), help="of standard input")
+    return parser
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
 
 
 def _pairs(given: Sequence[str]) -> dict[str, str]:

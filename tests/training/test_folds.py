@@ -94,7 +94,7 @@ def test_a_perfect_source_is_left_alone_and_a_useless_one_is_retrained(
     sources = {"perfect": perfect(module, tmp_path / "source"), "useless": useless()}
     for name, allowed in (("perfect", {"zero", "head_only"}), ("useless", {"full"})):
         starts = started(sources[name])
-        _, _, row = choose(CHOICE, starts, module, QUICK, tmp_path / name, PROCESS)
+        row = choose(CHOICE, starts, module, QUICK, tmp_path / name, PROCESS).row
         assert row["chosen"] in allowed, (name, row)
         assert f"chosen: {row['chosen']}, by validation loss in 2 fold(s) of 100 labels" in caplog.text
         lowest = min(row[f"choice/{start.policy.name}/val_loss"] for start in starts)
@@ -105,7 +105,8 @@ def test_a_perfect_source_is_left_alone_and_a_useless_one_is_retrained(
 
 def test_the_result_is_the_mean_of_the_winners_fold_networks(module: LightCurveDataModule, tmp_path: Path) -> None:
     starts = started(useless())
-    winner, summary, row = choose(CHOICE, starts, module, QUICK, tmp_path / "choice", PROCESS)
+    chosen = choose(CHOICE, starts, module, QUICK, tmp_path / "choice", PROCESS)
+    winner, summary, row = chosen.start, chosen.summary, chosen.row
     name = row["chosen"]
     (again,) = [start for start in started(useless()) if start.policy.name == name]
     folds, losses = [copied(again) for _ in range(2)], []

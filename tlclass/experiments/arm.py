@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy.typing as npt
+
 from tlclass.atomic import write_json, write_text
 from tlclass.baselines.trees import BASELINES, Baseline, fit_and_score
 from tlclass.experiments.job import Job, class_counts, coordinates
@@ -15,20 +17,39 @@ from tlclass.experiments.start import prepare
 from tlclass.inputs.encoding import encoding_settings
 from tlclass.inputs.split import absent_classes
 from tlclass.network.checkpoint import TrainedModel, as_one, save_model
+from tlclass.network.classifier import Classifier
 from tlclass.network.transfer import FreezePolicy, TransferReport
 from tlclass.options import build
+from tlclass.training.card import write_card
 from tlclass.training.evaluation import evaluate
 from tlclass.training.finetune import Start, finetune
 from tlclass.training.fit import HISTORY, FitSummary, device_of
 from tlclass.training.folds import ZERO, Choice, choose
 from tlclass.training.metrics import Row
+from tlclass.training.reliability import Validated, made_reliable
 
 log = logging.getLogger(__name__)
+Array = npt.NDArray[Any]
 
 Sources = Sequence[TrainedModel | None]
-Trained = tuple[
-    Start, FitSummary | None, Path, Row
-]  # the network, how its fit went, the fit's folder, more for the row
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One member of an ensemble after training.
+
+    Attributes:
+        start: holds the network.
+        summary: how its fit went. folder: of that fit. row: more for the result row.
+        networks: one per fold, and `parts`: the labels that each was not trained on.
+    """
+
+    start: Start
+    summary: FitSummary | None
+    folder: Path
+    row: Row
+    networks: Sequence[Classifier]
+    parts: Sequence[Array]
 
 
 class Arm(Protocol):
@@ -116,7 +137,7 @@ class FineTune:
         start = prepare(job, self.freeze_policy, source, member)
         log.info("%s", start.report)
         summary = finetune(start, job.data, job.training.fit, folder, job.process, logger)
-        return start, summary, folder, {}
+        return Trained(start, summary, folder, {}, [start.classifier], [job.data.split.val])
 
 
 @dataclass(frozen=True)
@@ -180,8 +201,9 @@ class Folds:
         starts = self.starting_points(job, source, member)
         for start in starts:
             log.info("%s", start.report)
-        start, summary, found = choose(self.choice, starts, job.data, job.training.fit, folder, job.process, logger)
-        return start, summary, folder / start.policy.name / "fold0", found
+        chosen = choose(self.choice, starts, job.data, job.training.fit, folder, job.process, logger)
+        fit_folder = folder / chosen.start.policy.name / "fold0"
+        return Trained(chosen.start, chosen.summary, fit_folder, chosen.row, chosen.networks, chosen.parts)
 
 
 @dataclass(frozen=True)
@@ -255,10 +277,11 @@ def run_network(
         train(job, source, member, job.folder / CHECKPOINTS / f"member{member}", None if member else job.logger)
         for member, source in enumerate(sources)
     ]
-    start, summary, fit_folder, found = trained[0]
+    start, summary, found = trained[0].start, trained[0].summary, trained[0].row
     if summary:
-        write_text(job.folder / HISTORY, (fit_folder / HISTORY).read_text(encoding="utf-8"))
-    model = replace(start.model, classifier=as_one([start.classifier for start, *_ in trained]))
+        write_text(job.folder / HISTORY, (trained[0].folder / HISTORY).read_text(encoding="utf-8"))
+    model = replace(start.model, classifier=as_one([each.start.classifier for each in trained]))
+    model = made_reliable(model, sources, job.data, validated(trained))
     row = coordinates(job, arm.name, arm.reference) | describe(job, sources, start.report)
     row |= {"freeze_policy": freeze_policy, **found, **(vars(summary) if summary else {})}
     row |= evaluate(model, job.data, job.folder)
@@ -266,9 +289,20 @@ def run_network(
     counts, source = job.data.class_counts(), sources[0]
     write_json(job.folder / "survey.json", class_counts(job, source.training.get("counts") if source else None))
     origin = {"source": source.survey if source else None, "arm": arm.name, "seed": job.training.seed}
-    save_model(replace(model, training={**origin, "row": row, "counts": counts}), job.folder)
+    model = replace(model, training={**origin, "row": row, "counts": counts})
+    save_model(model, job.folder)
+    write_card(model, job.folder)
     shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)
     return row
+
+
+def validated(trained: Sequence[Trained]) -> Validated | None:
+    """The networks of all members and the labels they were not trained on, if the members have the same folds."""
+    parts = trained[0].parts
+    alike = all([part.tolist() for part in each.parts] == [part.tolist() for part in parts] for each in trained)
+    if not alike or not any(len(part) for part in parts):
+        return None
+    return Validated([each.networks for each in trained], parts)
 
 
 def name_absent_classes(job: Job) -> None:

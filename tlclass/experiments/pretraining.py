@@ -21,6 +21,7 @@ from tlclass.experiments.result import RESULT, config_key, write_result
 from tlclass.experiments.start import head_settings, new_model
 from tlclass.locking import held
 from tlclass.network.checkpoint import TrainedModel, load_model
+from tlclass.training.heldout import heldout_of, write_heldout
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +115,7 @@ def pretrain(training: Training, plan: Plan, folder: Path, key: str) -> None:
             process = replace(plan.process, trainer=trainer)
             row = FROM_SCRATCH.run(Job(training, data, folder, process, loggers), [None])
         log_scores(loggers, row)
+    write_heldout(heldout_of(data), folder)
     write_result(folder, {"config_key": key, "experiment": "pretraining", **row})
     log.info("pretraining on %s: macro AUROC %.3f on its own test part", training.survey.name, row["auroc_macro"])
 

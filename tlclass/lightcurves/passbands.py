@@ -83,6 +83,11 @@ class Passbands:
             )
         return np.array([self.bands[_find(name, aliases) or 0].wavelength for name in names], dtype=np.float32)
 
+    def resolve(self, name: str) -> str | None:
+        """The passband's own name for a name or alias; None if it is not in the table."""
+        code = _find(name, self._aliases())
+        return None if code is None else self.names[code]
+
     def codes(self, raw: Array, origin: str) -> Array:
         """(n,) uint8 codes of raw band names or numbers, aliases resolved.
 

@@ -162,16 +162,10 @@ class Selection:
         Raises:
             ValueError: nothing is left.
         """
-        for cut in cuts:
-            if len(cut):
-                names = ", ".join(cut.object_id[:3])
-                log.warning("%s: dropped %d of %d objects %s, e.g. %s", origin, len(cut), total, cut.reason, names)
-            if cut.observations:
-                log.warning("%s: dropped %d observations %s", origin, cut.observations, cut.reason)
-            total -= len(cut)
-        if not total:
+        if not log_cuts(total, cuts, origin):
+            low, high = self.window
             raise ValueError(
-                f"{origin}: no object is left after the cuts (window {self.window[0]:g} to {self.window[1]:g} d about "
+                f"{origin}: no object is left after the cuts (window {low:g} to {high:g} d about "
                 f"{self.trigger.rule}): check that times are in MJD days, that detections are flagged or selection.photometry.snr is set, and the window"
             )
 
@@ -198,6 +192,18 @@ class Cut:
     def of(cls, curves: LightCurves, removed: Array, reason: str) -> "Cut":
         """The objects of `curves` where the (n,) mask `removed` is true."""
         return cls(reason, curves.object_id[removed], curves.label[removed])
+
+
+def log_cuts(total: int, cuts: Sequence[Cut], origin: str) -> int:
+    """Log what each cut cost of `total` objects, and in observations; how many objects are left."""
+    for cut in cuts:
+        if len(cut):
+            names = ", ".join(cut.object_id[:3])
+            log.warning("%s: dropped %d of %d objects %s, e.g. %s", origin, len(cut), total, cut.reason, names)
+        if cut.observations:
+            log.warning("%s: dropped %d observations %s", origin, cut.observations, cut.reason)
+        total -= len(cut)
+    return total
 
 
 def merge_cuts(parts: Sequence[Sequence[Cut]]) -> list[Cut]:

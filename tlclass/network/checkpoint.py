@@ -9,6 +9,7 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 
 from tlclass import __version__
 from tlclass.atomic import atomic_path, write_json
@@ -16,13 +17,19 @@ from tlclass.inputs.encoding import Encoding, encoding_from, encoding_settings
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.selection import Selection
 from tlclass.lightcurves.taxonomy import Taxonomy
+from tlclass.network.calibration import Calibration
 from tlclass.network.classifier import Classifier, Ensemble, build_classifier
+from tlclass.network.novelty import Novelty
+from tlclass.network.sets import PredictionSets
 from tlclass.network.soundness import description_of, refuse_infinite, refuse_misfit
+from tlclass.network.training_range import TrainingRange
 from tlclass.options import MISTAKES
 from tlclass.quoting import shortened
 
-FORMAT = 1
+FORMAT = 2  # 1: without training range, calibration, prediction sets and novelty
+READABLE = (1, 2)
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+RELIABILITY = "reliability.safetensors"  # arrays of the prediction sets and of the novelty
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,10 @@ class TrainedModel:
         input: how that survey's files are read (columns, extra columns, flux unit, time offset, forced photometry), the
             default for `predict`.
         training: where it comes from: source, policy, budget, seed, scores. Informative only.
+        trained_on: what its training data were like; None where that is not known (models of format 1).
+        calibration: from logits to probabilities; None: the softmax as it is.
+        sets: thresholds of the prediction sets, or None. novelty: the score of what is like none of the classes, or None.
+        folder: where it was loaded from, or None.
     """
 
     classifier: Classifier | Ensemble
@@ -49,6 +60,11 @@ class TrainedModel:
     simulated: bool
     input: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    trained_on: TrainingRange | None = None
+    calibration: Calibration | None = None
+    sets: PredictionSets | None = None
+    novelty: Novelty | None = None
+    folder: Path | None = field(default=None, compare=False)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -67,10 +83,14 @@ class TrainedModel:
 
 
 def save_model(model: TrainedModel, folder: Path) -> None:
-    """Write `model.safetensors` and, last, `model.json` into `folder`, each atomically."""
+    """Write `model.safetensors`, `reliability.safetensors` where there is any, and last `model.json`, each atomically."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.classifier.state_dict().items()}
     with atomic_path(folder / WEIGHTS) as temporary:
         safetensors.torch.save_file(tensors, temporary)
+    arrays = _arrays(model)
+    if arrays:
+        with atomic_path(folder / RELIABILITY) as temporary:
+            safetensors.torch.save_file(arrays, temporary)
     write_json(
         folder / DESCRIPTION,
         {
@@ -90,6 +110,9 @@ def save_model(model: TrainedModel, folder: Path) -> None:
             "simulated": model.simulated,
             "input": dict(model.input),
             "training": dict(model.training),
+            "trained_on": model.trained_on.to_mapping() if model.trained_on else None,
+            "calibration": model.calibration.to_mapping() if model.calibration else None,
+            "reliability_sha256": _digest(folder / RELIABILITY) if arrays else None,
         },
     )
 
@@ -104,14 +127,15 @@ def load_model(path: Path) -> TrainedModel:
     folder = _model_folder(path)
     try:
         about = description_of(folder / DESCRIPTION)
-        if about["format"] != FORMAT:
+        if about["format"] not in READABLE:
             raise ValueError(
-                f"{folder / DESCRIPTION} has format {about['format']}, this version reads {FORMAT}: update tlclass"
+                f"{folder / DESCRIPTION} has format {about['format']}, this version reads {' and '.join(map(str, READABLE))}: update tlclass"
             )
-        if _digest(folder / WEIGHTS) != about["weights_sha256"]:
-            raise ValueError(
-                f"{folder}: {WEIGHTS} is not the file that {DESCRIPTION} describes (checksum): copy both again"
-            )
+        for name, digest in ((WEIGHTS, about["weights_sha256"]), (RELIABILITY, about.get("reliability_sha256"))):
+            if digest is not None and (not (folder / name).is_file() or _digest(folder / name) != digest):
+                raise ValueError(
+                    f"{folder}: {name} is not the file that {DESCRIPTION} describes (checksum): copy both again"
+                )
         return _rebuild(about, folder)
     except MISTAKES as error:
         if str(folder) in str(error):
@@ -176,7 +200,34 @@ def _rebuild(about: dict[str, Any], folder: Path) -> TrainedModel:
         simulated=about["simulated"],
         input=about["input"],
         training=about["training"],
+        trained_on=TrainingRange.from_mapping(about["trained_on"]) if about.get("trained_on") else None,
+        calibration=Calibration.from_mapping(about["calibration"]) if about.get("calibration") else None,
+        folder=folder,
+        **_reliability(folder, about),
     )
+
+
+def _arrays(model: TrainedModel) -> dict[str, torch.Tensor]:
+    """What `reliability.safetensors` holds, by name."""
+    parts = {"sets": model.sets, "novelty": model.novelty}
+    return {f"{name}.{key}": t for name, part in parts.items() if part is not None for key, t in part.tensors().items()}
+
+
+def _reliability(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """The inverse: keyword arguments of `TrainedModel`."""
+    if about.get("reliability_sha256") is None:
+        return {}
+    arrays = safetensors.torch.load_file(folder / RELIABILITY)
+    refuse_infinite(arrays, folder / RELIABILITY)
+
+    def part(name: str) -> dict[str, torch.Tensor]:
+        return {key.removeprefix(f"{name}."): t for key, t in arrays.items() if key.startswith(f"{name}.")}
+
+    sets, novelty = part("sets"), part("novelty")
+    return {
+        "sets": PredictionSets.from_tensors(sets) if sets else None,
+        "novelty": Novelty.from_tensors(novelty) if novelty else None,
+    }
 
 
 def as_one(members: Sequence[Classifier]) -> Classifier | Ensemble:

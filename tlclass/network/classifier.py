@@ -43,8 +43,13 @@ class Ensemble(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> Tensor:
         """Padded (N, T, C), (N,), (N, M) to (N, n_classes) log probabilities, which serve as logits."""
-        each = torch.stack([torch.log_softmax(member(x, lengths, metadata), dim=1) for member in self.members])
-        return torch.logsumexp(each, dim=0) - math.log(len(self.members))
+        return mean_probability([member(x, lengths, metadata) for member in self.members])
+
+
+def mean_probability(logits: Sequence[Tensor]) -> Tensor:
+    """(N, n_classes) log of the mean probability over networks, from the (N, n_classes) logits of each."""
+    each = torch.stack([torch.log_softmax(one, dim=1) for one in logits])
+    return torch.logsumexp(each, dim=0) - math.log(len(logits))
 
 
 def build_classifier(

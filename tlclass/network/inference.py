@@ -1,12 +1,13 @@
 """Running a trained network over a data set: the one path used by evaluation and prediction."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from tlclass.inputs.batches import CurveDataset, SortedSampler
+from tlclass.network.classifier import Classifier, mean_probability
 from tlclass.network.encoders import Encoder
 
 
@@ -54,6 +55,13 @@ def encode_every_step(encoder: Encoder, data: CurveDataset, batch_size: int = 51
             rows.append(encoder.at_every_step(batch.x, batch.metadata).cpu()[valid])
             place.append((first[index, None] + step)[valid])
     return torch.cat(rows)[torch.argsort(torch.cat(place))]
+
+
+@torch.inference_mode()
+def logits_of(members: Sequence[Classifier], latents: Sequence[Tensor]) -> Tensor:
+    """(N, n_classes) of an ensemble from the latent vectors of each member, as its `forward` gives them."""
+    each = [member.head(latent) for member, latent in zip(members, latents, strict=True)]
+    return mean_probability(each) if len(each) > 1 else each[0]
 
 
 @contextmanager

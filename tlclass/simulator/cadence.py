@@ -95,14 +95,14 @@ class NightlyCadence(Cadence):
 
     Attributes:
         steps: nights between visits; pointing i uses step i modulo their number.
-        chance: probability that a band is observed on a used night.
+        chance: probability that a band is observed on a used night; one number, or one per band in their order.
         extra: more visits on a used night, each in a random band: 1.3 are one, and a second with probability .3. One
             number, or several, of which pointing i takes number i modulo how many there are, as of `steps`.
         bright: (illumination, probability) above which nights are skipped because of the moon.
     """
 
     steps: tuple[int, ...]
-    chance: float
+    chance: float | tuple[float, ...]
     extra: float | tuple[float, ...]
     bright: Pair
 
@@ -112,7 +112,7 @@ class NightlyCadence(Cadence):
         usable &= seasons(rng, self)
         usable &= ~((moon > self.bright[0]) & (rng.random(usable.shape) < self.bright[1]))
         used = self._spaced(rng, usable)
-        taken = used[..., None] & (rng.random((*used.shape, len(bands))) < self.chance)
+        taken = used[..., None] & (rng.random((*used.shape, len(bands))) < np.asarray(self.chance))
         pointing, night, band = np.nonzero(taken)
         mean = np.resize(self.extra, self.pointings)[:, None]
         count = np.floor(mean) + (rng.random(used.shape) < mean % 1)
@@ -189,6 +189,10 @@ def parse_cadence(config: Mapping[str, Any], bands: Sequence[str]) -> NightlyCad
         shares = values["moon_share"].items()
         values["moon_share"] = {band: record(MoonShare, v, f"cadence.moon_share.{band}") for band, v in shares}
     cadence = record(CADENCES[kind], values, "cadence")
+    if isinstance(cadence, NightlyCadence) and np.size(cadence.chance) not in (1, len(bands)):
+        raise ValueError(
+            f"cadence.chance has {np.size(cadence.chance)} numbers, the survey {len(bands)} bands: give one number, or one per band"
+        )
     if isinstance(cadence, PairCadence):
         used = {*cadence.share, *cadence.moon_share, *(band for pair in cadence.pairs for band in pair)}
         if not used <= set(bands):

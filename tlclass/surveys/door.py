@@ -1,6 +1,6 @@
 """The one door for light curves to classify: a file or folder of any format, or a table in memory."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,7 +14,7 @@ from tlclass.surveys.alerts.reader import AlertPackets
 from tlclass.surveys.alerts.tables import holds_packets
 from tlclass.surveys.snana.fits import SnanaFits
 from tlclass.surveys.snana.text import SnanaText
-from tlclass.surveys.survey import Reader
+from tlclass.surveys.survey import Reader, pieces_of
 from tlclass.surveys.tables.nested import Nested, holds_lists, is_own, nested_curves
 from tlclass.surveys.tables.table import Table, table_curves
 
@@ -52,6 +52,23 @@ def read(
         return _read_table(_arrow(source), passbands, settings)
     path = Path(source)
     return _kind_of(path).open(path, passbands, settings, stated).read()
+
+
+def parts(
+    source: Source, passbands: Passbands, options: Settings | None = None, trained: Settings | None = None
+) -> Iterator[LightCurves]:
+    """What `read` reads, in parts with other objects in each, so that memory holds one at a time.
+
+    Where the format is of many files (SNANA, nested tables) a part is a file; else everything is one part.
+    """
+    stated = dict(options or {})
+    if isinstance(source, LightCurves | pd.DataFrame | pa.Table):
+        yield read(source, passbands, options, trained)
+        return
+    path = Path(source)
+    reader = _kind_of(path).open(path, passbands, _settings(stated, dict(trained or {})), stated)
+    for piece in pieces_of(reader):
+        yield piece.read()
 
 
 def accepted(path: Path) -> list[Path]:

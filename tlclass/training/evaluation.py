@@ -11,6 +11,7 @@ import torch
 
 from tlclass.atomic import atomic_path, write_json
 from tlclass.inputs.datamodule import LightCurveDataModule
+from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.heads import membership, summed
 from tlclass.network.inference import predict_logits
@@ -25,7 +26,9 @@ DAYS = (0, 5, 10, 20, 30, 50, 70)  # since the trigger, for early classification
 def evaluate(
     model: TrainedModel, data: LightCurveDataModule, folder: Path, class_map: Sequence[int] | None = None
 ) -> Scores:
-    """Score a network on the test part; see `score`.
+    """Score a network on the test part, its probabilities calibrated as `predict` gives them; see `score`.
+
+    `log_loss_uncalibrated` and `ece_uncalibrated` are those of the plain softmax.
 
     Args:
         model: the network.
@@ -34,12 +37,17 @@ def evaluate(
         class_map: the index in `data.classes` of the class that contains each class of the model, -1 where none does;
             None where the classes are the same.
     """
-    logits = predict_logits(model.classifier, data.dataset(data.split.test))
-    early = early_logits(model.classifier, data, logits)
+    tested = data.dataset(data.split.test)
+    plain, steps = predict_logits(model.classifier, tested), steps_by_day(data)
+    early = early_logits(model.classifier, data, plain, steps)
+    logits = log_probabilities(model.calibration, plain, tested.lengths)
+    early = {day: log_probabilities(model.calibration, some, steps[day]) for day, some in early.items()}
     if class_map is not None:
         member = membership(class_map, len(data.classes))
-        logits, early = summed(logits, member), {day: summed(some, member) for day, some in early.items()}
-    return score(logits, early, data, folder)
+        plain, logits = summed(torch.log_softmax(plain.double(), dim=1), member), summed(logits, member)
+        early = {day: summed(some, member) for day, some in early.items()}
+    before = classification_scores(plain, tested.label.cpu(), data.classes)
+    return score(logits, early, data, folder) | {f"{name}_uncalibrated": before[name] for name in ("log_loss", "ece")}
 
 
 def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCurveDataModule, folder: Path) -> Scores:
@@ -75,21 +83,23 @@ def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCu
     return scores
 
 
-def early_logits(
-    classifier: torch.nn.Module, data: LightCurveDataModule, logits: torch.Tensor
-) -> dict[int, torch.Tensor]:
-    """(n_test, K) per day: from the observations up to so many days after the trigger, at least the first."""
-    part = data.split.test
-    tested = data.dataset(part)
+def steps_by_day(data: LightCurveDataModule) -> dict[int, torch.Tensor]:
+    """(n_test,) per day: how many observations there are up to so many days after the trigger, at least the first."""
     encoded = data.encoded
     owner = np.repeat(np.arange(len(encoded)), np.diff(encoded.offsets))
-    early = {}
-    for day in DAYS:
-        steps = np.bincount(owner[encoded.days <= day], minlength=len(encoded))[part]
-        seen = torch.from_numpy(np.maximum(steps, 1))
-        complete = bool((seen == tested.lengths).all())
-        early[day] = logits if complete else predict_logits(classifier, tested, seen)
-    return early
+    counts = {day: np.bincount(owner[encoded.days <= day], minlength=len(encoded)) for day in DAYS}
+    return {day: torch.from_numpy(np.maximum(count[data.split.test], 1)) for day, count in counts.items()}
+
+
+def early_logits(
+    classifier: torch.nn.Module, data: LightCurveDataModule, logits: torch.Tensor, steps: Mapping[int, torch.Tensor]
+) -> dict[int, torch.Tensor]:
+    """(n_test, K) per day, from so many observations of each light curve; `logits` are those of all observations."""
+    tested = data.dataset(data.split.test)
+    return {
+        day: logits if bool((seen == tested.lengths).all()) else predict_logits(classifier, tested, seen)
+        for day, seen in steps.items()
+    }
 
 
 def write_predictions(path: Path, data: LightCurveDataModule, logits: torch.Tensor) -> None:

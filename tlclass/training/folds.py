@@ -82,6 +82,26 @@ class Choice:
         return self.policies[0].load
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """What `choose` gives.
+
+    Attributes:
+        start: the winner, with its trained network.
+        summary: how its first fold's fit went, whose `history.json` is left in `<candidate>/fold0/`.
+        row: `chosen`, `folds`, and of every candidate its validation loss and the standard error of that loss's
+            difference from the lowest.
+        networks: of the winner, one per fold, before they were averaged; none without labels.
+        parts: per fold the objects that validated.
+    """
+
+    start: Start
+    summary: FitSummary | None
+    row: Row
+    networks: Sequence[Classifier] = ()
+    parts: Sequence[npt.NDArray[Any]] = ()
+
+
 def choose(
     choice: Choice,
     starts: Sequence[Start],
@@ -90,7 +110,7 @@ def choose(
     folder: Path,
     process: Process,
     logger: Any = None,
-) -> tuple[Start, FitSummary | None, Row]:
+) -> Chosen:
     """Train every candidate in every fold and keep the average of the winner's networks ("model soup", Wortsman et al. 2022).
 
     Every label of the budget validates once, and trains and stops the network that is kept. The fits of a candidate begin
@@ -107,12 +127,10 @@ def choose(
         logger: a Lightning logger or None; gets the first fold of every candidate.
 
     Returns:
-        The winner, with its trained network; how its first fold's fit went, whose `history.json` is left in `folder`'s
-        `<candidate>/fold0/`; for the result row `chosen`, `folds`, and of every candidate its validation loss and
-        the standard error of that loss's difference from the lowest.
+        The winner and what is known about the choice.
     """
     if not data.split.budget:
-        return starts[0], None, {"chosen": starts[0].policy.name}
+        return Chosen(starts[0], None, {"chosen": starts[0].policy.name})
     parts = splits(choice, data)
     trials = [try_out(start, parts, settings, folder / start.policy.name, process, logger) for start in starts]
     winner, means, errors = pick(*blocks([trial.losses for trial in trials]))
@@ -126,7 +144,8 @@ def choose(
     row: Row = {"chosen": names[winner], "folds": len(parts)}
     for name, mean, error in scores:
         row |= {f"choice/{name}/val_loss": mean, f"choice/{name}/standard_error": error}
-    return starts[winner], trials[winner].summary, row
+    networks = trials[winner].networks
+    return Chosen(starts[winner], trials[winner].summary, row, networks, [part.split.val for part in parts])
 
 
 @dataclass(frozen=True)

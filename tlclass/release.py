@@ -1,0 +1,47 @@
+"""`python -m tlclass.release [NAME ...]`: make the models that ship with the package, from a fixed seed."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from tlclass.options import MISTAKES
+from tlclass.serving.making import make, pretrain_all, recipes
+from tlclass.serving.released import RELEASED
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; mistakes end with one sentence and exit code 2. Run again, it goes on where it was stopped."""
+    parser = argparse.ArgumentParser(prog="python -m tlclass.release", description=__doc__)
+    known = recipes()
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which (default: all): {', '.join(known)}")
+    parser.add_argument("--folder", type=Path, default=RELEASED, help="where the models are written, a folder each")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--models", type=Path, default=Path("models"), help="where pretrained networks are kept")
+    parser.add_argument("--cache", type=Path, help="where simulated light curves are kept")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a word of tlclass.train, for trials"
+    )
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    torch.set_num_threads(1)
+    words = [f"paths.models={given.models.resolve()}", "trainer=cpu", "progress=false", "logger=none", *given.set]
+    words += [f"paths.cache={given.cache.resolve()}"] if given.cache else []
+    try:
+        unknown = [name for name in given.names if name not in known]
+        if unknown:
+            raise ValueError(f"no release {', '.join(unknown)}: choose from {', '.join(known)}")
+        chosen = [known[name] for name in given.names or known]
+        pretrain_all(chosen, words, given.jobs)
+        for recipe in chosen:
+            make(recipe, words, given.folder / recipe.name)
+    except MISTAKES as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

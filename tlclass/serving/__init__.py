@@ -1,0 +1,1 @@
+"""Using trained models: prediction, released models, calibration in use, explanation, export."""

@@ -1,0 +1,224 @@
+"""Predictions for a whole file or folder: part by part where its format allows, so that memory stays bounded."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from tlclass.atomic import atomic_path
+from tlclass.lightcurves.curves import LightCurves, concatenate, log_dropped
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.network.checkpoint import TrainedModel, load_model
+from tlclass.serving.predictions import ABOUT, predict
+from tlclass.serving.priors import ESTIMATE
+from tlclass.serving.recognise import recognised
+from tlclass.serving.released import model_folder, released
+from tlclass.serving.request import Request
+from tlclass.surveys import door
+
+log = logging.getLogger(__name__)
+
+OUTPUTS = (".parquet", ".csv", ".jsonl")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was predicted: `objects`, of which `silent` cannot be classified, under the class proportions `prior`."""
+
+    objects: int
+    silent: int
+    prior: str
+
+
+class Writer(Protocol):
+    """Takes tables of predictions one after the other."""
+
+    def write(self, table: pa.Table) -> None:
+        """Append."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file of predictions that is to be written; the suffix of `path` is its form."""
+
+    path: Path
+
+    @contextmanager
+    def opened(self, schema: pa.Schema) -> Iterator[Writer]:
+        """A writer; the file appears when the block ends without an error."""
+        with atomic_path(self.path) as temporary:
+            writer = _open(temporary, self.path.suffix, schema)
+            try:
+                yield writer
+            finally:
+                writer.close()
+
+
+def writer_for(path: Path, given: Path) -> Output:
+    """The output `path`, checked before anything is read.
+
+    Raises:
+        ValueError: `path` is no name for a table, or that of a file of the input `given`.
+    """
+    if path.suffix not in OUTPUTS:
+        raise ValueError(f"output {path}: choose a name that ends in {', '.join(OUTPUTS)}")
+    if path.exists():
+        read = door.accepted(given) or [given]
+        if path.resolve() in {file.resolve() for file in read}:
+            raise ValueError(f"output {path} is a file of the input {given} and would replace it: choose another name")
+    return Output(path)
+
+
+def predict_in_parts(
+    model: TrainedModel, source: Path, request: Request, options: Mapping[str, Any], output: Output
+) -> Done:
+    """Read, classify and write part after part.
+
+    Raises:
+        FileNotFoundError, ValueError: see `tlclass.surveys.door.read` and `tlclass.serving.predictions.predict`.
+    """
+    columns = {"columns": {**model.input.get("columns", {}), **options["columns"]}} if "columns" in options else {}
+    parts = door.parts(source, model.passbands, {**options, **columns}, model.input)
+    if request.prior == ESTIMATE:
+        parts = iter([concatenate(list(parts))])
+    objects = silent = 0
+    with _progress() as bar:
+        first = _predicted(model, next(parts), source, request)
+        with output.opened(first.schema) as writer:
+            table: pa.Table | None = first
+            while table is not None:
+                writer.write(table)
+                objects += len(pc.unique(table["object_id"]))
+                silent += _silent(table)
+                bar(objects)
+                following = next(parts, None)
+                table = None if following is None else _predicted(model, following, source, request)
+        prior = json.loads(first.schema.metadata[ABOUT])["prior"]
+    return Done(objects, silent, prior)
+
+
+def _predicted(model: TrainedModel, curves: LightCurves, source: Path, request: Request) -> pa.Table:
+    log_dropped(curves.dropped, len(curves.mjd), str(source))
+    return predict(model, curves, str(source), request)
+
+
+def _silent(table: pa.Table) -> int:
+    """Objects none of whose rows has a class."""
+    best = "class" if "class" in table.column_names else "class_1"
+    spoken = table.filter(pc.is_valid(table[best]))["object_id"]
+    return len(pc.unique(table["object_id"])) - len(pc.unique(spoken))
+
+
+def survey_of(source: Path, options: Mapping[str, Any]) -> str:
+    """Name of the released model for the survey of an input; see `tlclass.serving.recognise`.
+
+    Raises:
+        ValueError: no model is released, or the survey is not recognised.
+    """
+    if not released():
+        raise ValueError("no released model is installed: name the folder of a model before the input")
+    reasons = []
+    for passbands, settings in _readings():
+        try:
+            part = next(door.parts(source, passbands, options, settings))
+            return recognised(part, source)
+        except ValueError as error:
+            reasons.append(str(error))
+    raise ValueError(reasons[0])
+
+
+def _readings() -> Iterator[tuple[Passbands, Mapping[str, Any]]]:
+    """The passbands and reader settings of each survey that there are released models for."""
+    seen = set()
+    for name, about in released().items():
+        survey = (about["training"].get("default_for") or {}).get("survey")
+        if survey and survey not in seen:
+            seen.add(survey)
+            model = load_model(model_folder(name))
+            yield model.passbands, model.input
+
+
+class _Lines:
+    """JSON, an object a line."""
+
+    def __init__(self, path: Path):
+        self.file = path.open("w", encoding="utf-8")
+
+    def write(self, table: pa.Table) -> None:
+        for row in table.to_pylist():
+            self.file.write(json.dumps(row, allow_nan=False) + "\n")
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class _Flat:
+    """CSV; lists become text with ` | ` between."""
+
+    def __init__(self, path: Path, schema: pa.Schema):
+        self.writer = pa.csv.CSVWriter(path, pa.schema([_flat_field(column) for column in schema]))
+
+    def write(self, table: pa.Table) -> None:
+        for number, column in enumerate(table.schema):
+            if pa.types.is_list(column.type):
+                joined = pc.binary_join(table[column.name].combine_chunks(), " | ")
+                table = table.set_column(number, _flat_field(column), joined)
+        self.writer.write_table(table.replace_schema_metadata(None))
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def _flat_field(column: pa.Field) -> pa.Field:
+    return pa.field(column.name, pa.string()) if pa.types.is_list(column.type) else column.remove_metadata()
+
+
+def _open(path: Path, suffix: str, schema: pa.Schema) -> Writer:
+    if suffix == ".jsonl":
+        return _Lines(path)
+    if suffix == ".csv":
+        return _Flat(path, schema)
+    writer: Writer = _Parquet(path, schema)
+    return writer
+
+
+class _Parquet:
+    """Parquet, a row group a part."""
+
+    def __init__(self, path: Path, schema: pa.Schema):
+        self.writer = pq.ParquetWriter(path, schema)
+
+    def write(self, table: pa.Table) -> None:
+        self.writer.write_table(table.replace_schema_metadata(self.writer.schema.metadata))
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """A function that shows how many objects are done; silent where standard error is no terminal."""
+    console = Console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("{task.completed} objects"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("classified", total=None)
+        yield lambda objects: progress.update(task, completed=objects)

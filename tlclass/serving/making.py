@@ -1,0 +1,140 @@
+"""Make a released model: pretrain on the built-in simulator, take the source's head to the release's classes, calibrate."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from tlclass.config import CONF
+from tlclass.experiments.cards import build_survey
+from tlclass.experiments.composition import compose
+from tlclass.experiments.job import Training
+from tlclass.experiments.plan import Plan, plan_from
+from tlclass.experiments.pretraining import pretrained
+from tlclass.experiments.start import head_settings, new_model, source_state
+from tlclass.network.checkpoint import TrainedModel, as_one, load_model, save_model
+from tlclass.network.transfer import FreezePolicy, transfer
+from tlclass.training.card import write_card
+from tlclass.training.reliability import made_reliable
+
+log = logging.getLogger(__name__)
+
+RECIPES = CONF / "release"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a released model is made; one file of `conf/release/`.
+
+    Attributes:
+        name: of the model.
+        summary: one sentence for users.
+        overrides: words of `tlclass.train`.
+        survey: `ztf` or `lsst`: which survey's light curves it is the default for, or None.
+        photometry: `detections` or `forced`: which kind of them.
+        measured: scores on real light curves for the card, name -> text.
+    """
+
+    name: str
+    summary: str
+    overrides: tuple[str, ...]
+    survey: str | None = None
+    photometry: str | None = None
+    measured: Mapping[str, str] = field(default_factory=dict)
+
+
+def recipes() -> dict[str, Recipe]:
+    """All recipes by name."""
+    return {path.stem: _recipe(path) for path in sorted(RECIPES.glob("*.yaml"))}
+
+
+def _recipe(path: Path) -> Recipe:
+    content: Mapping[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return Recipe(**{**content, "name": path.stem, "overrides": tuple(content["overrides"])})
+
+
+def pretrain_all(chosen: Sequence[Recipe], words: Sequence[str], jobs: int) -> None:
+    """Simulate the sources and pretrain all networks of these recipes, `jobs` at a time; what is done already stays.
+
+    Args:
+        chosen: the recipes; networks that two of them share are trained once.
+        words: further words of `tlclass.train`, e.g. `paths.models=FOLDER`.
+        jobs: processes, of one thread each.
+    """
+    wanted = {}
+    for recipe in chosen:
+        config = compose([*recipe.overrides, *words])
+        build_survey(_with_jobs(config["source"], jobs)).load(plan_from(config).paths.cache)
+        for number, (_, decisive) in enumerate(plan_from(config).pretraining()):
+            wanted[repr(decisive)] = ([*recipe.overrides, *words], number)
+    if jobs == 1:
+        for task in wanted.values():
+            _pretrain(*task)
+        return
+    with ProcessPoolExecutor(min(jobs, len(wanted)), get_context("spawn")) as pool:
+        for done in [pool.submit(_pretrain, *task) for task in wanted.values()]:
+            done.result()
+
+
+def _with_jobs(card: Mapping[str, Any], jobs: int) -> dict[str, Any]:
+    """A card in which every simulated survey uses so many processes; its light curves stay the same."""
+    changed = {name: _with_jobs(value, jobs) if isinstance(value, Mapping) else value for name, value in card.items()}
+    return changed | ({"n_jobs": jobs} if "n_jobs" in changed else {})
+
+
+def _pretrain(words: Sequence[str], number: int) -> Path:
+    torch.set_num_threads(1)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    plan = plan_from(compose(words))
+    training, decisive = plan.pretraining()[number]
+    return pretrained(training, decisive, plan)
+
+
+def make(recipe: Recipe, words: Sequence[str], folder: Path) -> TrainedModel:
+    """Assemble the released model from its pretrained networks (trained now where they are not there) into `folder`."""
+    plan = plan_from(compose([*recipe.overrides, *words]))
+    return assemble(recipe, plan, [pretrained(*member, plan) for member in plan.pretraining()], folder)
+
+
+def assemble(recipe: Recipe, plan: Plan, networks: Sequence[Path], folder: Path) -> TrainedModel:
+    """The released model of these pretrained networks, with calibration, prediction sets, novelty and card.
+
+    Args:
+        recipe: what it is for. plan: of its overrides.
+        networks: folders of the source models, one per member.
+        folder: where it is written.
+    """
+    sources = [load_model(path) for path in networks]
+    starts = [_zero_shot(plan.training, source) for source in sources]
+    model = replace(starts[0], classifier=as_one([start.members[0] for start in starts]))
+    origin = {
+        "release": recipe.name,
+        "summary": recipe.summary,
+        "command": f"tlclass release {recipe.name}",
+        "source": sources[0].survey,
+        "seed": [source.training["seed"] for source in sources],
+        "counts": sources[0].training.get("counts"),
+        "source_auroc_macro": [source.training["row"]["auroc_macro"] for source in sources],
+        "default_for": {"survey": recipe.survey, "photometry": recipe.photometry} if recipe.survey else None,
+        "measured": dict(recipe.measured),
+    }
+    model = made_reliable(replace(model, training=origin), sources, None, None)
+    save_model(model, folder)
+    write_card(model, folder)
+    log.info("released model %s: %s", recipe.name, folder)
+    return model
+
+
+def _zero_shot(training: Training, source: TrainedModel) -> TrainedModel:
+    """The source network for the classes of another survey, by its own head; nothing is trained."""
+    head = head_settings(training.head, source, training.survey.taxonomy)
+    model = new_model(training, head)
+    policy = FreezePolicy("zero", load=("encoder.*", "head.*"), train=())
+    transfer(model.members[0], policy, source_state(source, head), source.classes, model.classes)
+    return replace(model, simulated=source.simulated)

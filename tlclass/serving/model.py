@@ -1,0 +1,102 @@
+"""A trained model as users hold it: light curves in, a DataFrame out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tlclass.network.checkpoint import TrainedModel
+from tlclass.network.checkpoint import load_model as load_files
+from tlclass.serving.predictions import predict
+from tlclass.serving.priors import Prior
+from tlclass.serving.released import model_folder
+from tlclass.serving.request import Request
+from tlclass.surveys import door
+from tlclass.training.card import CARD, card
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+class Model:
+    """A trained model and what it is; `tlclass.load_model` makes one.
+
+    Attributes:
+        trained: the networks and all that using them needs.
+    """
+
+    def __init__(self, trained: TrainedModel):
+        self.trained = trained
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the probabilities."""
+        return self.trained.classes
+
+    @property
+    def passbands(self) -> tuple[str, ...]:
+        """Names of the passbands that it was trained on; of all that it can name where that is not known."""
+        seen = self.trained.trained_on
+        return seen.passbands if seen else self.trained.passbands.names
+
+    @property
+    def card(self) -> str:
+        """What it is, what it was trained on, its scores and limits: Markdown."""
+        folder = self.trained.folder
+        if folder is not None and (folder / CARD).is_file():
+            return (folder / CARD).read_text(encoding="utf-8")
+        return card(self.trained, folder.name if folder else self.trained.survey)
+
+    def __repr__(self) -> str:
+        name = self.trained.training.get("release") or self.trained.survey
+        return f"<tlclass model {name}: {', '.join(self.classes)}; {', '.join(self.passbands)}>"
+
+    def predict(
+        self,
+        source: door.Source,
+        *,
+        at_days: Sequence[float] = (),
+        every_observation: bool = False,
+        embedding: bool = False,
+        top: int | None = None,
+        coverage: float | None = None,
+        prior: Prior | None = None,
+        keep_passbands: bool = False,
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Class probabilities, one row per object, in its order; see `tlclass.serving.predictions.predict`.
+
+        Args:
+            source: a file or folder, a pandas or Arrow table, or `LightCurves`; see `tlclass.surveys.door.read`.
+            at_days, every_observation, embedding, top, coverage, prior, keep_passbands: see
+                `tlclass.serving.request.Request`.
+            options: how to read the source, such as `columns={"mjd": "time"}` or `flux_unit="ujy"`.
+
+        Raises:
+            FileNotFoundError, ValueError: the source cannot be read as light curves; one sentence says why.
+        """
+        request = Request(at_days, every_observation, embedding, top, coverage, prior, keep_passbands)
+        return self.table(source, request, options).to_pandas()
+
+    def embed(self, source: door.Source, **options: Any) -> pd.DataFrame:
+        """The latent vectors, one row per object: `object_id`, `latent_0`, ...; null for objects that cannot be classified."""
+        frame = self.table(source, Request(embedding=True), options).to_pandas()
+        return frame[["object_id", *(name for name in frame if name.startswith("latent_"))]]
+
+    def table(self, source: door.Source, request: Request, options: Mapping[str, Any]) -> pa.Table:
+        """What `predict` gives, as an Arrow table."""
+        origin = str(source) if isinstance(source, str | Path) else door.IN_MEMORY
+        curves = door.read(source, self.trained.passbands, options, self.trained.input)
+        return predict(self.trained, curves, origin, request)
+
+
+def load_model(name: str | Path) -> Model:
+    """A released model by its name, the model of a folder, or `hf://USER/NAME` of the Hugging Face hub.
+
+    Raises:
+        FileNotFoundError: there is none; the message names the released ones.
+        ValueError: its files are damaged or from a newer version.
+    """
+    return Model(load_files(model_folder(name)))

@@ -1,0 +1,249 @@
+"""From light curves to a table of class probabilities, by the same steps as training and evaluation."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from tlclass import __version__
+from tlclass.inputs.batches import CurveDataset
+from tlclass.inputs.encoding import Encoded, encode
+from tlclass.lightcurves.curves import LightCurves, check
+from tlclass.lightcurves.selection import log_cuts
+from tlclass.network.calibration import log_probabilities
+from tlclass.network.checkpoint import TrainedModel
+from tlclass.network.inference import encode_all, encode_every_step, logits_of
+from tlclass.serving.priors import reweighed
+from tlclass.serving.request import Request
+from tlclass.serving.warnings import warnings_for
+
+log = logging.getLogger(__name__)
+Array = npt.NDArray[Any]
+
+ABOUT = b"tlclass.predictions"  # key of the table's metadata: what made it
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which light curve, and how much of it, each row of the table is about.
+
+    Attributes:
+        object: (R,) number of the object in the input.
+        view: (R,) number of the classified view, -1 where nothing can be said.
+        at: (R,) days or MJD that the row is about, or None.
+    """
+
+    object: Array
+    view: Array
+    at: Array | None = None
+
+
+@dataclass(frozen=True)
+class Views:
+    """What is classified: the first `observations` of light curve `object`, the last of them at `row` of the flat arrays."""
+
+    object: Array
+    observations: Array
+    row: Array
+
+
+def predict(
+    model: TrainedModel, curves: LightCurves, origin: str = "input", request: Request | None = None
+) -> pa.Table:
+    """Class probabilities of light curves.
+
+    Args:
+        model: see `tlclass.network.checkpoint.load_model`.
+        curves: unselected; the model's own photometry rule, trigger and window are applied.
+        origin: what to call the input in messages.
+        request: further rows and columns.
+
+    Returns:
+        In the order of `curves` one row per object (or per object and day, or observation; see `Request`): `object_id`,
+        `class` (the most probable one), `p(<class>)` each, `n_observations` used, `days` from the first to the last of them,
+        `novelty` (percentile among known objects, where the model has a score) and `warning`. Where nothing can be said
+        (no trigger, too few observations in the window) class and probabilities are null, and `warning` says why.
+
+    Raises:
+        ValueError: ids repeat, or a passband or metadata column is unknown.
+    """
+    asked = request or Request()
+    check(curves, origin)
+    model.passbands.wavelengths(curves.passbands, origin)
+    kept, left_out = (curves, {}) if asked.keep_passbands else _trained_passbands(model, curves, origin)
+    selected, cuts = model.selection.select(kept)
+    log_cuts(len(curves), cuts, origin)
+    found = _Found(model, curves, selected, asked)
+    warning = np.array(warnings_for(model, curves, selected, left_out), dtype=object)
+    return found.table(warning)
+
+
+def _trained_passbands(model: TrainedModel, curves: LightCurves, origin: str) -> tuple[LightCurves, dict[str, Array]]:
+    """The light curves without passbands that the model was never trained on, and how many observations of each object that costs."""
+    if model.trained_on is None:
+        return curves, {}
+    known = {model.passbands.resolve(name) for name in model.trained_on.passbands}
+    left_out, keep = {}, np.ones(len(curves.mjd), dtype=bool)
+    for code, name in enumerate(curves.passbands):
+        here = curves.passband == code
+        if model.passbands.resolve(name) in known or not here.any():
+            continue
+        left_out[name] = np.bincount(curves.owner[here], minlength=len(curves))
+        keep &= ~here
+        log.warning(
+            "%s: left out %d observations in %s, on which this model was not trained (it knows %s): --keep-passbands uses them",
+            origin, np.count_nonzero(here), name, ", ".join(model.trained_on.passbands),
+        )  # fmt: skip
+    return (curves.keep(keep), left_out) if left_out else (curves, {})
+
+
+class _Found:
+    """What the model makes of the selected light curves."""
+
+    def __init__(self, model: TrainedModel, curves: LightCurves, selected: LightCurves, asked: Request):
+        self.model, self.curves, self.selected, self.asked = model, curves, selected, asked
+        number = {name: place for place, name in enumerate(curves.object_id)}
+        self.place = np.array([number[name] for name in selected.object_id], dtype=np.int64)
+        encoded = encode(selected, model.passbands, model.encoding, model.metadata)
+        self.views, self.rows = _views_and_rows(encoded, self.place, len(curves), selected.mjd, asked)
+        self.latents = _latents(model, encoded, self.views)
+        self.observations = torch.from_numpy(self.views.observations)
+        logits = logits_of(model.members, self.latents)
+        plain = log_probabilities(model.calibration, logits, self.observations)
+        log_probability, self.prior = reweighed(model, plain, asked.prior)
+        self.probability = log_probability.exp()
+
+    def table(self, warning: Array) -> pa.Table:
+        """See `predict`; `warning` is one per object."""
+        columns: dict[str, pa.Array] = {"object_id": pa.array(self.curves.object_id[self.rows.object])}
+        if self.rows.at is not None:
+            columns["mjd" if self.asked.every_observation else "at_days"] = pa.array(self.rows.at, from_pandas=True)
+        columns |= self._classes()
+        if self.asked.coverage is not None:
+            columns["set"] = self._sets(self.asked.coverage)
+        used = np.where(self.rows.view >= 0, self._spread(self.views.observations), 0)
+        columns["n_observations"] = pa.array(used.astype(np.int64))
+        columns["days"] = self._column(self._covered())
+        if self.model.novelty is not None:
+            columns["novelty"] = self._column(
+                self.model.novelty(torch.cat(self.latents, dim=1), self.observations).numpy()
+            )
+        columns["warning"] = pa.array(warning[self.rows.object].tolist(), type=pa.string())
+        if self.asked.embedding:
+            columns |= self._embedding()
+        return pa.table(columns).replace_schema_metadata(self._about())
+
+    def _classes(self) -> dict[str, pa.Array]:
+        names, p = np.array(self.model.classes), self.probability.numpy()
+        order = np.argsort(-p, axis=1, kind="stable")
+        if self.asked.top is None:
+            best = {"class": self._names(names[order[:, 0]])}
+            return best | {f"p({name})": self._column(p[:, k]) for k, name in enumerate(self.model.classes)}
+        columns = {}
+        for rank in range(min(self.asked.top, len(names))):
+            chosen = order[:, rank]
+            columns[f"class_{rank + 1}"] = self._names(names[chosen])
+            columns[f"p_{rank + 1}"] = self._column(p[np.arange(len(p)), chosen])
+        return columns
+
+    def _sets(self, coverage: float) -> pa.Array:
+        if self.model.sets is None:
+            raise ValueError(
+                "this model holds no thresholds for prediction sets (it was trained without calibration): leave out the coverage"
+            )
+        inside = self.model.sets(self.probability, self.observations, coverage).numpy()
+        names = np.array(self.model.classes)
+        each = [names[row].tolist() for row in inside]
+        return pa.array([each[view] if view >= 0 else None for view in self.rows.view], type=pa.list_(pa.string()))
+
+    def _covered(self) -> Array:
+        """(V,) days from the first to the last observation that is looked at."""
+        first = self.selected.mjd[self.selected.offsets[self.views.object]] if len(self.views.object) else np.empty(0)
+        return np.asarray(self.selected.mjd[self.views.row] - first)
+
+    def _embedding(self) -> dict[str, pa.Array]:
+        latent = torch.cat(self.latents, dim=1).numpy()
+        return {f"latent_{axis}": self._column(latent[:, axis]) for axis in range(latent.shape[1])}
+
+    def _names(self, values: Array) -> pa.Array:
+        spread = np.full(len(self.rows.view), "", dtype=object)
+        known = self.rows.view >= 0
+        spread[known] = values[self.rows.view[known]]
+        return pa.array(spread, mask=~known, type=pa.string())
+
+    def _column(self, values: Array) -> pa.Array:
+        return pa.array(self._spread(values), mask=self.rows.view < 0)
+
+    def _spread(self, values: Array) -> Array:
+        """(V,) to (R,), 0 where a row has no view."""
+        spread = np.zeros(len(self.rows.view), dtype=values.dtype)
+        known = self.rows.view >= 0
+        spread[known] = values[self.rows.view[known]]
+        return spread
+
+    def _about(self) -> dict[bytes, bytes]:
+        model = self.model
+        about = {
+            "tlclass": __version__,
+            "model": model.training.get("release") or model.survey,
+            "classes": list(model.classes),
+        }
+        about |= {
+            "simulated_training_data": model.simulated,
+            "calibrated": model.calibration is not None,
+            "prior": self.prior,
+        }
+        return {ABOUT: json.dumps(about).encode()}
+
+
+def _views_and_rows(encoded: Encoded, place: Array, total: int, mjd: Array, asked: Request) -> tuple[Views, Rows]:
+    """What is classified, and what each row of the table is about.
+
+    Args:
+        encoded: n classified light curves. place: (n,) where they stand among the `total` of the input.
+        mjd: of their observations. asked: which rows.
+    """
+    n, lengths = len(encoded), np.diff(encoded.offsets)
+    if asked.every_observation:
+        owner = np.repeat(np.arange(n), lengths)
+        rows = np.arange(len(owner))
+        views = Views(owner, rows - encoded.offsets[owner] + 1, rows)
+        silent = np.setdiff1d(np.arange(total), place)
+        objects = np.concatenate([place[owner], silent])
+        order = np.argsort(objects, kind="stable")
+        at = np.concatenate([mjd, np.full(len(silent), np.nan)])
+        return views, Rows(objects[order], np.concatenate([rows, np.full(len(silent), -1)])[order], at[order])
+    days = [float(day) for day in asked.at_days] or [np.inf]
+    owner = np.repeat(np.arange(n), lengths)
+    steps = np.stack([np.bincount(owner[encoded.days <= day], minlength=n) for day in days], axis=1)  # (n, D)
+    known = steps.ravel() > 0
+    number = np.repeat(np.arange(n), len(days))[known]
+    observations = steps.ravel()[known]
+    views = Views(number, observations, encoded.offsets[number] + observations - 1)
+    view = np.full((total, len(days)), -1)
+    view[place] = np.where(known, np.cumsum(known) - 1, -1).reshape(n, len(days))
+    objects = np.repeat(np.arange(total), len(days))
+    return views, Rows(objects, view.ravel(), np.tile(days, total) if asked.at_days else None)
+
+
+def _latents(model: TrainedModel, encoded: Encoded, views: Views) -> list[Tensor]:
+    """Per network the (V, latent) vectors of the views."""
+    if not len(views.row):
+        return [torch.zeros(0, member.encoder.out_features) for member in model.members]
+    data = CurveDataset(encoded)
+    if np.array_equal(views.row, encoded.offsets[1:] - 1):  # each light curve once and whole
+        return [encode_all(member.encoder, data) for member in model.members]
+    rows = torch.from_numpy(views.row)
+    return [encode_every_step(member.encoder, data)[rows] for member in model.members]
+
+
+def joined(parts: Sequence[pa.Table]) -> pa.Table:
+    """Tables of predictions, one after the other."""
+    return pa.concat_tables(parts).replace_schema_metadata(parts[0].schema.metadata)

@@ -1,0 +1,100 @@
+"""The proportions of the classes that probabilities assume, and how to change them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from tlclass.config import CONF
+from tlclass.network.calibration import with_prior
+from tlclass.network.checkpoint import TrainedModel
+
+FLAT, ESTIMATE, MODEL = "flat", "estimate", "model"
+LEAST = 1e-4  # share of a class that is not quite absent
+STEPS, TOLERANCE = 1000, 1e-7
+
+Prior = str | Path | Mapping[str, float]
+
+
+def reweighed(model: TrainedModel, log_probability: Tensor, prior: Prior | None) -> tuple[Tensor, str]:
+    """The (N, K) log probabilities under another prior, and what it is in words.
+
+    Args:
+        model: states the proportions that its probabilities assume.
+        log_probability: of all objects.
+        prior: None or `model` leave them as they are; `flat`; `estimate`: from these objects, by the expectation
+            maximisation of Saerens, Latinne & Decaestecker 2002; the name of a taxonomy with shares (`bts`); a YAML or JSON file of
+            `class: share`; or such a mapping.
+
+    Raises:
+        ValueError: the model states no proportions, or the prior does not name its classes.
+    """
+    if prior is None or prior == MODEL:
+        return log_probability, ""
+    if model.calibration is None:
+        raise ValueError(
+            "this model has no calibration, so the proportions its probabilities assume are not known: leave out the prior"
+        )
+    old = model.calibration.prior
+    if prior == ESTIMATE:
+        new = estimated(log_probability, old)
+    elif prior == FLAT:
+        new = [1 / len(old)] * len(old)
+    else:
+        new = _shares(model, prior)
+    words = ", ".join(f"{name} {100 * share:.1f} %" for name, share in zip(model.classes, new, strict=True))
+    how = "estimated from the input" if prior == ESTIMATE else FLAT if prior == FLAT else "as given"
+    return with_prior(log_probability, old, new), f"class proportions {how}: {words}"
+
+
+def estimated(log_probability: Tensor, old: tuple[float, ...]) -> list[float]:
+    """Class proportions of unlabelled objects, from (N, K) log probabilities that assume the proportions `old`."""
+    share = torch.tensor(old, dtype=torch.float64)
+    if not len(log_probability):
+        return [float(value) for value in share]
+    for _ in range(STEPS):
+        found = with_prior(log_probability, old, share.tolist()).exp().mean(0).clamp(min=LEAST)
+        found = found / found.sum()
+        moved = float((found - share).abs().max())
+        share = found
+        if moved < TOLERANCE:
+            break
+    return [float(value) for value in share]
+
+
+def _shares(model: TrainedModel, prior: Prior) -> list[float]:
+    stated = dict(prior) if isinstance(prior, Mapping) else _read(prior)
+    total = dict.fromkeys(model.classes, 0.0)
+    for name, share in stated.items():
+        index = model.taxonomy.index_of(str(name))
+        if index is None:
+            raise ValueError(f"prior: '{name}' is no class of this model: name {', '.join(model.classes)}")
+        if index >= 0:
+            total[model.classes[index]] += float(share)
+    absent = [name for name, share in total.items() if not share > 0]
+    if absent:
+        raise ValueError(f"prior: no share above 0 of {', '.join(absent)}: give one of every class")
+    whole = sum(total.values())
+    return [share / whole for share in total.values()]
+
+
+def _read(prior: str | Path) -> dict[str, Any]:
+    """Shares of a file, or of a taxonomy that ships with the package."""
+    path, named = Path(prior), CONF / "taxonomy" / f"{prior}.yaml"
+    if path.is_file():
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(content, Mapping):
+            raise ValueError(f"prior {path}: it must be YAML or JSON of the form 'class: share'")
+        return dict(content)
+    shares = yaml.safe_load(named.read_text(encoding="utf-8")).get("shares") if named.is_file() else None
+    if not shares:
+        known = sorted(
+            file.stem for file in (CONF / "taxonomy").glob("*.yaml") if "\nshares:" in file.read_text("utf-8")
+        )
+        raise ValueError(
+            f"prior '{prior}': give flat, estimate, a file of 'class: share', or the name of a survey: {', '.join(known)}"
+        )
+    return dict(shares)

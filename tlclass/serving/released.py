@@ -1,0 +1,37 @@
+"""Models by name: those inside the package, folders, and models of the Hugging Face hub."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tlclass.network.checkpoint import DESCRIPTION
+
+RELEASED = Path(__file__).parent.parent / "released"
+HUB = "hf://"
+
+
+def released() -> dict[str, dict[str, Any]]:
+    """The description (`model.json`) of every model inside the package, by name."""
+    files = sorted(RELEASED.glob(f"*/{DESCRIPTION}"))
+    return {file.parent.name: json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
+def model_folder(name: str | Path) -> Path:
+    """The folder of a model: a released one by its name, a folder, or `hf://USER/NAME`, which is downloaded once.
+
+    Raises:
+        FileNotFoundError: there is none; names the released ones.
+    """
+    text = str(name)
+    if text.startswith(HUB):
+        from tlclass.serving.hub import download
+
+        return download(text.removeprefix(HUB))
+    if isinstance(name, str) and (RELEASED / text / DESCRIPTION).is_file() and "/" not in text:
+        return RELEASED / text
+    path = Path(name)
+    if not path.exists() and path.parent == Path():
+        raise FileNotFoundError(
+            f"no model '{text}': give a folder with {DESCRIPTION}, hf://USER/NAME, or one of {', '.join(released()) or '(none released)'}"
+        )
+    return path

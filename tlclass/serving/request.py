@@ -1,0 +1,40 @@
+"""What is asked of a prediction beside the probabilities."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which rows and columns a table of predictions has.
+
+    Attributes:
+        at_days: one row per object and number of days since time zero, from the observations up to then.
+        every_observation: one row per observation, from those up to it.
+        embedding: the latent vector too.
+        top: only the so many most probable classes, as `class_1`, `p_1`, ...
+        coverage: a set of classes that holds the true one with this probability.
+        prior: class proportions, instead of those the model assumes; see `tlclass.serving.priors`.
+        keep_passbands: use passbands that the model was not trained on.
+
+    Raises:
+        ValueError: a number is out of range, or two of them exclude one another.
+    """
+
+    at_days: Sequence[float] = ()
+    every_observation: bool = False
+    embedding: bool = False
+    top: int | None = None
+    coverage: float | None = None
+    prior: str | Path | Mapping[str, float] | None = None
+    keep_passbands: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be asked."""
+        if self.every_observation and len(self.at_days):
+            raise ValueError("at_days and every_observation are two kinds of rows: choose one of them")
+        if self.top is not None and self.top < 1:
+            raise ValueError(f"top is {self.top}: choose 1 or more classes")
+        if self.coverage is not None and not 0 < self.coverage < 1:
+            raise ValueError(f"coverage is {self.coverage}: choose a number between 0 and 1, such as 0.9")

@@ -1,0 +1,171 @@
+"""Fit a calibration and prediction sets on objects that the network was not trained on, at every length of a light curve."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tlclass.inputs.encoding import Encoded
+from tlclass.network.calibration import TYPICAL, Calibration
+from tlclass.network.sets import PredictionSets
+
+Array = npt.NDArray[np.float64]
+
+VIEW_DAYS = (
+    2.0,
+    5.0,
+    10.0,
+    15.0,
+    20.0,
+    30.0,
+    50.0,
+    np.inf,
+)  # since the trigger: how much of a light curve is looked at
+SPREAD = {"log_temperature": 0.7, "slope": 0.3, "bias": 0.5}  # expected size of each, against fits to few objects
+EDGES = (4, 9, 18)  # observations: groups of prediction sets
+COVERAGE = tuple(round(0.5 + 0.01 * step, 2) for step in range(50))
+FEWEST = 30  # objects of a class for thresholds of its own; fewer share those of all classes
+
+
+@dataclass(frozen=True)
+class Views:
+    """Light curves as they looked after some days: each object with several of its lengths.
+
+    Attributes:
+        object: (V,) its number. row: (V,) of the last observation that is looked at, in the flat arrays.
+        observations: (V,) how many are looked at.
+        share: (V,) 1 / number of views of the object, so that each object counts once.
+    """
+
+    object: Array
+    row: Array
+    observations: Array
+    share: Array
+
+
+def views_of(encoded: Encoded, days: Sequence[float] = VIEW_DAYS) -> Views:
+    """The distinct lengths of each light curve after so many days, at least one observation."""
+    owner = np.repeat(np.arange(len(encoded)), np.diff(encoded.offsets))
+    steps = [np.maximum(np.bincount(owner[encoded.days <= day], minlength=len(encoded)), 1) for day in days]
+    pairs = np.unique(np.column_stack([np.tile(np.arange(len(encoded)), len(days)), np.concatenate(steps)]), axis=0)
+    number, observations = np.ascontiguousarray(pairs.T)
+    count = np.bincount(number, minlength=len(encoded))
+    return Views(number, encoded.offsets[number] + observations - 1, observations, 1.0 / count[number])
+
+
+def fit_calibration(
+    logits: Tensor,
+    observations: Tensor,
+    label: Tensor,
+    weight: Tensor,
+    fitted_on: str,
+    start: Calibration | None = None,
+    biased: bool = True,
+) -> Calibration:
+    """The calibration with the lowest weighted log loss, held near `start` (or near none) by normal priors (`SPREAD`).
+
+    Args:
+        logits: (V, K) of light curves at several lengths.
+        observations: (V,) those lengths.
+        label: (V,) class index.
+        weight: (V,) how much each counts, in objects: the views of one object sum to about 1.
+        fitted_on: what the objects are, in words.
+        start: of a model that knows less, e.g. of simulated objects; its prior is not taken over.
+        biased: fit a bias per class too; those of simulated objects do not carry over to real ones.
+
+    Returns:
+        With the weighted proportions of the classes as `prior`.
+    """
+    classes = logits.shape[1]
+    center = _parameters(start, classes)
+    spread = torch.full((classes + 2,), SPREAD["bias"], dtype=torch.float64)
+    spread[0], spread[1] = SPREAD["log_temperature"], SPREAD["slope"]
+    objects = float(weight.sum())
+    share = weight.double() / weight.sum()
+    length = torch.log(observations.double().clamp(min=1) / TYPICAL)
+    free = torch.ones_like(center)
+    free[2:] = float(biased)
+    moved = torch.zeros_like(center, requires_grad=True)
+
+    def loss() -> Tensor:
+        values = center + free * moved
+        scaled = logits.double() / torch.exp(values[0] + values[1] * length)[:, None] + values[2:]
+        each = torch.nn.functional.cross_entropy(scaled, label, reduction="none")
+        prior = 0.5 * (moved / spread).square().sum() / objects
+        return (each * share).sum() + prior
+
+    _minimise(moved, loss)
+    found = (center + free * moved).detach()
+    prior = torch.zeros(classes, dtype=torch.float64).index_add(0, label, share)
+    bias = found[2:] - found[2:].mean()
+    return Calibration(
+        temperature=float(found[0].exp()),
+        slope=float(found[1]),
+        bias=tuple(bias.tolist()),
+        prior=tuple(prior.clamp(min=1e-6).tolist()),
+        fitted_on=fitted_on,
+        objects=round(objects),
+    )
+
+
+def _parameters(start: Calibration | None, classes: int) -> Tensor:
+    if start is None:
+        return torch.zeros(classes + 2, dtype=torch.float64)
+    return torch.tensor([np.log(start.temperature), start.slope, *start.bias], dtype=torch.float64)
+
+
+def _minimise(values: Tensor, loss: object) -> None:
+    optimizer = torch.optim.LBFGS([values], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value: Tensor = loss()  # type: ignore[operator]
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        optimizer.step(closure)  # type: ignore[arg-type]
+
+
+def fit_sets(probability: Tensor, observations: Tensor, label: Tensor | None, weight: Tensor) -> PredictionSets:
+    """Thresholds of prediction sets from calibrated probabilities of objects that the network was not trained on.
+
+    Args:
+        probability: (V, K). observations: (V,).
+        label: (V,) class index; None takes the probabilities at their word, where the labelled objects are only
+            simulated and real ones are told apart less well.
+        weight: (V,), see `fit_calibration`.
+
+    Returns:
+        Per group of lengths and class the weighted quantiles of 1 - p(true class), with the correction for a finite
+        number of objects; those of all classes together where a class has fewer than `FEWEST` views in a group.
+    """
+    edges = torch.tensor(EDGES)
+    classes = probability.shape[1]
+    group = torch.bucketize(observations, edges, right=True)
+    truth = probability.double() if label is None else torch.nn.functional.one_hot(label, classes).double()
+    counts = truth * weight.double()[:, None]  # (V, K)
+    score = 1 - probability.double()
+    threshold = torch.empty(len(EDGES) + 1, classes, len(COVERAGE))
+    for number in range(len(EDGES) + 1):
+        here = group == number if (group == number).any() else torch.ones_like(group, dtype=torch.bool)
+        shared = _quantiles(score[here].flatten(), counts[here].flatten())
+        for k in range(classes):
+            enough = float(truth[here, k].sum()) >= FEWEST
+            threshold[number, k] = _quantiles(score[here, k], counts[here, k]) if enough else shared
+    objects = counts.sum(0).round().to(torch.int64)
+    return PredictionSets(edges, torch.tensor(COVERAGE), threshold, objects)
+
+
+def _quantiles(score: Tensor, weight: Tensor) -> Tensor:
+    """(G,) smallest score below which so much of the weight lies, the object to come included as infinitely far."""
+    score, weight = score[weight > 0], weight[weight > 0]
+    order = torch.argsort(score)
+    size = weight.sum().square() / weight.square().sum()
+    reached = weight[order].cumsum(0) / weight.sum() * (size / (size + 1))
+    place = torch.searchsorted(reached, torch.tensor(COVERAGE, dtype=torch.float64) - 1e-9)
+    beyond = place >= len(score)
+    return torch.where(beyond, 1.0, score[order][place.clamp(max=len(score) - 1)]).float()

@@ -1,0 +1,188 @@
+"""The card of a model: what it is, what it was trained on, how good it is and where not to trust it. Markdown."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tlclass.atomic import write_text
+from tlclass.network.checkpoint import TrainedModel
+
+CARD = "README.md"  # the name that model hubs show
+PAPER = "Gupta et al. 2025, Transfer Learning for Transient Classification, arXiv:2502.18558"
+TRIGGER = {
+    "first_detection": "the first detection",
+    "second_detection": "the second detection",
+    "column": "the trigger time of the table",
+}
+
+
+def write_card(model: TrainedModel, folder: Path) -> None:
+    """Write `README.md` into the folder of a model."""
+    write_text(folder / CARD, card(model, folder.name))
+
+
+def card(model: TrainedModel, name: str) -> str:
+    """Markdown with the YAML header of the Hugging Face hub."""
+    parts = [
+        _header(model),
+        f"# {model.training.get('release', name)}",
+        _purpose(model),
+        _input(model),
+        _training(model),
+    ]
+    parts += [_scores(model), _calibration(model), _limits(model), _use(model), _citation(model)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _header(model: TrainedModel) -> str:
+    tags = ["astronomy", "time-series-classification", "transients", "tlclass"]
+    tags += ["simulated-training-data"] if model.simulated else []
+    about = {"license": "bsd-3-clause", "library_name": "tlclass", "tags": tags}
+    return f"---\n{yaml.safe_dump(about, sort_keys=False)}---"
+
+
+def _purpose(model: TrainedModel) -> str:
+    networks = len(model.members)
+    kind = f"an ensemble of {networks} networks" if networks > 1 else "one network"
+    summary = model.training.get("summary") or f"Classifies light curves of the survey {model.survey}."
+    return f"{summary}\n\nClasses: {', '.join(model.classes)}. It is {kind}, written by `tlclass`."
+
+
+def _input(model: TrainedModel) -> str:
+    photometry, trigger, seen = model.selection.photometry, model.selection.trigger, model.trained_on
+    detection = f" (a detection has S/N {photometry.snr})" if photometry.snr is not None else ""
+    low, high = model.selection.window
+    rows = [
+        ("passbands trained on", ", ".join(seen.passbands) if seen else "not recorded"),
+        ("photometry", f"{photometry.kind}{detection}"),
+        ("time zero", TRIGGER.get(trigger.rule, trigger.rule)),
+        (
+            "window",
+            f"{low:g} to {high:g} days from time zero, at least {model.selection.min_observations} observations",
+        ),
+        ("encoding", ", ".join(model.encoding.channels)),
+    ]
+    if model.metadata:
+        rows.append(("metadata", ", ".join(model.metadata)))
+    return "## Input\n\n" + _table(("what", "value"), rows)
+
+
+def _training(model: TrainedModel) -> str:
+    about, seen = model.training, model.trained_on
+    kind = "**simulated** light curves" if model.simulated else "real light curves"
+    lines = [
+        f"Trained on {kind}"
+        + (f" of {seen.objects} objects (each network of an ensemble counts its own)." if seen else ".")
+    ]
+    if about.get("source"):
+        lines.append(f"Source of the transfer: `{about['source']}`.")
+    row = about.get("row") or {}
+    if row.get("n_train") is not None:
+        lines.append(
+            f"Labels of {row.get('target', model.survey)}: {row['n_train'] + row['n_val']}, seed {about.get('seed')}."
+        )
+    if about.get("command"):
+        lines.append(f"Made by `{about['command']}`.")
+    return "## Training data\n\n" + "\n".join(lines)
+
+
+def _scores(model: TrainedModel) -> str:
+    row: Mapping[str, Any] = model.training.get("row") or {}
+    lines = []
+    if "auroc_macro" in row:
+        lines.append(
+            _table(
+                ("class", "test objects", "AUROC (95 % interval)"), [_class_row(row, name) for name in model.classes]
+            )
+        )
+        lines.append(
+            f"Macro AUROC {_number(row['auroc_macro'])}, log loss {_number(row.get('log_loss'))}, expected calibration error {_number(row.get('ece'))}."
+        )
+        days = [
+            (name.removeprefix("auroc_macro@").removesuffix("d"), value)
+            for name, value in row.items()
+            if name.startswith("auroc_macro@")
+        ]
+        if days:
+            lines.append(
+                _table(("days since time zero", "macro AUROC"), [(day, _number(value)) for day, value in days])
+            )
+    for name, text in (model.training.get("measured") or {}).items():
+        lines.append(f"- {name}: {text}")
+    if model.training.get("source_auroc_macro"):
+        scores = ", ".join(_number(value) for value in model.training["source_auroc_macro"])
+        lines.append(
+            f"Macro AUROC of each network on simulated light curves that were held out (all classes of the source): {scores}."
+        )
+    return "## Scores\n\n" + "\n\n".join(lines) if lines else ""
+
+
+def _class_row(row: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    value, positive = row.get(f"auroc/{name}"), row.get(f"n/{name}") or 0
+    total = sum(number or 0 for key, number in row.items() if key.startswith("n/"))
+    return name, f"{positive:.0f}", _interval(value, positive, total - positive)
+
+
+def _interval(value: float | None, positive: float, negative: float) -> str:
+    """AUROC with a 95 % interval by the formula of Hanley and McNeil (1982)."""
+    if value is None or not math.isfinite(value) or positive < 1 or negative < 1:
+        return "not defined"
+    first, second = value / (2 - value), 2 * value**2 / (1 + value)
+    variance = (value * (1 - value) + (positive - 1) * (first - value**2) + (negative - 1) * (second - value**2)) / (
+        positive * negative
+    )
+    half = 1.96 * math.sqrt(max(variance, 0))
+    return f"{value:.3f} ({max(value - half, 0):.3f} to {min(value + half, 1):.3f})"
+
+
+def _calibration(model: TrainedModel) -> str:
+    found = model.calibration
+    if found is None:
+        return "## Calibration\n\nNone: the probabilities are the network's own."
+    proportions = ", ".join(
+        f"{name} {100 * share:.1f} %" for name, share in zip(model.classes, found.prior, strict=True)
+    )
+    return (
+        "## Calibration\n\n"
+        f"Temperature {found.temperature:.2f} for ten observations, times (observations / 10)^{found.slope:.2f}; fitted to {found.objects} {found.fitted_on}. "
+        f"The probabilities assume these proportions: {proportions}. Where yours differ, give `--prior`."
+    )
+
+
+def _limits(model: TrainedModel) -> str:
+    lines = [
+        "It answers with one of its classes whatever it is shown: look at the novelty and the warning of each row."
+    ]
+    if model.simulated:
+        lines.append(
+            "Simulated light curves differ from real ones; scores on real objects are lower where the sampling differs from that of training."
+        )
+    seen = model.trained_on
+    if seen:
+        low, high = seen.flux_err
+        fewest, most = seen.observations
+        lines.append(
+            f"Flux errors in training were {low:.3g} to {high:.3g} (zero point 27.5), and light curves had {fewest:g} to {most:g} observations."
+        )
+    return "## Known limits\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _use(model: TrainedModel) -> str:
+    name = model.training.get("release", "FOLDER")
+    return f'## Use\n\n```python\nimport tlclass\n\ntlclass.load_model("{name}").predict("alerts.parquet")\n```'
+
+
+def _citation(model: TrainedModel) -> str:
+    return f"## Citation\n\n{PAPER}. Light curves: see the documentation of the survey `{model.survey}`."
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _number(value: Any) -> str:
+    return "not defined" if value is None or not math.isfinite(value) else f"{value:.3f}"

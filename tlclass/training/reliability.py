@@ -1,0 +1,205 @@
+"""What makes a trained model reliable in use: calibrated probabilities, prediction sets, novelty, the range it was trained on."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tlclass.inputs.batches import CurveDataset
+from tlclass.inputs.datamodule import LightCurveDataModule, subset
+from tlclass.inputs.encoding import Encoded
+from tlclass.lightcurves.taxonomy import Taxonomy
+from tlclass.network.calibration import Calibration, log_probabilities
+from tlclass.network.checkpoint import TrainedModel
+from tlclass.network.classifier import Classifier
+from tlclass.network.inference import encode_every_step, logits_of
+from tlclass.network.training_range import TrainingRange, joined, measure
+from tlclass.training.calibration import fit_calibration, fit_sets, views_of
+from tlclass.training.heldout import Heldout, common, read_heldout
+from tlclass.training.novelty import fit_novelty
+
+log = logging.getLogger(__name__)
+Array = npt.NDArray[Any]
+
+# Real light curves differ from simulated ones, so a network is surer of them than it should be. Temperature on real objects over that on
+# held-out simulated ones, measured on the 1,870 development objects of the Bright Transient Survey.
+GAP = 1.35
+ENOUGH = 100  # labelled objects: prediction sets come from them, else from the source's held-out light curves
+
+
+@dataclass(frozen=True)
+class Validated:
+    """Networks and the objects that they were not trained on.
+
+    Attributes:
+        networks: per member of the ensemble, per fold, a network. parts: per fold the indices of the objects that validate it.
+    """
+
+    networks: Sequence[Sequence[Classifier]]
+    parts: Sequence[Array]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an ensemble makes of light curves at several lengths.
+
+    Attributes:
+        logits: (V, K). latent: (V, L) of all members, one after the other.
+        observations: (V,) lengths. label: (V,) class of the model. kind: (V,) class of the source, or the same.
+        weight: (V,), the views of an object together as much as the object.
+    """
+
+    logits: Tensor
+    latent: Tensor
+    observations: Tensor
+    label: Tensor
+    kind: Tensor
+    weight: Tensor
+
+    @property
+    def objects(self) -> float:
+        """How many light curves there are."""
+        return float(self.weight.sum())
+
+
+def made_reliable(
+    model: TrainedModel,
+    sources: Sequence[TrainedModel | None],
+    data: LightCurveDataModule | None,
+    validated: Validated | None,
+) -> TrainedModel:
+    """The same model with its training range, and calibrated inside the label budget.
+
+    With labels the calibration is fitted to predictions of networks that did not see the object, and held near that of the
+    source's held-out light curves; without labels it is that one, the classes weighed by the taxonomy's shares.
+
+    Args:
+        model: trained.
+        sources: what each member started from; None where it started from nothing.
+        data: what it was trained on; None, or a budget of 0, if no label was used.
+        validated: networks and the labelled objects that none of their training saw; None without labels.
+    """
+    known = [source for source in sources if source is not None]
+    model = replace(model, trained_on=_range(model, known, data))
+    held = _heldout(model, known)
+    labelled = _labelled(validated, data) if validated is not None and data is not None and data.split.budget else None
+    if held is None and labelled is None:
+        log.info("no held-out light curves beside the source model and no labels: the probabilities stay uncalibrated")
+        return model
+    calibration = None
+    if held is not None:
+        calibration = _of_heldout(held, known[0], model)
+    if labelled is not None:
+        where = (
+            f"{data.split.budget if data else 0} labels of {model.survey}, each by networks that were not trained on it"
+        )
+        calibration = fit_calibration(
+            labelled.logits, labelled.observations, labelled.label, labelled.weight, where, calibration
+        )
+    chosen = labelled if labelled is not None and (held is None or labelled.objects >= ENOUGH) else held
+    assert chosen is not None
+    probability = log_probabilities(calibration, chosen.logits, chosen.observations).exp()
+    widened = chosen is held and known[0].simulated and model.survey != known[0].survey
+    sets = fit_sets(probability, chosen.observations, None if widened else chosen.label, chosen.weight)
+    described = held if held is not None else _final(model, data)
+    novelty = fit_novelty(described.latent, described.observations, described.kind, described.weight)
+    return replace(model, calibration=calibration, sets=sets, novelty=novelty)
+
+
+def _of_heldout(held: Seen, source: TrainedModel, model: TrainedModel) -> Calibration:
+    """Of light curves that the source has not seen, widened where they are simulated and the model is for real ones."""
+    where = ("simulated " if source.simulated else "") + (
+        f"light curves of {source.survey} that were held out, in the expected proportions of the classes"
+    )
+    found = fit_calibration(held.logits, held.observations, held.label, held.weight, where, biased=False)
+    if not source.simulated or model.survey == source.survey:
+        return found
+    return replace(
+        found, temperature=found.temperature * GAP, fitted_on=f"{where}; the temperature is {GAP} times theirs"
+    )
+
+
+def _range(
+    model: TrainedModel, sources: Sequence[TrainedModel], data: LightCurveDataModule | None
+) -> TrainingRange | None:
+    """Of everything the model has seen; None where a source does not say what it was trained on."""
+    ranges = [source.trained_on for source in sources]
+    if None in ranges:
+        return None
+    own = []
+    if data is not None and data.curves is not None and len(data.split.train):
+        own = [measure(data.curves.take(data.split.train), model.selection.photometry.kind)]
+    seen = [each for each in ranges if each is not None] + own
+    return joined(seen) if seen else None
+
+
+def _heldout(model: TrainedModel, sources: Sequence[TrainedModel]) -> Seen | None:
+    """The sources' held-out light curves of the model's classes, weighed by the taxonomy's shares."""
+    if len(sources) < len(model.members) or any(source.folder is None for source in sources):
+        return None
+    found = [read_heldout(source.folder) for source in sources if source.folder is not None]
+    parts = common([part for part in found if part is not None]) if None not in found else []
+    if not parts or not len(parts[0]):
+        return None
+    part = parts[0]
+    label = np.array(model.taxonomy.class_map(part.classes))[part.label]
+    part, label = part.take(np.flatnonzero(label >= 0)), label[label >= 0]
+    weight = _expected(model.taxonomy, part)
+    return see(model.members, part.encoded, label, part.label, weight)
+
+
+def _expected(taxonomy: Taxonomy, part: Heldout) -> Array:
+    """(n,) weights that give the classes their expected proportions, with mean 1; equal ones where none are stated."""
+    count = np.bincount(part.label, minlength=len(part.classes))
+    share = np.array(taxonomy.shares_of(part.classes) if taxonomy.shares else [1.0] * len(part.classes))
+    weight = (share / np.maximum(count, 1))[part.label]
+    return np.asarray(weight / weight.mean())
+
+
+def _labelled(validated: Validated, data: LightCurveDataModule) -> Seen:
+    """What the networks of each fold say about the objects that validate it."""
+    seen = [
+        see([each[number] for each in validated.networks], subset(data.encoded, part), data.label[part])
+        for number, part in enumerate(validated.parts)
+    ]
+    return Seen(**{name: torch.cat([getattr(part, name) for part in seen]) for name in Seen.__dataclass_fields__})
+
+
+def _final(model: TrainedModel, data: LightCurveDataModule | None) -> Seen:
+    """What the model itself says about its label budget."""
+    assert data is not None
+    used = np.sort(np.concatenate([data.split.train, data.split.val]))
+    return see(model.members, subset(data.encoded, used), data.label[used])
+
+
+def see(
+    members: Sequence[Classifier],
+    encoded: Encoded,
+    label: Array,
+    kind: Array | None = None,
+    weight: Array | None = None,
+) -> Seen:
+    """What an ensemble makes of light curves at the lengths of `views_of`.
+
+    Args:
+        members: the networks.
+        encoded: n light curves. label: (n,) class. kind: (n,) class of the source. weight: (n,) of each object.
+    """
+    views = views_of(encoded)
+    row, number = torch.from_numpy(views.row), views.object
+    data = CurveDataset(encoded)
+    latents = [encode_every_step(member.encoder, data)[row] for member in members]
+    each = np.ones(len(label)) if weight is None else weight
+    return Seen(
+        logits=logits_of(members, latents),
+        latent=torch.cat(latents, dim=1),
+        observations=torch.from_numpy(views.observations.copy()),
+        label=torch.from_numpy(label[number]),
+        kind=torch.from_numpy((label if kind is None else kind)[number]),
+        weight=torch.from_numpy(each[number] * views.share),
+    )
