@@ -26,7 +26,7 @@ SNANA_MODELS = {"MODEL01": "SN Ia", "MODEL02": "SN II", "MODEL13": "SN Ib/c", "M
 FORMS = ("lists", "struct of lists", "list of structs")
 ALERTS = ["target.reader.labels={data}/labels.csv"]
 TEXT = ["target.reader.label_key=SIM_TYPE_NAME", "target.reader.prefix_ids=true"]
-PARTS = {"alerts_simulated": ("faint", "bright", "deep"), "plasticc_simulated": ("wide", "deep")}
+PARTS = {"alerts_simulated": ("faint", "bright", "deep"), "plasticc_simulated": ("wide", "deep"), "forced_simulated": ("faint", "bright", "colour")}
 
 # What is read -> the words after `paths.data=`; a renamed config key changes here. The card's name is first.
 SURVEYS: dict[str, list[str]] = {
@@ -40,6 +40,7 @@ SURVEYS: dict[str, list[str]] = {
         for version in ("3.0", "7.4", "9.0")
     },
     **{f"table {name}": ["target=table", f"target.reader.folder={{data}}/table/{name}"] for name in LAYOUTS},
+    "ztf_forced": ["target=ztf_forced"],
     **{f"nested {form}": ["target=nested", f"target.reader.path={{data}}/nested/{form}.parquet"] for form in FORMS},
     **{
         name: [f"target={name}", "target.n_objects=60"]
@@ -101,6 +102,8 @@ def write_tables_of_every_layout(folder: Path) -> None:
         write(layout(frame), folder / "table" / name / "observations.csv")
         write(explorer(frame), folder / "table" / name / "explorer.csv")
     about = frame.drop_duplicates("object_id")[["object_id", "class"]].assign(ra=10.0, dec=-5.0, A_V=0.31)
+    write(plain(frame), folder / "ztf_forced" / "observations.csv")
+    write(explorer(frame), folder / "ztf_forced" / "explorer.csv")
     for form in FORMS:
         write_nested(plain(frame), about, folder / "nested" / f"{form}.parquet", form)
 
