@@ -26,7 +26,11 @@ SNANA_MODELS = {"MODEL01": "SN Ia", "MODEL02": "SN II", "MODEL13": "SN Ib/c", "M
 FORMS = ("lists", "struct of lists", "list of structs")
 ALERTS = ["target.reader.labels={data}/labels.csv"]
 TEXT = ["target.reader.label_key=SIM_TYPE_NAME", "target.reader.prefix_ids=true"]
-PARTS = {"alerts_simulated": ("faint", "bright", "deep"), "plasticc_simulated": ("wide", "deep"), "forced_simulated": ("faint", "bright", "colour")}
+PARTS = {
+    "alerts_simulated": ("faint", "bright", "deep"),
+    "plasticc_simulated": ("wide", "deep"),
+    "forced_simulated": ("faint", "bright", "colour"),
+}
 
 # What is read -> the words after `paths.data=`; a renamed config key changes here. The card's name is first.
 SURVEYS: dict[str, list[str]] = {

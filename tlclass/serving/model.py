@@ -78,12 +78,13 @@ class Model:
             FileNotFoundError, ValueError: the source cannot be read as light curves; one sentence says why.
         """
         request = Request(at_days, every_observation, embedding, top, coverage, prior, keep_passbands)
-        return self.table(source, request, options).to_pandas()
+        frame: pd.DataFrame = self.table(source, request, options).to_pandas()
+        return frame
 
     def embed(self, source: door.Source, **options: Any) -> pd.DataFrame:
         """The latent vectors, one row per object: `object_id`, `latent_0`, ...; null for objects that cannot be classified."""
-        frame = self.table(source, Request(embedding=True), options).to_pandas()
-        return frame[["object_id", *(name for name in frame if name.startswith("latent_"))]]
+        frame: pd.DataFrame = self.table(source, Request(embedding=True), options).to_pandas()
+        return frame[["object_id", *(name for name in frame.columns if name.startswith("latent_"))]]
 
     def table(self, source: door.Source, request: Request, options: Mapping[str, Any]) -> pa.Table:
         """What `predict` gives, as an Arrow table."""

@@ -11,7 +11,7 @@ from tlclass.serving.released import released
 
 log = logging.getLogger(__name__)
 
-ZTF_NAME = re.compile(r"ZTF\d{2}[a-z]{7}")
+ZTF_NAME = re.compile(r"ZTF\d{2}[a-z0-9]{5,9}")
 ENOUGH = 0.5  # share of the objects whose names are ZTF's
 FORCED = 0.02  # share of observations without a detection, above which photometry is forced
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tlclass.experiments.composition import build_survey, compose
+from tlclass.experiments.cards import build_survey
+from tlclass.experiments.composition import compose
 from tlclass.surveys import Several, Survey
 
 

@@ -25,10 +25,10 @@ def warnings_for(
     position = np.array([place[name] for name in used.object_id], dtype=np.int64)
     classified = np.zeros(len(given), dtype=bool)
     classified[position] = True
-    for number in np.flatnonzero(~classified):
-        found[number].append(_why_not(model, given, int(number)))
+    for number in np.flatnonzero(~classified).tolist():
+        found[number].append(_why_not(model, given, number))
     for band, counts in left_out.items():
-        for number in np.flatnonzero(counts):
+        for number in np.flatnonzero(counts).tolist():
             found[number].append(
                 f"{counts[number]} observations in {band} left out, which the model was not trained on"
             )

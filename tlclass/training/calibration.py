@@ -1,6 +1,6 @@
 """Fit a calibration and prediction sets on objects that the network was not trained on, at every length of a light curve."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,17 +117,18 @@ def _parameters(start: Calibration | None, classes: int) -> Tensor:
     return torch.tensor([np.log(start.temperature), start.slope, *start.bias], dtype=torch.float64)
 
 
-def _minimise(values: Tensor, loss: object) -> None:
+def _minimise(values: Tensor, loss: Callable[[], Tensor]) -> None:
+    """Move `values` to the smallest loss."""
     optimizer = torch.optim.LBFGS([values], max_iter=200, line_search_fn="strong_wolfe")
 
-    def closure() -> Tensor:
+    def closure() -> float:
         optimizer.zero_grad()
-        value: Tensor = loss()  # type: ignore[operator]
-        value.backward()
-        return value
+        value = loss()
+        value.backward()  # type: ignore[no-untyped-call]
+        return float(value.detach())
 
     with torch.enable_grad():
-        optimizer.step(closure)  # type: ignore[arg-type]
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
 
 
 def fit_sets(probability: Tensor, observations: Tensor, label: Tensor | None, weight: Tensor) -> PredictionSets:

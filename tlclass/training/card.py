@@ -1,7 +1,7 @@
 """The card of a model: what it is, what it was trained on, how good it is and where not to trust it. Markdown."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +179,7 @@ def _citation(model: TrainedModel) -> str:
     return f"## Citation\n\n{PAPER}. Light curves: see the documentation of the survey `{model.survey}`."
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 

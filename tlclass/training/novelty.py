@@ -1,5 +1,6 @@
 """Fit the novelty score to latent vectors of known objects."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,7 +28,7 @@ def fit_novelty(latent: Tensor, observations: Tensor, kind: Tensor, weight: Tens
     place = (latent.double() - center) @ projection
     edges = torch.tensor(EDGES)
     group = torch.bucketize(observations, edges, right=True)
-    kinds = kind.unique()
+    kinds = torch.from_numpy(np.unique(kind.numpy()))
     overall = torch.stack([place[kind == k].mean(0) for k in kinds])
     means, whitenings = [], []
     for number in range(len(EDGES) + 1):

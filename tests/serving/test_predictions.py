@@ -1,0 +1,129 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import tlclass
+from tests.conftest import make_curves
+from tlclass.network.checkpoint import TrainedModel
+from tlclass.serving.predictions import predict
+from tlclass.serving.request import Request
+
+
+def probabilities(frame: pd.DataFrame) -> np.ndarray:  # type: ignore[type-arg]
+    return frame[[name for name in frame if name.startswith("p(")]].to_numpy(dtype=float)
+
+
+def test_a_day_gives_what_a_truncated_light_curve_gives(released_model: TrainedModel) -> None:
+    curves = make_curves(12)
+    found = predict(released_model, curves, request=Request(at_days=[40.0, 1000.0])).to_pandas()
+    assert len(found) == 24 and found.at_days.tolist()[:2] == [40.0, 1000.0]
+    whole = predict(released_model, curves).to_pandas()
+    assert np.allclose(probabilities(found[found.at_days == 1000.0]), probabilities(whole), atol=1e-6, equal_nan=True)
+    selected, _ = released_model.selection.select(curves)
+    early = selected.keep(selected.mjd - selected.trigger_mjd[selected.owner] <= 40)
+    enough = early.take(early.lengths >= released_model.selection.min_observations)
+    cut = predict(released_model, enough).to_pandas().set_index("object_id")
+    same = found[found.at_days == 40.0].set_index("object_id").loc[cut.index]
+    assert len(cut) and np.allclose(probabilities(same), probabilities(cut), atol=1e-5)
+
+
+def test_every_observation_ends_with_the_whole_light_curve(released_model: TrainedModel) -> None:
+    curves = make_curves(12)
+    each = predict(released_model, curves, request=Request(every_observation=True)).to_pandas()
+    whole = predict(released_model, curves).to_pandas()
+    assert np.allclose(
+        probabilities(each.groupby("object_id", sort=False).tail(1)), probabilities(whole), atol=1e-5, equal_nan=True
+    )
+    known = each[each.n_observations > 0]
+    assert (known.groupby("object_id").n_observations.diff().dropna() == 1).all()
+
+
+def test_sets_grow_with_coverage_and_hold_the_best_class(released_model: TrainedModel) -> None:
+    curves = make_curves(30)
+    small, large = (predict(released_model, curves, request=Request(coverage=c)).to_pandas() for c in (0.6, 0.95))
+    for a, b, best in zip(small["set"].dropna(), large["set"].dropna(), large["class"].dropna(), strict=True):
+        assert set(a) <= set(b) and best in b
+
+
+def test_top_classes_are_the_most_probable(released_model: TrainedModel) -> None:
+    curves = make_curves(12)
+    whole = predict(released_model, curves).to_pandas()
+    top = predict(released_model, curves, request=Request(top=2)).to_pandas()
+    assert top.class_1.equals(whole["class"]) and "p(TDE)" not in top
+    assert np.allclose(top.p_2.dropna(), np.sort(probabilities(whole)[top.p_2.notna()])[:, -2])
+
+
+def test_a_passband_that_was_not_in_training_is_left_out(
+    released_model: TrainedModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    curves = make_curves(12, passbands=("ztfg", "ztfr", "ztfi"))
+    found = predict(released_model, curves).to_pandas()
+    without = predict(released_model, curves.keep(curves.passband != 2)).to_pandas()
+    count = int((curves.passband == 2).sum())
+    assert np.array_equal(probabilities(found), probabilities(without), equal_nan=True)
+    assert f"left out {count} observations in ztfi" in caplog.text and "--keep-passbands" in caplog.text
+    assert found.warning.str.contains("in ztfi left out").any()
+    kept = predict(released_model, curves, request=Request(keep_passbands=True)).to_pandas()
+    assert not np.allclose(probabilities(kept), probabilities(found), equal_nan=True)
+
+
+def test_unlike_training_is_said(released_model: TrainedModel) -> None:
+    curves = make_curves(12)
+    bright = replace(curves, flux=curves.flux * 1e6, flux_err=curves.flux_err * 1e6)
+    warned = predict(released_model, bright).to_pandas().query("n_observations > 0").warning
+    assert warned.str.contains("above").all()
+
+
+def test_nothing_to_classify_is_a_table_of_nulls(released_model: TrainedModel) -> None:
+    curves = make_curves(4)
+    dark = replace(curves, detected=np.zeros_like(curves.detected))
+    for request in (
+        Request(),
+        Request(at_days=[1.0]),
+        Request(every_observation=True),
+        Request(embedding=True, coverage=0.9),
+    ):
+        found = predict(released_model, dark, request=request).to_pandas()
+        assert len(found) == 4 and found["class"].isna().all() and (found.n_observations == 0).all()
+        assert found.warning.str.contains("no detection").all()
+
+
+@pytest.mark.parametrize(
+    "prior", ["flat", "estimate", "bts", {"SN Ia": 1, "SN II": 1, "SN Ib/c": 1, "SLSN-I": 1, "TDE": 96}]
+)
+def test_a_prior_shifts_probabilities_and_is_stated(prior: object, released_model: TrainedModel) -> None:
+    curves = make_curves(30)
+    found = predict(released_model, curves, request=Request(prior=prior))  # type: ignore[arg-type]
+    p = probabilities(found.to_pandas())
+    assert np.allclose(np.nansum(p, axis=1)[~np.isnan(p[:, 0])], 1)
+    assert b"class proportions" in found.schema.metadata[b"tlclass.predictions"]
+    if isinstance(prior, dict):
+        assert np.nanmean(p[:, 4]) > np.nanmean(probabilities(predict(released_model, curves).to_pandas())[:, 4])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [({"prior": {"Comet": 1}}, "Comet"), ({"prior": {"SN Ia": 1}}, "TDE"), ({"prior": "nowhere"}, "flat, estimate")],
+)
+def test_a_wrong_prior_is_refused(wrong: dict[str, object], words: str, released_model: TrainedModel) -> None:
+    with pytest.raises(ValueError, match=words):
+        predict(released_model, make_curves(8), request=Request(**wrong))  # type: ignore[arg-type]
+
+
+def test_the_public_api_takes_tables_of_every_kind(released_folder: Path, data: Path) -> None:
+    model = tlclass.load_model(released_folder)
+    assert model.classes[0] == "SN Ia" and model.passbands == ("ztfg", "ztfr") and "# tiny" in model.card
+    path = data / "ztf_bts" / "observations.parquet"
+    table = pd.read_parquet(path)
+    assert model.predict(path).equals(model.predict(table))
+    latent = model.embed(table)
+    assert latent.shape == (table.object_id.nunique(), 1 + 2 * 8)
+
+
+def test_every_public_name_can_be_imported() -> None:
+    assert all(getattr(tlclass, name) is not None for name in tlclass.__all__)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = tlclass.nothing

@@ -1,0 +1,133 @@
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.conftest import run_process
+from tlclass import models
+from tlclass.network.checkpoint import TrainedModel, load_model
+from tlclass.predict import main
+from tlclass.serving import hub, released
+from tlclass.serving.making import recipes
+from tlclass.training.heldout import HELDOUT
+
+
+def test_a_released_model_is_small_and_says_what_it_is(released_folder: Path, released_model: TrainedModel) -> None:
+    header, text = (released_folder / "README.md").read_text().split("---\n")[1:]
+    about = yaml.safe_load(header)
+    assert about["library_name"] == "tlclass" and "simulated-training-data" in about["tags"]
+    assert "**simulated**" in text and "ztfg, ztfr" in text and "Temperature" in text
+    assert released_model.simulated and released_model.trained_on is not None and released_model.novelty is not None
+    assert list(released_folder.parent.rglob(HELDOUT)) and not (released_folder / HELDOUT).exists()
+
+
+def test_every_recipe_names_a_kind_of_its_own() -> None:
+    kinds = [(recipe.survey, recipe.photometry) for recipe in recipes().values() if recipe.survey]
+    assert len(kinds) == len(set(kinds)) >= 3
+
+
+def test_what_ships_is_whole_and_under_two_megabytes() -> None:
+    for name in released.released():
+        folder = released.RELEASED / name
+        assert load_model(folder).training["release"] == name
+        assert sum(file.stat().st_size for file in folder.iterdir()) < 2_000_000
+
+
+def test_an_unknown_name_lists_the_released_ones() -> None:
+    with pytest.raises(FileNotFoundError, match="no model 'ztf-nothing'"):
+        released.model_folder("ztf-nothing")
+
+
+@pytest.fixture
+def shipped(released_folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(released, "RELEASED", released_folder.parent)
+    return released_folder.name
+
+
+def test_the_model_is_found_by_the_survey(
+    shipped: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(
+        [
+            str(data / "ztf_bts" / "observations.parquet"),
+            "-o",
+            str(tmp_path / "out.jsonl"),
+            "--coverage",
+            "0.9",
+            "--top",
+            "2",
+        ]
+    )
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert len(rows) > 100 and {"class_1", "p_2", "set", "novelty", "warning"} <= set(rows[0])
+    assert f"{shipped}: {len(rows)} objects" in capsys.readouterr().out
+    main(
+        [shipped, str(data / "ztf_bts" / "observations.parquet"), "-o", str(tmp_path / "out.csv"), "--coverage", "0.9"]
+    )
+    assert pd.read_csv(tmp_path / "out.csv")["set"].dropna().str.contains(r"^[\w\- /|]+$").all()
+    with pytest.raises(SystemExit):
+        main([str(data / "plasticc"), "-o", str(tmp_path / "none.csv")])
+    assert "unknown passband 'u'" in capsys.readouterr().err
+
+
+def test_models_are_listed_with_their_cards(shipped: str, capsys: pytest.CaptureFixture[str]) -> None:
+    models.main([])
+    assert shipped in capsys.readouterr().out
+    models.main([shipped])
+    assert "## Calibration" in capsys.readouterr().out
+
+
+def test_standard_input(released_folder: Path, data: Path, tmp_path: Path) -> None:
+    import subprocess
+
+    csv = pd.read_parquet(data / "ztf_bts" / "observations.parquet").to_csv(index=False).encode()
+    words = [sys.executable, "-m", "tlclass.predict", str(released_folder), "-", "-o", "out.parquet"]
+    done = subprocess.run(
+        words,
+        input=csv,
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.returncode == 0 and len(pd.read_parquet(tmp_path / "out.parquet")) > 100
+
+
+def test_importing_the_package_does_not_import_torch(tmp_path: Path) -> None:
+    code = "import sys, tlclass; sys.exit('torch' in sys.modules)"
+    import subprocess
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+    assert run_process("tlclass.predict", "--help", cwd=tmp_path).returncode == 0
+
+
+def test_publishing_uploads_the_model_and_its_card(released_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("huggingface_hub")
+    sent: dict[str, object] = {}
+    api = SimpleNamespace(
+        endpoint="https://hub",
+        create_repo=lambda name, **_: sent.update(repo=name),
+        upload_folder=lambda **words: sent.update(words),
+    )
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
+    assert hub.publish(released_folder, "user/tiny") == "https://hub/user/tiny"
+    assert sent["repo"] == "user/tiny" and set(sent["allow_patterns"]) >= {
+        "model.json",
+        "model.safetensors",
+        "README.md",
+    }  # type: ignore[call-overload]
+
+
+def test_a_hub_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    hub_package = pytest.importorskip("huggingface_hub")
+
+    def offline(*_: object, **__: object) -> str:
+        raise hub_package.errors.OfflineModeIsEnabled("offline mode is enabled")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+    with pytest.raises(FileNotFoundError, match="hf://user/none cannot be downloaded"):
+        released.model_folder("hf://user/none")
