@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tlclass.lightcurves.curves import LightCurves
     from tlclass.serving.model import Model, load_model
     from tlclass.serving.surveys import load_survey
-    from tlclass.training.task import ClassifierTask
+    from tlclass.training.by_hand import ClassifierTask
 
 __all__ = [
     "ClassifierTask",
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _HOMES = {  # imported when first used, so that `import tlclass` is quick
-    "ClassifierTask": "tlclass.training.task",
+    "ClassifierTask": "tlclass.training.by_hand",
     "LightCurveDataModule": "tlclass.inputs.datamodule",
     "LightCurves": "tlclass.lightcurves.curves",
     "Model": "tlclass.serving.model",

@@ -285,7 +285,7 @@ def run_network(
     row = coordinates(job, arm.name, arm.reference) | describe(job, sources, start.report)
     row |= {"freeze_policy": freeze_policy, **found, **(vars(summary) if summary else {})}
     row |= evaluate(model, job.data, job.folder)
-    row["frozen_identical"] = all(start.frozen_identical for start, *_ in trained)
+    row["frozen_identical"] = all(each.start.frozen_identical for each in trained)
     counts, source = job.data.class_counts(), sources[0]
     write_json(job.folder / "survey.json", class_counts(job, source.training.get("counts") if source else None))
     origin = {"source": source.survey if source else None, "arm": arm.name, "seed": job.training.seed}
