@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import Job
+from tlclass.experiments.plan import plan_from
 from tlclass.experiments.run import run_job
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves
@@ -27,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(folder: Path, settings: Job) -> Path:
     """A trained model, made once for this file."""
     if not (folder / "model.json").exists():
-        run_job(settings("freeze_policy=from_scratch"), folder)
+        run_job(plan_from(settings("freeze_policy=from_scratch")), folder)
     return folder
 
 
