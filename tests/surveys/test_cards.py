@@ -22,13 +22,8 @@ def cards(tmp_path: Path) -> Path:
         "kind: forced", "kind: detections"
     )
     card = card.replace("folder: ${paths.data}", f"folder: {tmp_path / 'downloads'}")
-    for role, text in (
-        ("survey", card),
-        ("target", "defaults: [/survey@_here_: mine]\n"),
-        ("source", "defaults: [/survey@_here_: mine]\n"),
-    ):
-        (tmp_path / "cards" / role).mkdir(parents=True)
-        (tmp_path / "cards" / role / "mine.yaml").write_text(text)
+    (tmp_path / "cards" / "survey").mkdir(parents=True)
+    (tmp_path / "cards" / "survey" / "mine.yaml").write_text(card)
     return tmp_path / "cards"
 
 

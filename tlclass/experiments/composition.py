@@ -22,6 +22,8 @@ Settings = dict[str, Any]
 OPTIONAL = ("experiment", "debug", "hparams")  # groups that are absent unless chosen: Hydra wants a + before them
 PARTS = ("passbands", "population", "taxonomy")  # groups that are parts of a survey's card
 BESIDE = ("source", "paths", "trust", "sizes", "hydra")  # settings that are not the survey's
+ROLES = ("source", "target")  # of a survey: each card of conf/survey is a choice of both groups
+CONFIG_DIR = ("--config-dir", "-cd")
 UNKNOWN = re.compile(r"Could not find '(?P<group>.+)/(?P<name>.+)'\n\nAvailable options in '.+':\n(?P<known>(\t.+\n)+)")
 MOVED = {  # former names of freeze policies, and what they are now
     "forest": "method=forest (or arm=forest)",
@@ -42,6 +44,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Settings
     Raises:
         HydraException, OmegaConfBaseException: a word means nothing; see `one_sentence`.
     """
+    name_surveys([CONF, *([Path(config_dir)] if config_dir else [])])
     own = [f"hydra.searchpath=[{quoted(f'file://{Path(config_dir).resolve()}')}]"] if config_dir else []
     with hydra.initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         return plain(hydra.compose("train", overrides=[*own, *as_hydra_wants(overrides)]))
@@ -71,15 +74,34 @@ def as_hydra_wants(words: Sequence[str]) -> list[str]:
     Raises:
         ValueError: see `without_lists`, `as_labels` and `readable`.
     """
+    name_surveys([CONF, *own_folders(words)])
     given = readable(words, multirun=bool({"-m", "--multirun"} & set(words)))
     return [without_lists(word) for one in given for word in as_labels(with_plus(one))]
+
+
+def name_surveys(folders: Sequence[Path]) -> None:
+    """Make every card in the `survey` groups of these folders a choice of `source` and of `target`."""
+    for name in sorted({path.stem for folder in folders for path in (folder / "survey").glob("*.yaml")}):
+        for group in ROLES:
+            ConfigStore.instance().store(name, {"defaults": [{"/survey@_here_": name}]}, group, provider="tlclass")
+
+
+def own_folders(words: Sequence[str]) -> list[Path]:
+    """The folders of cards that a command line gives with `--config-dir`."""
+    pairs = zip(words, [*words[1:], ""], strict=True)
+    found = [
+        after if word in CONFIG_DIR else word.partition("=")[2]
+        for word, after in pairs
+        if word.partition("=")[0] in CONFIG_DIR
+    ]
+    return [Path(folder) for folder in found if folder]
 
 
 def with_plus(word: str) -> str:
     """The word with a plus where Hydra wants one, and without where it wants none."""
     key, equals, _ = word.partition("=")
     name = key.lstrip("+")
-    if not equals or not name.isidentifier() or not (CONF / name).is_dir():
+    if not equals or not name.isidentifier() or not (name in ROLES or (CONF / name).is_dir()):
         return word
     return f"+{word.lstrip('+')}" if name in OPTIONAL else word.lstrip("+")
 
