@@ -22,7 +22,7 @@ from tlclass.experiments.composition import compose, one_sentence
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
     parser = argparse.ArgumentParser("tlclass evaluate", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("model", type=Path, help="folder with model.safetensors and model.json")
+    parser.add_argument("model", help="folder of a job or a model, a released model (tlclass models), or hf://USER/NAME")
     parser.add_argument(
         "settings", nargs="*", metavar="key=value", help="target=NAME, paths.data=FOLDER, target.key=value"
     )
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def evaluate(
-    model: Path,
+    model: str | Path,
     words: Sequence[str],
     test_part: bool = False,
     output: Path | None = None,
@@ -51,7 +51,7 @@ def evaluate(
     """Score a model on the target that these words name; returns the tables as text.
 
     Args:
-        model: folder of a trained model.
+        model: see `tlclass.load_model`.
         words: as on the command line of `tlclass.train`.
         test_part: score the test part of `protocol.test=fixed` alone, not all objects.
         output: folder of the scores; `evaluate/NAME` if None.
@@ -62,6 +62,7 @@ def evaluate(
     """
     import torch
 
+    from tlclass import plugins
     from tlclass.atomic import write_json
     from tlclass.experiments.cards import build_survey
     from tlclass.experiments.scoring import score_model
@@ -69,6 +70,7 @@ def evaluate(
     from tlclass.network.checkpoint import load_model
     from tlclass.options import build
     from tlclass.report.evaluation import intervals, write_evaluation
+    from tlclass.serving.released import model_folder
     from tlclass.surveys import Survey
 
     if not any(word.startswith("target=") for word in words):
@@ -77,13 +79,15 @@ def evaluate(
         )
     settings = compose(words, config_dir)
     torch.set_num_threads(int(settings["threads"]))
-    trained, survey = load_model(model), build_survey(settings["target"], settings["trust"])
+    plugins.use(settings["trust"])
+    home = model_folder(model)
+    trained, survey = load_model(home), build_survey(settings["target"], settings["trust"])
     if not isinstance(survey, Survey):
         raise ValueError(f"target={survey.name} is several surveys: score one at a time")
     folder = output or Path("evaluate") / survey.name
     refuse_used(folder)
     protocol = replace(build(Protocol, settings["protocol"], "protocol"), test="fixed" if test_part else "remainder")
-    scored = score_model(trained, model, survey, protocol, Path(settings["paths"]["cache"]), folder)
+    scored = score_model(trained, home, survey, protocol, Path(settings["paths"]["cache"]), folder)
     found = intervals(folder)
     text = write_evaluation(scored.row, found, scored.notes, folder)
     contents = {"model": str(model), **scored.row, "notes": scored.notes, "intervals": found}

@@ -35,10 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(given: argparse.Namespace, source: Path) -> str:
     import torch
 
+    from tlclass import plugins
     from tlclass.serving.batch import predict_in_parts, writer_for
     from tlclass.serving.request import Request
 
     torch.set_num_threads(1)
+    plugins.use(given.trust)
     request = Request(
         at_days=given.at_days or (), every_observation=given.every_observation, embedding=given.embedding, top=given.top,
         coverage=given.coverage, prior=given.prior, keep_passbands=given.keep_passbands,
@@ -119,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         help="our name = the file's column, e.g. mjd=time",
     )
     add("--flux-unit", help="fluxcal (zero point 27.5 AB), jy, mjy, ujy, njy, or the AB zero point")
+    add("--trust", action="append", default=[], metavar="PACKAGE", help="import this package, whose classes the model uses")
     add("--format", default="csv", choices=("csv", "parquet", "avro"), help="of standard input")
     return parser
 

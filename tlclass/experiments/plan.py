@@ -124,7 +124,7 @@ class Plan:
         if self.source is None:
             raise ValueError(f"arm={self.arm.name} needs no source model")
         first, given, config = self.pretrain.seed * self.members, self.pretrain, dict(self.config)
-        encoding: Mapping[str, Any] = {**config["encoding"], "flux_scale": given.flux_scale}
+        encoding: Mapping[str, Any] = with_flux_scale(config["encoding"], given.flux_scale)
         encoding = encoding_for(config["source"], encoding)
         own = {name: value for name, value in config["pretrain"].items() if name != "flux_scale"}
         decisive = {"survey": config["source"], "encoding": encoding, "model": config["model"], **own}
@@ -299,6 +299,19 @@ def encoding_for(card: Mapping[str, Any], encoding: Any) -> Mapping[str, Any]:
             "none: set typical_flux there (median |flux| of its light curves), or a number as encoding.flux_scale"
         )
     return {**encoding, "flux_scale": float(card["typical_flux"])}
+
+
+def with_flux_scale(encoding: Mapping[str, Any], flux_scale: float | None) -> Mapping[str, Any]:
+    """The source's encoding: the target's with another flux scale.
+
+    Raises:
+        ValueError: the encoding has no flux scale, and one is given.
+    """
+    if "flux_scale" in encoding:
+        return {**encoding, "flux_scale": flux_scale}
+    if flux_scale is not None:
+        raise ValueError(f"pretrain.flux_scale is {flux_scale}, but encoding {encoding['name']} has none: leave it out")
+    return encoding
 
 
 def refuse_unknown(config: Mapping[str, Any]) -> None:

@@ -54,7 +54,6 @@ def score_model(
     survey, notes = comparable(model, survey)
     data = LightCurveDataModule(survey, model.encoding, model.metadata, Labels(count=0), protocol, cache, seed=0)
     data.setup()
-    assert data.curves is not None
     present = np.unique(data.label[data.split.test])
     if len(present) < 2:
         raise ValueError(

@@ -13,12 +13,13 @@ import torch
 
 from tlclass import __version__
 from tlclass.atomic import atomic_path, write_json
-from tlclass.inputs.encoding import Encoding, encoding_from, encoding_settings
+from tlclass.inputs.encoding import ENCODINGS, Encoding, encoding_from, encoding_settings
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.selection import Selection
 from tlclass.lightcurves.taxonomy import Taxonomy
 from tlclass.network.calibration import Calibration
-from tlclass.network.classifier import Classifier, Ensemble, build_classifier
+from tlclass.network.classifier import ENCODERS, Classifier, Ensemble, build_classifier
+from tlclass.network.heads import HEADS
 from tlclass.network.novelty import Novelty
 from tlclass.network.sets import PredictionSets
 from tlclass.network.soundness import description_of, refuse_infinite, refuse_misfit
@@ -168,6 +169,7 @@ def _model_folder(path: Path) -> Path:
 
 
 def _rebuild(about: dict[str, Any], folder: Path) -> TrainedModel:
+    refuse_strangers(about)
     taxonomy, encoding = Taxonomy(**about["taxonomy"]), encoding_from(about["encoding"])
     for name, of_parts in (("classes", taxonomy.classes), ("channels", encoding.channels)):
         if list(about[name]) != list(of_parts):
@@ -228,6 +230,17 @@ def _reliability(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
         "sets": PredictionSets.from_tensors(sets) if sets else None,
         "novelty": Novelty.from_tensors(novelty) if novelty else None,
     }
+
+
+def refuse_strangers(about: Mapping[str, Any]) -> None:
+    """Raise ValueError for an encoder, a head or an encoding of a package that is not imported."""
+    tables: Mapping[str, Mapping[str, Any]] = {"encoder": ENCODERS, "head": HEADS, "encoding": ENCODINGS}
+    for place, table in tables.items():
+        if about[place]["name"] not in table:
+            raise ValueError(
+                f"{place} '{shortened(about[place]['name'])}' is not among {', '.join(table)}: if it is of another package, "
+                "import that before the model is loaded, or give --trust PACKAGE on the command line"
+            )
 
 
 def as_one(members: Sequence[Classifier]) -> Classifier | Ensemble:
