@@ -22,7 +22,9 @@ from tlclass.experiments.composition import compose, one_sentence
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
     parser = argparse.ArgumentParser("tlclass evaluate", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("model", help="folder of a job or a model, a released model (tlclass models), or hf://USER/NAME")
+    parser.add_argument(
+        "model", help="folder of a job or a model, a released model (tlclass models), or hf://USER/NAME"
+    )
     parser.add_argument(
         "settings", nargs="*", metavar="key=value", help="target=NAME, paths.data=FOLDER, target.key=value"
     )

@@ -121,7 +121,13 @@ def _parser() -> argparse.ArgumentParser:
         help="our name = the file's column, e.g. mjd=time",
     )
     add("--flux-unit", help="fluxcal (zero point 27.5 AB), jy, mjy, ujy, njy, or the AB zero point")
-    add("--trust", action="append", default=[], metavar="PACKAGE", help="import this package, whose classes the model uses")
+    add(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="import this package, whose classes the model uses",
+    )
     add("--format", default="csv", choices=("csv", "parquet", "avro"), help="of standard input")
     return parser
 
