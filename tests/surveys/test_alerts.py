@@ -455,6 +455,13 @@ def test_packets_without_labels_say_how_to_give_them(packets: Path, tmp_path: Pa
         survey.load(tmp_path)
 
 
+def test_predictions_are_no_labels_of_packets(tmp_path: Path) -> None:
+    ztf(tmp_path, ztf_packet("ZTF1", ztf_seen(JD, 1, 20.0)))
+    (tmp_path / "classes.csv").write_text("object_id,label,p(SN Ia)\nZTF1,SN Ia,0.9\n")
+    with pytest.raises(ValueError, match=r"classes.csv holds predictions of a model"):
+        read(tmp_path, labels=tmp_path / "classes.csv")
+
+
 @pytest.fixture(scope="module")
 def packets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with ZTF packets of many objects and the labels of most."""

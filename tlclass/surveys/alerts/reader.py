@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tlclass.lightcurves.curves import LightCurves, from_columns
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.photometry import MJD_RANGE, UNKNOWN_PASSBAND, known_times, one_per_exposure, zero_point_of
+from tlclass.lightcurves.photometry import UNKNOWN_PASSBAND, known_times, one_per_exposure, zero_point_of
 from tlclass.surveys.alerts.packets import (
     FAULTS,
     FINE,
@@ -32,7 +32,7 @@ from tlclass.surveys.alerts.packets import (
 from tlclass.surveys.alerts.tables import holds_packets, packets_in, packets_of
 from tlclass.surveys.parallel import in_order
 from tlclass.surveys.tables.cells import BLANK, column_values
-from tlclass.surveys.tables.files import PARQUET, read_table, schema_of
+from tlclass.surveys.tables.files import PARQUET, is_prediction, read_table, schema_of
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -174,7 +174,7 @@ class AlertPackets:
             dropped[UNKNOWN_PASSBAND] = int(np.count_nonzero(~known))
         observations = {name: rows[name] for name in ("mjd", "flux", "flux_err", "detected")}
         mjd = known_times(rows["mjd"])
-        observations["mjd"] = np.where((mjd > MJD_RANGE[0]) & (mjd < MJD_RANGE[1]), mjd, np.nan)
+        observations["mjd"] = np.where(mjd > 0, mjd, np.nan)  # codes among Julian dates are far below zero here
         observations["object_id"] = names[owner[rows["packet"]]]
         observations["passband"] = codes
         return from_columns(objects, observations, self.passbands.names, str(self.path), dropped)
@@ -183,6 +183,10 @@ class AlertPackets:
         """(n,) str, the label of each object, empty where the table has none or a blank or "-"."""
         path = Path(self.labels or "")
         present = schema_of(path).names
+        if is_prediction(present):
+            raise ValueError(
+                f"{path} holds predictions of a model (columns p(...)), which are no labels: give another table"
+            )
         absent = [name for name in self.label_columns if name not in present]
         if absent:
             raise ValueError(
