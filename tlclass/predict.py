@@ -85,6 +85,8 @@ def _options(given: argparse.Namespace) -> dict[str, Any]:
         options["columns"] = _pairs(given.column)
     if given.drop_unknown_passbands:
         options["unknown_passbands"] = "drop"
+    if given.positive:
+        options["positive"] = True
     return options
 
 
@@ -112,6 +114,11 @@ def _parser() -> argparse.ArgumentParser:
         help="class proportions: flat, estimate (from the input), a survey's name (bts), or a file of 'class: share'",
     )
     add("--keep-passbands", action="store_true", help="use passbands that the model was not trained on")
+    add(
+        "--positive",
+        action="store_true",
+        help="all differences are positive, where magnitudes have no sign (isdiffpos)",
+    )
     add("--drop-unknown-passbands", action="store_true", help="leave out rows of passbands the model has no name for")
     add(
         "--column",
