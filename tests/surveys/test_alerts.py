@@ -33,7 +33,8 @@ from tlclass.experiments.run import run_job
 from tlclass.lightcurves.curves import LightCurves, check
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.network.checkpoint import load_model
-from tlclass.predict import main, read_input
+from tlclass.predict import main
+from tlclass.surveys import door
 from tlclass.surveys import AlertPackets
 
 JD = 2460000.5  # MJD 60000
@@ -513,5 +514,5 @@ def test_predict_leaves_forced_photometry_out_where_training_did(
     assert (evaluated[columns] - predicted.loc[evaluated.index, columns]).abs().max().max() < 1e-6
     model = load_model(tmp_path / "model")
     earlier = replace(model, input={})  # as written before `input` said so
-    read_by = [len(read_input(packets / "ztf_alerts", one, {}).mjd) for one in (model, earlier)]
+    read_by = [len(door.read(packets / "ztf_alerts", one.passbands, {}, one.input).mjd) for one in (model, earlier)]
     assert read_by[0] < read_by[1]
