@@ -34,8 +34,7 @@ from tlclass.lightcurves.curves import LightCurves, check
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.network.checkpoint import load_model
 from tlclass.predict import main
-from tlclass.surveys import door
-from tlclass.surveys import AlertPackets
+from tlclass.surveys import AlertPackets, door
 
 JD = 2460000.5  # MJD 60000
 NJY = 10 ** (-0.4 * (31.4 - 27.5))
