@@ -3,7 +3,7 @@
 #   benchmarks/cuda.sh FOLDER            measure and print one table; run again, it goes on where it stopped
 #   benchmarks/cuda.sh FOLDER --tiny     the same in little on the processor, to see that the script works
 # Environment: PYTHON (default python), CORES (processes of the simulator and CPU jobs at once, default all), PLACES (jobs on
-# the device at once in the sweeps, default 8). `FOLDER/rows.jsonl` has every number, `FOLDER/table.txt` the table.
+# the device at once in the sweeps, default 8), NO_COMPILE (1 leaves torch.compile out). `FOLDER/rows.jsonl` has every number, `FOLDER/table.txt` the table.
 set -u
 folder=${1:?give a folder for the results}
 python=${PYTHON:-python}
@@ -24,9 +24,10 @@ if [[ ${2:-} == --tiny ]]; then
   recipe=(target.n_objects=600 source.parts.ztf.n_objects=600 members=1)
 else
   bench() { "$python" -m benchmarks.cuda "$1" "$folder" "${@:2}"; }
+  bench measure --device cpu & # one core of many
   bench measure
+  wait
   bench jobs --jobs 1 4 8 16
-  bench measure --device cpu
   bench jobs --device cpu --jobs 1 "$cores"
   how=(launcher=cuda launcher.jobs_per_device="$places" source.n_jobs="$cores")
   bts=(labels=100,1000,4000 target.n_jobs="$cores")
@@ -41,10 +42,11 @@ sweep() { # NAME WORD...
     tail -n 5 "$folder/$1.log"
   echo "$1: sweep with pretraining, simulation and report $((SECONDS - began)) s" | tee -a "$folder/sweeps.txt"
 }
-sweep ztf2bts "${bts[@]}"
-sweep ztf2lsst "${lsst[@]}"
+sweep ztf2bts "${bts[@]}" &
+sweep ztf2lsst "${lsst[@]}" &
+wait
 
-if [[ ${2:-} != --tiny ]]; then # last, since its compilation takes long
+if [[ ${2:-} != --tiny && -z ${NO_COMPILE:-} ]]; then # last, since its compilation takes long
   timeout 90 "$python" -m benchmarks.cuda compile "$folder" || echo "torch.compile took more than 90 s"
 fi
 {
