@@ -27,13 +27,13 @@ from torch import Tensor, nn
 from benchmarks.stacked import StackedGRU
 from benchmarks.throughput import lengths_like_ztf, random_curves
 from tlclass.inputs.batches import Batch, CurveDataset, LengthBucketSampler
-from tlclass.inputs.datamodule import LightCurveDataModule
-from tlclass.inputs.encoding import Encoded, encoding_from
+from tlclass.inputs.datamodule import LabelledCurves, LightCurveDataModule
+from tlclass.inputs.encoding import Encoded
 from tlclass.inputs.split import Split
 from tlclass.network.classifier import Classifier, build_classifier
 from tlclass.network.inference import predict_logits
-from tlclass.training.fit import fit
-from tlclass.training.task import FitSettings
+from tlclass.training.fit import Process, fit
+from tlclass.training.settings import FitSettings
 
 Row = dict[str, Any]
 CLASSES = 12
@@ -55,8 +55,9 @@ class Bench:
         return torch.cuda.get_device_name() if self.device.type == "cuda" else "processor, 1 thread"
 
     def done(self, what: str) -> bool:
-        """Whether the rows have this measurement."""
-        return any(row["what"] == what and row["tiny"] == self.tiny for row in rows_of(self.path))
+        """Whether the rows have this measurement of this chip."""
+        key = (what, self.chip, self.tiny)
+        return any((row["what"], row["chip"], row["tiny"]) == key for row in rows_of(self.path))
 
     def take(self, what: str, measure: Callable[[], Row]) -> None:
         """Measure, unless it was measured before, and add the row; an error is a row too, and the rest goes on."""
@@ -186,12 +187,12 @@ def module(n: int, tiny: bool = False) -> LightCurveDataModule:
     survey: Any = SimpleNamespace(
         name="random", simulated=True, taxonomy=SimpleNamespace(classes=tuple("abcdefghijkl"[:CLASSES]))
     )
-    made = LightCurveDataModule(survey, encoding_from({"name": "paper"}), (), {}, Path(), 0, BATCH)
-    made.encoded, made.label = drawn(n, tiny)
-    made.lengths = torch.from_numpy(np.diff(made.encoded.offsets))
+    made = LightCurveDataModule(survey, "paper", batch_size=BATCH)
+    encoded, label = drawn(n, tiny)
     order, cut = np.random.default_rng(1).permutation(n), max(1, n // 5)
-    made.split = Split(train=np.sort(order[cut:]), val=np.sort(order[:cut]), test=order[:0], pool=n)
-    made.curves = SimpleNamespace()  # type: ignore[assignment]  # it is set up
+    split = Split(train=np.sort(order[cut:]), val=np.sort(order[:cut]), test=order[:0], pool=n)
+    curves: Any = SimpleNamespace(offsets=encoded.offsets)  # all that is looked at
+    made.objects = LabelledCurves(curves, encoded, label, split)
     return made
 
 
@@ -200,7 +201,7 @@ def fitted(steps: int, labels: int, options: dict[str, Any], folder: Path, tiny:
     settings = FitSettings(max_epochs=1, min_steps=steps, patience_epochs=10**6)
     data = module(labels, tiny)
     began = time.perf_counter()
-    summary = fit(network(tiny), data, settings, folder, options, progress=False)
+    summary = fit(network(tiny), data, settings, folder, Process(options, progress=False))
     took = time.perf_counter() - began
     return {"rate": summary.steps / took, "unit": "steps/s", "steps": summary.steps, "seconds": took}
 
@@ -225,7 +226,7 @@ def same_twice(bench: Bench, deterministic: bool) -> Callable[[], Row]:
             with tempfile.TemporaryDirectory() as folder:
                 classifier = network(bench.tiny)
                 began = time.perf_counter()
-                fit(classifier, module(1000, bench.tiny), settings, Path(folder), options, progress=False)
+                fit(classifier, module(1000, bench.tiny), settings, Path(folder), Process(options, progress=False))
                 took.append(time.perf_counter() - began)
                 states.append(torch.cat([parameter.detach().cpu().flatten() for parameter in classifier.parameters()]))
         torch.use_deterministic_algorithms(False)

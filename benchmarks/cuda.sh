@@ -7,7 +7,7 @@
 set -u
 folder=${1:?give a folder for the results}
 python=${PYTHON:-python}
-cores=${CORES:-$(nproc)}
+cores=${CORES:-$(getconf _NPROCESSORS_ONLN)} # nproc obeys OMP_NUM_THREADS
 places=${PLACES:-8}
 export OMP_NUM_THREADS=1
 cd "$(dirname "$0")/.." || exit 1
