@@ -20,6 +20,7 @@ COMMANDS = {  # name -> what it does; the module `tlclass.NAME` or `tlclass.NAME
     "explain": "which observations decided a classification",
     "stream": "classify alerts as they arrive",
     "export": "a model as ONNX or TorchScript",
+    "release": "make the models that ship with the package anew",
     "publish": "put a model on the Hugging Face hub",
     "choose": "which objects to label next",
 }
