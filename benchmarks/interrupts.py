@@ -19,7 +19,7 @@ import numpy as np
 
 JOBS = 40  # more than can end before the interrupt
 WORDS = [
-    "target=bts_simulated", "target.n_objects=200", "freeze_policy=from_scratch", f"seed=range({JOBS})", "-m",
+    "target=bts_simulated", "target.n_objects=200", "protocol.test=fixed", "freeze_policy=from_scratch", f"seed=range({JOBS})", "-m",
     "model.hidden=8", "model.dense=8", "model.latent=8", "fit.max_epochs=2", "fit.min_steps=0", "trainer=cpu",
     "progress=false",
 ]  # fmt: skip

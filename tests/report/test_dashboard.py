@@ -85,15 +85,15 @@ def test_without_a_login_a_sweep_leaves_a_run_per_job_and_one_that_sums_up(
     assert str(folder) in text and "wandb sync" in text
     assert not [line for line in text.splitlines() if line.startswith("wandb:")]  # quiet
     runs = runs_below(folder, tmp_path / "models")
-    assert sorted(runs) == ["default-summary", "full-seed0", "full-seed1", "plasticc-seed0"]
+    assert sorted(runs) == ["all-seed0", "all-seed1", "default-summary", "plasticc-seed0"]
     assert {about.job_type for [(about, _)] in runs.values()} == {"full", "pretraining", "summary"}
     assert all(about.run_group == "default" and "mine" in about.tags for [(about, _)] in runs.values())
     for seed in (0, 1):
-        [(about, read)] = runs[f"full-seed{seed}"]
-        place = folder / "full" / "full" / f"seed{seed}"
+        [(about, read)] = runs[f"all-seed{seed}"]
+        place = folder / "full" / "all" / f"seed{seed}"
         result = json.loads((place / "result.json").read_text())
         config = config_of(about)
-        assert (config["labels"], config["arm"], config["encoder"]) == (result["budget"], "full", "gru")
+        assert (config["labels"], config["arm"], config["encoder"]) == (result["labels"], "full", "gru")
         assert config["learning_rate"] == 0.01 and config["source"] == "plasticc" and "settings" in config
         assert about.notes == "why" and {"bts", "source:simulated"} <= set(about.tags)
         assert {"val/loss", "train/loss", "test/auroc_macro"} <= logged_keys(read)
@@ -115,10 +115,10 @@ def test_a_resumed_job_goes_on_in_its_run_and_the_summary_is_replaced(overrides:
     sweep(overrides, tmp_path, "logger=wandb")
     folder = tmp_path / "results" / "default"
     before = runs_below(folder)
-    (folder / "full" / "full" / "seed0" / "result.json").unlink()  # as a kill just before the end leaves it
+    (folder / "full" / "all" / "seed0" / "result.json").unlink()  # as a kill just before the end leaves it
     sweep(overrides, tmp_path, "logger=wandb")
     after = runs_below(folder)
-    assert {name: len(runs) for name, runs in after.items()} == {"full-seed0": 2, "full-seed1": 1, "default-summary": 1}
+    assert {name: len(runs) for name, runs in after.items()} == {"all-seed0": 2, "all-seed1": 1, "default-summary": 1}
     assert {name: {about.run_id for about, _ in runs} for name, runs in after.items()} == {
         name: {about.run_id for about, _ in runs} for name, runs in before.items()
     }
