@@ -89,7 +89,7 @@ def write_nested(objects: Objects, folder: Path) -> Nested:
     lists = [pa.field(name, pa.list_(kind)) for name, kind in zip(names, kinds, strict=True)]
     schema = pa.schema([("object_id", pa.string()), ("field", pa.int64()), *lists])
     pq.write_table(pa.Table.from_pylist(rows, schema), folder / "nested.parquet")
-    return Nested(folder / "nested.parquet", PASSBANDS)
+    return Nested(folder / "nested.parquet", PASSBANDS, flux_unit="fluxcal")
 
 
 def write_snana_text(objects: Objects, folder: Path) -> SnanaText:
