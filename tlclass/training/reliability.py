@@ -123,8 +123,6 @@ def _of_heldout(held: Seen, source: TrainedModel, model: TrainedModel) -> Calibr
         found,
         temperature=found.temperature * GAP,
         fitted_on=f"{where}; the temperature is {GAP} times theirs, a factor chosen on real development objects whose classes were known",
-        temperature=found.temperature * GAP,
-        fitted_on=f"{where}; the temperature is {GAP} times theirs, a factor chosen on real development objects whose classes were known",
     )
 
 
