@@ -3,6 +3,7 @@
 import copy
 import functools
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,8 @@ from tests.data.raw_surveys import write_all
 from tlclass import train
 from tlclass.experiments import composition
 from tlclass.experiments.fitting import fit_from
+from tlclass.experiments.plan import Plan, plan_from
+from tlclass.experiments.run import run_job
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, from_columns
 from tlclass.surveys.survey import Reader, cached, pieces_of
@@ -30,7 +33,10 @@ SMALL = [
     "pretrain.fit.batch_size=32", "pretrain.fit.max_epochs=3", "pretrain.fit.learning_rate=0.01",
 ]  # fmt: skip
 
-Job = Callable[..., dict[str, Any]]
+Job = Callable[..., Plan]
+Composed = Callable[..., dict[str, Any]]
+# Folders that no other setting is made of: filled in after composing, so that tests share compositions.
+FOLDERS = re.compile(r"paths\.(cache|models|results)=(.+)")
 
 
 @pytest.fixture(scope="session")
@@ -52,9 +58,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("models")
 
 
-def compose(overrides: Sequence[str]) -> dict[str, Any]:
-    """The settings a job gets, without Hydra's own node."""
-    return copy.deepcopy(_composed(tuple(overrides)))
+def compose(words: Sequence[str]) -> dict[str, Any]:
+    """The settings of these words of a command line; a test may change them."""
+    return copy.deepcopy(_shared(words))
+
+
+def _shared(words: Sequence[str]) -> dict[str, Any]:
+    folders = [match for match in map(FOLDERS.fullmatch, words) if match]
+    config = _composed(tuple(word for word in words if not FOLDERS.fullmatch(word)))
+    return {**config, "paths": {**config["paths"], **{match[1]: match[2] for match in folders}}}
 
 
 def fit_of(*overrides: str) -> FitSettings:
@@ -63,21 +75,49 @@ def fit_of(*overrides: str) -> FitSettings:
 
 
 @functools.cache
-def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:
-    return composition.compose(overrides)
+def _composed(words: tuple[str, ...]) -> dict[str, Any]:
+    return composition.compose(words)
 
 
-@pytest.fixture
-def overrides(data: Path, cache: Path, models: Path, tmp_path: Path) -> list[str]:
-    """Small network, few steps, generated data, results under tmp_path."""
-    paths = {"data": data, "cache": cache, "models": models, "results": tmp_path / "results"}
+@pytest.fixture(scope="session")
+def small(data: Path, cache: Path, models: Path) -> list[str]:
+    """Words for a small network, few steps and generated data."""
+    paths = {"data": data, "cache": cache, "models": models}
     return [*SMALL, *(f"paths.{name}={path}" for name, path in paths.items())]
 
 
 @pytest.fixture
-def settings(overrides: list[str]) -> Job:
-    """`settings("freeze_policy=full", ...)`: those of a small job."""
-    return lambda *more: compose([*overrides, *more])
+def overrides(small: list[str], tmp_path: Path) -> list[str]:
+    """The same with results under tmp_path, for a command line."""
+    return [*small, f"paths.results={tmp_path / 'results'}"]
+
+
+@pytest.fixture(scope="session")
+def settings(small: list[str]) -> Job:
+    """`settings("freeze_policy=full", ...)`: the plan of a small job."""
+    return lambda *more: plan_from(_shared([*small, *more]))
+
+
+@pytest.fixture(scope="session")
+def composed(small: list[str]) -> Composed:
+    """The composed settings of the same job, for a test that changes what no word can."""
+    return lambda *more: compose([*small, *more])
+
+
+@pytest.fixture(scope="session")
+def scratch_job(settings: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a job trained from scratch; read only."""
+    folder = tmp_path_factory.mktemp("scratch")
+    run_job(settings("freeze_policy=from_scratch"), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def transferred_job(settings: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a job that transferred to 60 labels, its head alone; read only."""
+    folder = tmp_path_factory.mktemp("transferred")
+    run_job(settings("freeze_policy=head_only", "labels=60"), folder)
+    return folder
 
 
 @pytest.fixture

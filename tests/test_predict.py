@@ -8,9 +8,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import Job
-from tlclass.experiments.plan import plan_from
-from tlclass.experiments.run import run_job
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.checkpoint import TrainedModel, load_model
@@ -19,17 +16,10 @@ from tlclass.serving.predictions import predict
 from tlclass.surveys import door
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("model")
-
-
 @pytest.fixture
-def model(folder: Path, settings: Job) -> Path:
-    """A trained model, made once for this file."""
-    if not (folder / "model.json").exists():
-        run_job(plan_from(settings("freeze_policy=from_scratch")), folder)
-    return folder
+def model(scratch_job: Path) -> Path:
+    """A trained model."""
+    return scratch_job
 
 
 @pytest.fixture

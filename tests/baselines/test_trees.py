@@ -1,6 +1,7 @@
 import json
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pandas as pd
 import pytest
 
 from tests.conftest import Job
-from tlclass.baselines.trees import BASELINES, baseline_from
+from tlclass.baselines.trees import BASELINES
+from tlclass.experiments.arm import Trees
 from tlclass.experiments.run import run_job
 from tlclass.inputs import datamodule as data_module
 from tlclass.surveys.survey import Survey
@@ -18,15 +20,14 @@ from tlclass.training.fit import FitSummary
 for package in ("light_curve", "sklearn", "lightgbm"):
     pytest.importorskip(package, reason="needs the extra baselines")
 
-SMALL = {"forest": ["freeze_policy.trees=30"], "lightgbm": ["freeze_policy.rounds=10"]}
+SMALL = {"forest": ["method.options.trees=30"], "lightgbm": ["method.options.rounds=10"]}
 ARMS = pytest.mark.parametrize("arm", list(BASELINES))
 
 
 @pytest.fixture
 def job(settings: Job) -> Job:
     """`job("forest", ...)`: a baseline with few trees, 60 labels."""
-    budget = ["data_fraction=count", "data_fraction.count=60"]
-    return lambda arm, *more: settings(f"freeze_policy={arm}", *SMALL.get(arm, []), *budget, *more)
+    return lambda arm, *more: settings(f"arm={arm}", *SMALL.get(arm, []), "labels=60", *more)
 
 
 def names(folder: Path) -> set[str]:
@@ -40,10 +41,10 @@ def test_a_baseline_leaves_what_a_network_leaves_on_the_same_objects(arm: str, j
     models = {"model.json", "model.safetensors", "history.json"}
     assert names(tmp_path / arm) == names(tmp_path / "scratch") - models
     assert (tmp_path / arm / "split.json").read_text() == (tmp_path / "scratch" / "split.json").read_text()
-    of_fits = {"members", "trained_parameters", "parameters", "frozen_identical", *FitSummary.__dataclass_fields__}
+    of_fits = {"members", "trained_parameters", "parameters", *FitSummary.__dataclass_fields__}
     assert set(scratch) - set(row) == of_fits and set(row) <= set(scratch)
     assert {"auroc_macro@5d", "antares_alert/auroc_macro", "auroc/TDE", "log_loss", "ece"} <= set(row)
-    assert [row[name] for name in ("policy", "source", "budget")] == [arm, "", 60]
+    assert [row[name] for name in ("arm", "source", "labels")] == [arm, "", 60]
     a, b = (pd.read_parquet(tmp_path / name / "predictions.parquet") for name in (arm, "scratch"))
     assert list(a) == list(b) and (a.object_id == b.object_id).all() and (a["class"] == b["class"]).all()
     probability = a.filter(like="p(").to_numpy()
@@ -89,8 +90,8 @@ def test_labels_outside_the_budget_do_not_matter(
 
 
 def test_a_baseline_needs_no_source(job: Job, tmp_path: Path) -> None:
-    chosen = job("forest", "source=bts", "head=source", f"paths.models={tmp_path / 'models'}")
-    chosen["source"]["reader"]["observations"] = "/nowhere/o.parquet"
+    nowhere = ["source=bts", "source.reader.observations=/nowhere/o.parquet"]
+    chosen = job("forest", *nowhere, "head=source", f"paths.models={tmp_path / 'models'}")
     assert run_job(chosen, tmp_path / "job")["source"] == "" and not (tmp_path / "models").exists()
 
 
@@ -100,17 +101,17 @@ def test_a_finished_baseline_is_skipped_and_a_changed_one_refused_unless_overwri
     caplog.set_level(logging.INFO)
     row = run_job(job("forest"), tmp_path / "job")
     assert run_job(job("forest"), tmp_path / "job")["log_loss"] == row["log_loss"] and "skipped" in caplog.text
-    changed = job("forest", "freeze_policy.trees=31")
-    with pytest.raises(ValueError, match="holds a job with another configuration"):
+    changed = job("forest", "method.options.trees=31")
+    with pytest.raises(ValueError, match="method.options.trees is 30 there and 31 now"):
         run_job(changed, tmp_path / "job")
-    assert run_job({**changed, "overwrite": True}, tmp_path / "job")["log_loss"] != row["log_loss"]
+    assert run_job(replace(changed, overwrite=True), tmp_path / "job")["log_loss"] != row["log_loss"]
 
 
 @ARMS
 def test_a_class_without_a_label_is_said_and_possible(
     arm: str, job: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    row = run_job(job(arm, "data_fraction.count=6"), tmp_path / "job")
+    row = run_job(job(arm, "labels=6"), tmp_path / "job")
     assert row["absent_in_training"] and f"no labelled object of {row['absent_in_training'][0]}" in caplog.text
     assert np.isfinite(row["log_loss"])
 
@@ -118,14 +119,14 @@ def test_a_class_without_a_label_is_said_and_possible(
 @ARMS
 def test_no_label_is_a_mistake_said_in_one_sentence(arm: str, job: Job, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=rf"^{arm} learns from labels alone, and the budget has 0: choose 5 or more"):
-        run_job(job(arm, "data_fraction.count=0"), tmp_path / "job")
+        run_job(job(arm, "labels=0"), tmp_path / "job")
 
 
 def test_misspelt_baselines_and_options_are_named() -> None:
-    with pytest.raises(ValueError, match="baseline 'tree' is unknown: choose one of forest, lightgbm"):
-        baseline_from({"name": "x", "baseline": "tree"})
-    with pytest.raises(ValueError, match="unknown option tres"):
-        baseline_from({"name": "x", "baseline": "forest", "trees": 5, "tres": 5})
+    with pytest.raises(ValueError, match="'tree'.*forest, lightgbm"):
+        Trees("x", "tree", {})
+    with pytest.raises(ValueError, match="unknown option tres.*trees"):
+        Trees("x", "forest", {"trees": 5, "tres": 5})
 
 
 def test_without_the_packages_the_error_says_what_to_install(

@@ -96,7 +96,7 @@ def test_the_page_is_written(
     data: Path, cache: Path, models: Path, settings: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = [f"source.reader.parts.{part}.n_objects=600" for part in ("faint", "bright", "deep")]
-    run_job(settings("+experiment=best_transfer", "members=1", "data_fraction=n0", *small), tmp_path / "job")
+    run_job(settings("+experiment=best_transfer", "members=1", "labels=0", *small), tmp_path / "job")
     model = next(models.glob("alerts_simulated-*/seed0"))
     (tmp_path / "figures").mkdir()
     monkeypatch.setattr(gap, "DOCS", tmp_path)

@@ -1,26 +1,27 @@
 import logging
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.conftest import equal_curves
-from tlclass.experiments.cards import build_survey
+from tests.conftest import Job, equal_curves
 from tlclass.inputs.augmentation import Augmentation, augmented
 from tlclass.lightcurves.curves import check
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.surveys import Several, Survey
 
-Job = Callable[..., dict[str, Any]]
-
 
 def built(settings: Job, *more: str) -> Several:
-    survey = build_survey(settings("source=[bts,plasticc]", *more)["source"])
+    survey = settings("source=[bts,plasticc]", *more).source
     assert isinstance(survey, Several)
+    return survey
+
+
+def read(settings: Job, name: str) -> Survey:
+    survey = settings(f"source={name}").source
+    assert isinstance(survey, Survey)
     return survey
 
 
@@ -37,7 +38,7 @@ def test_every_part_is_what_it_is_alone_but_for_its_classes(
     check(curves, "both")
     assert both.name == "bts+plasticc" and both.simulated
     for name in both.parts:
-        alone, _ = build_survey(settings(f"source={name}")["source"]).load(cache)
+        alone, _ = read(settings, name).load(cache)
         own = np.flatnonzero(curves.extra["survey"] == name)
         part = curves.take(own)
         assert part.object_id.tolist() == [f"{name}:{object_id}" for object_id in alone.object_id]
@@ -70,7 +71,7 @@ def test_an_alias_of_two_passbands_is_nobodys(both: Several) -> None:
 def test_a_passband_with_two_wavelengths_is_an_error(settings: Job) -> None:
     surveys = ["source=[ztf_simulated,ztf_alerts]", "source.parts.ztf_alerts.passbands.table.ztfr.wavelength=0.64"]
     with pytest.raises(ValueError, match=r"passband ztfr has the wavelength 0.6366 um in one survey and 0.64 um in"):
-        build_survey(settings(*surveys)["source"])
+        settings(*surveys)
 
 
 def test_a_label_the_common_taxonomy_does_not_know_is_an_error(both: Several, cache: Path) -> None:

@@ -1,6 +1,6 @@
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ import safetensors.torch
 import torch
 
 from tests.conftest import Job, compose
-from tlclass.experiments.cards import build_survey
-from tlclass.experiments.run import build_policy, run_job
+from tlclass.experiments.arm import Folds
+from tlclass.experiments.plan import plan_from
+from tlclass.experiments.run import run_job
 from tlclass.inputs.datamodule import LightCurveDataModule
-from tlclass.inputs.encoding import encoding_from
 from tlclass.inputs.split import Labels, Protocol, Split
 from tlclass.network.classifier import Classifier, build_classifier
 from tlclass.network.transfer import FreezePolicy, transfer
@@ -35,10 +35,10 @@ CHOICE = Choice("chosen", CANDIDATES, folds=2)
 
 
 @pytest.fixture
-def module(settings: Callable[..., dict[str, Any]], cache: Path) -> LightCurveDataModule:
-    job = settings("target=bts")
+def module(settings: Job, cache: Path) -> LightCurveDataModule:
+    given = settings("target=bts").training
     split = Labels(100), Protocol("fixed")
-    module = LightCurveDataModule(build_survey(job["target"]), encoding_from(job["encoding"]), (), *split, cache, 0, 16)
+    module = LightCurveDataModule(given.survey, given.encoding, (), *split, cache, 0, 16)
     module.setup()
     return module
 
@@ -75,7 +75,7 @@ def perfect(module: LightCurveDataModule, folder: Path) -> Classifier:
     every = module.holding(split=Split(everything, module.split.val, module.split.test, len(everything)))
     classifier = network(1)
     long = replace(QUICK, max_epochs=40, patience_epochs=40)
-    fit(classifier, every, long, folder, PROCESS)  # type: ignore[arg-type]
+    fit(classifier, every, long, folder, PROCESS)
     return classifier
 
 
@@ -181,33 +181,34 @@ def test_with_one_split_the_objects_are_the_measurements(module: LightCurveDataM
 # -- through the front door
 
 
-COUNT = ["data_fraction=count", "data_fraction.count=60"]
+LABELS = "labels=60"
 
 
 def test_the_candidates_are_the_freeze_policies_of_their_names() -> None:
-    policy = build_policy(compose(["freeze_policy=chosen"])["freeze_policy"])
-    assert isinstance(policy, Choice)
-    names = [candidate.name for candidate in policy.policies]
-    assert names == ["head_only", "probe_then_full", "full"]
-    for candidate in policy.policies:
-        alone = FreezePolicy(**compose([f"freeze_policy={candidate.name}"])["freeze_policy"])
-        assert candidate == alone
-    more = ["+freeze_policy@freeze_policy.candidates.layerwise=layerwise", "~freeze_policy.candidates.full"]
-    changed = build_policy(compose(["freeze_policy=chosen", *more])["freeze_policy"])
-    assert isinstance(changed, Choice)
-    assert [candidate.name for candidate in changed.policies] == ["head_only", "probe_then_full", "layerwise"]
+    policies = candidates()
+    assert [policy.name for policy in policies] == ["head_only", "probe_then_full", "full"]
+    for policy in policies:
+        assert policy == FreezePolicy(**compose([f"freeze_policy={policy.name}"])["freeze_policy"])
+    changed = candidates("+freeze_policy@method.candidates.layerwise=layerwise", "~method.candidates.full")
+    assert [policy.name for policy in changed] == ["head_only", "probe_then_full", "layerwise"]
+
+
+def candidates(*more: str) -> list[FreezePolicy]:
+    arm = plan_from(compose(["method=chosen", *more])).arm
+    assert isinstance(arm, Folds) and isinstance(arm.choice, Choice)
+    return arm.choice.policies
 
 
 @pytest.mark.parametrize("head", ["linear", "source"])
 def test_a_choice_leaves_what_a_policy_leaves(head: str, settings: Job, tmp_path: Path) -> None:
-    job = settings("freeze_policy=chosen", "freeze_policy.folds=2", f"head={head}", "fit.max_epochs=2", *COUNT)
+    job = settings("method=chosen", "method.folds=2", f"head={head}", "fit.max_epochs=2", LABELS)
     row = run_job(job, tmp_path / "job")
     names = (["zero"] if head == "source" else []) + ["head_only", "probe_then_full", "full"]
     assert [key for key in row if key.startswith("choice/")] == [
         f"choice/{name}/{what}" for name in names for what in ("val_loss", "standard_error")
     ]
-    assert row["chosen"] in names and row["policy"] == "chosen" and row["folds"] == 2 and row["budget"] == 60
-    assert row["frozen_identical"] and (row["trained_parameters"] > 0) == (row["chosen"] != "zero")
+    assert row["chosen"] in names and row["arm"] == "chosen" and row["folds"] == 2 and row["labels"] == 60
+    assert (row["trained_parameters"] > 0) == (row["chosen"] != "zero")
     found = {path.name for path in (tmp_path / "job").iterdir()}
     assert {"model.json", "model.safetensors", "result.json", "predictions.parquet"} <= found
     assert "checkpoints" not in found and ("history.json" in found) == (row["chosen"] != "zero")
@@ -217,8 +218,8 @@ def test_a_choice_leaves_what_a_policy_leaves(head: str, settings: Job, tmp_path
 
 
 def test_the_curve_that_is_logged_is_the_one_of_the_history(settings: Job, tmp_path: Path) -> None:
-    folds = ["freeze_policy=head_folds", "freeze_policy.folds=2", "members=2"]
-    row = run_job(settings(*folds, "logger=csv", *COUNT), tmp_path)
+    folds = ["freeze_policy=head_only", "method=folds", "method.folds=2", "members=2"]
+    row = run_job(settings(*folds, "logger=csv", LABELS), tmp_path)
     metrics = pd.read_csv(tmp_path / "metrics.csv")
     history = json.loads((tmp_path / "history.json").read_text())[1:]
     for name in ("val/loss", "val/auroc_macro"):
@@ -231,21 +232,20 @@ def test_the_curve_that_is_logged_is_the_one_of_the_history(settings: Job, tmp_p
 
 
 def test_above_the_limit_the_result_is_that_of_the_chosen_policy_alone(settings: Job, tmp_path: Path) -> None:
-    row = run_job(settings("freeze_policy=chosen", "freeze_policy.up_to=59", *COUNT), tmp_path / "chosen")
-    alone = run_job(settings(f"freeze_policy={row['chosen']}", *COUNT), tmp_path / "alone")
+    row = run_job(settings("method=chosen", "method.up_to=59", LABELS), tmp_path / "chosen")
+    alone = run_job(settings(f"freeze_policy={row['chosen']}", LABELS), tmp_path / "alone")
     weights = [safetensors.torch.load_file(tmp_path / name / "model.safetensors") for name in ("chosen", "alone")]
     assert row["folds"] == 1 and all(torch.equal(weights[0][key], weights[1][key]) for key in weights[1])
-    shared = set(alone) - {"config_key", "policy"}
+    shared = set(alone) - {"config_key", "arm", "reference", "freeze_policy"}
     assert {key: row[key] for key in shared} == {key: alone[key] for key in shared}
 
 
 def test_no_label_needs_no_choice(settings: Job, tmp_path: Path) -> None:
-    budget = ["data_fraction=count", "data_fraction.count=0"]
-    row = run_job(settings("freeze_policy=chosen", "head=source", *budget), tmp_path / "job")
-    alone = run_job(settings("freeze_policy=full", "head=source", *budget), tmp_path / "alone")
+    row = run_job(settings("method=chosen", "head=source", "labels=0"), tmp_path / "job")
+    alone = run_job(settings("freeze_policy=full", "head=source", "labels=0"), tmp_path / "alone")
     assert row["chosen"] == "zero" and row["log_loss"] == alone["log_loss"]
-    with pytest.raises(ValueError, match="a budget of 0 labels trains nothing"):
-        run_job(settings("freeze_policy=chosen", *budget), tmp_path / "new_head")
+    with pytest.raises(ValueError, match="labels=0.*head=source"):
+        run_job(settings("method=chosen", "labels=0"), tmp_path / "new_head")
 
 
 MISTAKES: Sequence[tuple[dict[str, Any], str]] = [

@@ -1,6 +1,5 @@
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,10 +11,9 @@ import torch
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger
 
-from tlclass.experiments.cards import build_survey
+from tests.conftest import Job
 from tlclass.inputs.augmentation import Augmentation
 from tlclass.inputs.datamodule import LightCurveDataModule
-from tlclass.inputs.encoding import encoding_from
 from tlclass.inputs.split import Labels, Protocol
 from tlclass.network.classifier import Classifier, build_classifier
 from tlclass.network.inference import encode_every_step, predict_logits
@@ -31,10 +29,10 @@ HASTY = FitSettings(learning_rate=0.1, batch_size=16, max_epochs=8, min_steps=0,
 
 
 @pytest.fixture
-def module(settings: Callable[..., dict[str, Any]], cache: Path) -> LightCurveDataModule:
-    job = settings("target=bts")
+def module(settings: Job, cache: Path) -> LightCurveDataModule:
+    given = settings("target=bts").training
     split = Labels(80), Protocol("fixed")
-    module = LightCurveDataModule(build_survey(job["target"]), encoding_from(job["encoding"]), (), *split, cache, 0, 16)
+    module = LightCurveDataModule(given.survey, given.encoding, (), *split, cache, 0, 16)
     module.setup()
     return module
 
