@@ -26,6 +26,7 @@ KINDS = {
     "bool": "true or false",
     "string": "text",
     "list": "a list",
+    "sequence": "a list",
     "tuple": "a list",
     "dict": "a group of settings",
     "mapping": "a group of settings",
@@ -43,6 +44,20 @@ def build(kind: Callable[..., T], options: Mapping[str, Any], what: str) -> T:
     Raises:
         ValueError: an option is unknown, missing or of the wrong kind, or `kind` refuses it.
     """
+    values = checked_options(kind, options, what)
+    try:
+        return kind(**values)
+    except TypeError as error:
+        known = ", ".join(name for name in inspect.signature(kind).parameters if name != "self")
+        raise ValueError(f"{what}: {error}; its options are {known}") from error
+
+
+def checked_options(kind: Callable[..., Any], options: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """The options, converted to the kinds that the signature of `kind` states; some that it needs may be missing.
+
+    Raises:
+        ValueError: an option is unknown or of the wrong kind.
+    """
     parameters = inspect.signature(kind).parameters
     known = [name for name, one in parameters.items() if name != "self" and one.kind is not one.VAR_KEYWORD]
     takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters.values())  # and checks them itself
@@ -54,14 +69,10 @@ def build(kind: Callable[..., T], options: Mapping[str, Any], what: str) -> T:
             f"{what}: unknown option {'; '.join(f'{n}{nearest(n, known)}' for n in unknown)}; known are {', '.join(known)}"
         )
     hints = get_type_hints(kind.__init__ if isinstance(kind, type) else kind, include_extras=True)  # type: ignore[misc]
-    values = {
+    return {
         name: checked(value, hints.get(name, Any), f"{what}.{name}" if what else name)
         for name, value in options.items()
     }
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise ValueError(f"{what}: {error}; its options are {', '.join(known)}") from error
 
 
 def build_named(table: Mapping[str, Callable[..., T]], settings: Mapping[str, Any], what: str, **given: Any) -> T:
@@ -104,6 +115,13 @@ def _no_truth(kind: str) -> BeforeValidator:
         return value
 
     return BeforeValidator(refuse)
+
+
+def _no_plain_value(value: Any) -> Any:
+    """Refuse a word, a number or a list where an object that does something is wanted."""
+    if value is None or isinstance(value, str | int | float | list | tuple | Mapping):
+        raise PydanticCustomError("mapping_type", "settings are wanted")
+    return value
 
 
 def _one(found: ErrorDetails, what: str) -> str:
@@ -150,6 +168,8 @@ def _plain(annotation: Any) -> Any:
         return Union[tuple(map(_plain, arguments))]  # noqa: UP007
     if origin in (list, tuple, dict, abc.Sequence, abc.Mapping):
         return origin[tuple(map(_plain, arguments))]
-    if isinstance(annotation, type) and not getattr(annotation, "_is_protocol", False):
+    if getattr(annotation, "_is_protocol", False):
+        return Annotated[Any, BeforeValidator(_no_plain_value)]
+    if isinstance(annotation, type):
         return InstanceOf[annotation]  # type: ignore[misc]
     return Any

@@ -146,10 +146,10 @@ def test_time_zero_replaces_the_trigger_column(curves: LightCurves) -> None:
 
 
 def test_unknown_kinds_and_rules_name_the_allowed() -> None:
-    with pytest.raises(ValueError, match=r"photometry kind is 'alerts': choose one of forced, detections, mixed"):
+    with pytest.raises(ValueError, match=r"photometry.kind is 'alerts': choose one of forced, detections, mixed"):
         Photometry("alerts")
     with pytest.raises(
-        ValueError, match=r"trigger rule is 'peak': choose one of column, first_detection, second_detection"
+        ValueError, match=r"trigger.rule is 'peak': choose one of column, first_detection, second_detection"
     ):
         Trigger("peak")
 

@@ -388,7 +388,7 @@ def test_a_card_with_a_wrong_key_is_one_sentence(data: Path) -> None:
     card = compose(["target=bts", f"paths.data={data}"])["target"]
     with pytest.raises(ValueError, match=r"survey card bts: .*colour"):
         build_survey({**card, "colour": 1})
-    with pytest.raises(ValueError, match=r"photometry kind is 'alerts': choose one of"):
+    with pytest.raises(ValueError, match=r"photometry.kind is 'alerts': choose one of"):
         build_survey(
             {
                 **card,

@@ -244,7 +244,7 @@ def test_no_label_needs_no_choice(settings: Job, tmp_path: Path) -> None:
     row = run_job(settings("method=chosen", "head=source", "labels=0"), tmp_path / "job")
     alone = run_job(settings("freeze_policy=full", "head=source", "labels=0"), tmp_path / "alone")
     assert row["chosen"] == "zero" and row["log_loss"] == alone["log_loss"]
-    with pytest.raises(ValueError, match="labels=0.*head=source"):
+    with pytest.raises(ValueError, match=r"labels=0.*head=source"):
         run_job(settings("method=chosen", "labels=0"), tmp_path / "new_head")
 
 

@@ -19,7 +19,6 @@ from tlclass.baselines.features import cached_features, installed, until
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.split import absent_classes, class_weights
 from tlclass.lightcurves.curves import LightCurves
-from tlclass.options import build_named
 from tlclass.seeds import stream
 from tlclass.training.evaluation import DAYS, score
 from tlclass.training.metrics import Row
@@ -100,16 +99,6 @@ class LightGBM:
 
 
 BASELINES: Mapping[str, Callable[..., Baseline]] = {"forest": Forest, "lightgbm": LightGBM}
-
-
-def baseline_from(settings: Mapping[str, Any]) -> Baseline:
-    """The baseline that `settings["baseline"]` names, from a file in `conf/freeze_policy/`.
-
-    Raises:
-        ValueError: the name or an option is unknown.
-    """
-    options = {key: value for key, value in settings.items() if key not in ("name", "baseline")}
-    return build_named(BASELINES, {**options, "name": settings["baseline"]}, "baseline", name=settings["name"])
 
 
 def fit_and_score(baseline: Baseline, data: LightCurveDataModule, folder: Path) -> Row:

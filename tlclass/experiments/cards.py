@@ -32,18 +32,20 @@ NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 Trust = bool | str | Sequence[str] | None
 
 
-def build_survey(card: Mapping[str, Any], trust: Trust = False) -> Survey | Several:
+def build_survey(card: Mapping[str, Any], trust: Trust = False, place: str | None = None) -> Survey | Several:
     """A survey from its card.
 
     Args:
         card: plain types, interpolations resolved.
         trust: names of further packages whose classes the card may build, or true for all that is importable.
+        place: its key as the user writes it, e.g. `target`.
 
     Raises:
         ValueError: the card has a wrong or missing key, names what is not trusted, or is no survey's.
         ImportError: a module it names cannot be imported.
     """
-    what = f"survey card {shortened(card.get('name', '')) if isinstance(card, Mapping) else shortened(card)}".rstrip()
+    named = shortened(card.get("name", "") if isinstance(card, Mapping) else card)
+    what = place or f"survey card {named}".rstrip()
     survey = build_part(card, trust, what)
     if not isinstance(survey, Survey | Several):
         raise ValueError(f"{what} builds a {type(survey).__name__}: give {TARGET}: tlclass.surveys.Survey")
@@ -179,7 +181,7 @@ def _built(node: Any, trust: Trust, what: str) -> Any:
         return [_built(value, trust, what) for value in node]
     if not isinstance(node, Mapping):
         return node
-    options = {key: _built(value, trust, f"{what}: {key}") for key, value in node.items() if key != TARGET}
+    options = {key: _built(value, trust, f"{what}.{key}") for key, value in node.items() if key != TARGET}
     if TARGET not in node:
         return options
     return build(resolve(node[TARGET], trust, what), options, what)

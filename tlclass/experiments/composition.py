@@ -25,6 +25,7 @@ BESIDE = ("source", "paths", "trust", "sizes", "hydra")  # settings that are not
 ROLES = ("source", "target")  # of a survey: each card of conf/survey is a choice of both groups
 CONFIG_DIR = ("--config-dir", "-cd")
 UNKNOWN = re.compile(r"Could not find '(?P<group>.+)/(?P<name>.+)'\n\nAvailable options in '.+':\n(?P<known>(\t.+\n)+)")
+NOISE = ("full_key", "object_type", "See https://hydra.cc")  # beginnings of lines that say nothing to a user
 MOVED = {  # former names of freeze policies, and what they are now
     "forest": "method=forest (or arm=forest)",
     "lightgbm": "method=lightgbm (or arm=lightgbm)",
@@ -212,9 +213,7 @@ def in_words(error: BaseException) -> str:
         close = nearest(unknown["name"], known.split(", "))
         return f"{unknown['group']} '{unknown['name']}' is unknown{close}: choose one of {known}"
     lines = text.split("Config search path")[0].splitlines()
-    return "\n".join(
-        line for line in lines if line.strip() and not line.strip().startswith(("full_key", "object_type"))
-    )
+    return " ".join(line.strip() for line in lines if line.strip() and not line.strip().startswith(NOISE))
 
 
 def one_sentence(error: BaseException) -> str | None:

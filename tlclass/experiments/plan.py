@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import lightning as L
+
 from tlclass import plugins
 from tlclass.experiments.arm import Arm
 from tlclass.experiments.cards import Trust, build_part, build_survey
@@ -21,7 +23,7 @@ from tlclass.inputs.encoding import encoding_from
 from tlclass.inputs.split import Labels, Protocol
 from tlclass.network.classifier import ENCODERS
 from tlclass.network.heads import HEADS
-from tlclass.options import build, build_named, nearest
+from tlclass.options import build, build_named, checked_options, nearest
 from tlclass.surveys import Several, Survey, Union
 from tlclass.training.fit import Process, refuse_reserved
 from tlclass.training.settings import FitSettings
@@ -104,9 +106,7 @@ class Plan:
         for name in ("members", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: choose 1 or more")
-        refuse_reserved(self.process.trainer)
         refuse_absent(self.process.trainer)
-        refuse_absent_device(self.process.trainer)
         if self.source is not None and self.source_model is None:
             refuse_twins(self.source, self.target)
 
@@ -154,7 +154,7 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
     trust = config["trust"]
     plugins.use(trust)
     arm = arm_from(config["arm"], config["method"], trust)
-    target = build_survey(config["target"], trust)
+    target = build_survey(config["target"], trust, "target")
     scalars = build(Scalars, {field.name: config[field.name] for field in fields(Scalars)}, "")
     encoding = encoding_from(encoding_for(config["target"], config["encoding"]))
     encoder = named(config["model"], ENCODERS, "model")
@@ -175,13 +175,13 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
         experiment_name=scalars.experiment_name,
         arm=arm,
         target=target,
-        source=build_survey(config["source"], trust) if needs_survey else None,
+        source=build_survey(config["source"], trust, "source") if needs_survey else None,
         training=training,
         pretrain=pretraining_from(config["pretrain"], trust),
         source_model=scalars.source_model,
         members=scalars.members,
         seed=scalars.seed,
-        process=Process(config["trainer"], scalars.progress, callbacks_from(config["callbacks"], trust)),
+        process=Process(trainer_options(config["trainer"]), scalars.progress, callbacks_from(config["callbacks"], trust)),
         threads=scalars.threads,
         launcher=config["launcher"],
         logger=config["logger"],
@@ -247,7 +247,7 @@ def pretraining_from(config: Mapping[str, Any], trust: Trust) -> Pretraining:
     checked = {
         **{name: value for name, value in config.items() if name not in GROUPS},
         "head": named(config["head"], HEADS, "pretrain.head"),
-        "labels": Labels.of(config["labels"]),
+        "labels": Labels.of(config["labels"], "pretrain.labels"),
         "protocol": _of_pretraining(Protocol, config, "protocol"),
         "fit": fit_from(config, trust, "pretrain."),
         "augmentation": augmentation_from(config["augmentation"]),
@@ -264,22 +264,44 @@ def _of_pretraining(kind: Callable[..., Any], config: Mapping[str, Any], name: s
 
 
 def named(settings: Any, table: Mapping[str, Any], group: str) -> Mapping[str, Any]:
-    """Settings with the name of one of the classes in a table; the class itself checks its options when it is built.
+    """Settings with the name of one of the classes in a table, and options as its signature states them.
 
     Raises:
-        ValueError: they are a word, or the name is unknown.
+        ValueError: they are a word, or the name or an option is unknown or of the wrong kind.
     """
     if not isinstance(settings, Mapping):
         raise ValueError(f"{group} is '{settings}': choose {group}=NAME, one of {', '.join(table)}")
     if settings.get("name") not in table:
         name = str(settings.get("name"))
         raise ValueError(f"{group} '{name}' is unknown{nearest(name, table)}: choose one of {', '.join(table)}")
-    return settings
+    options = {key: value for key, value in settings.items() if key != "name"}
+    return {"name": settings["name"], **checked_options(table[settings["name"]], options, group)}
+
+
+@dataclass(frozen=True)
+class KeptHead:
+    """What can be set of `head=source`; the rest is the source model's and the taxonomy's."""
+
+    use_shares: bool = False
+
+
+def trainer_options(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of Lightning's trainer.
+
+    Raises:
+        ValueError: one is not the user's to set, or is of the wrong kind.
+    """
+    refuse_reserved(trainer)
+    options = checked_options(L.Trainer, trainer, "trainer")
+    devices = options.get("devices", 1)
+    if isinstance(devices, str) and not re.fullmatch(r"auto|-?\d+(,\d+)*", devices):
+        raise ValueError(f"trainer.devices is '{devices}': give a whole number, a list of devices, or auto")
+    return options
 
 
 def target_head(head: Any, arm: Arm) -> Mapping[str, Any]:
     """The target's head; training from scratch beside `head=source` has no head to keep and gets a new linear one."""
-    checked = named(head, HEADS, "head")
+    checked = named(head, {**HEADS, "source": KeptHead}, "head")
     return {"name": "linear"} if checked["name"] == "source" and not arm.needs_source else checked
 
 
@@ -343,17 +365,6 @@ def refuse_unknown(config: Mapping[str, Any]) -> None:
         if unknown:
             listed = ", ".join(f"{prefix}{name}" for name in names)
             raise ValueError(f"unknown setting {', '.join(unknown)}; known are {listed}")
-
-
-def refuse_absent_device(trainer: Mapping[str, Any]) -> None:
-    """Raise ValueError if a CUDA device is asked for and there is none."""
-    import torch
-
-    if trainer.get("accelerator") in ("cuda", "gpu") and not torch.cuda.device_count():
-        raise ValueError(
-            f"trainer.accelerator is '{trainer['accelerator']}', and no CUDA device is visible to this process: "
-            "choose trainer=cpu or trainer=auto, or set CUDA_VISIBLE_DEVICES"
-        )
 
 
 def refuse_twins(source: Survey | Several, target: Survey | Several) -> None:

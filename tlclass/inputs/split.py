@@ -77,8 +77,12 @@ class Labels:
     fraction: float | None = None
 
     @classmethod
-    def of(cls, value: Any) -> "Labels":
+    def of(cls, value: Any, place: str = "labels") -> "Labels":
         """From `100`, `"5%"`, `"all"`, or the names of `conf/data_fraction/`: `"n100"`, `"5pct"`, `"full"`.
+
+        Args:
+            value: see above.
+            place: its key as the user writes it.
 
         Raises:
             ValueError: the value is none of these.
@@ -89,12 +93,12 @@ class Labels:
         share = re.fullmatch(r"(\d+(?:\.\d+)?)(?:%|pct)", text)
         number = re.fullmatch(r"n?(\d+)", text)
         if isinstance(value, bool) or not (share or number or text in ("all", "full")):
-            raise ValueError(f"labels is {value!r}: give a whole number (100), a percentage (5%), or all")
+            raise ValueError(f"{place} is {value!r}: give a whole number (100), a percentage (5%), or all")
         if number:
             return cls(count=int(number[1]))
         fraction = float(share[1]) / 100 if share else 1.0
         if not 0 < fraction <= 1:
-            raise ValueError(f"labels is {value!r}: give a percentage above 0 and up to 100")
+            raise ValueError(f"{place} is {value!r}: give a percentage above 0 and up to 100")
         return cls(fraction=fraction)
 
     @property

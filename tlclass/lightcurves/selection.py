@@ -37,7 +37,7 @@ class Photometry:
 
     def __post_init__(self) -> None:
         """Refuse an unknown kind."""
-        _one_of("photometry kind", self.kind, PHOTOMETRY_KINDS)
+        _one_of("selection.photometry.kind", self.kind, PHOTOMETRY_KINDS)
 
     def apply(self, curves: LightCurves) -> LightCurves:
         """Drop the epochs this kind of photometry does not hold; redefine `detected` by the S/N threshold."""
@@ -72,7 +72,7 @@ class Trigger:
 
     def __post_init__(self) -> None:
         """Refuse an unknown rule."""
-        _one_of("trigger rule", self.rule, TRIGGER_RULES)
+        _one_of("selection.trigger.rule", self.rule, TRIGGER_RULES)
 
     def near_survey_trigger(self, curves: LightCurves) -> LightCurves:
         """Drop observations outside `search`."""

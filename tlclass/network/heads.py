@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tlclass.network.initialisation import as_keras_does
-from tlclass.options import build_named
+from tlclass.options import Size, build_named
 from tlclass.quoting import shortened
 
 
@@ -44,7 +44,7 @@ class LinearHead(Head):
 class MLPHead(Head):
     """Hidden ReLU layers, then linear: the paper's head for LSST has two (section 3.4)."""
 
-    def __init__(self, in_features: int, n_classes: int, hidden: Sequence[int] = (100, 100)):
+    def __init__(self, in_features: int, n_classes: int, hidden: Sequence[Size] = (100, 100)):
         super().__init__()
         sizes = [in_features, *hidden]
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from tlclass.network.encoders import Encoder, MetadataBranch, State, appended, last_valid
 from tlclass.network.initialisation import as_keras_does
+from tlclass.options import Size
 
 
 class TransformerEncoder(Encoder):
@@ -37,21 +38,21 @@ class TransformerEncoder(Encoder):
         self,
         n_channels: int,
         metadata: Sequence[str] = (),
-        width: int = 64,
-        layers: int = 3,
-        heads: int = 4,
-        feedforward: int = 128,
-        frequencies: int = 8,
-        wavelength_frequencies: int = 3,
+        width: Size = 64,
+        layers: Size = 3,
+        heads: Size = 4,
+        feedforward: Size = 128,
+        frequencies: Size = 8,
+        wavelength_frequencies: Size = 3,
         time: int = 1,
         wavelength: int = 0,
         dropout: float = 0.0,
-        dense: int = 100,
-        latent: int = 100,
-        metadata_units: int = 10,
+        dense: Size = 100,
+        latent: Size = 100,
+        metadata_units: Size = 10,
     ):
         super().__init__()
-        if heads < 1 or width % heads:
+        if width % heads:
             raise ValueError(
                 f"model.width is {width} and model.heads is {heads}: choose a width that is a multiple of heads"
             )
