@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import json
 import os
 import re
 import subprocess
@@ -203,6 +204,31 @@ def shared_data(name: str) -> Path:
     if not (SHARED / name).is_dir():
         pytest.skip(f"{SHARED / name} is not on this machine")
     return SHARED
+
+
+def result(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "result.json").read_text())  # type: ignore[no-any-return]
+
+
+def validations(folder: Path) -> list[dict[str, float]]:
+    """The history of a job without its seconds, the only thing in it that differs from run to run."""
+    lines = json.loads((folder / "history.json").read_text())
+    assert [line["seconds"] for line in lines] == sorted(line["seconds"] for line in lines)
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def jobs(folder: Path) -> list[str]:
+    """The finished jobs below a folder."""
+    return sorted(str(path.parent.relative_to(folder)) for path in folder.rglob("result.json"))
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    """The `error:` lines; a traceback is never what a user should see."""
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    lines = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert lines, text
+    return "\n".join(lines)
 
 
 def read_cached(reader: Reader, folder: Path) -> LightCurves:

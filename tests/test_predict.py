@@ -8,6 +8,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from tests.conftest import Job
+from tlclass.experiments.run import run_job
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.checkpoint import TrainedModel, load_model
@@ -232,3 +234,36 @@ def test_the_input_is_never_overwritten(
     assert (tmp_path / "mine.csv").read_bytes() == before and (tmp_path / "link.csv").is_symlink()
     main([str(model), str(tmp_path / "mine.csv"), "-o", str(tmp_path / "new.csv")])
     main([str(model), str(tmp_path / "mine.csv"), "-o", str(tmp_path / "new.csv")])  # an earlier output may be replaced
+
+
+# -- predict equals evaluation
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["freeze_policy=full", "head=linear"],
+        ["freeze_policy=full", "head=source"],
+        ["freeze_policy=from_scratch", "encoding=context", "target.reader.extra=[host]", "model.metadata=[host,mwebv]"],
+    ],
+    ids=["linear", "source", "extra column"],
+)
+def test_predict_equals_evaluation(
+    options: list[str], settings: Job, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_job(settings("model=gru_metadata", *options), tmp_path / "job")
+    main([str(tmp_path / "job"), str(data / "ztf_bts"), "-o", str(tmp_path / "out.parquet")])
+    evaluated = pq.read_table(tmp_path / "job" / "predictions.parquet").to_pandas().set_index("object_id")
+    predicted = pq.read_table(tmp_path / "out.parquet").to_pandas().set_index("object_id")
+    columns = [name for name in evaluated if name.startswith("p(")]
+    assert len(predicted) == 168 and len(evaluated) == 33
+    assert (evaluated[columns] - predicted.loc[evaluated.index, columns]).abs().max().max() < 1e-6
+    assert "168 objects" in capsys.readouterr().out
+
+    for name in ("objects", "observations"):  # the same objects alone: to the last bit
+        table = pd.read_parquet(data / "ztf_bts" / f"{name}.parquet")
+        (tmp_path / "test").mkdir(exist_ok=True)
+        table[table.object_id.isin(evaluated.index)].to_parquet(tmp_path / "test" / f"{name}.parquet")
+    main([str(tmp_path / "job"), str(tmp_path / "test"), "-o", str(tmp_path / "out.parquet")])
+    predicted = pq.read_table(tmp_path / "out.parquet").to_pandas().set_index("object_id")
+    assert (evaluated[columns] == predicted.loc[evaluated.index, columns]).all().all()

@@ -102,7 +102,7 @@ def test_a_finished_baseline_is_skipped_and_a_changed_one_refused_unless_overwri
     row = run_job(job("forest"), tmp_path / "job")
     assert run_job(job("forest"), tmp_path / "job")["log_loss"] == row["log_loss"] and "skipped" in caplog.text
     changed = job("forest", "method.options.trees=31")
-    with pytest.raises(ValueError, match="method.options.trees is 30 there and 31 now"):
+    with pytest.raises(ValueError, match=r"method.options.trees is 30 there and 31 now"):
         run_job(changed, tmp_path / "job")
     assert run_job(replace(changed, overwrite=True), tmp_path / "job")["log_loss"] != row["log_loss"]
 
@@ -123,9 +123,9 @@ def test_no_label_is_a_mistake_said_in_one_sentence(arm: str, job: Job, tmp_path
 
 
 def test_misspelt_baselines_and_options_are_named() -> None:
-    with pytest.raises(ValueError, match="'tree'.*forest, lightgbm"):
+    with pytest.raises(ValueError, match=r"'tree'.*forest, lightgbm"):
         Trees("x", "tree", {})
-    with pytest.raises(ValueError, match="unknown option tres.*trees"):
+    with pytest.raises(ValueError, match=r"unknown option tres.*trees"):
         Trees("x", "forest", {"trees": 5, "tres": 5})
 
 

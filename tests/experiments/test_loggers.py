@@ -144,9 +144,9 @@ def test_tags_say_what_is_simulated_and_facts_what_panels_are_drawn_against(tmp_
 
 def test_an_overwritten_job_is_a_new_run(settings: Job, tmp_path: Path) -> None:
     small = ["freeze_policy=from_scratch", "fit.max_epochs=1", "fit.min_steps=0"]
-    run_job(plan_from(settings(*small)), tmp_path)
+    run_job(settings(*small), tmp_path)
     remember(tmp_path, "wandb", "abc")
-    run_job(plan_from(settings(*small)), tmp_path)
+    run_job(settings(*small), tmp_path)
     assert number_of(tmp_path, "wandb") == "abc"
-    run_job(plan_from(settings(*small, "seed=1", "overwrite=true")), tmp_path)
+    run_job(settings(*small, "seed=1", "overwrite=true"), tmp_path)
     assert number_of(tmp_path, "wandb") is None

@@ -13,19 +13,21 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.conftest import ROOT, Job
+from tests.conftest import ROOT, Job, jobs, result, said
+from tlclass import predict
 from tlclass.experiments import sweep
-from tlclass.experiments.plan import plan_from
 from tlclass.experiments.run import run_job
+from tlclass.network.checkpoint import load_model
 from tlclass.training import fit
 
 CLI = Callable[..., None]
+Process = Callable[..., subprocess.CompletedProcess[str]]
 SCRATCH = "freeze_policy=from_scratch"
 JOBLIB = "launcher=joblib"
 
 
 def rows(folder: Path) -> dict[str, dict[str, Any]]:
-    return {str(path.parent.relative_to(folder)): json.loads(path.read_text()) for path in folder.rglob("result.json")}
+    return {name: result(folder / name) for name in jobs(folder)}
 
 
 def start(overrides: list[str], *more: str, cwd: Path) -> subprocess.Popen[bytes]:
@@ -86,7 +88,7 @@ def test_a_failure_that_is_no_mistake_keeps_its_traceback(tmp_path: Path) -> Non
 
 
 def test_a_failed_job_says_so_in_its_folder_until_it_succeeds(train_cli: CLI, tmp_path: Path) -> None:
-    folder = tmp_path / "results" / "default" / "from_scratch" / "full" / "seed0"
+    folder = tmp_path / "results" / "default" / "from_scratch" / "all" / "seed0"
     with pytest.raises(SystemExit):
         train_cli(SCRATCH, "target.selection.window=[-30,-20]")
     assert "no object is left" in json.loads((folder / "failed.json").read_text())["message"]
@@ -99,7 +101,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_the_job_goes_on_from_it(
 ) -> None:
     """The real write fails: files of this process may not grow beyond 10 kB from the fifth checkpoint on."""
     caplog.set_level(logging.INFO)
-    job = plan_from(settings(SCRATCH, "fit.max_epochs=8"))
+    job = settings(SCRATCH, "fit.max_epochs=8")
     whole = run_job(job, tmp_path / "whole")
     saved, calls = fit.WholeCheckpoints.save_checkpoint, []
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -126,7 +128,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_the_job_goes_on_from_it(
 
 
 def test_an_option_of_a_group_replaces_the_axis_inside_it(train_cli: CLI, tmp_path: Path) -> None:
-    """`data_fraction=n100` beside the experiment's axis `data_fraction.count`."""
+    """`data_fraction` is another word for the experiment's axis `labels`."""
     reader = ["source=plasticc", "target=bts"]
     train_cli("+experiment=ztf2bts", *reader, "-m", SCRATCH, "seed=0", "data_fraction=n100,50pct")
     assert sorted(rows(tmp_path / "results")) == [f"ztf2bts/from_scratch/{name}/seed0" for name in ("50pct", "n100")]
@@ -142,7 +144,7 @@ def test_a_sweep_ends_with_its_report(train_cli: CLI, tmp_path: Path) -> None:
 def test_joblib_gives_the_rows_of_one_process_and_names_what_failed(
     train_cli: CLI, overrides: list[str], tmp_path: Path
 ) -> None:
-    axes = ["freeze_policy=from_scratch,head_only", "data_fraction=count", "data_fraction.count=50,5000"]
+    axes = ["freeze_policy=from_scratch,head_only", "labels=50,5000"]
     with pytest.raises(SystemExit):
         train_cli(*axes, "-m")
     alone = rows(tmp_path / "results")
@@ -150,7 +152,7 @@ def test_joblib_gives_the_rows_of_one_process_and_names_what_failed(
     _, errors = parallel.communicate(timeout=170)
     assert parallel.returncode == 1
     named = [line for line in errors.decode().splitlines() if line.startswith("error: ")]
-    assert len(named) == 2 and all("n5000/seed0: label budget of 5000" in line for line in named)
+    assert len(named) == 2 and all("n5000/seed0" in line and "131" in line for line in named)
     assert rows(tmp_path / "parallel") == alone and len(alone) == 2
     assert "sweep: 2 of 4 jobs done, 0 running, 2 failed" in errors.decode()
     assert "Error executing job" not in errors.decode()
@@ -218,9 +220,9 @@ def test_two_processes_of_a_distributed_fit_end_where_one_does(
     overrides: list[str],
     process: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    more = [SCRATCH, "fit.max_epochs=6", "encoding=asinh", "data_fraction=count", "data_fraction.count=80"]  # 2 x 32
+    more = [SCRATCH, "fit.max_epochs=6", "encoding=asinh", "labels=80"]  # 2 x 32
     more += drawn
-    one = run_job(plan_from(settings(*more)), tmp_path / "one")
+    one = run_job(settings(*more), tmp_path / "one")
     here = [item for item in overrides if item != "trainer=cpu"]
     run = process("tlclass.train", *here, *more, "trainer=ddp", "trainer.accelerator=cpu", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
@@ -228,3 +230,91 @@ def test_two_processes_of_a_distributed_fit_end_where_one_does(
     assert one["best_epoch"] >= 0 and one["steps"] == two["steps"] and one["epochs"] == two["epochs"]
     for score in ("best_score", "auroc_macro", "log_loss"):
         assert two[score] == pytest.approx(one[score], abs=1e-4), score
+
+
+# -- from the command line
+
+
+def test_the_word_for_a_sweep_may_stand_anywhere(train_cli: CLI, tmp_path: Path) -> None:
+    """`+experiment=plasticc2bts -m seed=0,1,2` is what the help says and what people type."""
+    train_cli(SCRATCH, "-m", "seed=0,1")
+    assert jobs(tmp_path / "results") == [f"default/from_scratch/all/seed{seed}" for seed in (0, 1)]
+
+
+def test_a_sweep_leaves_a_result_per_job_at_its_coordinates(train_cli: CLI, tmp_path: Path) -> None:
+    train_cli(
+        "experiment_name=sweep",
+        "seed=0,1",
+        "freeze_policy=from_scratch,full",
+        "labels=50",
+        "-m",
+    )
+    expected = [f"sweep/{policy}/n50/seed{seed}" for policy in ("from_scratch", "full") for seed in (0, 1)]
+    assert jobs(tmp_path / "results") == expected
+
+
+def test_the_command_line_replaces_an_axis_of_an_experiment(train_cli: CLI, tmp_path: Path) -> None:
+    train_cli("+experiment=plasticc2bts", "-m", "seed=0", "freeze_policy=from_scratch", "labels=all,25%")
+    assert jobs(tmp_path / "results") == [f"plasticc2bts/from_scratch/{budget}/seed0" for budget in ("25pct", "all")]
+
+
+def test_one_failed_job_does_not_take_the_sweep_down(
+    train_cli: CLI, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        train_cli("freeze_policy=from_scratch", "labels=5000,50", "-m")
+    assert stop.value.code == 1
+    assert jobs(tmp_path / "results") == ["default/from_scratch/n50/seed0"]
+    message = said(capsys)
+    assert (
+        all(part in message for part in ("from_scratch/n5000/seed0", "labels=5000", "131"))
+        and message.count("error:") == 1
+    )
+
+
+def test_two_surveys_of_other_bands_and_photometry_are_one_source_through_the_front_door(
+    train_cli: CLI, tmp_path: Path, data: Path
+) -> None:
+    """A list is one value, not an axis; the model file says what it was trained on, and predicts."""
+    models = tmp_path / "models"
+    train_cli(
+        "source=[bts,plasticc]",
+        "+source.parts.plasticc.where.ddf=true",
+        "head=source",
+        "freeze_policy=full",
+        f"paths.models={models}",
+        "augmentation@pretrain.augmentation=alerts",
+        "-m",
+        "seed=0,1",
+        "pretrain.seed=0",
+    )
+    assert jobs(tmp_path / "results") == [f"default/full/all/seed{seed}" for seed in (0, 1)]
+    row = result(tmp_path / "results/default/full/all/seed0")
+    assert row["source"] == "bts+plasticc" and row["target"] == "bts" and row["source_simulated"]
+    (source,) = [path.parent for path in models.rglob("model.json")]
+    assert {"bts/auroc_macro", "plasticc/auroc_macro", "auroc/SNIbc"} <= set(result(source))
+    model = load_model(source)
+    assert model.classes == load_model(source).taxonomy.classes and len(model.passbands.names) == 9
+    assert model.selection.photometry.kind == "detections" and model.simulated
+    used = json.loads((source / "split.json").read_text())
+    assert {name.split(":")[0] for name in used["train"]} == {"bts", "plasticc"}
+    deep = json.loads((source / "survey.json").read_text())["target"]["objects"]
+    assert deep["SNIax"] == 5  # half of ten, the rest is not in the deep fields
+    bands = ["--column", "band=filter"]
+    table = pd.read_parquet(data / "ztf_bts" / "observations.parquet").rename(columns={"band": "filter"})
+    table["filter"] = "ztf" + table["filter"]
+    table.to_parquet(tmp_path / "alerts.parquet")
+    predict.main([str(source), str(tmp_path / "alerts.parquet"), *bands, "-o", str(tmp_path / "out.csv")])
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 168
+
+
+@pytest.mark.slow
+def test_other_processes_know_several_sources_too(process: Process, overrides: list[str], tmp_path: Path) -> None:
+    axes = [
+        "source=[bts,plasticc],plasticc",
+        "hydra.sweep.subdir=${hydra:runtime.choices.source}",
+        "freeze_policy=full",
+    ]
+    run = process("tlclass.train", *overrides, *axes, "launcher=joblib", "-m", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert jobs(tmp_path / "results") == ["default/bts+plasticc", "default/plasticc"]

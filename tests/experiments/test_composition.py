@@ -1,0 +1,37 @@
+"""A list of sources, on the command line and in an experiment."""
+
+import pytest
+
+from tests.conftest import compose
+from tlclass.experiments.composition import without_lists
+
+
+def test_a_list_on_the_command_line_replaces_the_surveys_of_an_experiment() -> None:
+    experiment = "+experiment=several2plasticc"
+    assert list(compose([experiment])["source"]["parts"]) == ["lsst_simulated", "ztf_simulated"]
+    for listed in (["plasticc", "bts"], ["bts", "elasticc", "plasticc"]):
+        source = compose([experiment, f"source=[{','.join(listed)}]"])["source"]
+        assert list(source["parts"]) == listed and "chosen" not in source
+    added = compose([experiment, "+survey@source.parts.bts=bts"])["source"]["parts"]
+    assert list(added) == ["lsst_simulated", "ztf_simulated", "bts"]
+    alone = compose([experiment, "source=plasticc"])["source"]
+    assert alone == compose(["source=plasticc"])["source"]
+    more = compose(["source=[ztf_simulated, bts]", "source.parts.ztf_simulated.n_objects=20000"])["source"]
+    assert more["parts"]["ztf_simulated"]["n_objects"] == 20000 and list(more["parts"]) == ["ztf_simulated", "bts"]
+    other = compose(["source=[bts,plasticc]", "taxonomy@source.taxonomy=bts"])["source"]
+    assert other["taxonomy"] == compose(["source=bts"])["source"]["taxonomy"]
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("source=[a,b]", "source=a+b"),
+        ("source=[a, 'b']", "source=a+b"),
+        ("source=[a,b],c,[d,e]", "source=a+b,c,d+e"),
+        ("source=a,b", "source=a,b"),
+        ("source.parts.a.window=[1,2]", "source.parts.a.window=[1,2]"),
+        ("freeze_policy.train=[head.*]", "freeze_policy.train=[head.*]"),
+    ],
+)
+def test_a_list_of_sources_is_one_choice_of_a_sweep(word: str, expected: str) -> None:
+    assert without_lists(word) == expected
