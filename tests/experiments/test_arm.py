@@ -21,7 +21,9 @@ from tlclass.network.encoders import Encoder
 SCRATCH = "freeze_policy=from_scratch"
 
 
-@pytest.mark.parametrize("more", [[], ["fit.average=0.5", "fit.l2_sp=0.1", "fit.warmup_steps=3"]], ids=["", "options"])
+@pytest.mark.parametrize(
+    "more", [[], ["fit.average=0.5", "fit.l2_sp=0.1", "schedule.warmup_steps=3"]], ids=["", "options"]
+)
 def test_frozen_tensors_of_the_saved_model_are_the_sources_bit_by_bit(
     more: list[str], settings: Job, tmp_path: Path
 ) -> None:

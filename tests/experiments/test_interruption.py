@@ -26,10 +26,10 @@ CHOSEN = ["method=chosen", "method.folds=2", "~method.candidates.probe_then_full
 @pytest.mark.parametrize(
     ("how", "policy", "stage", "more"),
     [
-        (signal.SIGKILL, "probe_then_full", "stage0", ["fit.schedule=one_cycle"]),
-        (signal.SIGTERM, "probe_then_full", "stage1", ["fit.schedule=constant"]),
-        (signal.SIGKILL, "layerwise", "stage0", ["fit.average=0.9", "fit.l2_sp=0.01", "fit.warmup_steps=99"]),
-        (signal.SIGKILL, "full", "stage0", ["fit.schedule=one_cycle", "augmentation=alerts", "fit.balance=true"]),
+        (signal.SIGKILL, "probe_then_full", "stage0", ["schedule=one_cycle"]),
+        (signal.SIGTERM, "probe_then_full", "stage1", ["schedule=constant"]),
+        (signal.SIGKILL, "layerwise", "stage0", ["fit.average=0.9", "fit.l2_sp=0.01", "schedule.warmup_steps=99"]),
+        (signal.SIGKILL, "full", "stage0", ["schedule=one_cycle", "augmentation=alerts", "fit.balance=true"]),
         (signal.SIGTERM, "chosen", "full/fold1/stage0", CHOSEN),
     ],
     ids=["SIGKILL", "SIGTERM", "options", "augmented", "chosen"],

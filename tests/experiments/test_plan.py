@@ -50,7 +50,21 @@ def test_every_arm_is_a_complete_recipe_with_a_name_of_its_own(arm: Path) -> Non
     assert built.source is None or built.pretraining()
 
 
-@pytest.mark.parametrize("group", ["freeze_policy", "method", "encoding", "model", "head", "augmentation", "trainer"])
+@pytest.mark.parametrize(
+    "group",
+    [
+        "freeze_policy",
+        "method",
+        "encoding",
+        "model",
+        "head",
+        "augmentation",
+        "loss",
+        "optimizer",
+        "schedule",
+        "callbacks",
+    ],
+)
 def test_every_file_of_a_group_builds_a_plan(group: str) -> None:
     for path in sorted((CONF / group).glob("*.yaml")):
         assert plan(f"{group}={path.stem}").target.name == "bts"
@@ -166,7 +180,12 @@ REFUSED = {
     "fit.learning_rate=nan": ("fit.learning_rate", "nan", "finite"),
     "fit.truncate=1.5": ("fit.truncate", "1.5"),
     "fit.monitor=loss": ("fit.monitor", "loss", "val/loss"),
-    "fit.schedule=one_cycle fit.warmup_steps=5": ("fit.schedule=one_cycle", "fit.warmup_steps", "5"),
+    "schedule=one_cycle schedule.warmup_steps=5": ("schedule.warmup_steps",),
+    "+fit.schedule=one_cycle": ("fit.schedule", "schedule=one_cycle"),
+    "+optimizer.weigth_decay=1": ("optimizer", "weigth_decay", "did you mean weight_decay"),
+    "optimizer._target_=torch.optim.lr_scheduler.StepLR": ("optimizer",),
+    "+callbacks.mine._target_=tlclass.surveys.Table": ("callbacks.mine",),
+    "+trainer.strategy=fsdp": ("trainer.strategy", "fsdp"),
     "pretrain.fit.batch_size=1.5": ("pretrain.fit.batch_size", "1.5"),
     "fit=foo": ("fit", "foo", "learning_rate"),
     "protocol=foo": ("protocol", "foo", "test_fraction"),

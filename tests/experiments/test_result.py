@@ -12,6 +12,10 @@ from tlclass.experiments.result import config_key, finished, read_results, start
 DATA = {"target": "files"}
 
 
+OLD: dict[str, Any] = {"fit.learning_rate": 0.001, "seed": 0}
+NEW = {**OLD, "fit.learning_rate": 0.002}
+
+
 def key(*overrides: str) -> str:
     return config_key(compose(overrides))
 
@@ -39,39 +43,43 @@ def test_what_decides_the_result_changes_the_key() -> None:
 
 
 def test_a_job_is_finished_when_its_result_is_written(tmp_path: Path) -> None:
-    assert finished(tmp_path, "k", DATA, overwrite=False) is None
-    start(tmp_path, "k", DATA)
-    assert finished(tmp_path, "k", DATA, overwrite=False) is None  # interrupted: there is work to do
+    assert finished(tmp_path, OLD, DATA, overwrite=False) is None
+    start(tmp_path, OLD, DATA)
+    assert finished(tmp_path, OLD, DATA, overwrite=False) is None  # interrupted: there is work to do
     write_result(tmp_path, {"config_key": "k", "auroc_macro": 0.5})
-    assert finished(tmp_path, "k", DATA, overwrite=False) == {"config_key": "k", "auroc_macro": 0.5}
+    assert finished(tmp_path, OLD, DATA, overwrite=False) == {"config_key": "k", "auroc_macro": 0.5}
 
 
 @pytest.mark.parametrize(
-    ("key", "data", "message"),
+    ("settings", "data", "parts"),
     [
-        (
-            "new",
-            DATA,
-            r"holds a job with another configuration .*overwrite=true.*'hydra.sweep.subdir=\${encoding.name}/",
-        ),
-        (
-            "old",
-            {"target": "other"},
-            r"holds a job of other data: the files of its target have changed.*overwrite=true",
-        ),
+        (NEW, DATA, ("fit.learning_rate", "0.001", "0.002", "experiment_name")),
+        ({**OLD, "members": 3}, DATA, ("members", "None", "3")),
+        (OLD, {"target": "other"}, ("target", "experiment_name")),
     ],
+    ids=["another value", "another setting", "other data"],
 )
 @pytest.mark.parametrize("left", ["result.json", "checkpoints/last.ckpt"])
-def test_another_job_in_the_same_place_is_an_error_unless_overwritten(
-    left: str, key: str, data: dict[str, str], message: str, tmp_path: Path
+def test_another_job_in_the_same_place_is_an_error_that_names_both_values_unless_overwritten(
+    left: str, settings: dict[str, Any], data: dict[str, str], parts: tuple[str, ...], tmp_path: Path
 ) -> None:
-    start(tmp_path, "old", DATA)
+    start(tmp_path, OLD, DATA)
     write_json(tmp_path / left, {"config_key": "old"})
-    with pytest.raises(ValueError, match=f"{tmp_path} {message}"):
-        finished(tmp_path, key, data, overwrite=False)
+    with pytest.raises(ValueError, match=r"overwrite=true") as refused:
+        finished(tmp_path, settings, data, overwrite=False)
+    assert all(part in str(refused.value) for part in (str(tmp_path), *parts)), refused.value
+    assert "seed" not in str(refused.value)  # which is the same
     assert (tmp_path / left).exists()  # refusing loses nothing
-    assert finished(tmp_path, key, data, overwrite=True) is None
+    assert finished(tmp_path, settings, data, overwrite=True) is None
     assert not (tmp_path / left).exists()
+
+
+def test_of_many_differences_the_first_are_named_and_the_rest_counted(tmp_path: Path) -> None:
+    start(tmp_path, {f"a{k}": 0 for k in range(9)}, DATA)
+    write_json(tmp_path / "result.json", {})
+    with pytest.raises(ValueError, match=r"a4 is 0 there and 1 now.* 4 more") as refused:
+        finished(tmp_path, {f"a{k}": 1 for k in range(9)}, DATA, overwrite=False)
+    assert "a5" not in str(refused.value)
 
 
 def test_missing_scores_are_null_in_json(tmp_path: Path) -> None:
@@ -84,7 +92,7 @@ def test_missing_scores_are_null_in_json(tmp_path: Path) -> None:
 
 def test_missing_scores_of_a_finished_job_are_not_a_number_again(tmp_path: Path) -> None:
     write_result(tmp_path, {"config_key": "k", "auroc_macro": float("nan"), "chosen": "full"})
-    row = finished(tmp_path, "k", DATA, overwrite=False)
+    row = finished(tmp_path, OLD, DATA, overwrite=False)
     assert row is not None and math.isnan(row["auroc_macro"]) and row["chosen"] == "full"
 
 
@@ -103,7 +111,7 @@ def test_no_result_says_what_to_run(tmp_path: Path) -> None:
 
 def test_begun_jobs_without_a_result_are_counted(tmp_path: Path) -> None:
     for number in range(2):
-        start(tmp_path / f"seed{number}", "k", DATA)
+        start(tmp_path / f"seed{number}", OLD, DATA)
     with pytest.raises(FileNotFoundError, match=f"none of the 2 jobs below {tmp_path} is finished: run the command"):
         read_results(tmp_path)
 
@@ -114,7 +122,7 @@ def test_a_damaged_file_is_named_with_what_to_do(name: str, content: str, tmp_pa
     (tmp_path / name).write_text(content, encoding="latin-1")
     said = f"{tmp_path / name} is damaged .*: delete the folder {tmp_path} and run the same command again"
     with pytest.raises(ValueError, match=said):
-        finished(tmp_path, "k", DATA, overwrite=False)
+        finished(tmp_path, OLD, DATA, overwrite=False)
     if name == "result.json":
         with pytest.raises(ValueError, match=said):
             read_results(tmp_path)

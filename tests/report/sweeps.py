@@ -51,8 +51,9 @@ def write_job(
     """What a job leaves, as far as the report reads it."""
     baseline = policy in ("from_scratch", "forest", "lightgbm")
     row: dict[str, Any] = {
-        "experiment": "e", "source": "" if baseline else "ztf_simulated", "target": "bts", "head": "linear", "encoding": "paper", "model": "gru",
-        "simulated": False, "source_simulated": not baseline, "policy": policy, "budget": budget, "seed": seed,
+        "experiment": "e", "source": "" if baseline else "ztf_simulated", "target": "bts", "head": "linear", "encoding": "paper", "encoder": "gru",
+        "reference": baseline, "trained_parameters": 100,
+        "simulated": False, "source_simulated": not baseline, "arm": policy, "labels": budget, "seed": seed,
         "auroc_macro": macro, "auroc_common": macro, "antares_alert/auroc_macro": macro - 0.1, "log_loss": 1.0, "ece": 0.1,
         "balanced_accuracy": 0.5, "f1_macro": 0.45, "auprc_macro": 0.4,
     }  # fmt: skip

@@ -35,7 +35,7 @@ def sweep(tmp_path: Path) -> Sweep:
 
 
 def test_mean_standard_deviation_interval_and_n_per_cell(sweep: Sweep) -> None:
-    summary = summary_table(sweep.jobs).set_index(["policy", "budget"])
+    summary = summary_table(sweep.jobs).set_index(["arm", "labels"])
     assert len(summary) == 6
     cell, jobs = summary.loc[("full", 300)], sweep.grid("full", "auroc_macro")[300]
     assert cell["auroc_macro"] == pytest.approx(jobs.mean()) and cell["auroc_macro sd"] == pytest.approx(jobs.std())
@@ -46,13 +46,13 @@ def test_mean_standard_deviation_interval_and_n_per_cell(sweep: Sweep) -> None:
 
 def test_a_curve_shifted_by_four_needs_75_percent_fewer_labels(sweep: Sweep) -> None:
     (row,) = efficiency_table(sweep).to_dict("records")
-    assert row["policy"] == "full" and row["reaches"].startswith("from_scratch at 1,000 labels")
+    assert row["arm"] == "full" and row["reaches"].startswith("from_scratch at 1,000 labels")
     assert row["with labels"] == "250" and row["fewer labels"] == "75 % fewer"
 
 
 def test_what_is_not_reached_says_by_how_many_labels(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, {"from_scratch": scratch, "head_only": shifted(0.5), "forest": shifted(2)})
-    table = efficiency_table(sweep_of(folder)).set_index(["policy", "reaches"])
+    table = efficiency_table(sweep_of(folder)).set_index(["arm", "reaches"])
     assert {name.split(" at ")[0] for _, name in table.index} == {"from_scratch", "forest"}
     said = table.xs("head_only")["with labels"]
     assert (said == "not reached by 1,000").all() and len(said) == 2
@@ -75,7 +75,7 @@ def test_missing_jobs_are_named_and_counted(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, ARMS, absent=[("full", 300, 2), ("full", 300, 4), ("from_scratch", 100, 0)])
     sweep = sweep_of(folder)
     assert missing_cells(sweep) == ["from_scratch, 100 labels, seed 0", "full, 300 labels, seed 2, 4"]
-    assert main_table(sweep).set_index(["policy", "labels"]).loc[("full", "300"), "seeds"] == "3 of 5"
+    assert main_table(sweep).set_index(["arm", "labels"]).loc[("full", "300"), "seeds"] == "3 of 5"
     pairs = paired_table(sweep).set_index("labels")["pairs"]
     assert pairs.to_dict() == {"100": "4", "300": "3", "1,000": "5"}
 
@@ -103,10 +103,10 @@ def test_a_class_without_test_object_is_missing_and_not_a_number(tmp_path: Path)
     write_sweep(tmp_path, ARMS)
     for path in tmp_path.rglob("result.json"):
         row = json.loads(path.read_text()) | {"auroc/SN II": None, "n/SN II": 0.0}
-        row |= {"auroc/TDE": None} if row["policy"] == "full" and row["budget"] == 100 and row["seed"] == 1 else {}
+        row |= {"auroc/TDE": None} if row["arm"] == "full" and row["labels"] == 100 and row["seed"] == 1 else {}
         path.write_text(json.dumps(row))
     sweep = sweep_of(tmp_path)
-    table = class_table(sweep).set_index(["policy", "labels"])
+    table = class_table(sweep).set_index(["arm", "labels"])
     assert (table["SN II"] == "missing").all()
     assert table.loc[("full", "100"), "TDE"].endswith("(n=4)")
     assert untested_classes(sweep) == ["SN II: missing in all jobs", "TDE: missing in 1 of 30 jobs (full at 100)"]
@@ -119,7 +119,7 @@ def test_paired_differences_cancel_what_the_arms_of_a_seed_share(sweep: Sweep) -
 
 
 def test_ratio_and_skill_beside_it(sweep: Sweep) -> None:
-    table = share_table(sweep).set_index(["policy", "labels"])
+    table = share_table(sweep).set_index(["arm", "labels"])
     assert table.loc[("from_scratch", "1,000"), "AUROC ratio"].startswith("1.000")
     assert table.loc[("from_scratch", "100"), "skill above chance"].startswith("0.5")
     assert table.loc[("from_scratch", "100"), "AUROC ratio"].startswith("0.85")  # flatters
@@ -131,13 +131,13 @@ def test_convergence_counts_steps_and_seconds_to_a_share_of_the_baselines_best(s
     assert wanted[300] == pytest.approx(0.95 * best.mean())
     found = convergence(sweep)
     assert (found["seconds"] == found["steps"] / 10).all()
-    steps = found[found["budget"] == 300].groupby("arm")["steps"].median()
+    steps = found[found["labels"] == 300].groupby("arm")["steps"].median()
     assert steps["full"] < 0.6 * steps["from_scratch"]
 
 
 def test_a_goal_that_is_not_reached_is_not_averaged_away(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, {"from_scratch": scratch, "head_only": lambda _: 0.5})
-    table = convergence_table(sweep_of(folder)).set_index(["policy", "labels"])
+    table = convergence_table(sweep_of(folder)).set_index(["arm", "labels"])
     assert table.loc[("head_only", "1,000"), ["reached by", "steps"]].tolist() == ["0 of 5", "not reached"]
 
 
@@ -152,7 +152,7 @@ def test_two_sweeps_side_by_side_keep_their_names(tmp_path: Path) -> None:
     folders = [write_sweep(tmp_path / name, arms) for name, arms in (("a", ARMS), ("b", {"full": shifted(2)}))]
     sweeps = read_sweeps(folders)
     assert [sweep.name for sweep in sweeps] == [f"e ({folder})" for folder in folders]
-    table = comparison_table(sweeps).set_index(["policy", "labels"])
+    table = comparison_table(sweeps).set_index(["arm", "labels"])
     assert (table.loc["from_scratch", sweeps[1].name] == "no job").all()
     assert "n=5" in table.loc[("full", "300"), sweeps[1].name]
 
@@ -168,9 +168,9 @@ def test_references_are_policies_whatever_else_varies(tmp_path: Path) -> None:
         write_sweep(tmp_path / encoding, {"from_scratch": scratch, "full": shifted(4)}, encoding=encoding)
     sweep = sweep_of(tmp_path)
     assert sweep.references == ["from_scratch, context", "from_scratch, paper"]
-    table = paired_table(sweep).set_index(["policy", "minus"])
+    table = paired_table(sweep).set_index(["arm", "minus"])
     assert set(table.loc[("full, context", "from_scratch, paper"), "difference"]) == {f"{0.1 * np.log10(4):+.3f}"}
-    assert set(convergence_table(sweep)["policy"]) == set(sweep.arms)
+    assert set(convergence_table(sweep)["arm"]) == set(sweep.arms)
 
 
 def test_arms_on_another_target_are_not_compared(tmp_path: Path) -> None:
@@ -179,14 +179,14 @@ def test_arms_on_another_target_are_not_compared(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path)
     pairs = {("full, bts", "from_scratch, bts"), ("full, plasticc", "from_scratch, plasticc")}
     table = paired_table(sweep)
-    assert set(zip(table["policy"], table["minus"], strict=True)) == pairs
+    assert set(zip(table["arm"], table["minus"], strict=True)) == pairs
     assert len(efficiency_table(sweep)) == 2 and convergence_table(sweep).empty
 
 
 def test_two_jobs_with_the_same_coordinates_are_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_sweep(tmp_path / name, ARMS)
-    with pytest.raises(ValueError, match=r"two jobs of e have the same policy, budget and seed: .*a.* and .*b.*"):
+    with pytest.raises(ValueError, match=r"two jobs of e .*/a/.*/b/"):
         read_sweeps([tmp_path])
 
 
