@@ -7,7 +7,6 @@ import filelock
 import pytest
 
 from tests.conftest import Job
-from tlclass.experiments.plan import plan_from
 from tlclass.experiments.run import run_job
 
 
@@ -30,11 +29,11 @@ def test_neither_cache_nor_models_are_written_or_locked_once_complete(
 ) -> None:
     places = [f"paths.cache={tmp_path / 'cache'}", f"paths.models={tmp_path / 'models'}"]
     small = ["fit.max_epochs=1", "fit.min_steps=0", "pretrain.fit.max_epochs=1", "freeze_policy=head_only", *places]
-    run_job(plan_from(settings(*small)), tmp_path / "first")
+    run_job(settings(*small), tmp_path / "first")
     assert any("cache" in path for path in kept) and any("models" in path for path in kept)
     before = {path: path.stat().st_mtime_ns for name in ("cache", "models") for path in (tmp_path / name).rglob("*")}
     kept.clear()
-    run_job(plan_from(settings(*small)), tmp_path / "second")
+    run_job(settings(*small), tmp_path / "second")
     after = {path: path.stat().st_mtime_ns for name in ("cache", "models") for path in (tmp_path / name).rglob("*")}
     assert after == before
     assert not [path for path in kept if str(tmp_path / "cache") in path or str(tmp_path / "models") in path]

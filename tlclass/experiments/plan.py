@@ -181,7 +181,9 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
         source_model=scalars.source_model,
         members=scalars.members,
         seed=scalars.seed,
-        process=Process(trainer_options(config["trainer"]), scalars.progress, callbacks_from(config["callbacks"], trust)),
+        process=Process(
+            trainer_options(config["trainer"]), scalars.progress, callbacks_from(config["callbacks"], trust)
+        ),
         threads=scalars.threads,
         launcher=config["launcher"],
         logger=config["logger"],
