@@ -23,7 +23,6 @@ import tarfile
 import tempfile
 import traceback
 import warnings
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -85,7 +84,15 @@ def passbands(name: str) -> Passbands:
 
 def write_model(folder: Path, survey: str) -> None:
     """An untrained model for the passbands of a survey, all of whose light curves it classifies."""
-    encoder = {"name": "gru", "hidden": 5, "layers": 1, "dense": 4, "latent": 4, "metadata": ["mwebv"], "metadata_units": 2}
+    encoder = {
+        "name": "gru",
+        "hidden": 5,
+        "layers": 1,
+        "dense": 4,
+        "latent": 4,
+        "metadata": ["mwebv"],
+        "metadata_units": 2,
+    }
     encoding = encoding_from({"name": "paper"})
     classifier = build_classifier(encoder, {"name": "linear"}, len(encoding.channels), 2, 1)
     selection = Selection(Photometry("forced"), Trigger("first_detection"), [-30.0, 70.0], 1, 100)
@@ -254,12 +261,14 @@ def spoil_place(folder: Path, draw: Draw) -> None:
     elif odd == 5:
         path.symlink_to(folder / "gone.csv")
     else:
-        (folder / CELLS[draw.integers(len(CELLS) - 1)].replace("/", "_").replace("\x00", "0")).with_suffix(".csv").write_text("a,b\n1,2\n")
+        (folder / CELLS[draw.integers(len(CELLS) - 1)].replace("/", "_").replace("\x00", "0")).with_suffix(
+            ".csv"
+        ).write_text("a,b\n1,2\n")
 
 
 def reads(reader: Callable[[Path], Any]) -> Callable[[Path], str]:
     def use(folder: Path) -> str:
-        check(reader(folder).read(), str(folder))
+        cached([reader(folder)], folder.parent / "cache")
         return READ
 
     return use
@@ -302,7 +311,10 @@ def packed_packets(folder: Path) -> None:
 def rubin_packets(folder: Path) -> None:
     schema, version = raw_alerts.rubin_schema("7.4"), "7.4"
     seen = [raw_alerts.rubin_seen(version, 61000.0 + k, "gr"[k % 2], 500.0 + k) for k in range(6)]
-    packets = [raw_alerts.rubin_packet(version, 11, seen[5], seen[:3], seen[3:5]), raw_alerts.rubin_packet(version, 12, seen[0], (), ())]
+    packets = [
+        raw_alerts.rubin_packet(version, 11, seen[5], seen[:3], seen[3:5]),
+        raw_alerts.rubin_packet(version, 12, seen[0], (), ()),
+    ]
     raw_alerts.write_packets(folder / "rubin.avro", schema, packets)
 
 
@@ -411,7 +423,18 @@ def spoil_header(folder: Path, draw: Draw) -> None:
     content = bytearray(path.read_bytes())
     for _ in range(draw.integers(1, 4)):
         card = 80 * int(draw.integers(min(200, len(content) // 80)))
-        word = [b"9" * 20, b"-5", b"'", b"T", b"1E400", b"\xff\xfe", b"'9999999999A'", b"'1PE(5)'", b"", b"NAXIS2  =  99999999999"]
+        word = [
+            b"9" * 20,
+            b"-5",
+            b"'",
+            b"T",
+            b"1E400",
+            b"\xff\xfe",
+            b"'9999999999A'",
+            b"'1PE(5)'",
+            b"",
+            b"NAXIS2  =  99999999999",
+        ]
         place = card + int(draw.integers(0, 30))
         new = word[draw.integers(len(word))].ljust(20)[: 80 - (place - card)]
         content[place : place + len(new)] = new
@@ -421,7 +444,7 @@ def spoil_header(folder: Path, draw: Draw) -> None:
 def snana_text(folder: Path) -> None:
     raw_snana_text.write_snana_text(folder)
     for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_file() and path.name not in ("SNIa_000001.dat", "all.dat"):
+        if path.is_file() and path.name not in ("SNIa_000001.dat", "SNII_000002.dat"):
             path.unlink()
 
 
@@ -467,7 +490,9 @@ def _where(error: BaseException) -> str:
     one: BaseException | None = error
     while one is not None:
         frames = traceback.extract_tb(one.__traceback__)
-        chain += [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames if "/tlclass/" in frame.filename][-3:]
+        chain += [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames if "/tlclass/" in frame.filename][
+            -3:
+        ]
         one = one.__cause__ or one.__context__
     return " ".join(chain)
 

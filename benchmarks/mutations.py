@@ -111,7 +111,9 @@ def _no_column(lines: Lines, draw: Draw) -> Lines:
 
 
 def _renamed(lines: Lines, draw: Draw) -> Lines:
-    lines[0][draw.integers(len(lines[0]))] = [*CELLS, *lines[0], "jd", "mag", "flux_njy", "zp", "label"][draw.integers(len(CELLS))]
+    lines[0][draw.integers(len(lines[0]))] = [*CELLS, *lines[0], "jd", "mag", "flux_njy", "zp", "label"][
+        draw.integers(len(CELLS))
+    ]
     return lines
 
 

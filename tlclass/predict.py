@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlclass.options import MISTAKES
+from tlclass.quoting import sentence
 
 if TYPE_CHECKING:
     from tlclass.network.checkpoint import TrainedModel
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with _input(given.input, given.format) as source:
             message = _run(given, source)
     except MISTAKES as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {sentence(error)}\n")
         raise SystemExit(2) from None
     sys.stdout.write(message)
 

@@ -1,5 +1,7 @@
 """How messages quote what a file or a user wrote: on one line, and no longer than a reader wants it."""
 
+from collections.abc import Iterable
+
 LONGEST = 80  # characters
 
 
@@ -20,3 +22,19 @@ def shortened(value: object, longest: int = LONGEST) -> str:
 
 def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def listed(values: Iterable[object], most: int = 40) -> str:
+    """Values one after the other, each shortened, no more than so many.
+
+    >>> listed(["mjd", "flux", "band"], most=2)
+    'mjd, flux and 1 more'
+    """
+    found = list(values)
+    more = f" and {len(found) - most:,} more" if len(found) > most else ""
+    return ", ".join(shortened(value) for value in found[:most]) + more
+
+
+def sentence(error: BaseException, longest: int = 1000) -> str:
+    """The message of an error on one line: libraries write many, or quote a whole file."""
+    return shortened(" ".join(str(error).split()) or type(error).__name__, longest)

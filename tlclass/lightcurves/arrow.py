@@ -26,12 +26,14 @@ from tlclass.lightcurves.curves import (
     pack,
     refuse_duplicates,
 )
-from tlclass.quoting import shortened
+from tlclass.quoting import listed, sentence, shortened
 
 Array = npt.NDArray[Any]
 
 LISTS = ("mjd", "band", "flux", "flux_err", "detected")
 CHECKSUM = b"crc32"
+# what damaged files make of Arrow, and of the codecs below it and the other readers
+DAMAGE = (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeError, MemoryError, OverflowError, RecursionError)
 
 
 def write(curves: LightCurves, path: Path) -> None:
@@ -120,6 +122,8 @@ def read(path: Path) -> LightCurves:
     """
     if Path(path).suffix == ".arrow":
         parts = list(read_parts(path))
+        if not parts:
+            raise ValueError(f"{path} holds no light curves")
         return parts[0] if len(parts) == 1 else concatenate(parts)
     with readable(path, "light curves"):
         table = pq.read_table(path, partitioning=None, page_checksum_verification=True)
@@ -138,11 +142,15 @@ def readable(path: Path | str, what: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
-    except (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeDecodeError, MemoryError, OverflowError) as error:
-        said = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+    except DAMAGE as error:
+        said = sentence(error, 200).rstrip(".")
         raise ValueError(
-            f"{path} cannot be read as {what}: it is damaged or of another kind ({shortened(said, 200)}); get it again, or remove it"
+            f"{path} cannot be read as {what}: it is damaged or of another kind ({said}); get it again, or remove it"
         ) from error
+    except ValueError as error:
+        if Path(path).name in str(error):
+            raise
+        raise ValueError(f"{path} cannot be read as {what}: {sentence(error)}") from error
 
 
 def checksum(curves: LightCurves) -> int:
@@ -180,7 +188,7 @@ def from_arrow(table: pa.Table, origin: str) -> LightCurves:
     if missing or b"passbands" not in (table.schema.metadata or {}):
         raise ValueError(
             f"{origin} is not a light-curve file of this package: it lacks {', '.join(missing) or 'its passband names'}; "
-            f"it has {', '.join(table.column_names)}"
+            f"it has {listed(table.column_names)}"
         )
     table = table.combine_chunks()
     lists = {name: _list(_single_chunk(table[name]), name, origin) for name in LISTS}
@@ -266,7 +274,11 @@ def _codes(bands: pa.Array, passbands: tuple[str, ...], origin: str) -> Array:
 def _of_objects(column: pa.ChunkedArray, name: str, origin: str) -> Array:
     """(n,) a quantity per object."""
     kind, number = column.type, name in OBJECT_NUMBERS
-    if pa.types.is_nested(kind) or (number and not (pa.types.is_floating(kind) or pa.types.is_integer(kind))):
+    if (
+        pa.types.is_nested(kind)
+        or pa.types.is_run_end_encoded(kind)
+        or (number and not (pa.types.is_floating(kind) or pa.types.is_integer(kind)))
+    ):
         raise ValueError(
             f"{origin}: column {name} is of type {kind}: {'numbers' if number else 'numbers or text'} are expected, one per object"
         )

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
 
+from tlclass.quoting import shortened
+
 log = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
@@ -17,6 +19,7 @@ Array = npt.NDArray[Any]
 OBSERVATION_DTYPES = {"mjd": np.float64, "flux": np.float32, "flux_err": np.float32, "detected": np.bool_}
 NO_TIME = "with a missing or infinite time"
 SIMULATED = "simulated"  # extra column of files that `tlclass.simulate` writes: whether an object is simulated
+LONGEST_TEXT = 256  # characters of an id or a label
 OBJECT_NUMBERS = ("mwebv", "ra", "dec", "redshift", "trigger_mjd")
 
 
@@ -132,7 +135,7 @@ def from_columns(
         ValueError: an object id is listed twice, or nothing is left.
     """
     counts = dict(dropped or {})
-    object_id = np.asarray(objects["object_id"]).astype(str)
+    object_id = texts(objects["object_id"], f"{origin}: object ids")
     order = np.argsort(object_id, kind="stable")
     refuse_duplicates(object_id[order], origin)
     rows = (
@@ -182,7 +185,7 @@ def pack(
     """Light curves of columns that keep the invariants; object columns that have no field of their own become `extra`."""
     unknown = np.full(len(object_id), np.nan)
     numbers = {name: np.asarray(objects.get(name, unknown), dtype=np.float64) for name in OBJECT_NUMBERS}
-    label = np.asarray(objects.get("label", np.full(len(object_id), ""))).astype(str)
+    label = texts(objects.get("label", np.full(len(object_id), "")), "labels")
     known = {"object_id", "label", *OBJECT_NUMBERS}
     extra = {name: np.asarray(column) for name, column in objects.items() if name not in known}
     named: dict[str, Any] = {**numbers, **columns}
@@ -197,6 +200,23 @@ def refuse_duplicates(sorted_ids: Array, origin: str) -> None:
             f"{origin}: {len(repeated)} object id(s) appear more than once, e.g. {_some(repeated)}: "
             "every object must have one row; merge or rename them"
         )
+
+
+def texts(values: Any, what: str) -> Array:
+    """(n,) str of fixed width.
+
+    Raises:
+        ValueError: one is longer than `LONGEST_TEXT`: every other one would take as much memory.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind in "OU" and len(array):
+        given = array.tolist()
+        longest = max(given, key=lambda value: len(value) if isinstance(value, str) else 0)
+        if isinstance(longest, str) and len(longest) > LONGEST_TEXT:
+            raise ValueError(
+                f"{what}: {shortened(longest)} is longer than {LONGEST_TEXT} characters: name another column, or shorten it"
+            )
+    return array.astype(str)
 
 
 def _owner_of(ids: Array, object_id: Array, order: Array) -> Array:
@@ -216,7 +236,7 @@ def _factorize(ids: Array) -> tuple[Array, Array]:
         if isinstance(values, pa.Array)
         else pa.compute.dictionary_encode(values).combine_chunks()
     )
-    names = np.asarray(encoded.dictionary.to_numpy(zero_copy_only=False)).astype(str)
+    names = texts(encoded.dictionary.to_numpy(zero_copy_only=False), "object ids of observations")
     return names, np.asarray(encoded.indices.to_numpy(zero_copy_only=False))
 
 

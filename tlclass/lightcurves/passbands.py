@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tlclass.lightcurves.photometry import FACTS
+from tlclass.quoting import listed, shortened
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -189,7 +190,7 @@ def _passband(name: str, row: Mapping[str, Any]) -> Passband:
 
 
 def _spelling(name: object) -> str:
-    text = name.decode() if isinstance(name, bytes) else str(name)
+    text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
     return text.strip()
 
 
@@ -207,4 +208,4 @@ def _find(name: str, aliases: Mapping[str, int]) -> int | None:
 
 
 def _counts(unknown: Mapping[str, int]) -> str:
-    return ", ".join(f"'{name}' ({count} observations)" for name, count in unknown.items())
+    return listed((f"'{shortened(name)}' ({count} observations)" for name, count in unknown.items()), 10)

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 import pyarrow as pa
 
+from tlclass.lightcurves.arrow import readable
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.surveys.alerts.reader import AlertPackets
@@ -51,7 +52,8 @@ def read(
     if isinstance(source, pd.DataFrame | pa.Table):
         return _read_table(_arrow(source), passbands, settings)
     path = Path(source)
-    return _kind_of(path).open(path, passbands, settings, stated).read()
+    with readable(path, "light curves"):
+        return _kind_of(path).open(path, passbands, settings, stated).read()
 
 
 def parts(

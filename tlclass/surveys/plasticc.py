@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from tlclass.lightcurves.curves import LightCurves, from_columns
 from tlclass.lightcurves.passbands import Passbands
+from tlclass.quoting import listed
 from tlclass.surveys.tables.cells import column_values, numbers
 from tlclass.surveys.tables.files import existing, read_table, schema_of
 from tlclass.surveys.tables.table import Table
@@ -70,7 +71,7 @@ class PlasticcCSV:
         needed = [*wanted.values(), "object_id", "ddf_bool"]
         absent = [name for name in needed if name not in names]
         if absent:
-            raise ValueError(f"{path} lacks the column(s) {', '.join(absent)}; it has {', '.join(names)}")
+            raise ValueError(f"{path} lacks the column(s) {', '.join(absent)}; it has {listed(names)}")
         table = read_table(path, needed)
         columns = {
             name: numbers(column_values(table[file_name]), file_name, str(path)) for name, file_name in wanted.items()

@@ -245,7 +245,10 @@ def cached(pieces: Sequence[Reader], folder: Path) -> Path:
 
 
 def _read_checked(piece: Reader) -> LightCurves:
-    return check(piece.read(), ", ".join(str(file) for file in piece.files()[:2]))
+    files = piece.files()
+    origin = ", ".join(str(file) for file in files[:2])
+    with arrow.readable(files[0] if files else origin, "light curves"):
+        return check(piece.read(), origin)
 
 
 def reader_key(reader: Reader) -> str:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from tlclass.lightcurves.curves import LightCurves, from_columns
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import UNKNOWN_PASSBAND, known_times, one_per_exposure, zero_point_of
+from tlclass.quoting import listed, sentence, shortened
 from tlclass.surveys.alerts.packets import (
     FAULTS,
     FINE,
@@ -190,7 +191,7 @@ class AlertPackets:
         absent = [name for name in self.label_columns if name not in present]
         if absent:
             raise ValueError(
-                f"{path} lacks the column(s) {', '.join(absent)}; it has {', '.join(present)}: set the reader's label_columns"
+                f"{path} lacks the column(s) {', '.join(absent)}; it has {listed(present)}: set the reader's label_columns"
             )
         table = read_table(path, self.label_columns, text=self.label_columns, ids=self.label_columns[:1])
         ids, values = (np.char.strip(column_values(table[name]).astype(str)) for name in self.label_columns)
@@ -287,7 +288,7 @@ class AlertPackets:
         known = packet if isinstance(packet, dict) else {}
         if not is_ztf(known) and not is_rubin(known):
             raise ValueError(
-                f"{origin} is not an alert of ZTF (objectId, candidate) or Rubin (diaSource): its record '{name}' has {', '.join(known) or 'nothing'}"
+                f"{origin} is not an alert of ZTF (objectId, candidate) or Rubin (diaSource): its record '{shortened(name)}' has {listed(known) or 'nothing'}"
             )
         zero_point = self._zero_point(name, known, origin) if is_rubin(known) else None
         try:
@@ -296,7 +297,7 @@ class AlertPackets:
             return "Rubin", *rubin(packet, self.forced, zero_point)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ValueError(
-                f"{origin} is not laid out as a ZTF or Rubin alert: {type(error).__name__}: {error}"
+                f"{origin} is not laid out as a ZTF or Rubin alert: {type(error).__name__}: {sentence(error, 200)}"
             ) from error
 
     def _zero_point(self, name: str, packet: Packet, origin: str) -> float:
@@ -353,7 +354,10 @@ def _refuse_truncated(archive: tarfile.TarFile) -> None:
 
 
 def _damaged(origin: str, error: Exception) -> str:
-    return f"{origin} cannot be read: it is truncated or damaged ({type(error).__name__}: {error}); get it again, or remove it"
+    said = (
+        "" if isinstance(error, tarfile.TarError) else f" ({type(error).__name__}: {sentence(error, 200)})"
+    )  # of four codecs
+    return f"{origin} cannot be read: it is truncated or damaged{said}; get it again, or remove it"
 
 
 @cache

@@ -27,6 +27,7 @@ from tlclass.lightcurves.photometry import (
     known_times,
 )
 from tlclass.lightcurves.voids import voided
+from tlclass.quoting import listed
 from tlclass.surveys.snana.filters import passband_names
 
 log = logging.getLogger(__name__)
@@ -293,7 +294,7 @@ def _field(table: Array, path: Path, *names: str) -> Array:
         if name in present:
             column: Array = table[name]
             return column
-    raise ValueError(f"{path} lacks the column {' or '.join(names)}; it has {', '.join(present)}")
+    raise ValueError(f"{path} lacks the column {' or '.join(names)}; it has {listed(present)}")
 
 
 def _photflag(rows: Array) -> Array | None:

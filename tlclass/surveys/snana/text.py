@@ -21,6 +21,7 @@ from tlclass.lightcurves.photometry import (
     known_times,
 )
 from tlclass.lightcurves.voids import NAMES, voided
+from tlclass.quoting import listed
 from tlclass.surveys.snana.filters import passband_names
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class SnanaText:
         found = [item for file in self.files() for item in _objects(file)]
         if self.label_key is not None and not any(self.label_key in item.header for item in found):
             raise ValueError(
-                f"{self.folder}: no object has the header key {self.label_key}; there are {', '.join(found[0].header)}: "
+                f"{self.folder}: no object has the header key {self.label_key}; there are {listed(found[0].header)}: "
                 "set reader.label_key to one of them, or to null for the folder's name"
             )
         owner = np.repeat(np.arange(len(found)), [len(item.mjd) for item in found])
@@ -263,7 +264,7 @@ def _object(file: Path, header: Mapping[str, str], names: Sequence[str], rows: S
     band = next((column for column in BAND_NAMES if column in place), BAND_NAMES[0])
     absent = [column for column in (band, *OBSERVED.values()) if column not in place]
     if absent and rows:
-        raise ValueError(f"{origin} lacks the column(s) {', '.join(absent)}; VARLIST has {', '.join(names)}")
+        raise ValueError(f"{origin} lacks the column(s) {', '.join(absent)}; VARLIST has {listed(names)}")
 
     def words(column: str) -> list[str]:
         return [row[place[column]] for row in rows]

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tlclass.lightcurves.voids import says_yes
+from tlclass.quoting import shortened
 
 Array = npt.NDArray[Any]
 
@@ -43,7 +44,9 @@ def numbers(values: Array, name: str, origin: str) -> Array:
         return np.where(np.isin(values, BLANK), "nan", values).astype(np.float64)
     except ValueError:
         row = next(row for row, value in enumerate(values) if not _is_number(value))
-        raise ValueError(f"{origin}: column {name}, row {row + 1}: '{values[row]}' is not a number") from None
+        raise ValueError(
+            f"{origin}: column {name}, row {row + 1}: '{shortened(values[row])}' is not a number"
+        ) from None
 
 
 def identifiers(column: pa.ChunkedArray, name: str, origin: str) -> Array:
@@ -85,7 +88,7 @@ def coded(column: pa.ChunkedArray) -> tuple[list[str], Array]:
         return [], np.full(len(column), -1)
     if pa.types.is_floating(column.type):  # integers with missing values, as pandas writes them
         column = pc.if_else(pc.is_nan(column), None, column)
-        whole = pc.all(pc.equal(column, pc.round(column))).as_py()
+        whole = pc.all(pc.and_(pc.equal(column, pc.round(column)), pc.less(pc.abs(column), 2.0**62))).as_py()
         column = column.cast(pa.int64()) if whole is not False else column
     if not pa.types.is_dictionary(column.type):
         column = pc.dictionary_encode(column)
@@ -106,7 +109,9 @@ def flags(
     said = [missing if value in BLANK else meaning(value) for value in names]
     for value, flag in zip(names, said, strict=True):
         if flag is None:
-            raise ValueError(f"{origin}: column {name}: '{value}' is neither yes (t, true, 1) nor no (f, false, 0, -1)")
+            raise ValueError(
+                f"{origin}: column {name}: '{shortened(value)}' is neither yes (t, true, 1) nor no (f, false, 0, -1)"
+            )
     return np.array([*said, missing], dtype=bool)[codes]
 
 
@@ -125,7 +130,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _as_text(value: object) -> str:
-    given = (value.decode() if isinstance(value, bytes) else str(value)).strip()
+    given = (value.decode(errors="replace") if isinstance(value, bytes) else str(value)).strip()
     return re.sub(r"^(-?\d+)\.0$", r"\1", given)
 
 

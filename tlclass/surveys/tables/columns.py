@@ -22,6 +22,7 @@ from tlclass.lightcurves.photometry import (
     without_prefix,
 )
 from tlclass.lightcurves.voids import NAMES, columns_read
+from tlclass.quoting import listed, shortened
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -155,7 +156,7 @@ class Form:
             return "objects"
         raise ValueError(
             f"{origin} is neither a table of observations (object_id, mjd, band, flux or mag) nor of objects "
-            f"(object_id, label); it has {', '.join(names)}: name yours with {naming('object_id')}, or move the file away"
+            f"(object_id, label); it has {listed(names)}: name yours with {naming('object_id')}, or move the file away"
         )
 
     def needed(self, found: Mapping[str, str], names: Iterable[str], required: Iterable[str], origin: str) -> None:
@@ -171,9 +172,9 @@ class Form:
             if name not in found or wanted.get(name, found[name]) != found[name]
         }
         if absent:
-            listed = ", ".join(f"{column} ({name})" for name, column in absent.items())
+            lacking = ", ".join(f"{shortened(column)} ({name})" for name, column in absent.items())
             raise ValueError(
-                f"{origin} lacks the column(s) {listed}; it has {', '.join(names)}: name yours in the survey's card "
+                f"{origin} lacks the column(s) {lacking}; it has {listed(names)}: name yours in the survey's card "
                 f"or with {naming(next(iter(absent)))}"
             )
 
@@ -235,7 +236,7 @@ def _only(ours: str, free: Sequence[tuple[str, str]], origin: str) -> str | None
         exact = [column for column, plain in names if plain in ALIASES[ours]]
         if len(exact) > 1:
             raise ValueError(
-                f"{origin}: the columns {' and '.join(exact)} both mean {ours}: say which with {naming(ours)}"
+                f"{origin}: the columns {' and '.join(map(shortened, exact))} both mean {ours}: say which with {naming(ours)}"
             )
         weak = [column for name in WEAK.get(ours, ()) for column, plain in names if plain == name]
         if exact or weak:

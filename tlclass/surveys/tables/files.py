@@ -11,6 +11,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from tlclass.lightcurves.arrow import readable
+from tlclass.quoting import shortened
+from tlclass.surveys.tables.kinds import plain, refuse_doubles
+
 PARQUET = (".parquet", ".pq")
 CSV = (".csv", ".csv.gz")
 
@@ -77,24 +81,26 @@ def schema_of(path: Path) -> pa.Schema:
     Raises:
         ValueError: another suffix, or the file is damaged.
     """
-    try:
+    with readable(path, "a table"):
         if path.suffix in PARQUET:
             return pq.read_schema(path)
         if path.name.endswith(CSV):
             return pa.schema([(name, pa.string()) for name in _header(path)])
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError, csv.Error, EOFError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
     raise ValueError(f"{path}: unknown kind of file '{path.suffix}': .parquet, .csv and .csv.gz are read")
 
 
 def _header(path: Path) -> list[str]:
     with (gzip.open if path.name.endswith(".gz") else open)(path, "rt", encoding="utf-8-sig", newline="") as lines:
-        header = next(csv.reader(lines), [])
+        try:
+            header = next(csv.reader(lines), [])
+        except csv.Error as error:
+            raise pa.ArrowInvalid(f"its first line is no list of names: {error}") from error
     if not header:
-        raise pa.ArrowInvalid("the file is empty")
+        raise ValueError(f"{path} cannot be read: the file is empty, or its first line is")
     if len(header) == 1 and re.search(r"\w[;\t| ]+\w", header[0]):
-        raise pa.ArrowInvalid(
-            f"its first line '{header[0][:60]}' has no commas: put the names of the columns there, and commas between columns"
+        raise ValueError(
+            f"{path} cannot be read: its first line '{shortened(header[0])}' has no commas: put the names of the columns there, and "
+            "commas between columns"
         )
     return header
 
@@ -114,10 +120,12 @@ def read_table(
     Raises:
         ValueError: another suffix, or the file is damaged.
     """
-    schema_of(path)
-    try:
-        if path.suffix in PARQUET:
-            return pq.ParquetFile(path).read(columns=list(columns))  # not read_table: it adds columns of the path
+    refuse_doubles([name for name in schema_of(path).names if name in columns], str(path))
+    with readable(path, "a table"):
+        if path.suffix in PARQUET:  # not read_table: it adds columns of the path
+            table = pq.ParquetFile(path, page_checksum_verification=True).read(columns=list(columns))
+            table.validate(full=True)
+            return plain(table, str(path))
         kinds = dict.fromkeys(text, pa.dictionary(pa.int32(), pa.string()))
         try:
             table = _read_csv(path, columns, kinds | dict.fromkeys(number, pa.float64()))
@@ -125,14 +133,13 @@ def read_table(
             if "conversion error" not in str(error):
                 raise
             table = _read_csv(path, columns, kinds | dict.fromkeys(number, pa.string()))
-        return _with_ids_as_given(table, path, ids)
-    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+        return plain(_with_ids_as_given(table, path, ids), str(path))
 
 
 def _read_csv(path: Path, columns: Sequence[str], kinds: dict[str, pa.DataType], **options: Any) -> pa.Table:
     convert = pa.csv.ConvertOptions(strings_can_be_null=True, include_columns=columns, column_types=kinds, **options)
-    return pa.csv.read_csv(path, convert_options=convert)
+    parse = pa.csv.ParseOptions(newlines_in_values=True)  # a quoted line break is text, in large files too
+    return pa.csv.read_csv(path, parse_options=parse, convert_options=convert)
 
 
 def _with_ids_as_given(table: pa.Table, path: Path, ids: Sequence[str]) -> pa.Table:

@@ -13,10 +13,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tlclass.lightcurves import arrow
+from tlclass.lightcurves.arrow import readable
 from tlclass.lightcurves.curves import LightCurves, check, concatenate
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import SNR
 from tlclass.surveys.alerts.tables import holds_packets
+from tlclass.surveys.tables import kinds
 from tlclass.surveys.tables.columns import Form, stated
 from tlclass.surveys.tables.files import CSV, PARQUET, existing, schema_of, tables_below, tables_in
 from tlclass.surveys.tables.objects import object_columns, objects_of, pack
@@ -114,7 +116,7 @@ def nested_curves(table: pa.Table, form: Form, origin: str, unread: Sequence[str
     """
     plain = [name for name in table.column_names if not holds_lists(table.schema.field(name).type)]
     found = object_columns([*plain, *unread], form, origin)
-    about = objects_of(table, found, form, origin)
+    about = objects_of(kinds.plain(table.select(plain), origin), found, form, origin)
     observations = flattened(table.select([found["object_id"]]), table.drop_columns(plain), form, origin)
     found = observation_columns([*observations.column_names, *unread], form, origin)
     seen, dropped = observations_of(observations, found, form, origin)
@@ -169,13 +171,13 @@ def partitions(files: Sequence[Path]) -> list[Path]:
 
 def read_known(file: Path, form: Form) -> tuple[pa.Table, list[str]]:
     """The columns and parts of columns that have a name of ours, and the names of the others: catalogues are wide."""
-    try:
-        parquet = pq.ParquetFile(file)
+    with readable(file, "a table"):
+        parquet = pq.ParquetFile(file, page_checksum_verification=True)
         leaves = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
         names = {path: _leaf_name(path) for path in leaves}
         table = parquet.read(columns=[path for path, name in names.items() if form.knows(name)])
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{file} cannot be read: {error}") from error
+        table.validate(full=True)
+    kinds.refuse_doubles(table.column_names, str(file))
     return table, [name for name in names.values() if not form.knows(name)]
 
 
@@ -207,7 +209,7 @@ def flattened(ids: pa.Table, nested: pa.Table, form: Form, origin: str) -> pa.Ta
             raise ValueError(f"{origin}: the lists {first} and {name} of an object differ in length")
     owner = pa.array(np.repeat(np.arange(len(ids)), lengths[first].to_numpy(zero_copy_only=False)))
     flat = {name: pc.list_flatten(values) for name, values in lists.items() if name not in ids.column_names}
-    return pa.table({**flat, ids.column_names[0]: _single(ids.column(0)).take(owner)})
+    return kinds.plain(pa.table({**flat, ids.column_names[0]: _single(ids.column(0)).take(owner)}), origin)
 
 
 def _chosen(names: Sequence[str], form: Form, origin: str) -> str | None:

@@ -13,9 +13,11 @@ import pyarrow as pa
 from tlclass.lightcurves.curves import LightCurves, sum_dropped
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import SNR
+from tlclass.quoting import listed
 from tlclass.surveys.tables.cells import coded
 from tlclass.surveys.tables.columns import CONTEXT, FLAG, NUMBERS, TEXT, Form, naming, say, stated
 from tlclass.surveys.tables.files import existing, is_prediction, read_table, schema_of, tables_below, unread_in
+from tlclass.surveys.tables.kinds import plain
 from tlclass.surveys.tables.nested import is_nested, is_packets, tables_at
 from tlclass.surveys.tables.objects import Objects, merged, object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import Observations, joined, observation_columns, observations_of
@@ -121,7 +123,7 @@ class Table:
             measured |= bool({"flux", "mag"} & set(found))
         if not measured:
             raise ValueError(
-                f"{files[0]} holds limiting magnitudes and no flux or magnitude by name; it has {', '.join(schema_of(files[0]).names)}: "
+                f"{files[0]} holds limiting magnitudes and no flux or magnitude by name; it has {listed(schema_of(files[0]).names)}: "
                 f"name yours with {naming('flux')} and flux_err, or mag and mag_err"
             )
         seen, repeated = joined([part for part, _ in parts])
@@ -137,11 +139,11 @@ class Table:
 
     def _listed(self, objects: Objects, observed: Array, origin: str) -> Objects:
         """The listed objects, and the others where they are kept."""
-        listed = objects["object_id"].astype(str)
-        unlisted = np.setdiff1d(observed, listed)
-        if len(listed) and len(observed) and len(unlisted) == len(observed):
+        known = objects["object_id"].astype(str)
+        unlisted = np.setdiff1d(observed, known)
+        if len(known) and len(observed) and len(unlisted) == len(observed):
             raise ValueError(
-                f"{origin}: no object with observations (e.g. '{observed[0]}') is in an object table (e.g. '{listed[0]}'): "
+                f"{origin}: no object with observations (e.g. '{observed[0]}') is in an object table (e.g. '{known[0]}'): "
                 f"write ids alike in both, leading zeros too, or name their column with {naming('object_id')}"
             )
         if not self.keep_unlisted or not len(unlisted):
@@ -193,7 +195,8 @@ def table_curves(table: pa.Table, form: Form, origin: str) -> LightCurves:
     """
     found = observation_columns(table.column_names, form, origin)
     say(found, origin)
-    seen, dropped = observations_of(table.select(list(dict.fromkeys(found.values()))), found, form, origin)
+    table = plain(table.select(list(dict.fromkeys(found.values()))), origin)
+    seen, dropped = observations_of(table, found, form, origin)
     observed = np.array(sorted(set(coded(table[found["object_id"]])[0]) - {""}), dtype=str)
     seen, repeated = joined([seen])
     return pack({"object_id": observed}, seen, form, origin, sum_dropped([dropped, repeated]))
