@@ -380,6 +380,10 @@ def two_models(work: Path) -> tuple[Path, Path]:
     return work / "ztf", work / "lsst"
 
 
+def authors_lists(folder: Path) -> ZTFSims:
+    return ZTFSims(folder, passbands("ztf"), raw_pickles.WRITTEN)
+
+
 def kinds(work: Path) -> dict[str, Kind]:
     """All kinds of input; the models they are classified with are written into `work`."""
     ztf, lsst = two_models(work)
@@ -408,7 +412,7 @@ def kinds(work: Path) -> dict[str, Kind]:
         "SNANA FITS packed": Kind(snana_fits(True), spoil_bytes, by(lsst)),
         "SNANA FITS headers": Kind(snana_fits(False), spoil_header, by(lsst)),
         "SNANA text": Kind(snana_text, spoil_text, by(lsst)),
-        "pickled lists": Kind(lambda folder: pickled(folder, True), spoil_pickles, reads(lambda folder: ZTFSims(folder, passbands("ztf"), raw_pickles.WRITTEN))),
+        "pickled lists": Kind(lambda folder: pickled(folder, True), spoil_pickles, reads(authors_lists)),
         "pickled tables": Kind(lambda folder: pickled(folder, False), spoil_pickles, reads(lambda folder: ZTFSimTables(folder, passbands("ztf")))),
         "PLAsTiCC": Kind(plasticc, spoil_text, reads(lambda folder: PlasticcCSV(folder, passbands("lsst")))),
         "model files": Kind(lambda folder: write_model(folder, "ztf"), spoil_model, use_model(work)),

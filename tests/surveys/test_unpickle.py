@@ -1,5 +1,6 @@
 import os
 import pickle
+import resource
 import subprocess
 from collections import OrderedDict
 from pathlib import Path
@@ -130,6 +131,10 @@ MADE_UP = {
     "a dotted name": b"\x80\x04\x8c\x05numpy\x8c\x0edtype.__init__\x93.",
     "a buffer out of band": b"\x80\x05\x97.",
     "a changed class": b"\x80\x03castropy.table.table\nTable\nN}X\x01\x00\x00\x00aK\x01s\x86b.",
+    "tuples without end": b"\x80\x04N" + b"\x85" * 300_000 + b".",
+    "tuples without end as a key": b"\x80\x04}N" + b"\x85" * 300_000 + b"Ns.",
+    "sets without end": b"\x80\x04" + b"(" * 100_000 + b"\x91" * 100_000 + b".",
+    "more bytes than there are": b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b".",
     "not a pickle": b"SIMPLE  = T",
     "nothing": b"",
     "half a file": pickle.dumps([np.ones(1000)])[:500],
@@ -148,3 +153,10 @@ def test_a_list_that_holds_itself_is_no_trap(tmp_path: Path) -> None:
     assert isinstance(loaded(pickle.dumps(endless), tmp_path), list)
     deep = b"\x80\x03" + b"]" * 100_000 + b"a" * 99_999 + b"."
     assert isinstance(loaded(deep, tmp_path), list)
+
+
+def test_nine_bytes_take_no_gigabytes(tmp_path: Path) -> None:
+    """They number their only object 2^31; see `resource.getrusage` for the unit."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert loaded(b"\x80\x03Nr\xff\xff\xff\x7f.", tmp_path) is None
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000

@@ -30,6 +30,7 @@ from tlclass.surveys.alerts.packets import (
     rubin,
     ztf,
 )
+from tlclass.surveys.alerts.schema import refuse_boundless
 from tlclass.surveys.alerts.tables import holds_packets, packets_in, packets_of
 from tlclass.surveys.parallel import in_order
 from tlclass.surveys.tables.cells import BLANK, column_values
@@ -258,9 +259,13 @@ class AlertPackets:
         try:
             reader = fastavro.reader(stream)
             name = str(reader.writer_schema["name"])  # type: ignore[call-overload, index]
+        except Exception as error:  # whatever a damaged file makes of fastavro
+            raise ValueError(_damaged(origin, error)) from error
+        refuse_boundless(reader.writer_schema, origin)
+        try:
             for packet in reader:
                 yield name, packet  # type: ignore[misc]
-        except Exception as error:  # whatever a damaged file makes of fastavro
+        except Exception as error:  # as above
             raise ValueError(_damaged(origin, error)) from error
 
     def _message(self, rest: bytes, start: bytes, origin: str) -> tuple[str, Packet]:
@@ -366,9 +371,13 @@ def _schema(path: Path) -> dict[str, Any]:
     from fastavro.schema import load_schema
 
     try:
-        return dict(load_schema(str(path)))  # type: ignore[arg-type]
+        schema = dict(load_schema(str(path)))  # type: ignore[arg-type]
     except Exception as error:  # whatever a damaged file makes of fastavro
-        raise ValueError(f"{path} is not an Avro schema that can be used: {type(error).__name__} {error}") from error
+        raise ValueError(
+            f"{path} is not an Avro schema that can be used: {type(error).__name__} {sentence(error, 200)}"
+        ) from error
+    refuse_boundless(schema, str(path))
+    return schema
 
 
 def _joined(parts: Sequence[_Parsed]) -> tuple[Array, Array]:

@@ -27,7 +27,7 @@ from tlclass.lightcurves.photometry import (
     known_times,
 )
 from tlclass.lightcurves.voids import voided
-from tlclass.quoting import listed
+from tlclass.quoting import listed, sentence
 from tlclass.surveys.snana.filters import passband_names
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ NUMPY_TYPES = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">
 COLUMN_CARD = re.compile(rb"(TTYPE|TFORM)(\d+) *= '([^']*)'")
 SCALED_CARD = re.compile(rb"(?:TSCAL|TZERO)\d+ *=")
 NUMBER_CARD = re.compile(rb"(TFIELDS|NAXIS1|NAXIS2) *= +(\d+)")
+HEADER_KEYS = ("PHOTFILE", "VERSION", "MWEBV_APPLYFLAG", "PHOTFLAG_DETECT", "PHOTFLAG_TRIGGER")
 HEAD_NAME = re.compile(r"(.+)_HEAD(\.fits?(?:\.gz)?)", re.IGNORECASE)
 
 
@@ -249,9 +250,12 @@ def _read_table(path: Path) -> tuple[fits.Header, Array]:
         content = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
         table = _header_end(content, 0)
         data = _header_end(content, table)
-        return fits.Header.fromstring(content[:table]), _rows(content[table:data], content[data:])
-    except (OSError, EOFError, zlib.error, ValueError, KeyError) as error:
-        raise ValueError(f"{path} cannot be read as an SNANA FITS file: {error or type(error).__name__}") from error
+        header = fits.Header.fromstring(content[:table])
+        for key in HEADER_KEYS:  # a card is parsed when it is asked for
+            header.get(key)
+        return header, _rows(content[table:data], content[data:])
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, MemoryError, fits.VerifyError) as error:
+        raise ValueError(f"{path} cannot be read as an SNANA FITS file: {sentence(error)}") from error
 
 
 def _header_end(content: bytes, start: int) -> int:
