@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -78,7 +79,9 @@ def writer_for(path: Path, given: Path) -> Output:
         raise ValueError(f"output {path}: choose a name that ends in {', '.join(OUTPUTS)}")
     if path.exists():
         read = door.accepted(given) or [given]
-        if path.resolve() in {file.resolve() for file in read}:
+        if os.path.realpath(path) in {
+            os.path.realpath(file) for file in read
+        }:  # as resolve, also of links that go round
             raise ValueError(f"output {path} is a file of the input {given} and would replace it: choose another name")
     return Output(path)
 
