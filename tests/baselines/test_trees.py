@@ -38,10 +38,11 @@ def names(folder: Path) -> set[str]:
 def test_a_baseline_leaves_what_a_network_leaves_on_the_same_objects(arm: str, job: Job, tmp_path: Path) -> None:
     scratch = run_job(job("from_scratch"), tmp_path / "scratch")
     row = run_job(job(arm), tmp_path / arm)
-    models = {"model.json", "model.safetensors", "history.json"}
+    models = {"model.json", "model.safetensors", "reliability.safetensors", "README.md", "history.json"}
     assert names(tmp_path / arm) == names(tmp_path / "scratch") - models
     assert (tmp_path / arm / "split.json").read_text() == (tmp_path / "scratch" / "split.json").read_text()
-    of_fits = {"members", "trained_parameters", "parameters", *FitSummary.__dataclass_fields__}
+    of_fits = {"members", "trained_parameters", "parameters", "frozen_identical", *FitSummary.__dataclass_fields__}
+    of_fits |= {"ece_uncalibrated", "log_loss_uncalibrated"}
     assert set(scratch) - set(row) == of_fits and set(row) <= set(scratch)
     assert {"auroc_macro@5d", "antares_alert/auroc_macro", "auroc/TDE", "log_loss", "ece"} <= set(row)
     assert [row[name] for name in ("arm", "source", "labels")] == [arm, "", 60]
@@ -90,7 +91,7 @@ def test_labels_outside_the_budget_do_not_matter(
 
 
 def test_a_baseline_needs_no_source(job: Job, tmp_path: Path) -> None:
-    nowhere = ["source=bts", "source.reader.observations=/nowhere/o.parquet"]
+    nowhere = ["source=bts", "++source.reader.observations=/nowhere/o.parquet"]
     chosen = job("forest", *nowhere, "head=source", f"paths.models={tmp_path / 'models'}")
     assert run_job(chosen, tmp_path / "job")["source"] == "" and not (tmp_path / "models").exists()
 

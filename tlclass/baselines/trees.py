@@ -117,7 +117,7 @@ def fit_and_score(baseline: Baseline, data: LightCurveDataModule, folder: Path) 
         cut = until(data.curves, day)
         complete = len(cut.mjd) == len(data.curves.mjd)
         early[day] = whole if complete else predicted(baseline, data, cut, used)
-    row: Row = {"source": "", "source_simulated": False, "head": "", "model": baseline.name, "encoding": "features"}
+    row: Row = {"source": "", "source_simulated": False, "head": "", "encoder": baseline.name, "encoding": "features"}
     return row | {"absent_in_training": missing} | score(whole, early, data, folder)
 
 
