@@ -79,7 +79,7 @@ def test_one_job_makes_a_report_without_intervals(tmp_path: Path) -> None:
     assert "0.601" in text and "±0" not in text
     said = (folder / "report.md").read_text()
     assert "One seed: there are no intervals" in said
-    assert "The sweep has no from_scratch, from_scratch_context, forest, lightgbm, paper or recipe beside" in said
+    assert "no reference arm" in said
     assert "there is no goal to measure the convergence by" in said
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 
@@ -207,16 +206,6 @@ def test_second_detection_needs_its_gap() -> None:
     objects = np.array([0, 0, 0, 1, 2, 2])
     mjd = np.array([10.0, 10.01, 12.0, 5.0, 7.0, 7.5])
     np.testing.assert_array_equal(second_detection(objects, mjd, 0.02, 4), [12.0, np.nan, 7.5, np.nan])
-
-
-def test_speed(observatory: Callable[[str], Observatory]) -> None:
-    survey = observatory("ztf_simulated")
-    names = ("SNIa", "SNII", "AGN")
-    for name in names:
-        survey.volume(name)
-    start = time.process_time()
-    accepted = sum(survey.observe(name, 0).counts.size for name in names)
-    assert accepted / (time.process_time() - start) > 2000  # light curves per CPU second, loose
 
 
 @pytest.mark.parametrize(
