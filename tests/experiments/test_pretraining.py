@@ -12,7 +12,7 @@ from tests.conftest import Composed, Job
 from tlclass.experiments.arm import FineTune
 from tlclass.experiments.job import Job as ArmJob
 from tlclass.experiments.plan import plan_from
-from tlclass.experiments.pretraining import source_models
+from tlclass.experiments.pretraining import source_folders, source_models
 from tlclass.experiments.run import run_job
 from tlclass.network.checkpoint import load_model
 
@@ -81,7 +81,7 @@ def test_members_that_another_job_is_training_are_left_to_it_until_the_end(
     monkeypatch: pytest.MonkeyPatch, settings: Job, tmp_path: Path
 ) -> None:
     chosen = settings("members=3", f"paths.models={tmp_path}")
-    source_models(chosen)
+    source_models(chosen, source_folders(chosen))
     folders = sorted((path.parent for path in tmp_path.rglob("result.json")), key=lambda folder: folder.name)
     for folder in folders:
         (folder / "result.json").unlink()
@@ -95,7 +95,7 @@ def test_members_that_another_job_is_training_are_left_to_it_until_the_end(
     monkeypatch.setattr(FineTune, "run", recorded)
     models: list[Any] = []
     with FileLock(folders[0] / "lock"):  # as another job holds it while it trains
-        waiting = threading.Thread(target=lambda: models.extend(source_models(chosen)))
+        waiting = threading.Thread(target=lambda: models.extend(source_models(chosen, source_folders(chosen))))
         waiting.start()
         while len(trained) < 2 and waiting.is_alive():
             time.sleep(0.05)

@@ -89,7 +89,7 @@ def name_surveys(folders: Sequence[Path]) -> None:
 
 def own_folders(words: Sequence[str]) -> list[Path]:
     """The folders of cards that a command line gives with `--config-dir`."""
-    pairs = zip(words, [*words[1:], ""], strict=True)
+    pairs = zip(words, [*words[1:], ""], strict=False)  # no word at all has no pair
     found = [
         after if word in CONFIG_DIR else word.partition("=")[2]
         for word, after in pairs
