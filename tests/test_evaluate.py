@@ -76,7 +76,7 @@ def test_objects_that_the_model_learnt_from_are_named(evaluate: Evaluate, job: P
 
 
 def test_a_model_without_its_list_of_objects_may_have_seen_them(evaluate: Evaluate, job: Path, tmp_path: Path) -> None:
-    for name in ("model.json", "model.safetensors"):
+    for name in ("model.json", "model.safetensors", "reliability.safetensors"):
         (tmp_path / "released").mkdir(exist_ok=True)
         shutil.copy(job / name, tmp_path / "released" / name)
     (note,) = evaluate(tmp_path / "released", "target=bts")["notes"]

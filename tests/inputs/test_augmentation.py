@@ -316,11 +316,11 @@ MISTAKES = {
     r"redshift is \[0.5, 1.0\]: give \[low, high\] between 0.8 and 1.25": {"redshift": [0.5, 1.0]},
     r"nights is \[0, 1\]: give whole numbers from 1": {"nights": [0, 1]},
     r"nights is \[\]": {"nights": []},
-    r"nights is 2: give whole numbers": {"nights": 2},
-    r"snr is 5: give \[low, high\] between 0 and inf": {"snr": 5},
-    r"drop_band is 2: choose a probability": {"drop_band": 2},
-    r"extinction is -1: choose 0 \(off\) or more": {"extinction": -1},
-    r"augmentation: unknown option thinn; known are thin, nights": {"thinn": 1},
+    r"nights is 2: give a list": {"nights": 2},
+    r"snr is 5: give a list": {"snr": 5},
+    r"drop_band is 2.*0 to 1": {"drop_band": 2},
+    r"extinction is -1.*0 \(off\)": {"extinction": -1},
+    r"augmentation: unknown option thinn.*known are thin, nights": {"thinn": 1},
 }
 
 

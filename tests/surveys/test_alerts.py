@@ -29,7 +29,6 @@ from tests.data.raw_alerts import (
     ztf_seen,
 )
 from tlclass.experiments.cards import build_survey
-from tlclass.experiments.plan import plan_from
 from tlclass.experiments.run import run_job
 from tlclass.lightcurves.curves import LightCurves, check
 from tlclass.lightcurves.passbands import Passbands
@@ -487,7 +486,7 @@ def test_packets_train_a_model_and_are_classified_by_it(
     built = build_survey(compose(["target=ztf_alerts", *card])["target"])
     curves, label = built.load(cache)
     assert len(curves) > 50 and curves.detected.all() and set(label) <= set(range(5))
-    run_job(plan_from(settings("target=ztf_alerts", "freeze_policy=from_scratch", *card)), tmp_path / "model")
+    run_job(settings("target=ztf_alerts", "freeze_policy=from_scratch", *card), tmp_path / "model")
     archive = tarred(packets / "ztf_alerts", tmp_path / "night.tar.gz")
     for number, path in enumerate((packets / "ztf_alerts", archive)):
         main([str(tmp_path / "model"), str(path), "-o", str(tmp_path / f"{number}.parquet")])
@@ -506,7 +505,7 @@ def test_predict_leaves_forced_photometry_out_where_training_did(
     packets: Path, card: list[str], settings: Job, tmp_path: Path
 ) -> None:
     options = ["target.reader.forced=false", "target.selection.photometry.kind=forced", "freeze_policy=from_scratch"]
-    run_job(plan_from(settings("target=ztf_alerts", *options, *card)), tmp_path / "model")
+    run_job(settings("target=ztf_alerts", *options, *card), tmp_path / "model")
     main([str(tmp_path / "model"), str(packets / "ztf_alerts"), "-o", str(tmp_path / "out.parquet")])
     evaluated = pd.read_parquet(tmp_path / "model" / "predictions.parquet").set_index("object_id")
     predicted = pd.read_parquet(tmp_path / "out.parquet").set_index("object_id")

@@ -38,7 +38,7 @@ def test_a_card_of_ones_own_reads_a_raw_broker_csv(
         f"target.reader.objects={table}", f"target.reader.observations={tmp_path / 'downloads' / 'alerce.csv'}", "target.reader.folder=null",
     ]  # fmt: skip
     train_cli("target=mine", "freeze_policy=from_scratch", *more, "--config-dir", str(cards))
-    folder = tmp_path / "results" / "default" / "from_scratch" / "full" / "seed0"
+    folder = tmp_path / "results" / "default" / "from_scratch" / "all" / "seed0"
     predicted = pd.read_parquet(folder / "predictions.parquet")
     assert len(predicted) >= 10 and set(predicted["class"]) <= set(SHAPES)
     others = {"fink.csv": lambda path: write(fink(frame), path), "nested.parquet": lambda path: _nested(frame, path)}
