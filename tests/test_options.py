@@ -7,7 +7,7 @@ from tlclass.training.settings import FitSettings
 
 
 def test_a_misspelt_option_is_named_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="freeze_policy: unknown option trian; known are name, load, train"):
+    with pytest.raises(ValueError, match=r"freeze_policy: unknown option trian.*known are name, load, train"):
         build(FreezePolicy, {"name": "x", "trian": ["*"]}, "freeze_policy")
     with pytest.raises(ValueError, match=r"freeze_policy: .*'name'"):
         build(FreezePolicy, {}, "freeze_policy")
@@ -16,7 +16,7 @@ def test_a_misspelt_option_is_named_with_the_known_ones() -> None:
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     table = {"complex": complex}
     assert build_named(table, {"name": "complex", "real": 1.0}, "kind", imag=2.0) == 1 + 2j
-    with pytest.raises(ValueError, match="kind 'complx' is unknown: choose one of complex"):
+    with pytest.raises(ValueError, match=r"kind 'complx' is unknown.*choose one of complex"):
         build_named(table, {"name": "complx"}, "kind")
 
 
@@ -43,7 +43,7 @@ def test_a_word_where_a_number_belongs_is_refused(kind: type, option: str, answe
         ("learning_rate", float("nan"), "is nan: give a finite number"),
         ("l2_sp", float("inf"), "is inf: give a finite number"),
         ("average", False, "is False: give a finite number"),
-        ("balance", 1, "is 1: give true or false"),
+        ("balance", 2, "is 2: give true or false"),
     ],
 )
 def test_a_value_of_another_kind_is_refused(option: str, value: object, answer: str) -> None:

@@ -14,8 +14,8 @@ CLI = Callable[..., None]
 SCRATCH = "freeze_policy=from_scratch"
 
 MISTAKES = {  # every kind of place where a mistake can be found; the rest are in experiments/test_plan.py and test_run.py
-    "in the data": ([SCRATCH, "paths.data=/no/such"], ["/no/such", "paths.data=FOLDER"], 1),
-    "in the plan": ([SCRATCH, "model.hidden=0"], ["model.hidden", "0"], 1),
+    "in the data": ([SCRATCH, "paths.data=/no/such"], ["/no/such", "paths.data=FOLDER"], 2),
+    "in the plan": ([SCRATCH, "model.hidden=0"], ["model.hidden", "0"], 2),
     "of Hydra": ([SCRATCH, "fit.learning_rat=0.1"], ["fit.learning_rat", "fit.learning_rate"], 2),
     "in a choice": (["freeze_policy=ful"], ["freeze_policy", "ful", "from_scratch"], 2),
     "in a list": (["source=[bts,bts]"], ["source=[bts,bts]"], 2),

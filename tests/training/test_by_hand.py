@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from tlclass.experiments.cards import build_survey
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.split import Protocol
 from tlclass.network.inference import predict_logits
@@ -28,7 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def survey(settings: Callable[..., dict[str, Any]]) -> Survey | Several:
-    return build_survey(settings("target=bts")["target"])
+    return settings("target=bts").target
 
 
 @pytest.fixture

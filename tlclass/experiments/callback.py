@@ -58,7 +58,7 @@ def settle_axes(config: DictConfig) -> None:
     """
     for name in ("n_jobs", "at_once", "jobs_per_device"):
         if name in config.launcher:
-            checked(config.launcher[name], Size, f"launcher.{name}")
+            refuse_wrong_size(config.launcher[name], f"launcher.{name}")
     params = config.hydra.sweeper.params or {}
     axes = varied(params, config.hydra.overrides.task)
     with open_dict(config):
@@ -69,6 +69,19 @@ def settle_axes(config: DictConfig) -> None:
         if not any(word.startswith("hydra.sweep.subdir=") for word in config.hydra.overrides.hydra):
             arm_chosen = "arm" in axes or config.hydra.runtime.choices.arm is not None
             config.hydra.overrides.hydra.append(f'hydra.sweep.subdir="{subdir(axes, arm_chosen)}"')
+
+
+def refuse_wrong_size(number: object, what: str) -> None:
+    """End the command unless it is a whole number above 0; Hydra turns any other error of a callback into a warning.
+
+    Raises:
+        SystemExit: 2.
+    """
+    try:
+        checked(number, Size, what)
+    except ValueError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(2) from None
 
 
 def number_of_jobs(config: DictConfig) -> int | None:
