@@ -25,7 +25,11 @@ def test_writes_a_file_and_a_sheet(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "12 simulated light curves" in capsys.readouterr().out
 
 
-PARTS = {"alerts_simulated": ("faint", "bright", "deep"), "plasticc_simulated": ("wide", "deep")}
+PARTS = {
+    "alerts_simulated": ("faint", "bright", "deep"),
+    "plasticc_simulated": ("wide", "deep"),
+    "forced_simulated": ("faint", "bright", "colour"),
+}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "survey").glob("*_simulated.yaml")))
@@ -54,7 +58,7 @@ def test_the_population_is_that_of_the_survey_or_of_its_part() -> None:
         (["-o", "x"], "choose survey= from"),
         (
             ["survey=ztf_simulated", "systematics.outliers=0", "-o", "x"],
-            "override 'systematics.outliers'. (keys: those",
+            "unknown setting systematics.outliers (did you mean systematics.outlier_",
         ),
         (["survey=alerts_simulated", "n_objects=5", "-o", "x"], "cannot set n_objects=5: "),
         (

@@ -158,7 +158,8 @@ def _heldout(model: TrainedModel, sources: Sequence[TrainedModel]) -> Seen | Non
 def _expected(taxonomy: Taxonomy, part: Heldout) -> Array:
     """(n,) weights that give the classes their expected proportions, with mean 1; equal ones where none are stated."""
     count = np.bincount(part.label, minlength=len(part.classes))
-    known = all(taxonomy.shares.get(name, 0) > 0 for name in part.classes)  # else all classes count alike
+    mapped = [name for name, index in zip(part.classes, taxonomy.class_map(part.classes), strict=True) if index >= 0]
+    known = all(taxonomy.shares.get(name, 0) > 0 for name in mapped)  # else all classes count alike
     share = np.array(taxonomy.shares_of(part.classes) if known else [1.0] * len(part.classes))
     weight = (share / np.maximum(count, 1))[part.label]
     return np.asarray(weight / weight.mean())
