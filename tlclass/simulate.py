@@ -9,6 +9,7 @@ survey in parts, `reader.parts.faint.n_objects=1000`.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,6 +26,7 @@ from tlclass.experiments.composition import about_survey, compose, one_sentence
 from tlclass.inspection.sheet import draw_sheet
 from tlclass.lightcurves.arrow import write
 from tlclass.lightcurves.curves import SIMULATED, LightCurves, concatenate
+from tlclass.options import MISTAKES
 from tlclass.simulator import Simulation
 from tlclass.surveys import Union
 
@@ -83,29 +85,48 @@ def _simulate(simulation: Simulation, bars: Progress) -> LightCurves:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; a mistake of the user prints one sentence and returns 2."""
+    """Run the command line; a mistake of the user, or a disk that is full, prints one sentence and returns 2."""
     arguments = _arguments(argv)
     try:
-        if arguments.output is None:
-            raise ValueError("where should the light curves go? give -o FILE.parquet")
-        bad = [setting for setting in arguments.settings if "=" not in setting]
-        if bad:
-            raise ValueError(f"settings are key=value, got {bad[0]!r}")
-        settings = dict(setting.split("=", 1) for setting in arguments.settings)
-        overrides = [setting for setting in arguments.settings if not setting.startswith("survey=")]
-        reader = load_simulation(settings.get("survey", ""), overrides)
-        if arguments.output.suffix not in WRITTEN:
-            raise ValueError(f"output {arguments.output}: choose a name that ends in {', '.join(WRITTEN)}")
-    except ValueError as error:
+        _simulate_to_file(arguments)
+    except MISTAKES as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    return 0
+
+
+def _simulate_to_file(arguments: argparse.Namespace) -> None:
+    reader = _reader(arguments)
     curves = marked(_simulate_with_bars(reader))
     write(curves, arguments.output)
     print(f"{curves.label.size} simulated light curves in {arguments.output}")
     if arguments.plot is not None:
         title = "simulated light curves: flux (zero point 27.5) against days since trigger"
         draw_sheet(curves, curves.label, arguments.plot, title)
-    return 0
+
+
+def _reader(arguments: argparse.Namespace) -> Simulation | Union:
+    """The simulation that the command line asks for.
+
+    Raises:
+        ValueError: the output is missing or of another kind, or a setting is wrong.
+        OSError: nothing can be written where the output belongs.
+    """
+    output: Path | None = arguments.output
+    if output is None:
+        raise ValueError("where should the light curves go? give -o FILE.parquet")
+    bad = [setting for setting in arguments.settings if "=" not in setting]
+    if bad:
+        raise ValueError(f"settings are key=value, got {bad[0]!r}")
+    settings = dict(setting.split("=", 1) for setting in arguments.settings)
+    overrides = [setting for setting in arguments.settings if not setting.startswith("survey=")]
+    reader = load_simulation(settings.get("survey", ""), overrides)
+    if output.suffix not in WRITTEN:
+        raise ValueError(f"output {output}: choose a name that ends in {', '.join(WRITTEN)}")
+    output.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes of simulation
+    if not os.access(output.parent, os.W_OK):
+        raise PermissionError(f"output {output}: the folder {output.parent.resolve()} cannot be written to")
+    return reader
 
 
 if __name__ == "__main__":

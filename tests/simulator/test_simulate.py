@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +83,23 @@ def test_a_mistake_is_one_sentence_and_exit_2(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["set.parquet", "set.arrow"])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))  # no file may grow beyond, as on a disk that is full
+    try:
+        assert main(["survey=ztf_simulated", "n_objects=20", "-o", str(tmp_path / name)]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert str(tmp_path / name) in line and not list(tmp_path.iterdir())
+
+
+def test_an_output_below_a_file_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["survey=ztf_simulated", "n_objects=20", "-o", str(tmp_path / "file" / "set.parquet")]) == 2
+    assert "file" in capsys.readouterr().err
