@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -26,6 +27,10 @@ from tlclass.lightcurves.curves import LightCurves, from_columns
 from tlclass.surveys.survey import Reader, cached, pieces_of
 from tlclass.training.settings import FitSettings
 
+# The same examples in every run, so that a change is judged by what it changes; `--hypothesis-profile=search` draws new ones.
+hypothesis.settings.register_profile("search", derandomize=False)
+hypothesis.settings.register_profile("same", derandomize=True, database=None)
+hypothesis.settings.load_profile("same")
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 SMALL = [

@@ -103,7 +103,7 @@ def write_snana_text(objects: Objects, folder: Path) -> SnanaText:
     return SnanaText(folder, PASSBANDS)
 
 
-any_text = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=6)
+any_text = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=6).map("o{}o".format)
 FORMATS: dict[str, tuple[Write, st.SearchStrategy[str]]] = {
     "parquet": (lambda objects, folder: write_table(objects, folder, ".parquet"), any_text),
     "csv": (

@@ -12,7 +12,7 @@ import pytest
 
 from tests.data.raw_rows import OBJECT, TABLES, WRITERS, frame
 from tests.data.raw_tables import alerts, antares, fluxes, write, write_nested, ztf
-from tlclass.lightcurves.curves import LightCurves
+from tlclass.lightcurves.curves import NO_ID, LightCurves
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import FACTS, SNR
 from tlclass.lightcurves.voids import VOIDS, Void
@@ -61,6 +61,18 @@ def test_every_flag_voids_a_row_in_every_reader(rule: Void, reader: str, tmp_pat
             curves = read(reader, {**ROWS, **flags, **beside}, tmp_path / f"{name}{number}")
             assert curves.mjd.tolist() == [60001.25, 60003.75], f"{name} = {value}"
             assert curves.dropped == {rule.reason: 1}
+
+
+@pytest.mark.parametrize(
+    ("reader", "blank"),
+    [*((name, blank) for name in TABLES for blank in ("", "  ", "\u3000")), ("csv", None), ("parquet", None)],
+)
+def test_a_row_without_an_object_is_dropped_with_a_count(reader: str, blank: str | None, tmp_path: Path) -> None:
+    table = pd.DataFrame({"object_id": ["a", blank, "a"], **ROWS})
+    curves = door.read(_write(reader, table, tmp_path), BANDS, {"flux_unit": "fluxcal"})
+    assert curves.object_id.tolist() == ["a"]
+    assert curves.mjd.tolist() == [60001.25, 60003.75]
+    assert curves.dropped == {NO_ID: 1}
 
 
 def _alike(flags: dict[str, list[Any]]) -> dict[str, list[Any]]:

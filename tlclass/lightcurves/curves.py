@@ -18,6 +18,7 @@ Array = npt.NDArray[Any]
 
 OBSERVATION_DTYPES = {"mjd": np.float64, "flux": np.float32, "flux_err": np.float32, "detected": np.bool_}
 NO_TIME = "with a missing or infinite time"
+NO_ID = "without an object id"
 SIMULATED = "simulated"  # extra column of files that `tlclass.simulate` writes: whether an object is simulated
 LONGEST_TEXT = 256  # characters of an id or a label
 OBJECT_NUMBERS = ("mwebv", "ra", "dec", "redshift", "trigger_mjd")

@@ -35,6 +35,8 @@ def object_columns(names: Sequence[str], form: Form, origin: str) -> dict[str, s
 def objects_of(table: pa.Table, found: Mapping[str, str], form: Form, origin: str) -> Objects:
     """The object columns of a table in our names and units: degrees, MJD, E(B-V); labels "-" and "" are empty.
 
+    Rows without an id are left out: nothing can be said of them.
+
     Args:
         table: of objects.
         found: what `object_columns` says of it.
@@ -44,7 +46,9 @@ def objects_of(table: pa.Table, found: Mapping[str, str], form: Form, origin: st
     Raises:
         ValueError: a column holds what it should not.
     """
-    columns = {"object_id": identifiers(table[found["object_id"]], found["object_id"], origin)}
+    ids = identifiers(table[found["object_id"]], found["object_id"], origin)
+    table = table.filter(pa.array(ids != ""))
+    columns = {"object_id": ids[ids != ""]}
     if "label" in found:
         label = np.char.strip(text(table[found["label"]]).astype(str))
         columns["label"] = np.where(np.isin(label, BLANK), "", label)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tlclass.lightcurves.curves import NO_TIME, sum_dropped
+from tlclass.lightcurves.curves import NO_ID, NO_TIME, sum_dropped
 from tlclass.lightcurves.photometry import (
     ALERT_SNR,
     DETECTION_BITS,
@@ -98,9 +98,13 @@ def observations_of(
     band, known = passbands_of({name: table[column] for name, column in found.items()}, found, form, origin)
     band = band[known]
     table, mjd = _without(~known, UNKNOWN_PASSBAND, table, mjd, dropped)
+    ids = identifiers(table[found["object_id"]], found["object_id"], origin)
+    named = ids != ""
+    table, mjd = _without(~named, NO_ID, table, mjd, dropped)
+    band = band[named]
     column = {name: table[file_name] for name, file_name in found.items()}
     seen = {
-        "object_id": identifiers(column["object_id"], found["object_id"], origin),
+        "object_id": ids[named],
         "mjd": mjd,
         "passband": band,
     }
