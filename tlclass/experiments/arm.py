@@ -21,6 +21,7 @@ from tlclass.network.classifier import Classifier
 from tlclass.network.transfer import FreezePolicy, TransferReport
 from tlclass.options import build
 from tlclass.training.card import write_card
+from tlclass.training.distillation import ADAPTED
 from tlclass.training.evaluation import evaluate
 from tlclass.training.finetune import Start, finetune
 from tlclass.training.fit import HISTORY, FitSummary, device_of
@@ -317,9 +318,12 @@ def name_absent_classes(job: Job) -> None:
 def describe(job: Job, sources: Sources, report: TransferReport) -> Row:
     """What was trained on what, for the row."""
     source, data, training = sources[0], job.data, job.training
+    adapted = source.training.get(ADAPTED, {}) if source else {}
     return {
         "source": source.survey if source else "",
         "source_simulated": bool(source and source.simulated),
+        "adapt": adapted.get("name", ""),
+        "unlabelled": adapted.get("objects", 0),
         "head": training.head["name"],
         "encoder": training.encoder["name"],
         "encoding": encoding_settings(training.encoding)["name"],

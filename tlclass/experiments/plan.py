@@ -12,6 +12,7 @@ from typing import Any
 import lightning as L
 
 from tlclass import plugins
+from tlclass.experiments.adapting import adaptation_from
 from tlclass.experiments.arm import Arm
 from tlclass.experiments.cards import Trust, build_part, build_survey
 from tlclass.experiments.devices import refuse_absent
@@ -25,6 +26,7 @@ from tlclass.network.classifier import ENCODERS
 from tlclass.network.heads import HEADS
 from tlclass.options import build, build_named, checked_options, nearest
 from tlclass.surveys import Several, Survey, Union
+from tlclass.training.distillation import Distillation
 from tlclass.training.fit import Process, refuse_reserved
 from tlclass.training.settings import FitSettings
 
@@ -71,6 +73,7 @@ class Plan:
         arm: the recipe.
         target: the survey to be classified. source: the survey of the source model; None where the arm needs none.
         training: what is trained on the target.
+        adaptation: of the source networks to unlabelled light curves of the target; None for none.
         pretrain: how the source model is trained. source_model: folder of a model to start from instead.
         members: networks whose mean probability is the prediction.
         seed: see `Training`.
@@ -86,6 +89,7 @@ class Plan:
     target: Survey | Several
     source: Survey | Several | None
     training: Training
+    adaptation: Distillation | None
     pretrain: Pretraining
     source_model: Path | None
     members: int
@@ -107,6 +111,10 @@ class Plan:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: choose 1 or more")
         refuse_absent(self.process.trainer)
+        if self.adaptation is not None and not self.arm.needs_source:
+            raise ValueError(
+                f"adapt={self.adaptation.name} adapts the networks of a source model, and arm={self.arm.name} has none: choose adapt=none"
+            )
         if self.source is not None and self.source_model is None:
             refuse_twins(self.source, self.target)
 
@@ -177,6 +185,7 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
         target=target,
         source=build_survey(config["source"], trust, "source") if needs_survey else None,
         training=training,
+        adaptation=adaptation_from(config, trust),
         pretrain=pretraining_from(config["pretrain"], trust),
         source_model=scalars.source_model,
         members=scalars.members,
@@ -350,6 +359,7 @@ def refuse_unknown(config: Mapping[str, Any]) -> None:
         "arm",
         "method",
         "augmentation",
+        "adapt",
         "trainer",
         "callbacks",
         *GROUPS,

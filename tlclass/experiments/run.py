@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from tlclass.atomic import write_json, write_text
 from tlclass.experiments import job, pretraining, sweep
+from tlclass.experiments.adapting import adapted, starting_points
 from tlclass.experiments.devices import on_device
 from tlclass.experiments.job import Job
 from tlclass.experiments.logged_run import job_run
@@ -69,14 +70,25 @@ def train_and_score(plan: Plan, folder: Path) -> Row:
     folders: list[Path] = []
     if plan.arm.needs_source:
         if plan.source is not None:
-            plan.arm.check(Job(plan.training, data, folder, plan.process), [pretraining.untrained(plan)])
+            check(plan, Job(plan.training, data, folder, plan.process))
         folders = pretraining.source_folders(plan)
         sources = [*pretraining.source_models(plan, folders)]
     with logged(plan.logger, job_run(plan, folder, data.split.budget, folders), plan.trust) as loggers:
         with on_device(plan.launcher, plan.process.trainer) as trainer:
             process = replace(plan.process, trainer=trainer)
             began = time.perf_counter()
-            row = plan.arm.run(Job(plan.training, data, folder, process, loggers), sources)
+            running = Job(plan.training, data, folder, process, loggers)
+            if plan.adaptation is not None:
+                sources = [*adapted(running, plan.adaptation, [each for each in sources if each is not None])]
+            row = plan.arm.run(running, sources)
             write_json(folder / "timing.json", {"seconds": time.perf_counter() - began})
         log_scores(loggers, row)
     return row
+
+
+def check(plan: Plan, running: Job) -> None:
+    """Raise ValueError for what does not fit, before a source model is trained."""
+    untrained = pretraining.untrained(plan)
+    plan.arm.check(running, [untrained])
+    if plan.adaptation is not None:
+        starting_points(running, plan.adaptation, [untrained])

@@ -100,3 +100,8 @@ def source_state(source: TrainedModel, head: Mapping[str, Any]) -> Mapping[str, 
     if head["name"] != "source":
         return state
     return {f"head.source.{name[5:]}" if name.startswith("head.") else name: t for name, t in state.items()}
+
+
+def source_layout(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of a network with `SourceHead` as those of its source model: the inverse of `source_state`."""
+    return {f"head.{name[12:]}" if name.startswith("head.source.") else name: t for name, t in state.items()}

@@ -24,7 +24,7 @@ class Batch(NamedTuple):
         x: (B, T, C) float32, zeros after the last valid step.
         lengths: (B,) int64, valid steps.
         metadata: (B, M) float32.
-        label: (B,) int64 class index, -1 where unknown.
+        label: (B,) int64 class index, -1 where unknown; or (B, K) float32 probabilities.
         position: (B,) int64, in the data set.
     """
 
@@ -40,7 +40,7 @@ class CurveDataset(Dataset[Batch]):
 
     Args:
         encoded: n light curves.
-        label: (n,) class indices, or None.
+        label: (n,) class indices, (n, K) probabilities, or None.
         device: where the tensors live; a batch is gathered there, and the processor does not wait for it.
     """
 
@@ -55,7 +55,8 @@ class CurveDataset(Dataset[Batch]):
         self.steps = self.lengths.to(device)
         self.metadata = torch.from_numpy(encoded.metadata).to(device)
         known = np.full(len(encoded), -1) if label is None else label
-        self.label = torch.from_numpy(known.astype(np.int64)).to(device)
+        kind = np.int64 if known.ndim == 1 else np.float32
+        self.label = torch.from_numpy(known.astype(kind)).to(device)
 
     def __len__(self) -> int:
         return len(self.lengths)

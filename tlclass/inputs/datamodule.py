@@ -33,7 +33,7 @@ class LabelledCurves:
     Attributes:
         curves: selected light curves.
         encoded: the network's input made of them.
-        label: (n,) class indices.
+        label: (n,) class indices, or (n, K) probabilities.
         split: indices of the parts.
     """
 
@@ -121,6 +121,11 @@ class LightCurveDataModule(L.LightningDataModule):
     def split(self) -> Split:
         """See `LabelledCurves`."""
         return self._loaded.split
+
+    @property
+    def unlabelled(self) -> Array:
+        """Indices of all objects outside the test part, for what looks at no label."""
+        return np.setdiff1d(np.arange(len(self.label)), self.split.test)
 
     @property
     def _loaded(self) -> LabelledCurves:
@@ -217,9 +222,9 @@ class LightCurveDataModule(L.LightningDataModule):
         return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
 
 
-def subset(encoded: Encoded, part: Array) -> Encoded:
-    """The light curves at these indices, in this order."""
-    lengths = np.diff(encoded.offsets)[part]
+def subset(encoded: Encoded, part: Array, steps: Array | None = None) -> Encoded:
+    """The light curves at these indices, in this order; of each so many first observations where `steps` are given."""
+    lengths = np.diff(encoded.offsets)[part] if steps is None else steps
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     rows = np.arange(offsets[-1]) + np.repeat(encoded.offsets[part] - offsets[:-1], lengths)
     return Encoded(encoded.x[rows], offsets, encoded.days[rows], encoded.metadata[part])

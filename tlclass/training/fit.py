@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
@@ -251,9 +252,9 @@ def refuse_undefined(monitor: str, score: float, data: LightCurveDataModule) -> 
     """Raise ValueError if there is no score of the first weights: none of later weights could be compared with it."""
     if math.isfinite(score):
         return
-    label = data.label[data.split.val]
+    label = np.unique(data.label[data.split.val], axis=0)
     raise ValueError(
-        f"{monitor} is {score} before the first step, on {len(label)} validation objects of {len(set(label))} class(es): "
+        f"{monitor} is {score} before the first step, on {len(data.split.val)} validation objects of {len(label)} class(es): "
         + (
             "the network's output is not finite, look for huge numbers in the light curves or take another source model"
             if monitor == "val/loss"

@@ -1,6 +1,6 @@
 """Losses: what one object's logits cost. The task weighs the objects by class and takes the mean.
 
-A loss is a callable that takes (N, K) logits and (N,) class indices and gives (N,) losses. A loss of torch is one with
+A loss is a callable that takes (N, K) logits and (N,) class indices, or (N, K) probabilities, and gives (N,) losses. A loss of torch is one with
 `reduction=none`.
 """
 
@@ -68,9 +68,10 @@ def weighted_losses(loss: Loss, logits: Tensor, label: Tensor, class_weights: Te
         ValueError: the loss gives another number of values than there are objects.
     """
     each = loss(logits, label)
-    if each.shape != label.shape:
+    if each.shape != label.shape[:1]:
         raise ValueError(
             f"the loss gives {each.numel()} value(s) for {len(label)} objects, but one for each is needed: "
             "set loss.reduction=none, or return (N,) losses"
         )
-    return class_weights[label] * each
+    weights = class_weights[label] if label.ndim == 1 else label @ class_weights
+    return weights * each

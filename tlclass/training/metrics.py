@@ -52,7 +52,11 @@ def classification_scores(logits: Tensor, label: Tensor, classes: Sequence[str],
 
 
 def macro_auroc(logits: Tensor, label: Tensor) -> float:
-    """Mean one-vs-rest AUROC over the classes present; NaN if there are fewer than two, or a probability is not a number."""
+    """Mean one-vs-rest AUROC over the classes present; NaN if there are fewer than two, or a probability is not a number.
+
+    Of labels that are (N, K) probabilities the most probable class counts.
+    """
+    label = label if label.ndim == 1 else label.argmax(1)
     probability = torch.softmax(logits.double(), dim=1)
     scores = {str(k): _one_vs_rest(binary_auroc, probability[:, k], label == k) for k in range(logits.shape[1])}
     return _mean(scores, list(scores))

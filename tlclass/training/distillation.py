@@ -1,0 +1,160 @@
+"""Self-distillation in time: what an ensemble says of complete light curves teaches its networks about their first days.
+
+No label is used. A network that was pretrained on simulations knows what a complete real light curve is better than what its
+first points are; the unlabelled light curves of the survey say which beginnings lead where.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tlclass.inputs.augmentation import Augmentation
+from tlclass.inputs.datamodule import LabelledCurves, LightCurveDataModule, subset
+from tlclass.inputs.encoding import Encoded
+from tlclass.inputs.split import Split
+from tlclass.network.classifier import Classifier, mean_probability
+from tlclass.network.inference import predict_logits
+from tlclass.network.transfer import FreezePolicy
+from tlclass.seeds import stream
+from tlclass.training.calibration import views_of
+from tlclass.training.finetune import Start, finetune
+from tlclass.training.fit import Process
+from tlclass.training.settings import FitSettings
+
+log = logging.getLogger(__name__)
+Array = npt.NDArray[np.int64]
+
+FEWEST = 20  # unlabelled light curves
+ADAPTED = "adapted"  # key of `TrainedModel.training`: to what
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """How networks are adapted to unlabelled light curves.
+
+    Attributes:
+        name: used in tables.
+        policy: what is trained, in which stages and at which rates.
+        fit: how long, how fast, with which loss; `truncate` is the share of batches that are cut at random observations.
+        augmentation: of the light curves that are trained on.
+        validation_fraction: of the unlabelled light curves; cut after several numbers of days they tell which weights to keep.
+
+    Raises:
+        ValueError: a setting needs labels, or the share leaves a part empty.
+    """
+
+    name: str
+    policy: FreezePolicy
+    fit: FitSettings
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    validation_fraction: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse what means nothing without labels."""
+        for option in ("class_weights", "balance"):
+            if getattr(self.fit, option):
+                raise ValueError(
+                    f"adapt.fit.{option} is true, but without labels no class has a number of objects: set it to false"
+                )
+        if self.fit.monitor != "val/loss":
+            raise ValueError(f"adapt.fit.monitor is '{self.fit.monitor}': without labels there is val/loss alone")
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(
+                f"adapt.validation_fraction is {self.validation_fraction}: choose a share between 0 and 1, such as 0.1"
+            )
+
+
+def distil(
+    starts: Sequence[Start],
+    data: LightCurveDataModule,
+    unlabelled: Array,
+    how: Distillation,
+    folder: Path,
+    process: Process,
+) -> None:
+    """Train the networks of an ensemble, in place, on the ensemble's own probabilities for complete light curves.
+
+    Called again after an interruption it goes on from the checkpoints in `folder`.
+
+    Args:
+        starts: a network per member, see `Start`; its policy states what is trained.
+        data: the survey's light curves; their labels are not looked at.
+        unlabelled: indices of the light curves to learn from.
+        how: see there.
+        folder: for the checkpoints.
+        process: how it is run.
+
+    Raises:
+        ValueError: there are too few light curves.
+    """
+    if len(unlabelled) < FEWEST:
+        raise ValueError(
+            f"adapt={how.name} learns from unlabelled light curves outside the test part, and there are {len(unlabelled)}: at least {FEWEST} "
+            "are needed; with protocol.test=fixed all objects outside the test part are used"
+        )
+    members = [start.classifier for start in starts]
+    probability = teacher(members, data, unlabelled)
+    for number, start in enumerate(starts):
+        lesson = lesson_of(data, unlabelled, probability, how, stream(data.seed, f"adapt/{number}"))
+        summary = finetune(start, lesson, how.fit, folder / f"member{number}", process)
+        assert summary is not None
+        log.info(
+            "adapt=%s: network %d learnt from %d unlabelled light curves, loss on those that validate %.4f -> %.4f",
+            how.name, number, len(unlabelled), summary.initial_score, summary.best_score,
+        )  # fmt: skip
+
+
+def teacher(members: Sequence[Classifier], data: LightCurveDataModule, objects: Array) -> npt.NDArray[np.float32]:
+    """(n, K) the ensemble's probabilities for these complete light curves."""
+    logits = [predict_logits(member, data.dataset(objects)) for member in members]
+    return torch.softmax(mean_probability(logits), dim=1).numpy()
+
+
+def lesson_of(
+    data: LightCurveDataModule, objects: Array, probability: npt.NDArray[np.float32], how: Distillation, seed: int
+) -> LightCurveDataModule:
+    """Light curves whose labels are probabilities; those that validate are there at several lengths, behind all others.
+
+    Args:
+        data: the survey's.
+        objects: m indices of the light curves to learn from.
+        probability: (m, K) of each.
+        how: see there.
+        seed: of the choice of validating objects, and of the fit.
+    """
+    n, order = len(data.encoded), np.random.default_rng(stream(seed, "validation")).permutation(len(objects))
+    held = np.sort(order[: max(1, round(how.validation_fraction * len(objects)))])
+    views = views_of(subset(data.encoded, objects[held]))
+    number = held[views.object.astype(np.int64)]
+    short = subset(data.encoded, objects[number], views.observations.astype(np.int64))
+    soft = np.zeros((n + len(number), probability.shape[1]), dtype=np.float32)
+    soft[objects], soft[n:] = probability, probability[number]
+    train = np.setdiff1d(objects, objects[held])
+    split = Split(train, np.arange(n, n + len(number)), np.empty(0, dtype=np.int64), len(objects))
+    lesson = LightCurveDataModule(
+        data.survey, data.encoding, data.metadata, "all", data.protocol, data.cache, seed,
+        how.fit.batch_size, False, how.augmentation,
+    )  # fmt: skip
+    lesson.objects = LabelledCurves(data.curves, joined(data.encoded, short), soft, split)
+    lesson.device = data.device
+    return lesson
+
+
+def joined(one: Encoded, other: Encoded) -> Encoded:
+    """The light curves of one, then those of the other."""
+    return Encoded(
+        np.concatenate([one.x, other.x]),
+        np.concatenate([one.offsets, one.offsets[-1] + other.offsets[1:]]),
+        np.concatenate([one.days, other.days]),
+        np.concatenate([one.metadata, other.metadata]),
+    )
+
+
+def loaded_whole(policy: FreezePolicy) -> FreezePolicy:
+    """The policy for networks that are adapted: all of them is there already."""
+    return replace(policy, load=("encoder", "head"))
