@@ -11,6 +11,7 @@ from tlclass import __version__
 COMMANDS = {  # name -> what it does; the module `tlclass.NAME` or `tlclass.NAME.__main__` with a function `main`
     "train": "pretrain on a source survey, transfer to a target, score; whole sweeps with -m",
     "predict": "class probabilities for a table, a folder or alert packets",
+    "adapt": "a model adapted to your light curves, without labels",
     "evaluate": "scores of a trained model on another labelled survey",
     "report": "tables and figures of the jobs in a folder",
     "inspect": "what is in a survey or a table of light curves, and what is wrong with it",

@@ -1,10 +1,13 @@
 """Adaptation of the source networks to the target's unlabelled light curves, before any label is used."""
 
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from tlclass.experiments.cards import Trust
 from tlclass.experiments.fitting import GROUPS, fit_from
@@ -12,14 +15,23 @@ from tlclass.experiments.job import Job
 from tlclass.experiments.result import CHECKPOINTS
 from tlclass.experiments.start import prepare, source_layout
 from tlclass.inputs.augmentation import augmentation_from
+from tlclass.inputs.datamodule import LabelledCurves, LightCurveDataModule
+from tlclass.inputs.encoding import encode
 from tlclass.inputs.split import Split
-from tlclass.network.checkpoint import TrainedModel
-from tlclass.network.classifier import build_classifier
+from tlclass.lightcurves.curves import LightCurves
+from tlclass.network.calibration import log_probabilities
+from tlclass.network.checkpoint import TrainedModel, as_one
+from tlclass.network.classifier import Classifier, build_classifier
 from tlclass.network.training_range import joined, measure
-from tlclass.network.transfer import FreezePolicy
+from tlclass.network.transfer import FreezePolicy, TransferReport
 from tlclass.options import build
-from tlclass.training.distillation import ADAPTED, Distillation, distil, loaded_whole
+from tlclass.surveys import Survey
+from tlclass.training.calibration import fit_sets
+from tlclass.training.distillation import ADAPTED, Distillation, distil, loaded_whole, teacher
 from tlclass.training.finetune import Start
+from tlclass.training.fit import Process
+from tlclass.training.novelty import fit_novelty
+from tlclass.training.reliability import see
 
 NONE = "none"
 
@@ -79,3 +91,83 @@ def adapted(job: Job, how: Distillation, sources: Sequence[TrainedModel]) -> lis
         training = {**source.training, ADAPTED: about}
         models.append(replace(source, classifier=network.eval(), trained_on=ranges, training=training))
     return models
+
+
+@dataclass(frozen=True)
+class Held:
+    """A reader of light curves that are in memory already."""
+
+    curves: LightCurves
+
+    def files(self) -> list[Path]:
+        """There are none."""
+        return []
+
+    def read(self) -> LightCurves:
+        """The light curves."""
+        return self.curves
+
+
+def adapt_model(
+    model: TrainedModel, curves: LightCurves, origin: str, how: Distillation, seed: int, folder: Path
+) -> TrainedModel:
+    """A trained model, adapted to light curves without labels.
+
+    The calibration stays; prediction sets and novelty are fitted to these light curves, with the model's own probabilities.
+
+    Args:
+        model: one network or an ensemble; it stays as it is.
+        curves: unselected; the model's own photometry rule, trigger and window are applied.
+        origin: what to call them.
+        how: see there.
+        seed: of the order of the light curves and of where they are cut.
+        folder: for the checkpoints; called again after an interruption it goes on from them.
+
+    Raises:
+        ValueError: a passband or metadata column is unknown, or too few light curves are left.
+    """
+    data = without_labels(model, model.selection.apply(curves, origin), seed)
+    starts = [own_start(model, member, how.policy) for member in model.members]
+    distil(starts, data, data.unlabelled, how, folder, Process({"accelerator": "cpu"}))
+    members = [start.classifier.eval() for start in starts]
+    about = {"name": how.name, "survey": origin, "objects": len(data.label)}
+    seen = measure(data.curves, model.selection.photometry.kind)
+    return replace(
+        model,
+        classifier=as_one(members),
+        training={**model.training, ADAPTED: about},
+        trained_on=joined([model.trained_on, seen]) if model.trained_on else None,
+        **reliable_without_labels(model, members, data),
+    )
+
+
+def without_labels(model: TrainedModel, curves: LightCurves, seed: int) -> LightCurveDataModule:
+    """Selected light curves as the model sees them, none of them in a test part."""
+    survey = Survey(model.survey, Held(curves), model.passbands, model.taxonomy, model.selection, curves.simulated)
+    encoded, none = encode(curves, model.passbands, model.encoding, model.metadata), np.empty(0, dtype=np.int64)
+    data = LightCurveDataModule(survey, model.encoding, model.metadata, 0, seed=seed)
+    data.objects = LabelledCurves(curves, encoded, np.full(len(curves), -1), Split(none, none, none, len(curves)))
+    return data
+
+
+def own_start(model: TrainedModel, member: Classifier, policy: FreezePolicy) -> Start:
+    """A copy of a network that is trained on from where it is."""
+    network = copy.deepcopy(member)
+    names = frozenset(name for name, _ in network.named_parameters())
+    report = TransferReport(policy.name, (), names, model.classes, model.classes)
+    return Start(policy, replace(model, classifier=network), report)
+
+
+def reliable_without_labels(
+    model: TrainedModel, members: Sequence[Classifier], data: LightCurveDataModule
+) -> dict[str, Any]:
+    """Prediction sets and novelty of adapted networks, where the model has them; the probabilities are taken at their word."""
+    if model.sets is None and model.novelty is None:
+        return {}
+    before = torch.from_numpy(teacher(model.members, data, data.unlabelled))
+    seen = see(members, data.encoded, before.argmax(1).numpy())
+    probability = log_probabilities(model.calibration, seen.logits, seen.observations).exp()
+    return {
+        "sets": fit_sets(probability, seen.observations, None, seen.weight) if model.sets else None,
+        "novelty": fit_novelty(seen.latent, seen.observations, seen.kind, seen.weight) if model.novelty else None,
+    }

@@ -290,7 +290,8 @@ def run_network(
     counts, source = job.data.class_counts(), sources[0]
     write_json(job.folder / "survey.json", class_counts(job, source.training.get("counts") if source else None))
     origin = {"source": source.survey if source else None, "arm": arm.name, "seed": job.training.seed}
-    model = replace(model, training={**origin, "row": row, "counts": counts})
+    adapted = {ADAPTED: source.training[ADAPTED]} if source and ADAPTED in source.training else {}
+    model = replace(model, training={**origin, **adapted, "row": row, "counts": counts})
     save_model(model, job.folder)
     write_card(model, job.folder)
     shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)

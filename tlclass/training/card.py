@@ -9,6 +9,7 @@ import yaml
 
 from tlclass.atomic import write_text
 from tlclass.network.checkpoint import TrainedModel
+from tlclass.training.distillation import ADAPTED
 
 CARD = "README.md"  # the name that model hubs show
 PAPER = "Gupta et al. 2025, Transfer Learning for Transient Classification, arXiv:2502.18558"
@@ -84,6 +85,11 @@ def _training(model: TrainedModel) -> str:
         lines.append(
             f"Labels of {row.get('target', model.survey)}: {row['n_train'] + row['n_val']}, seed {about.get('seed')}."
         )
+    adapted = about.get(ADAPTED) or {}
+    if adapted:
+        lines.append(
+            f"Adapted to {adapted['objects']} light curves of {adapted['survey']} without looking at labels ({adapted['name']})."
+        )
     if about.get("command"):
         lines.append(f"Made by `{about['command']}`.")
     return "## Training data\n\n" + "\n".join(lines)
@@ -99,7 +105,8 @@ def _scores(model: TrainedModel) -> str:
             )
         )
         lines.append(
-            f"Macro AUROC {_number(row['auroc_macro'])}, log loss {_number(row.get('log_loss'))}, expected calibration error {_number(row.get('ece'))}."
+            f"Macro AUROC {_number(row['auroc_macro'])}, macro F1 {_number(row.get('f1_macro'))}, balanced accuracy {_number(row.get('balanced_accuracy'))}, "
+            f"log loss {_number(row.get('log_loss'))}, expected calibration error {_number(row.get('ece'))}."
         )
         days = [
             (name.removeprefix("auroc_macro@").removesuffix("d"), value)

@@ -1,0 +1,205 @@
+"""Adaptation without labels: what it may look at, that it can be interrupted, and how it stands in a job."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from tests.conftest import Composed, Job
+from tlclass import adapt
+from tlclass.experiments import job, pretraining
+from tlclass.experiments.adapting import adapted
+from tlclass.experiments.job import Job as Running
+from tlclass.experiments.plan import Plan, plan_from
+from tlclass.experiments.run import run_job
+from tlclass.inputs.datamodule import LightCurveDataModule
+from tlclass.network.checkpoint import TrainedModel, load_model, save_model
+from tlclass.training.fit import Process
+
+DISTILL = [
+    "adapt=distill",
+    "head=source",
+    "labels=0",
+    "adapt.fit.max_epochs=3",
+    "adapt.fit.min_steps=0",
+    "adapt.fit.batch_size=16",
+]
+ENCODERS: dict[str, dict[str, Any]] = {
+    "gru": {"name": "gru", "hidden": 8, "dense": 8, "latent": 8, "metadata": ["mwebv"]},
+    "transformer": {"name": "transformer", "width": 8, "layers": 1},
+}
+
+
+@pytest.fixture
+def plan(settings: Job) -> Plan:
+    return settings(*DISTILL)
+
+
+@pytest.fixture
+def target(plan: Plan) -> LightCurveDataModule:
+    return job.load(plan.training, plan.paths.cache)
+
+
+def learnt(
+    plan: Plan, data: LightCurveDataModule, folder: Path, process: Process | None = None
+) -> dict[str, torch.Tensor]:
+    """The tensors of an untrained source network after the adaptation."""
+    (model,) = run(plan, data, folder, process)
+    return model.members[0].state_dict()
+
+
+def run(plan: Plan, data: LightCurveDataModule, folder: Path, process: Process | None = None) -> list[TrainedModel]:
+    assert plan.adaptation is not None
+    running = Running(plan.training, data, folder, process or plan.process)
+    return adapted(running, plan.adaptation, [pretraining.untrained(plan)])
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_neither_labels_nor_the_test_part_are_looked_at(
+    plan: Plan, target: LightCurveDataModule, tmp_path: Path
+) -> None:
+    first = learnt(plan, target, tmp_path / "first")
+    before = pretraining.untrained(plan).members[0].state_dict()
+    assert list(first) == list(before) and not same(first, before)
+    assert set(target.unlabelled) | set(target.split.test) == set(range(len(target.label)))
+    encoded = target.encoded
+    tested = np.isin(np.repeat(np.arange(len(encoded)), np.diff(encoded.offsets)), target.split.test)
+    x = np.where(tested[:, None], np.float32(7), encoded.x)
+    other = target.holding(label=(target.label + 1) % len(target.classes), encoded=replace(encoded, x=x))
+    assert same(learnt(plan, other, tmp_path / "other"), first)
+    moved = replace(encoded, x=np.where(tested[:, None], encoded.x, np.float32(7)))
+    assert not same(learnt(plan, target.holding(encoded=moved), tmp_path / "moved"), first)
+
+
+def test_another_seed_gives_other_weights(
+    settings: Job, plan: Plan, target: LightCurveDataModule, tmp_path: Path
+) -> None:
+    first = learnt(plan, target, tmp_path / "first")
+    again = settings(*DISTILL, "seed=1", "pretrain.seed=0")
+    assert not same(learnt(again, job.load(again.training, again.paths.cache), tmp_path / "again"), first)
+
+
+class Killed(Callback):
+    """Ends the process, as it were, in the second epoch."""
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        if trainer.current_epoch == 1:
+            raise SystemExit(9)
+
+
+def test_an_interrupted_adaptation_ends_where_a_whole_one_does(
+    plan: Plan, target: LightCurveDataModule, tmp_path: Path
+) -> None:
+    whole = learnt(plan, target, tmp_path / "whole")
+    with pytest.raises(SystemExit):
+        learnt(plan, target, tmp_path / "cut", replace(plan.process, callbacks=[Killed()]))
+    assert list((tmp_path / "cut").rglob("last.ckpt"))
+    assert same(learnt(plan, target, tmp_path / "cut"), whole)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_every_encoder_adapts_and_keeps_the_sources_classes(encoder: str, composed: Composed, tmp_path: Path) -> None:
+    plan = plan_from({**composed(*DISTILL), "model": ENCODERS[encoder]})
+    (model,) = run(plan, job.load(plan.training, plan.paths.cache), tmp_path)
+    source = pretraining.untrained(plan)
+    assert model.classes == source.classes != plan.target.taxonomy.classes
+    assert not same(model.members[0].state_dict(), source.members[0].state_dict())
+
+
+@pytest.mark.parametrize("words", [["freeze_policy=full"], ["labels=60", "freeze_policy=head_only", "head=linear"]])
+def test_a_job_starts_from_the_adapted_networks(words: Sequence[str], settings: Job, tmp_path: Path) -> None:
+    row = run_job(settings(*DISTILL, *words), tmp_path / "job")
+    assert row["adapt"] == "distill" and row["unlabelled"] == row["pool"] > row["labels"]
+    model = load_model(tmp_path / "job")
+    assert model.training["adapted"]["objects"] == row["pool"]
+    assert f"{row['pool']} light curves" in (tmp_path / "job" / "README.md").read_text()
+    assert not (tmp_path / "job" / "checkpoints").exists()
+    (source,) = pretraining.source_models(
+        settings(*DISTILL, *words), pretraining.source_folders(settings(*DISTILL, *words))
+    )
+    mine, its = (one.members[0].encoder.state_dict() for one in (model, source))
+    assert not same(mine, its)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fit": {"class_weights": True}}, r"adapt\.fit\.class_weights"),
+        ({"fit": {"monitor": "val/auroc_macro"}}, r"adapt\.fit\.monitor.*val/auroc_macro"),
+        ({"fit": {"truncate": 2}}, r"adapt\.fit\.truncate is 2"),
+        ({"validation_fraction": 1.0}, r"adapt\.validation_fraction"),
+        ({"epochs": 3}, "adapt: unknown option epochs"),
+        ({"freeze_policy": {"name": "none", "train": ["*"], "rates": {"head": 0}}}, "learning rate of 0"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_the_plan(changes: dict[str, Any], message: str, composed: Composed) -> None:
+    config = composed(*DISTILL)
+    changed = {**config["adapt"], **changes, "fit": {**config["adapt"]["fit"], **changes.get("fit", {})}}
+    with pytest.raises(ValueError, match=message):
+        plan_from({**config, "adapt": changed})
+
+
+def test_what_has_no_source_network_and_what_is_no_group_are_refused(composed: Composed) -> None:
+    config = composed(*DISTILL)
+    with pytest.raises(ValueError, match=r"adapt is 'distil'.*adapt=NAME"):
+        plan_from({**config, "adapt": "distil"})
+    scratch = {**config["method"], "name": "scratch", "policy": {"name": "from_scratch", "train": ["*"]}}
+    with pytest.raises(ValueError, match=r"adapt=distill.*arm=mine.*adapt=none"):
+        plan_from({**config, "method": scratch, "arm": {"name": "mine", "reference": None}})
+
+
+def test_without_objects_outside_the_test_part_there_is_nothing_to_learn_from(settings: Job, tmp_path: Path) -> None:
+    plan = settings(*DISTILL, "protocol.test=remainder")
+    with pytest.raises(ValueError, match=r"adapt=distill.*there are 0.*protocol\.test=fixed"):
+        run(plan, job.load(plan.training, plan.paths.cache), tmp_path)
+
+
+# -- the command
+
+
+@pytest.fixture
+def ensemble(plan: Plan, tmp_path: Path) -> Path:
+    """The folder of a model of two untrained networks for the small survey."""
+    target = plan_from({**plan.config, "source": plan.config["target"]})
+    save_model(pretraining.untrained(target), tmp_path / "model")
+    return tmp_path / "model"
+
+
+def command(ensemble: Path, table: Path, output: Path, *more: str) -> argparse.Namespace:
+    small = ("--set", "adapt.fit.max_epochs=2", "--set", "adapt.fit.min_steps=0", *more)
+    adapt.main([str(ensemble), str(table), "-o", str(output), *small])
+    return argparse.Namespace(output=output)
+
+
+def test_the_command_writes_a_model_of_its_own(
+    ensemble: Path, plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = plan.paths.data / "ztf_bts"
+    command(ensemble, table, tmp_path / "out")
+    assert str(tmp_path / "out") in capsys.readouterr().out
+    before, after = load_model(ensemble), load_model(tmp_path / "out")
+    assert after.classes == before.classes and not (tmp_path / "out" / "checkpoints").exists()
+    assert not same(after.members[0].state_dict(), before.members[0].state_dict())
+    assert "ztf_bts" in (tmp_path / "out" / "README.md").read_text()
+    command(ensemble, table, tmp_path / "few", "--most", "40")
+    assert load_model(tmp_path / "few").training["adapted"]["objects"] <= 40
+    with pytest.raises(SystemExit):
+        command(ensemble, table, tmp_path / "few")
+    assert "holds a model already" in capsys.readouterr().err
+
+
+def test_too_few_light_curves_are_one_sentence(
+    ensemble: Path, plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_code:
+        command(ensemble, plan.paths.data / "ztf_bts", tmp_path / "out", "--most", "5")
+    assert exit_code.value.code == 2 and "at least 20" in capsys.readouterr().err

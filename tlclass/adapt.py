@@ -1,0 +1,83 @@
+"""`tlclass adapt MODEL TABLE -o FOLDER`: a model adapted to your light curves, without a label.
+
+What the model says of complete light curves teaches it about their first days (`adapt=distill` of `tlclass train`).
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tlclass.options import MISTAKES
+from tlclass.quoting import sentence
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; mistakes end with one sentence and exit code 2. Run again, it goes on where it was stopped."""
+    parser = argparse.ArgumentParser(prog="tlclass adapt", description=__doc__)
+    add = parser.add_argument
+    add("model", help="a released model (tlclass models), a folder, or hf://USER/NAME")
+    add(
+        "input",
+        type=Path,
+        help="unlabelled light curves: a table (.parquet, .csv), a folder, alert packets, SNANA files",
+    )
+    add("-o", "--output", type=Path, required=True, help="folder of the adapted model")
+    add("--most", type=int, default=20_000, metavar="N", help="light curves to learn from; of more, N are drawn")
+    add("--seed", type=int, default=0, help="of all draws")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. adapt.fit.max_epochs=30")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    try:
+        message = run(given)
+    except MISTAKES as error:
+        sys.stderr.write(f"error: {sentence(error)}\n")
+        raise SystemExit(2) from None
+    sys.stdout.write(message)
+
+
+def run(given: argparse.Namespace) -> str:
+    """Adapt the model; returns what to tell the user.
+
+    Raises:
+        FileNotFoundError, ValueError: model or light curves cannot be read, do not fit, or a setting is wrong.
+    """
+    import shutil
+
+    import numpy as np
+    import torch
+
+    from tlclass.experiments.adapting import adapt_model, adaptation_from
+    from tlclass.experiments.composition import compose
+    from tlclass.experiments.result import CHECKPOINTS
+    from tlclass.network.checkpoint import DESCRIPTION, load_model, save_model
+    from tlclass.seeds import stream
+    from tlclass.serving.released import model_folder
+    from tlclass.surveys import door
+    from tlclass.training.card import write_card
+
+    torch.set_num_threads(1)
+    if given.most < 1:
+        raise ValueError(f"--most is {given.most}: give a number of light curves")
+    if (given.output / DESCRIPTION).exists():
+        raise ValueError(f"{given.output} holds a model already: choose another folder")
+    how = adaptation_from(compose(["adapt=distill", *given.set]), trust=False)
+    if how is None:
+        raise ValueError("--set adapt=none adapts nothing: leave it out")
+    model = load_model(model_folder(given.model))
+    curves = door.read(given.input, model.passbands, None, model.input)
+    if len(curves) > given.most:
+        drawn = np.random.default_rng(stream(given.seed, "most")).permutation(len(curves))[: given.most]
+        logging.warning("%s: %d of %d light curves are used (--most)", given.input, given.most, len(curves))
+        curves = curves.take(np.sort(drawn))
+    adapted = adapt_model(model, curves, given.input.name, how, given.seed, given.output / CHECKPOINTS)
+    save_model(adapted, given.output)
+    write_card(adapted, given.output)
+    shutil.rmtree(given.output / CHECKPOINTS)
+    return f"{given.output}: {given.model} adapted to {len(curves)} unlabelled light curves of {given.input}\n"
+
+
+if __name__ == "__main__":
+    main()
