@@ -46,6 +46,8 @@ def test_a_job_leaves_all_that_describes_it(settings: Job, tmp_path: Path) -> No
         "antares_alert/auroc_macro",
         "auroc/TDE",
         "auroc_macro@5d",
+        "f1_macro@5d",
+        "balanced_accuracy@5d",
         "log_loss",
         "ece",
     } <= set(row)

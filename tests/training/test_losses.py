@@ -38,6 +38,13 @@ def test_every_loss_prefers_the_right_class(loss: Loss) -> None:
     assert (loss(right, LABEL) < loss(-right, LABEL)).all()
 
 
+def test_labels_may_be_probabilities(loss: Loss) -> None:
+    weights = torch.tensor([0.5, 1.0, 2.0, 0.1])
+    sure = torch.nn.functional.one_hot(LABEL, 4).float()
+    expected = weighted_losses(loss, LOGITS, LABEL, weights)
+    assert torch.allclose(weighted_losses(loss, LOGITS, sure, weights), expected, atol=1e-6)
+
+
 def test_the_default_is_cross_entropy() -> None:
     assert torch.equal(CrossEntropy()(LOGITS, LABEL), cross_entropy(LOGITS, LABEL, reduction="none"))
     smooth = cross_entropy(LOGITS, LABEL, reduction="none", label_smoothing=0.1)

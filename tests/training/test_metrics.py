@@ -42,6 +42,11 @@ def test_auroc_is_the_rank_statistic(logits: torch.Tensor, label: torch.Tensor) 
     assert macro_auroc(logits, label) == pytest.approx(scores["auroc_macro"], abs=1e-12)
 
 
+def test_the_most_probable_class_of_soft_labels_counts(logits: torch.Tensor, label: torch.Tensor) -> None:
+    soft = 0.4 * torch.nn.functional.one_hot(label, 4) + 0.15
+    assert macro_auroc(logits, soft) == macro_auroc(logits, label)
+
+
 def test_ties_count_one_half() -> None:
     logits = torch.tensor([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
     label = torch.tensor([0, 1, 0, 1])

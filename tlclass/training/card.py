@@ -108,15 +108,11 @@ def _scores(model: TrainedModel) -> str:
             f"Macro AUROC {_number(row['auroc_macro'])}, macro F1 {_number(row.get('f1_macro'))}, balanced accuracy {_number(row.get('balanced_accuracy'))}, "
             f"log loss {_number(row.get('log_loss'))}, expected calibration error {_number(row.get('ece'))}."
         )
-        days = [
-            (name.removeprefix("auroc_macro@").removesuffix("d"), value)
-            for name, value in row.items()
-            if name.startswith("auroc_macro@")
-        ]
+        days = [name.removeprefix("auroc_macro@") for name in row if name.startswith("auroc_macro@")]
+        shown = {"auroc_macro": "macro AUROC", "f1_macro": "macro F1", "balanced_accuracy": "balanced accuracy"}
         if days:
-            lines.append(
-                _table(("days since time zero", "macro AUROC"), [(day, _number(value)) for day, value in days])
-            )
+            rows = [(day[:-1], *(_number(row.get(f"{name}@{day}")) for name in shown)) for day in days]
+            lines.append(_table(("days since time zero", *shown.values()), rows))
     for name, text in (model.training.get("measured") or {}).items():
         lines.append(f"- {name}: {text}")
     if model.training.get("source_auroc_macro"):

@@ -16,7 +16,7 @@ from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.heads import membership, summed
 from tlclass.network.inference import predict_logits
 from tlclass.surveys.survey import matching
-from tlclass.training.metrics import Scores, classification_scores, confusion_matrix, macro_auroc
+from tlclass.training.metrics import Scores, classification_scores, confusion_matrix, decision_scores, macro_auroc
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,9 @@ def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCu
             continue
         some = classification_scores(logits[inside], label[inside], data.classes, survey.taxonomy.common)
         scores |= {f"{name}/{key}": value for key, value in some.items() if not key.startswith("auprc")}
-    scores |= {f"auroc_macro@{day}d": macro_auroc(some, label) for day, some in early.items()}
+    for day, seen in early.items():
+        then = {"auroc_macro": macro_auroc(seen, label), **decision_scores(seen, label)}
+        scores |= {f"{name}@{day}d": value for name, value in then.items()}
     write_predictions(folder / "predictions.parquet", data, logits)
     write_json(
         folder / "confusion.json", {"classes": list(data.classes), "counts": confusion_matrix(logits, label).tolist()}

@@ -40,10 +40,7 @@ def classification_scores(logits: Tensor, label: Tensor, classes: Sequence[str],
     scores = {"auroc_macro": _mean(auroc, classes), "auprc_macro": _mean(auprc, classes)}
     if common:
         scores["auroc_common"] = _mean(auroc, common)
-    confusion = confusion_matrix(logits, label).double()
-    recall = confusion.diag() / confusion.sum(1)
-    scores["balanced_accuracy"] = float(recall.nanmean())
-    scores["f1_macro"] = float(class_f1(confusion).nanmean())
+    scores |= decision_scores(logits, label)
     scores["log_loss"] = float(torch.nn.functional.cross_entropy(logits.double(), label))
     scores["ece"] = float(multiclass_calibration_error(probability, label, len(classes), n_bins=15))
     scores |= {f"auroc/{name}": value for name, value in auroc.items()}
@@ -60,6 +57,13 @@ def macro_auroc(logits: Tensor, label: Tensor) -> float:
     probability = torch.softmax(logits.double(), dim=1)
     scores = {str(k): _one_vs_rest(binary_auroc, probability[:, k], label == k) for k in range(logits.shape[1])}
     return _mean(scores, list(scores))
+
+
+def decision_scores(logits: Tensor, label: Tensor) -> Scores:
+    """`balanced_accuracy` and `f1_macro` of the most probable class: means over the classes that have objects."""
+    confusion = confusion_matrix(logits, label).double()
+    recall = confusion.diag() / confusion.sum(1)
+    return {"balanced_accuracy": float(recall.nanmean()), "f1_macro": float(class_f1(confusion).nanmean())}
 
 
 def confusion_matrix(logits: Tensor, label: Tensor) -> Tensor:
