@@ -3,11 +3,15 @@
 import copy
 import functools
 import json
+import logging
+import multiprocessing
 import os
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +144,6 @@ def train_cli(monkeypatch: pytest.MonkeyPatch, overrides: list[str], restored_lo
 @pytest.fixture
 def restored_logging() -> Iterator[None]:
     """Hydra replaces the root logger's handlers; put them back."""
-    import logging
-
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield
@@ -165,6 +167,33 @@ def run_process(*arguments: str, cwd: Path, **environment: str) -> subprocess.Co
         timeout=170,
         check=False,
     )
+
+
+def start_forked(words: Sequence[str], cwd: Path, said_in: Path) -> BaseProcess:
+    """`tlclass.train` with these words in a process group of its own, which has imported everything already.
+
+    What it writes goes to the file `said_in`; `exitcode` is that of the command, negative for a signal.
+    """
+
+    def run() -> None:
+        os.setsid()
+        os.chdir(cwd)
+        os.environ["OMP_NUM_THREADS"] = "1"  # of its own children
+        os.environ["PYTHONPATH"] = str(ROOT)
+        descriptor = os.open(said_in, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        for stream in (1, 2):
+            os.dup2(descriptor, stream)
+        sys.stdout, sys.stderr = (open(stream, "w", buffering=1, closefd=False) for stream in (1, 2))  # noqa: SIM115
+        for handler in logging.getLogger().handlers[:]:  # pytest's
+            logging.getLogger().removeHandler(handler)
+        sys.argv = ["tlclass.train", *words]
+        train.main()
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads of libraries, which the child does not use
+        process.start()
+    return process
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def test_the_front_door(process: Process, overrides: list[str], tmp_path: Path, 
         "+experiment=plasticc2bts",
         *here,
         "freeze_policy=from_scratch,full",
-        "seed=0,1",
+        "seed=0",
         "labels=50",
         "-m",
     ]
@@ -78,7 +78,7 @@ def test_the_front_door(process: Process, overrides: list[str], tmp_path: Path, 
     assert "Warning" not in run.stdout + run.stderr and "Traceback" not in run.stderr
     assert "transfer 'full'" in run.stdout and "source classes: SNIa" in run.stdout
     results = tmp_path / "cwd" / "results" / "plasticc2bts"
-    assert len(jobs(results)) == 4
+    assert len(jobs(results)) == 2
     assert (results / "full" / "n50" / "seed0" / "metrics.csv").exists()
     report = process("tlclass.report", str(results), cwd=tmp_path)
     assert (

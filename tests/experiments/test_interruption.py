@@ -3,18 +3,16 @@
 import logging
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Job, result, validations
+from tests.conftest import Job, result, start_forked, validations
 from tlclass.experiments.run import run_job
 
 LONG = [
-    "fit.max_epochs=40",
+    "fit.max_epochs=20",
     "fit.patience_epochs=200",
     "model.hidden=32",
     "fit.truncate=0.3",
@@ -49,27 +47,17 @@ def test_an_interrupted_job_ends_where_an_uninterrupted_one_does(
     job = settings(*LONG, *more)
     run_job(job, tmp_path / "whole")
     folder = tmp_path / "results" / "default" / policy / "all" / "seed0"
-    command = [sys.executable, "-m", "tlclass.train", *overrides, *LONG, *more]
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+    process = start_forked([*overrides, *LONG, *more], tmp_path, tmp_path / "said")
+    checkpoint = folder / "checkpoints" / "member0" / stage / "last.ckpt"
     deadline = time.monotonic() + 120
-    while (
-        not (folder / "checkpoints" / "member0" / stage / "last.ckpt").exists()
-        and process.poll() is None
-        and time.monotonic() < deadline
-    ):
+    while not checkpoint.exists() and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.01)
-    time.sleep(0.2)  # into the middle of it
-    process.send_signal(how)
-    _, errors = process.communicate(timeout=60)
+    time.sleep(0.1)  # into the middle of it
+    os.kill(process.pid or 0, how)
+    process.join(60)
     assert not (folder / "result.json").exists(), "the job was over before it could be interrupted"
-    assert (folder / "checkpoints" / "member0" / stage / "last.ckpt").exists(), errors.decode()
-    assert process.returncode == (-9 if how == signal.SIGKILL else 143)
+    assert checkpoint.exists(), (tmp_path / "said").read_text()
+    assert process.exitcode == (-9 if how == signal.SIGKILL else 143)
     caplog.clear()
     run_job(job, folder)
     assert "resuming from" in caplog.text

@@ -75,12 +75,12 @@ def logged_keys(read: list[Any]) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["inprocess", "joblib"])
 def test_without_a_login_a_sweep_leaves_a_run_per_job_and_one_that_sums_up(
-    launcher: str, overrides: list[str], tmp_path: Path
+    overrides: list[str], tmp_path: Path
 ) -> None:
-    more = ["logger=[csv,wandb]", f"launcher={launcher}", "tags=[mine]", "notes=why"]
-    text = sweep(overrides, tmp_path, *more, "logger.wandb.artifacts=true")
+    """In other processes too; and a job that is resumed goes on in its run, while the summary is replaced."""
+    more = ["logger=[csv,wandb]", "launcher=joblib", "tags=[mine]", "notes=why", "logger.wandb.artifacts=true"]
+    text = sweep(overrides, tmp_path, *more)
     folder = tmp_path / "results" / "default"
     assert str(folder) in text and "wandb sync" in text
     assert not [line for line in text.splitlines() if line.startswith("wandb:")]  # quiet
@@ -108,17 +108,10 @@ def test_without_a_login_a_sweep_leaves_a_run_per_job_and_one_that_sums_up(
     assert "source:simulated" in about.tags
     assert {"jobs", "summary", "learning_curves"} <= {key.split("/")[0] for key in logged_keys(read)}
     assert any(key.startswith(CURVES) and "plasticc (simulated)" in key for key in logged_keys(read))
-
-
-@pytest.mark.slow
-def test_a_resumed_job_goes_on_in_its_run_and_the_summary_is_replaced(overrides: list[str], tmp_path: Path) -> None:
-    sweep(overrides, tmp_path, "logger=wandb")
-    folder = tmp_path / "results" / "default"
-    before = runs_below(folder)
-    (folder / "full" / "all" / "seed0" / "result.json").unlink()  # as a kill just before the end leaves it
-    sweep(overrides, tmp_path, "logger=wandb")
+    resumed = folder / "full" / "all" / "seed0" / "result.json"
+    resumed.unlink()  # as a kill just before the end leaves it
+    sweep(overrides, tmp_path, *[word.replace("joblib", "inprocess") for word in more])
     after = runs_below(folder)
     assert {name: len(runs) for name, runs in after.items()} == {"all-seed0": 2, "all-seed1": 1, "default-summary": 1}
-    assert {name: {about.run_id for about, _ in runs} for name, runs in after.items()} == {
-        name: {about.run_id for about, _ in runs} for name, runs in before.items()
-    }
+    for name in ("all-seed0", "default-summary"):
+        assert {about.run_id for about, _ in after[name]} == {runs[name][0][0].run_id}

@@ -158,6 +158,10 @@ def test_mistakes_say_what_is_wrong(tmp_path: Path) -> None:
         nested(tmp_path, host=["a"], **lists)
     with pytest.raises(ValueError, match=r"n.parquet holds no list columns with times and fluxes"):
         nested(tmp_path, id=["a"])
+    with pytest.raises(
+        ValueError, match=r"n.parquet: no list column has a known name; there are (epochs|counts), (epochs|counts)"
+    ):
+        nested(tmp_path, id=["a"], epochs=lists["mjd"], counts=lists["flux"])
     path = tmp_path / "n.parquet"
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(ValueError, match=f"{path} cannot be read"):

@@ -167,6 +167,11 @@ def test_an_unknown_band_and_a_missing_column_name_the_file(tmp_path: Path) -> N
     with pytest.raises(ValueError, match=r"a_PHOT.FITS lacks the column MJD; it has TIME"):
         SnanaFits(tmp_path, LSST).read()
     phot.unlink()
+    _, phot = write_pair(tmp_path / "X", "a", {"1": {**CURVE, "band": ["r", "q", "g", "u"]}}, packed=False)
+    phot.write_bytes(phot.read_bytes().replace(b"q ", b"\xc8 "))
+    with pytest.raises(ValueError, match=r"a_PHOT.FITS is damaged: .*xc8"):
+        SnanaFits(tmp_path, LSST).read()
+    phot.unlink()
     phot.with_name("a_HEAD.FITS").unlink()
     write_pair(tmp_path / "X", "a", {"1": CURVE}, band_column="FILTER")
     with pytest.raises(ValueError, match=r"a_PHOT.FITS.gz lacks the column BAND or FLT; it has MJD, FILTER"):

@@ -151,6 +151,7 @@ MISTAKES: dict[str, tuple[Callable[[Any, Any, Any], Any], str]] = {
     "kind": (lambda x, t, h: ({"a": 1}, t, h), r"x_data: a list with one element per light curve is expected, it holds a dict"),
     "days": (lambda x, t, h: ([c * [1, 100, 1, 1] for c in x], t, h), r"x_data: time runs from .* between 0 and 1, is expected"),
     "hosts": (lambda x, t, h: (x, t, [[1.0]] * len(t)), r"host_galaxy_info: an element must be redshift and E\(B-V\)"),
+    "host": (lambda x, t, h: (x, t, [{"z": 1.0}, *h[1:]]), r"host_galaxy_info: an element must be redshift and E\(B-V\)"),
 }  # fmt: skip
 
 

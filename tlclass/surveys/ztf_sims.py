@@ -105,7 +105,10 @@ class ZTFSims:
                 f"and {len(hosts)} elements; they must be of one and the same run of the authors' preprocessing"
             )
         _check_arrays(curves, files[0])
-        pairs = np.array(hosts, dtype=np.float64)
+        try:
+            pairs = np.array(hosts, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(f"{files[2]}: an element must be redshift and E(B-V), two numbers") from None
         if pairs.shape != (len(curves), 2):
             raise ValueError(f"{files[2]}: an element must be redshift and E(B-V), the shape is {pairs.shape[1:]}")
         return list(curves), np.array([class_of(str(label)) for label in labels]), pairs

@@ -182,7 +182,7 @@ class SnanaPair:
             flags = np.zeros(len(seen), dtype=np.int64)
         mjd = _field(seen, self.phot, "MJD").astype(np.float64)
         return {
-            "object_id": np.char.add(self.prefix, _text(_field(objects, self.head, "SNID"))),
+            "object_id": np.char.add(self.prefix, _text(_field(objects, self.head, "SNID"), self.head)),
             "trigger_mjd": _trigger(objects, owner, mjd, flags, header),
             **_object_columns(objects),
             "label": np.full(len(objects), self.label),
@@ -191,7 +191,7 @@ class SnanaPair:
     def _observations(self, seen: Array, owner: Array, header: fits.Header) -> tuple[dict[str, Array], Array]:
         """Columns of the rows that stay, and which are of a known passband."""
         origin, survey = str(self.phot), str(header.get("SURVEY", "")).strip()
-        names = passband_names(_text(_field(seen, self.phot, "BAND", "FLT")), survey, self.passbands, origin)
+        names = passband_names(_text(_field(seen, self.phot, "BAND", "FLT"), self.phot), survey, self.passbands, origin)
         flux, error = (_field(seen, self.phot, name) for name in ("FLUXCAL", "FLUXCALERR"))
         flags = _photflag(seen)
         stated = None if flags is None else (flags & int(header.get("PHOTFLAG_DETECT", DETECTION_BITS))) > 0
@@ -232,7 +232,7 @@ class SnanaPair:
         if wrong.any():
             at = int(np.flatnonzero(wrong)[0])
             raise ValueError(
-                f"{self.head} and {self.phot} do not fit: object {_text(objects['SNID'][[at]])[0]} has {count[at]} observations in rows "
+                f"{self.head} and {self.phot} do not fit: object {_text(objects['SNID'][[at]], self.head)[0]} has {count[at]} observations in rows "
                 f"{first[at] + 1} to {last[at]} of {len(rows)}: one of the files is cut short or belongs to another"
             )
         return np.where(count > 0, first, 0), np.maximum(count, 0)
@@ -341,9 +341,16 @@ def _unclaimed(first: Array, count: Array, mjd: Array) -> int:
     return int(np.count_nonzero(mjd[free] != END_OF_OBJECT))
 
 
-def _text(column: Array) -> Array:
-    """Strings of a byte column, without their padding."""
-    return np.char.strip(np.char.decode(column, "ascii") if column.dtype.kind == "S" else column.astype(str))
+def _text(column: Array, file: Path) -> Array:
+    """Strings of a byte column, without their padding.
+
+    Raises:
+        ValueError: they are not ASCII, as FITS demands.
+    """
+    try:
+        return np.char.strip(np.char.decode(column, "ascii") if column.dtype.kind == "S" else column.astype(str))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is damaged: a column of text holds {error.object!r}, which is not ASCII") from None
 
 
 def _unpacked(name: str) -> str:

@@ -17,9 +17,10 @@ from tlclass.lightcurves.arrow import readable
 from tlclass.lightcurves.curves import LightCurves, check, concatenate
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import SNR
+from tlclass.quoting import listed
 from tlclass.surveys.alerts.tables import holds_packets
 from tlclass.surveys.tables import kinds
-from tlclass.surveys.tables.columns import Form, stated
+from tlclass.surveys.tables.columns import Form, naming, stated
 from tlclass.surveys.tables.files import CSV, PARQUET, existing, schema_of, tables_below, tables_in
 from tlclass.surveys.tables.objects import object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import joined, observation_columns, observations_of
@@ -201,6 +202,10 @@ def flattened(ids: pa.Table, nested: pa.Table, form: Form, origin: str) -> pa.Ta
             f"{origin} holds no list columns with times and fluxes, one row per object: read it as a table instead"
         )
     wanted = set(form.found(lists, origin).values())
+    if not wanted:
+        raise ValueError(
+            f"{origin}: no list column has a known name; there are {listed(lists)}: name yours with {naming('mjd')}"
+        )
     lists = {name: values for name, values in lists.items() if name in wanted}
     lengths = {name: pc.fill_null(pc.list_value_length(values), 0) for name, values in lists.items()}
     first = next(iter(lengths))
