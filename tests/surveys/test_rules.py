@@ -14,7 +14,7 @@ from tests.data.raw_rows import OBJECT, TABLES, WRITERS, frame
 from tests.data.raw_tables import alerts, antares, fluxes, write, write_nested, ztf
 from tlclass.lightcurves.curves import NO_ID, LightCurves
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.photometry import FACTS, SNR
+from tlclass.lightcurves.photometry import FACTS, SNR, known_extinction
 from tlclass.lightcurves.voids import VOIDS, Void
 from tlclass.surveys import door
 
@@ -392,6 +392,11 @@ def test_of_two_nested_columns_the_one_that_is_named_is_read(tmp_path: Path) -> 
     njy = 10 ** (0.4 * (27.5 - 31.4))
     assert named["diaSource"].flux == pytest.approx([9e4 * njy]) and named["diaSource"].detected.all()
     assert named["diaObjectForcedSource"].flux == pytest.approx(np.array([0, 1e3, 2e3]) * njy)
+
+
+@pytest.mark.parametrize("unknown", [-9.0, -0.5, 1e308, 101.0])
+def test_an_extinction_that_the_sky_does_not_have_is_unknown(unknown: float) -> None:
+    assert np.isnan(known_extinction([unknown])).all() and known_extinction([0.0, 7.5]).tolist() == [0.0, 7.5]
 
 
 def test_unknown_numbers_of_objects_are_not_numbers(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_an_unknown_band_and_a_missing_column_name_the_file(tmp_path: Path) -> N
         SnanaFits(tmp_path, LSST).read()
     phot.unlink()
     _, phot = write_pair(tmp_path / "X", "a", {"1": {**CURVE, "band": ["r", "q", "g", "u"]}}, packed=False)
-    phot.write_bytes(phot.read_bytes().replace(b"q ", b"\xc8 "))
+    phot.write_bytes(phot.read_bytes().replace(b"q", b"\xc8"))
     with pytest.raises(ValueError, match=r"a_PHOT.FITS is damaged: .*xc8"):
         SnanaFits(tmp_path, LSST).read()
     phot.unlink()

@@ -183,7 +183,12 @@ def joined(tables: Sequence[Passbands]) -> Passbands:
 
 
 def _passband(name: str, row: Mapping[str, Any]) -> Passband:
-    wavelength = float(row["wavelength"])
+    try:
+        wavelength = float(row["wavelength"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"passband {name}: wavelength '{shortened(row.get('wavelength'))}' is not a number of micrometres"
+        ) from None
     if not 0.1 < wavelength < 30:
         raise ValueError(f"passband {name}: wavelength {wavelength} is not between 0.1 and 30 micrometres")
     return Passband(name, wavelength, tuple(str(alias) for alias in row.get("aliases", ())), str(row.get("source", "")))

@@ -181,6 +181,14 @@ def known_times(values: Array) -> Array:
     return np.where(coded, np.nan, numbers)
 
 
+def known_extinction(values: Any) -> Array:
+    """E(B-V) in mag, NaN where it is a code for "unknown" or no extinction that there is in the sky."""
+    numbers = known_numbers(values)
+    low, high = FACTS["missing"]["extinctions"]
+    with np.errstate(invalid="ignore"):
+        return np.where((numbers < low) | (numbers > high), np.nan, numbers)
+
+
 def known_position(ra_or_dec: Any, name: str) -> Array:
     """Degrees, NaN where they are outside the sky."""
     numbers = np.asarray(ra_or_dec, dtype=np.float64)

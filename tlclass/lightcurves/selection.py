@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlclass.lightcurves.curves import LightCurves
+from tlclass.quoting import shortened
 from tlclass.seeds import uniform_by_name
 
 log = logging.getLogger(__name__)
@@ -109,11 +110,15 @@ class Selection:
     max_observations: int = 656
 
     def __post_init__(self) -> None:
-        """Refuse a window without days."""
+        """Refuse a window without days and numbers that are none."""
         if len(self.window) != 2 or not self.window[0] < self.window[1]:
             raise ValueError(
                 f"selection.window is {list(self.window)}: give its first and last day relative to time zero, e.g. [-30, 70]"
             )
+        for name in ("min_observations", "max_observations"):
+            number = getattr(self, name)
+            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+                raise ValueError(f"selection.{name} is {shortened(number)}: it must be a whole number of at least 1")
 
     @classmethod
     def from_mapping(cls, settings: dict[str, Any]) -> "Selection":

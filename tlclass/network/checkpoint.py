@@ -197,7 +197,7 @@ def _rebuild(about: dict[str, Any], folder: Path) -> TrainedModel:
         encoding=encoding,
         passbands=Passbands.from_mapping(about["passbands"]),
         taxonomy=taxonomy,
-        selection=Selection.from_mapping(about["selection"]),
+        selection=_selection(about["selection"], folder),
         survey=about["survey"],
         simulated=about["simulated"],
         input=about["input"],
@@ -207,6 +207,13 @@ def _rebuild(about: dict[str, Any], folder: Path) -> TrainedModel:
         folder=folder,
         **_reliability(folder, about),
     )
+
+
+def _selection(settings: Any, folder: Path) -> Selection:
+    try:
+        return Selection.from_mapping(settings)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / DESCRIPTION}: {shortened(error, 200)}: copy it again") from None
 
 
 def _arrays(model: TrainedModel) -> dict[str, torch.Tensor]:

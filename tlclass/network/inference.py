@@ -27,13 +27,18 @@ def predict_logits(
         ValueError: the logits of a light curve give no probabilities.
     """
     logits = _over_batches(classifier, data, data.lengths if steps is None else steps, batch_size)
-    lost = logits.isnan().any(1) | ~logits.amax(1).isfinite()  # -inf for some classes is probability 0
+    refuse_lost(logits)
+    return logits
+
+
+def refuse_lost(logits: Tensor) -> None:
+    """Raise ValueError if (n, n_classes) logits give no probabilities; -inf for some classes is probability 0."""
+    lost = logits.isnan().any(1) | ~logits.amax(1).isfinite()
     if lost.any():
         raise ValueError(
             f"the network gives no finite numbers for {int(lost.sum())} of {len(lost)} light curves, the first of them number "
             f"{int(lost.nonzero()[0]) + 1}: its weights or their fluxes are beyond all bounds; train it anew, or look at the data with tlclass.inspect"
         )
-    return logits
 
 
 def encode_all(encoder: Encoder, data: CurveDataset, batch_size: int = 512) -> Tensor:
@@ -59,9 +64,15 @@ def encode_every_step(encoder: Encoder, data: CurveDataset, batch_size: int = 51
 
 @torch.inference_mode()
 def logits_of(members: Sequence[Classifier], latents: Sequence[Tensor]) -> Tensor:
-    """(N, n_classes) of an ensemble from the latent vectors of each member, as its `forward` gives them."""
+    """(N, n_classes) of an ensemble from the latent vectors of each member, as its `forward` gives them.
+
+    Raises:
+        ValueError: they give no probabilities.
+    """
     each = [member.head(latent) for member, latent in zip(members, latents, strict=True)]
-    return mean_probability(each) if len(each) > 1 else each[0]
+    logits = mean_probability(each) if len(each) > 1 else each[0]
+    refuse_lost(logits)
+    return logits
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def predict(
     kept, left_out = (curves, {}) if asked.keep_passbands else _trained_passbands(model, curves, origin)
     selected, cuts = model.selection.select(kept)
     log_cuts(len(curves), cuts, origin)
-    found = _Found(model, curves, selected, asked)
+    found = _Found(model, curves, selected, asked, origin)
     warning = np.array(warnings_for(model, curves, selected, left_out), dtype=object)
     return found.table(warning)
 
@@ -104,18 +104,32 @@ def _trained_passbands(model: TrainedModel, curves: LightCurves, origin: str) ->
     return (curves.keep(keep), left_out) if left_out else (curves, {})
 
 
+def _encoded(model: TrainedModel, selected: LightCurves, origin: str) -> Encoded:
+    try:
+        return encode(selected, model.passbands, model.encoding, model.metadata)
+    except ValueError as error:
+        raise ValueError(f"{origin} and the model {model.folder or model.survey}: {error}") from None
+
+
+def _logits(model: TrainedModel, latents: Sequence[Tensor]) -> Tensor:
+    try:
+        return logits_of(model.members, latents)
+    except ValueError as error:
+        raise ValueError(f"{model.folder or model.survey}: {error}") from None
+
+
 class _Found:
     """What the model makes of the selected light curves."""
 
-    def __init__(self, model: TrainedModel, curves: LightCurves, selected: LightCurves, asked: Request):
+    def __init__(self, model: TrainedModel, curves: LightCurves, selected: LightCurves, asked: Request, origin: str):
         self.model, self.curves, self.selected, self.asked = model, curves, selected, asked
         number = {name: place for place, name in enumerate(curves.object_id)}
         self.place = np.array([number[name] for name in selected.object_id], dtype=np.int64)
-        encoded = encode(selected, model.passbands, model.encoding, model.metadata)
+        encoded = _encoded(model, selected, origin)
         self.views, self.rows = _views_and_rows(encoded, self.place, len(curves), selected.mjd, asked)
         self.latents = _latents(model, encoded, self.views)
         self.observations = torch.from_numpy(self.views.observations)
-        logits = logits_of(model.members, self.latents)
+        logits = _logits(model, self.latents)
         plain = log_probabilities(model.calibration, logits, self.observations)
         log_probability, self.prior = reweighed(model, plain, asked.prior)
         self.probability = log_probability.exp()

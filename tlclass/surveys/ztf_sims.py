@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tlclass.lightcurves.curves import LightCurves, concatenate, from_columns
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.photometry import DETECTION_BITS, TRIGGER_BITS, known_numbers
+from tlclass.lightcurves.photometry import DETECTION_BITS, TRIGGER_BITS, known_extinction, known_numbers
 from tlclass.surveys.tables.table import Table
 from tlclass.surveys.unpickle import PickledTable, load
 
@@ -89,7 +89,7 @@ class ZTFSims:
             "object_id": np.arange(len(curves)),
             "label": labels,
             "redshift": known_numbers(redshift),
-            "mwebv": known_numbers(mwebv),
+            "mwebv": known_extinction(mwebv),
             "trigger_mjd": np.zeros(len(curves)),
         }
         packed = from_columns(objects, observations, self.passbands.names, str(self.folder))

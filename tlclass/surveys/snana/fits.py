@@ -22,12 +22,13 @@ from tlclass.lightcurves.photometry import (
     TRIGGER_BITS,
     UNKNOWN_PASSBAND,
     detected_by_snr,
+    known_extinction,
     known_numbers,
     known_position,
     known_times,
 )
 from tlclass.lightcurves.voids import voided
-from tlclass.quoting import listed, sentence
+from tlclass.quoting import listed, sentence, shortened
 from tlclass.surveys.snana.filters import passband_names
 
 log = logging.getLogger(__name__)
@@ -153,6 +154,12 @@ class SnanaPair:
         Raises:
             ValueError: a file is damaged, lacks a column, or the two do not belong together.
         """
+        try:
+            return self._read()
+        except fits.VerifyError as error:
+            raise ValueError(f"{self.head} or {self.phot} has a damaged header: {shortened(error)}") from None
+
+    def _read(self) -> LightCurves:
         header, objects = _read_table(self.head)
         phot_header, rows = _read_table(self.phot)
         self._refuse_stranger(header, phot_header)
@@ -313,7 +320,8 @@ def _object_columns(objects: Array) -> dict[str, Array]:
     for ours, theirs in OBJECT_COLUMNS.items():
         name = next((name for name in theirs if name in present), None)
         values = objects[name].astype(np.float64) if name else np.full(len(objects), np.nan)
-        columns[ours] = known_times(values) if ours == "peak_mjd" else known_numbers(values)
+        known = {"peak_mjd": known_times, "mwebv": known_extinction}.get(ours, known_numbers)
+        columns[ours] = known(values)
     for ours, theirs in (("ra", ("RA",)), ("dec", ("DEC", "DECL"))):
         name = next((name for name in theirs if name in present), None)
         values = objects[name].astype(np.float64) if name else np.full(len(objects), np.nan)

@@ -17,6 +17,7 @@ from tlclass.lightcurves.photometry import (
     TRIGGER_BITS,
     UNKNOWN_PASSBAND,
     detected_by_snr,
+    known_extinction,
     known_numbers,
     known_times,
 )
@@ -300,7 +301,8 @@ def _header_numbers(found: Sequence[_Object], keys: Sequence[str]) -> Array:
     for key in keys:
         words = [_numbers([_known_word(item.header.get(key, ""))], f"{item.file}: {key}") for item in found]
         given = np.concatenate(words)
-        values = np.where(np.isnan(values), known_times(given) if "MJD" in key else known_numbers(given), values)
+        known = known_times if "MJD" in key else known_extinction if "MWEBV" in key else known_numbers
+        values = np.where(np.isnan(values), known(given), values)
     return values
 
 

@@ -196,6 +196,7 @@ def flattened(ids: pa.Table, nested: pa.Table, form: Form, origin: str) -> pa.Ta
     Raises:
         ValueError: there are no list columns, or the lists of an object differ in length.
     """
+    ids = kinds.plain(ids, origin)
     lists = _lists(nested, _chosen(nested.column_names, form, origin))
     if not lists:
         raise ValueError(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tlclass.lightcurves.curves import OBJECT_NUMBERS, SIMULATED, LightCurves, from_columns
-from tlclass.lightcurves.photometry import known_numbers, known_position
+from tlclass.lightcurves.photometry import known_extinction, known_numbers, known_position
 from tlclass.surveys.tables.cells import BLANK, column_values, flags, identifiers, is_true, numbers, text
 from tlclass.surveys.tables.columns import OBJECT_COLUMNS, Form, scale_of
 from tlclass.surveys.tables.observations import Observations
@@ -69,7 +69,8 @@ def _number(name: str, column: pa.ChunkedArray, form: Form, file_name: str, orig
         return form.days(number, file_name, origin)
     if name in ("ra", "dec"):
         return known_position(number, name)
-    return known_numbers(number) * scale_of(file_name)
+    number = known_numbers(number) * scale_of(file_name)
+    return known_extinction(number) if name == "mwebv" else number
 
 
 def _degrees(value: str, unit: int) -> str:
