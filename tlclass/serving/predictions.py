@@ -77,7 +77,7 @@ def predict(
     asked = request or Request()
     check(curves, origin)
     model.passbands.wavelengths(curves.passbands, origin)
-    kept, left_out = (curves, {}) if asked.keep_passbands else _trained_passbands(model, curves, origin)
+    kept, left_out = (curves, {}) if asked.keep_passbands else trained_passbands(model, curves, origin)
     selected, cuts = model.selection.select(kept)
     log_cuts(len(curves), cuts, origin)
     found = _Found(model, curves, selected, asked, origin)
@@ -85,7 +85,7 @@ def predict(
     return found.table(warning)
 
 
-def _trained_passbands(model: TrainedModel, curves: LightCurves, origin: str) -> tuple[LightCurves, dict[str, Array]]:
+def trained_passbands(model: TrainedModel, curves: LightCurves, origin: str) -> tuple[LightCurves, dict[str, Array]]:
     """The light curves without passbands that the model was never trained on, and how many observations of each object that costs."""
     if model.trained_on is None:
         return curves, {}
