@@ -12,13 +12,14 @@ import onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1])
 about = json.loads(session.get_modelmeta().custom_metadata_map["tlclass"])
 table = np.genfromtxt(sys.argv[2], delimiter=",", names=True, dtype=None, encoding="utf-8")
-first, last = about["selection"]["window"]
+_, last = about["selection"]["window"]
 print("object_id", *about["classes"], sep=",")
 for name in np.unique(table["object_id"]):
     rows = table[table["object_id"] == name]
-    rows = rows[(rows["mjd"] - rows["mjd"][0] > first) & (rows["mjd"] - rows["mjd"][0] < last)]
+    rows = rows[rows["mjd"] - rows["mjd"][0] < last]
     columns = {"days": rows["mjd"] - rows["mjd"][0], "flux": rows["flux"], "flux_err": rows["flux_err"]}
     columns["wavelength"] = [about["passbands"][band] for band in rows["band"]]
     inputs = {key: np.array([column], dtype=np.float32) for key, column in columns.items()}
     inputs |= {"detected": np.ones((1, len(rows)), dtype=bool), "lengths": np.array([len(rows)])}
-    print(name, *session.run(None, inputs)[0][0].round(4), sep=",")
+    wanted = {entry.name: inputs[entry.name] for entry in session.get_inputs()}
+    print(name, *session.run(None, wanted)[0][0].round(4), sep=",")

@@ -28,7 +28,7 @@ def drawn(context: bool = False) -> PaperWeights:
         return rng.normal(0, 0.6, shape).astype(np.float32)
 
     gru = [Recurrent(array(n, 3 * UNITS), array(UNITS, 3 * UNITS), array(2, 3 * UNITS)) for n in (4, UNITS)]
-    sizes = {"state": (UNITS, 5), "joint": (8 if context else 5, 7), "latent": (7, 7), "head": (7, K)}
+    sizes = {"state": (UNITS, 7), "joint": (10 if context else 7, 7), "latent": (7, 7), "head": (7, K)}
     dense = {name: Dense(array(*shape), array(shape[1])) for name, shape in sizes.items()}
     return PaperWeights((gru[0], gru[1]), **dense, context=Dense(array(2, 3), array(3)) if context else None)
 
@@ -120,7 +120,7 @@ def write_onnx(weights: PaperWeights, path: Path) -> None:
 @pytest.mark.parametrize("form", ["h5", "h5 with context", "onnx"])
 def test_the_model_gives_the_authors_probabilities(form: str, tmp_path: Path) -> None:
     weights = drawn("context" in form)
-    path = tmp_path / f"weights.{form[:4].strip()}"
+    path = tmp_path / f"weights.{form.split()[0]}"
     (write_onnx if form == "onnx" else write_h5)(weights, path)
     main([str(path), "-o", str(tmp_path / "model")])
     model = load_model(tmp_path / "model")

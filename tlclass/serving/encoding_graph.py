@@ -17,16 +17,16 @@ class Padded:
         days: (N, T) float32 since time zero.
         wavelength: (N, T) float32 of the passband, in micrometres.
         flux, flux_err: (N, T) float32 at zero point 27.5 AB.
-        detected: (N, T) bool.
         lengths: (N,) int64 observations of each, at least 1.
+        detected: (N, T) bool; None where the encoding does not need it.
     """
 
     days: Tensor
     wavelength: Tensor
     flux: Tensor
     flux_err: Tensor
-    detected: Tensor
     lengths: Tensor
+    detected: Tensor | None = None
 
 
 def encoded(encoding: Encoding, curves: Padded) -> Tensor:
@@ -60,6 +60,7 @@ def _inverse_sinh(values: Tensor) -> Tensor:
 
 
 def _context(encoding: Context, curves: Padded) -> Tensor:
+    assert curves.detected is not None
     plain = _asinh(encoding, curves)
     flux, days, wavelength = plain[..., 2], curves.days, curves.wavelength
     step = torch.arange(days.shape[1])
@@ -96,4 +97,5 @@ def _difference(values: Tensor, before: Tensor) -> Tensor:
     return torch.where(before < 0, 0.0, values - values.gather(1, before.clamp(min=0)))
 
 
+NEED_DETECTIONS = (Context,)
 _GRAPHS: dict[type, Callable[..., Tensor]] = {Paper: _paper, Asinh: _asinh, Context: _context}

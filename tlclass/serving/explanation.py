@@ -11,6 +11,7 @@ import torch
 
 from tlclass.inputs.batches import CurveDataset
 from tlclass.inputs.encoding import encode
+from tlclass.inputs.shape import statistics
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel
@@ -124,7 +125,9 @@ def explain(model: TrainedModel, curves: LightCurves, object_id: str, origin: st
     observations = torch.arange(1, len(selected.mjd) + 1)
     probability = log_probabilities(model.calibration, logits_of(model.members, latents), observations).exp()
     before = model.calibration.prior if model.calibration else np.full(len(model.classes), 1 / len(model.classes))
-    novelty = model.novelty(torch.cat(latents, dim=1)[-1:], observations[-1:]) if model.novelty else None
+    shape = statistics(encoded, model.encoding)
+    last = None if shape is None else torch.from_numpy(shape[-1:])
+    novelty = model.novelty(torch.cat(latents, dim=1)[-1:], observations[-1:], last) if model.novelty else None
     return Explanation(
         object_id=object_id,
         model=model.training.get("release") or model.survey,

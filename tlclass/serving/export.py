@@ -13,7 +13,7 @@ from tlclass.inputs.encoding import encoding_settings
 from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.inference import logits_of
-from tlclass.serving.encoding_graph import Padded, encoded
+from tlclass.serving.encoding_graph import NEED_DETECTIONS, Padded, encoded
 from tlclass.serving.scanned import scanned
 
 OPSET = 17
@@ -36,14 +36,15 @@ class Probabilities(nn.Module):
 
     def __init__(self, model: TrainedModel):
         super().__init__()
-        self.encoding, self.calibration = model.encoding, model.calibration
+        self.encoding, self.calibration, self.names = model.encoding, model.calibration, list(inputs_of(model))
         self.members = nn.ModuleList(model.members)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """The inputs that `inputs_of` names to (N, K) probabilities."""
-        curves = Padded(*inputs[:6])
+        given = dict(zip(self.names, inputs, strict=True))
+        metadata = given.pop("metadata", given["flux"].new_zeros(given["flux"].shape[0], 0))
+        curves = Padded(**given)
         x, rows = encoded(self.encoding, curves), torch.arange(curves.lengths.shape[0])
-        metadata = inputs[6] if len(inputs) > 6 else x.new_zeros(x.shape[0], 0)
         members: list[Any] = list(self.members)
         latents = [member.encoder.at_every_step(x, metadata)[rows, curves.lengths - 1] for member in members]
         return log_probabilities(self.calibration, logits_of(members, latents), curves.lengths).exp().float()
@@ -51,7 +52,8 @@ class Probabilities(nn.Module):
 
 def inputs_of(model: TrainedModel) -> dict[str, str]:
     """The arrays that the graph takes, in order, and what they hold."""
-    return {name: what for name, what in INPUTS.items() if name != "metadata" or model.metadata}
+    needed = {"metadata": bool(model.metadata), "detected": type(model.encoding) in NEED_DETECTIONS}
+    return {name: what for name, what in INPUTS.items() if needed.get(name, True)}
 
 
 def description(model: TrainedModel) -> dict[str, Any]:
@@ -95,8 +97,9 @@ def _example(model: TrainedModel, objects: int = 2, longest: int = 5) -> tuple[T
     """Inputs of the right shapes."""
     days = torch.arange(float(longest)).expand(objects, longest).contiguous()
     ones = torch.ones(objects, longest)
-    lengths, metadata = torch.full((objects,), longest), torch.zeros(objects, len(model.metadata))
-    return (days, ones / 2, 100 * ones, ones, ones > 0, lengths, metadata)[: len(inputs_of(model))]
+    arrays = {"days": days, "wavelength": ones / 2, "flux": 100 * ones, "flux_err": ones, "detected": ones > 0}
+    arrays |= {"lengths": torch.full((objects,), longest), "metadata": torch.zeros(objects, len(model.metadata))}
+    return tuple(arrays[name] for name in inputs_of(model))
 
 
 def _export_onnx(model: TrainedModel, network: Probabilities, inputs: tuple[Tensor, ...], path: Path) -> None:

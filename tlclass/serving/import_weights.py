@@ -95,7 +95,7 @@ def _state(weights: PaperWeights) -> dict[str, Tensor]:
     for name, part in dense.items():
         if part is not None:
             arrays[f"{name}.weight"], arrays[f"{name}.bias"] = part.kernel.T, part.bias
-    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    return {name: torch.from_numpy(np.array(array, order="C")) for name, array in arrays.items()}
 
 
 def _torch_gates(columns: Array) -> Array:

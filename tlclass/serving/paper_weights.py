@@ -62,7 +62,9 @@ class PaperWeights:
         for layer, inputs in zip(self.gru, (4, units), strict=True):
             n = layer.recurrent.shape[0]
             fits.append((layer.kernel.shape, layer.bias.shape) == ((inputs, 3 * n), (2, 3 * n)))
-        if not all(fits) or self.gru[0].recurrent.shape != self.gru[1].recurrent.shape:
+        fits.append(self.gru[0].recurrent.shape == self.gru[1].recurrent.shape)
+        fits.append(self.state.bias.shape == self.joint.bias.shape)
+        if not all(fits):
             raise ValueError(
                 f"the shapes of the weights are not those of the paper's network ({LAYOUT}, four channels)"
             )
