@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-WEIGHT = 2.0  # of the shape; chosen, as its statistics, on one half of PLAsTiCC's and BTS's objects of other classes
 KNEE, BEFORE = (
     0.99,
     0.95,
@@ -62,11 +61,11 @@ class Novelty:
     joint: Tensor | None = None
 
     def distance(self, latent: Tensor, observations: Tensor, shape: Tensor | None = None) -> Tensor:
-        """(N,) float64: of the latent vectors; or the logarithm of that, and `WEIGHT` times that of the shape."""
+        """(N,) float64: of the latent vectors; or the sum of the logarithms of that and of the distance of the shape."""
         near = self.latent(latent, observations)
         if shape is None or self.shape is None:
             return near
-        return near.clamp(min=1e-9).log() + WEIGHT * self.shape(shape, observations).clamp(min=1e-9).log()
+        return near.clamp(min=1e-9).log() + self.shape(shape, observations).clamp(min=1e-9).log()
 
     def __call__(self, latent: Tensor, observations: Tensor, shape: Tensor | None = None) -> Tensor:
         """(N,) percentile, 0 to 100: so many of the known objects of similar length lie nearer to a class.
