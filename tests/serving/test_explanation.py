@@ -8,11 +8,17 @@ import pytest
 from tests.conftest import make_curves, said
 from tlclass.explain import main
 from tlclass.lightcurves.curves import LightCurves
-from tlclass.network.checkpoint import TrainedModel
+from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.serving.explanation import Explanation, explain, log_odds
 from tlclass.serving.explanation_page import BANDS, CLASSES, figure
 from tlclass.serving.predictions import predict
+from tlclass.serving.released import RELEASED
 from tlclass.serving.request import Request
+
+
+@pytest.fixture(scope="module")
+def model() -> TrainedModel:
+    return load_model(RELEASED / "ztf-alerts")
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +32,16 @@ def name(curves: LightCurves) -> str:
 
 
 @pytest.fixture(scope="module")
-def found(released_model: TrainedModel, curves: LightCurves, name: str) -> Explanation:
-    return explain(released_model, curves, name)
+def found(model: TrainedModel, curves: LightCurves, name: str) -> Explanation:
+    return explain(model, curves, name)
 
 
 def test_the_probabilities_are_those_of_predict(
-    found: Explanation, released_model: TrainedModel, curves: LightCurves, name: str
+    found: Explanation, model: TrainedModel, curves: LightCurves, name: str
 ) -> None:
-    each = predict(released_model, curves, request=Request(every_observation=True)).to_pandas()
+    each = predict(model, curves, request=Request(every_observation=True)).to_pandas()
     own = each[each.object_id == name]
-    columns = [f"p({label})" for label in released_model.classes]
+    columns = [f"p({label})" for label in model.classes]
     assert np.allclose(found.frame[columns], own[columns], atol=1e-6) and np.allclose(found.frame.mjd, own.mjd)
     assert found.novelty == pytest.approx(own.novelty.iloc[-1], abs=1e-3)
     ends = log_odds(np.array([found.before[found.best], found.probability[-1, found.best]]))
@@ -43,12 +49,12 @@ def test_the_probabilities_are_those_of_predict(
 
 
 def test_without_an_observation_is_the_light_curve_without_it(
-    found: Explanation, released_model: TrainedModel, curves: LightCurves, name: str
+    found: Explanation, model: TrainedModel, curves: LightCurves, name: str
 ) -> None:
     one = curves.take(curves.object_id == name)
     last = int(np.flatnonzero(one.mjd == found.mjd[-1])[-1])  # time zero stays where it is
     rest = one.keep(np.arange(len(one.mjd)) != last)
-    expected = predict(released_model, rest).to_pandas()[[f"p({label})" for label in found.classes]]
+    expected = predict(model, rest).to_pandas()[[f"p({label})" for label in found.classes]]
     assert np.allclose(found.without[-1], expected.to_numpy(dtype=float), atol=1e-5)
     strongest = found.decisive(1)[0]
     assert abs(found.influence[strongest]) == np.abs(found.influence).max()
@@ -83,25 +89,23 @@ def test_every_passband_and_class_has_a_look_of_its_own(found: Explanation) -> N
     assert set(found.passbands) | {found.classes[found.best]} <= texts
 
 
-def test_one_observation_is_explained_too(released_model: TrainedModel) -> None:
+def test_one_observation_is_explained_too(model: TrainedModel) -> None:
     curves = make_curves(3, longest=2)
-    few = replace(released_model, selection=replace(released_model.selection, min_observations=1))
+    few = replace(model, selection=replace(model.selection, min_observations=1))
     number = int(np.flatnonzero(curves.detected[curves.offsets[:-1]])[0])
     found = explain(few, curves, str(curves.object_id[number]))
     assert found.influence == pytest.approx(found.change) and len(figure(found).axes) == 3
 
 
-def test_mistakes_are_one_sentence(
-    released_folder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_mistakes_are_one_sentence(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = str(data / "ztf_bts" / "observations.parquet")
     with pytest.raises(SystemExit):
-        main([str(released_folder), table, "--object", "nobody", "-o", str(tmp_path / "x")])
+        main(["ztf-alerts", table, "--object", "nobody", "-o", str(tmp_path / "x")])
     assert "nobody" in said(capsys)
 
 
-def test_what_cannot_be_classified_says_why(released_model: TrainedModel) -> None:
+def test_what_cannot_be_classified_says_why(model: TrainedModel) -> None:
     curves = make_curves(3)
     dark = replace(curves, detected=np.zeros_like(curves.detected))
     with pytest.raises(ValueError, match="no detection"):
-        explain(released_model, dark, "object0")
+        explain(model, dark, "object0")
