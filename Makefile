@@ -49,6 +49,7 @@ types: install ## mypy --strict
 bench: install ## benchmarks, as ratios
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python -m benchmarks.readers
+	$(BIN)/python -m benchmarks.prediction
 
 clean: ## remove the environment and what tests leave
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -16,7 +16,7 @@ Process = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_every_command_of_the_package_is_listed_and_every_listed_one_is_a_command() -> None:
-    files = {path.stem: path for path in (ROOT / "tlclass").glob("*.py")}
+    files = {path.stem.replace("_", "-"): path for path in (ROOT / "tlclass").glob("*.py")}
     commands = {name for name, path in files.items() if '__name__ == "__main__"' in path.read_text()} - {"cli"}
     commands |= {path.parent.name for path in (ROOT / "tlclass").glob("*/__main__.py")}
     assert commands == set(cli.present())

@@ -20,7 +20,8 @@ COMMANDS = {  # name -> what it does; the module `tlclass.NAME` or `tlclass.NAME
     "models": "released models: list, download, describe",
     "explain": "which observations decided a classification",
     "stream": "classify alerts as they arrive",
-    "export": "a model as ONNX or TorchScript",
+    "export": "a model as ONNX or torch.export, for other programs",
+    "import-weights": "the network of the paper's authors as a model",
     "release": "make the models that ship with the package anew",
     "publish": "put a model on the Hugging Face hub",
     "choose": "which objects to label next",
@@ -49,18 +50,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def module_of(name: str) -> str:
     """The module whose `main` is the command."""
-    spec = find_spec(f"tlclass.{name}")
-    return f"tlclass.{name}.__main__" if spec is not None and spec.submodule_search_locations else f"tlclass.{name}"
+    module = f"tlclass.{name.replace('-', '_')}"
+    spec = find_spec(module)
+    return f"{module}.__main__" if spec is not None and spec.submodule_search_locations else module
 
 
 def present() -> list[str]:
     """The commands that this version has."""
-    return [name for name in COMMANDS if find_spec(f"tlclass.{name}") is not None]
+    return [name for name in COMMANDS if find_spec(f"tlclass.{name.replace('-', '_')}") is not None]
 
 
 def overview() -> str:
     """What `tlclass --help` says."""
-    lines = [f"  {name:<10}{COMMANDS[name]}" for name in present()]
+    lines = [f"  {name:<16}{COMMANDS[name]}" for name in present()]
     return "\n".join(
         [
             "usage: tlclass COMMAND ...",

@@ -165,9 +165,11 @@ def reliable_without_labels(
     if model.sets is None and model.novelty is None:
         return {}
     before = torch.from_numpy(teacher(model.members, data, data.unlabelled))
-    seen = see(members, data.encoded, before.argmax(1).numpy())
+    seen = see(members, data.encoded, before.argmax(1).numpy(), encoding=model.encoding)
     probability = log_probabilities(model.calibration, seen.logits, seen.observations).exp()
     return {
         "sets": fit_sets(probability, seen.observations, None, seen.weight) if model.sets else None,
-        "novelty": fit_novelty(seen.latent, seen.observations, seen.kind, seen.weight) if model.novelty else None,
+        "novelty": fit_novelty(seen.latent, seen.observations, seen.kind, seen.weight, seen.shape)
+        if model.novelty
+        else None,
     }

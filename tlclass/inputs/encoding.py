@@ -33,6 +33,23 @@ class Encoding(Protocol):
         """
 
 
+class Invertible(Protocol):
+    """An encoding from which the photometry can be read again."""
+
+    def photometry(self, x: Array) -> "Observed":
+        """What was observed, from (n_obs, len(channels)); but for rounding the same numbers as before."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Observations, (n_obs,) each: `days` since time zero, `wavelength` in micrometres, `flux` and `flux_err` at zero point 27.5."""
+
+    days: Array
+    wavelength: Array
+    flux: Array
+    flux_err: Array
+
+
 @dataclass(frozen=True)
 class Paper:
     """Equation 1 of Gupta et al. 2025: no peak scaling, no redshift, nothing from the future.
@@ -57,6 +74,12 @@ class Paper:
         return np.stack(
             [wavelength, time, curves.flux / self.flux_scale, curves.flux_err / self.flux_scale], axis=1
         ).astype(np.float32)
+
+    def photometry(self, x: Array) -> Observed:
+        """See `Invertible`."""
+        wavelength, time, flux, flux_err = x[:, :4].astype(np.float64).T
+        days = time * self.time_scale - self.time_offset
+        return Observed(days, wavelength, flux * self.flux_scale, flux_err * self.flux_scale)
 
 
 @dataclass(frozen=True)
@@ -83,6 +106,14 @@ class Asinh:
         flux = np.arcsinh(curves.flux / self.flux_scale)
         relative = np.log10(curves.flux_err / (np.abs(curves.flux) + curves.flux_err))
         return np.stack([wavelength, time, flux, relative], axis=1).astype(np.float32)
+
+    def photometry(self, x: Array) -> Observed:
+        """See `Invertible`; the error of a flux below 1e-5 of it is not known well."""
+        wavelength, time, flux, relative = x[:, :4].astype(np.float64).T
+        flux = np.sinh(flux) * self.flux_scale
+        share = np.minimum(10.0**relative, 1 - 1e-7)
+        days = time * self.time_scale - self.time_offset
+        return Observed(days, wavelength, flux, np.maximum(np.abs(flux) * share / (1 - share), 1e-6))
 
 
 @dataclass(frozen=True)

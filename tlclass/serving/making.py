@@ -39,6 +39,7 @@ class Recipe:
         survey: `ztf` or `lsst`: which survey's light curves it is the default for, or None.
         photometry: `detections` or `forced`: which kind of them.
         measured: scores on real light curves for the card, name -> text.
+        limits: what else users must know, for the card.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Recipe:
     survey: str | None = None
     photometry: str | None = None
     measured: Mapping[str, str] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
 
 
 def recipes() -> dict[str, Recipe]:
@@ -56,7 +58,14 @@ def recipes() -> dict[str, Recipe]:
 
 def _recipe(path: Path) -> Recipe:
     content: Mapping[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return Recipe(**{**content, "name": path.stem, "overrides": tuple(content["overrides"])})
+    return Recipe(
+        **{
+            **content,
+            "name": path.stem,
+            "overrides": tuple(content["overrides"]),
+            "limits": tuple(content.get("limits", ())),
+        }
+    )
 
 
 def pretrain_all(chosen: Sequence[Recipe], words: Sequence[str], jobs: int) -> None:
@@ -123,6 +132,7 @@ def assemble(recipe: Recipe, plan: Plan, networks: Sequence[Path], folder: Path)
         "source_auroc_macro": [source.training["row"]["auroc_macro"] for source in sources],
         "default_for": {"survey": recipe.survey, "photometry": recipe.photometry} if recipe.survey else None,
         "measured": dict(recipe.measured),
+        "limits": list(recipe.limits),
     }
     model = made_reliable(replace(model, training=origin), sources, None, None)
     save_model(model, folder)

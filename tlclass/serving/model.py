@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.checkpoint import load_model as load_files
+from tlclass.serving.explanation import Explanation, explain
 from tlclass.serving.predictions import predict
 from tlclass.serving.priors import Prior
 from tlclass.serving.released import model_folder
@@ -86,11 +88,31 @@ class Model:
         frame: pd.DataFrame = self.table(source, Request(embedding=True), options).to_pandas()
         return frame[["object_id", *(name for name in frame.columns if name.startswith("latent_"))]]
 
+    def explain(self, source: door.Source, object_id: str, **options: Any) -> Explanation:
+        """Which observations decided the classification of one object.
+
+        Args:
+            source: see `predict`. object_id: the object's name. options: see `predict`.
+
+        Returns:
+            Its `frame` has a row per observation; `write("NAME")` draws NAME.png and NAME.html.
+
+        Raises:
+            FileNotFoundError, ValueError: the source cannot be read, has no such object, or nothing can be said about it.
+        """
+        return explain(self.trained, self._read(source, options), object_id, _name(source))
+
+    def _read(self, source: door.Source, options: Mapping[str, Any]) -> LightCurves:
+        return door.read(source, self.trained.passbands, options, self.trained.input)
+
     def table(self, source: door.Source, request: Request, options: Mapping[str, Any]) -> pa.Table:
         """What `predict` gives, as an Arrow table."""
-        origin = str(source) if isinstance(source, str | Path) else door.IN_MEMORY
-        curves = door.read(source, self.trained.passbands, options, self.trained.input)
-        return predict(self.trained, curves, origin, request)
+        return predict(self.trained, self._read(source, options), _name(source), request)
+
+
+def _name(source: door.Source) -> str:
+    """What to call a source in messages."""
+    return str(source) if isinstance(source, str | Path) else door.IN_MEMORY
 
 
 def load_model(name: str | Path) -> Model:

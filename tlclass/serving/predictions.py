@@ -15,11 +15,13 @@ from torch import Tensor
 from tlclass import __version__
 from tlclass.inputs.batches import CurveDataset
 from tlclass.inputs.encoding import Encoded, encode
+from tlclass.inputs.shape import statistics
 from tlclass.lightcurves.curves import LightCurves, check
 from tlclass.lightcurves.selection import log_cuts
 from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.inference import encode_all, encode_every_step, logits_of
+from tlclass.network.novelty import Novelty
 from tlclass.serving.priors import reweighed
 from tlclass.serving.request import Request
 from tlclass.serving.warnings import warnings_for
@@ -77,7 +79,7 @@ def predict(
     asked = request or Request()
     check(curves, origin)
     model.passbands.wavelengths(curves.passbands, origin)
-    kept, left_out = (curves, {}) if asked.keep_passbands else _trained_passbands(model, curves, origin)
+    kept, left_out = (curves, {}) if asked.keep_passbands else trained_passbands(model, curves, origin)
     selected, cuts = model.selection.select(kept)
     log_cuts(len(curves), cuts, origin)
     found = _Found(model, curves, selected, asked, origin)
@@ -85,7 +87,7 @@ def predict(
     return found.table(warning)
 
 
-def _trained_passbands(model: TrainedModel, curves: LightCurves, origin: str) -> tuple[LightCurves, dict[str, Array]]:
+def trained_passbands(model: TrainedModel, curves: LightCurves, origin: str) -> tuple[LightCurves, dict[str, Array]]:
     """The light curves without passbands that the model was never trained on, and how many observations of each object that costs."""
     if model.trained_on is None:
         return curves, {}
@@ -128,6 +130,7 @@ class _Found:
         encoded = _encoded(model, selected, origin)
         self.views, self.rows = _views_and_rows(encoded, self.place, len(curves), selected.mjd, asked)
         self.latents = _latents(model, encoded, self.views)
+        self.shape = statistics(encoded, model.encoding)
         self.observations = torch.from_numpy(self.views.observations)
         logits = _logits(model, self.latents)
         plain = log_probabilities(model.calibration, logits, self.observations)
@@ -146,13 +149,16 @@ class _Found:
         columns["n_observations"] = pa.array(used.astype(np.int64))
         columns["days"] = self._column(self._covered())
         if self.model.novelty is not None:
-            columns["novelty"] = self._column(
-                self.model.novelty(torch.cat(self.latents, dim=1), self.observations).numpy()
-            )
+            columns["novelty"] = self._column(self._novelty(self.model.novelty))
         columns["warning"] = pa.array(warning[self.rows.object].tolist(), type=pa.string())
         if self.asked.embedding:
             columns |= self._embedding()
         return pa.table(columns).replace_schema_metadata(self._about())
+
+    def _novelty(self, score: Novelty) -> Array:
+        """(V,) percentile among known objects."""
+        shape = None if self.shape is None else torch.from_numpy(self.shape[self.views.row])
+        return score(torch.cat(self.latents, dim=1), self.observations, shape).numpy()
 
     def _classes(self) -> dict[str, pa.Array]:
         names, p = np.array(self.model.classes), self.probability.numpy()

@@ -159,6 +159,7 @@ def _limits(model: TrainedModel) -> str:
     lines = [
         "It answers with one of its classes whatever it is shown: look at the novelty and the warning of each row."
     ]
+    lines = [*model.training.get("limits", ()), *lines]
     if model.simulated:
         lines.append(
             "Simulated light curves differ from real ones; scores on real objects are lower where the sampling differs from that of training."

@@ -1,10 +1,12 @@
 """Fit the novelty score to latent vectors of known objects."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from tlclass.network.novelty import Novelty
+from tlclass.network.novelty import Distances, Novelty
 
 EDGES = (4, 8, 14, 24)  # observations: groups of light curves with distributions of their own
 AXES = 32  # on which latent vectors are projected
@@ -13,19 +15,38 @@ STEPS = 200  # of the percentiles
 FEWEST = 5  # views of a class in a group; of fewer the mean over all lengths is taken
 
 
-def fit_novelty(latent: Tensor, observations: Tensor, kind: Tensor, weight: Tensor) -> Novelty:
-    """Means of the classes and their common spread in the latent space, by length of the light curve.
+def fit_novelty(
+    latent: Tensor, observations: Tensor, kind: Tensor, weight: Tensor, shape: Tensor | None = None
+) -> Novelty:
+    """Distances from the classes in the latent space, and in the statistics of the light curves, by their length.
 
-    Every second object sets the distances, the others their percentiles.
+    Every second light curve sets the distances, the others their percentiles.
 
     Args:
         latent: (V, L). observations: (V,). kind: (V,) class. weight: (V,) of each view in the percentiles.
+        shape: (V, S) of `tlclass.inputs.shape.statistics`; None: the latent vectors alone.
     """
     odd = torch.arange(len(latent)) % 2 == 1
-    center = latent.double().mean(0)
-    axes = min(AXES, latent.shape[1], len(latent))
-    projection = torch.linalg.svd(latent.double() - center, full_matrices=False).Vh[:axes].T
-    place = (latent.double() - center) @ projection
+    near = fit_distances(latent, observations, kind, odd)
+    behaves = None if shape is None else fit_distances(shape, observations, kind, odd)
+    group = torch.bucketize(observations, near.edges, right=True)
+
+    def quantiles(distance: Tensor) -> Tensor:
+        return torch.stack([_of_group(distance, weight, odd, group == number) for number in range(len(EDGES) + 1)])
+
+    alone = Novelty(near, quantiles(near(latent, observations)))
+    if behaves is None or shape is None:
+        return alone
+    both = replace(alone, shape=behaves)
+    return replace(both, joint=quantiles(both.distance(latent, observations, shape)))
+
+
+def fit_distances(vector: Tensor, observations: Tensor, kind: Tensor, odd: Tensor) -> Distances:
+    """Means of the classes and their common spread, by length of the light curve, from the (V,) mask `odd` left out."""
+    center = vector.double().mean(0)
+    axes = min(AXES, vector.shape[1], len(vector))
+    projection = torch.linalg.svd(vector.double() - center, full_matrices=False).Vh[:axes].T
+    place = (vector.double() - center) @ projection
     edges = torch.tensor(EDGES)
     group = torch.bucketize(observations, edges, right=True)
     kinds = torch.from_numpy(np.unique(kind.numpy()))
@@ -42,19 +63,16 @@ def fit_novelty(latent: Tensor, observations: Tensor, kind: Tensor, weight: Tens
         offset = place[used] - mean[torch.searchsorted(kinds, kind[used])]
         means.append(mean)
         whitenings.append(_whitening(offset))
-    fitted = Novelty(
-        edges, center.float(), projection.float(), torch.stack(means).float(), torch.stack(whitenings).float(),
-        torch.zeros(len(EDGES) + 1, STEPS + 1),
-    )  # fmt: skip
-    distance = fitted.distance(latent, observations)
-    quantiles = []
-    for number in range(len(EDGES) + 1):
-        here = (group == number) & odd
-        used = here if int(here.sum()) > 20 else odd
-        quantiles.append(_weighted_quantiles(distance[used], weight[used]))
-    return Novelty(
-        edges, fitted.center, fitted.projection, fitted.mean, fitted.whitening, torch.stack(quantiles).float()
+    return Distances(
+        edges, center.float(), projection.float(), torch.stack(means).float(), torch.stack(whitenings).float()
     )
+
+
+def _of_group(distance: Tensor, weight: Tensor, odd: Tensor, group: Tensor) -> Tensor:
+    """(STEPS + 1,) quantiles of the distances of a group of lengths that did not set them; of all where there are few."""
+    here = group & odd
+    used = here if int(here.sum()) > 20 else odd
+    return _weighted_quantiles(distance[used], weight[used]).float()
 
 
 def _whitening(offset: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from tlclass.inputs.batches import CurveDataset
 from tlclass.inputs.datamodule import LightCurveDataModule, subset
-from tlclass.inputs.encoding import Encoded
+from tlclass.inputs.encoding import Encoded, Encoding
+from tlclass.inputs.shape import statistics
 from tlclass.lightcurves.taxonomy import Taxonomy
 from tlclass.network.calibration import Calibration, log_probabilities
 from tlclass.network.checkpoint import TrainedModel
@@ -53,6 +54,7 @@ class Seen:
         logits: (V, K). latent: (V, L) of all members, one after the other.
         observations: (V,) lengths. label: (V,) class of the model. kind: (V,) class of the source, or the same.
         weight: (V,), the views of an object together as much as the object.
+        shape: (V, S) of `tlclass.inputs.shape.statistics`; None where the encoding does not give them.
     """
 
     logits: Tensor
@@ -61,6 +63,7 @@ class Seen:
     label: Tensor
     kind: Tensor
     weight: Tensor
+    shape: Tensor | None = None
 
     @property
     def objects(self) -> float:
@@ -108,7 +111,7 @@ def made_reliable(
     widened = chosen is held and known[0].simulated and model.survey != known[0].survey
     sets = fit_sets(probability, chosen.observations, None if widened else chosen.label, chosen.weight)
     described = held if held is not None else _final(model, data)
-    novelty = fit_novelty(described.latent, described.observations, described.kind, described.weight)
+    novelty = fit_novelty(described.latent, described.observations, described.kind, described.weight, described.shape)
     return replace(model, calibration=calibration, sets=sets, novelty=novelty)
 
 
@@ -153,7 +156,7 @@ def _heldout(model: TrainedModel, sources: Sequence[TrainedModel]) -> Seen | Non
     label = np.array(model.taxonomy.class_map(part.classes))[part.label]
     part, label = part.take(np.flatnonzero(label >= 0)), label[label >= 0]
     weight = _expected(model.taxonomy, part)
-    return see(model.members, part.encoded, label, part.label, weight)
+    return see(model.members, part.encoded, label, part.label, weight, model.encoding)
 
 
 def _expected(taxonomy: Taxonomy, part: Heldout) -> Array:
@@ -172,14 +175,15 @@ def _labelled(validated: Validated, data: LightCurveDataModule) -> Seen:
         see([each[number] for each in validated.networks], subset(data.encoded, part), data.label[part])
         for number, part in enumerate(validated.parts)
     ]
-    return Seen(**{name: torch.cat([getattr(part, name) for part in seen]) for name in Seen.__dataclass_fields__})
+    names = [name for name in Seen.__dataclass_fields__ if name != "shape"]
+    return Seen(**{name: torch.cat([getattr(part, name) for part in seen]) for name in names})
 
 
 def _final(model: TrainedModel, data: LightCurveDataModule | None) -> Seen:
     """What the model itself says about its label budget."""
     assert data is not None
     used = np.sort(np.concatenate([data.split.train, data.split.val]))
-    return see(model.members, subset(data.encoded, used), data.label[used])
+    return see(model.members, subset(data.encoded, used), data.label[used], encoding=model.encoding)
 
 
 def see(
@@ -188,13 +192,16 @@ def see(
     label: Array,
     kind: Array | None = None,
     weight: Array | None = None,
+    encoding: Encoding | None = None,
 ) -> Seen:
     """What an ensemble makes of light curves at the lengths of `views_of`.
 
     Args:
         members: the networks.
         encoded: n light curves. label: (n,) class. kind: (n,) class of the source. weight: (n,) of each object.
+        encoding: of the light curves, for their shape; None leaves it out.
     """
+    shape = None if encoding is None else statistics(encoded, encoding)
     views = views_of(encoded)
     row, number = torch.from_numpy(views.row), views.object
     data = CurveDataset(encoded)
@@ -207,4 +214,5 @@ def see(
         label=torch.from_numpy(label[number]),
         kind=torch.from_numpy((label if kind is None else kind)[number]),
         weight=torch.from_numpy(each[number] * views.share),
+        shape=None if shape is None else torch.from_numpy(shape[views.row]),
     )

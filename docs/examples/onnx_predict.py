@@ -1,0 +1,25 @@
+"""Class probabilities from a CSV of alerts, with numpy and onnxruntime alone: python onnx_predict.py model.onnx alerts.csv
+
+The CSV has the columns object_id, mjd, band, flux, flux_err: detections, in ascending time, fluxes at zero point 27.5 AB.
+"""
+
+import json
+import sys
+
+import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession(sys.argv[1])
+about = json.loads(session.get_modelmeta().custom_metadata_map["tlclass"])
+table = np.genfromtxt(sys.argv[2], delimiter=",", names=True, dtype=None, encoding="utf-8")
+_, last = about["selection"]["window"]
+print("object_id", *about["classes"], sep=",")
+for name in np.unique(table["object_id"]):
+    rows = table[table["object_id"] == name]
+    rows = rows[rows["mjd"] - rows["mjd"][0] < last]
+    columns = {"days": rows["mjd"] - rows["mjd"][0], "flux": rows["flux"], "flux_err": rows["flux_err"]}
+    columns["wavelength"] = [about["passbands"][band] for band in rows["band"]]
+    inputs = {key: np.array([column], dtype=np.float32) for key, column in columns.items()}
+    inputs |= {"detected": np.ones((1, len(rows)), dtype=bool), "lengths": np.array([len(rows)])}
+    wanted = {entry.name: inputs[entry.name] for entry in session.get_inputs()}
+    print(name, *session.run(None, wanted)[0][0].round(4), sep=",")
