@@ -85,9 +85,11 @@ def balanced(pool: Pool, n: int, rng: np.random.Generator) -> tuple[Array, Array
 def coreset(pool: Pool, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """One after the other, the object farthest from all that are labelled or chosen (k-center greedy, Sener & Savarese 2018)."""
     vectors = pool.vectors
-    return _spread_out(
-        pool, n, lambda one: ((vectors - vectors[one]) ** 2).sum(axis=1), lambda near: int(near.argmax())
-    )
+
+    def distance(one: int) -> Array:
+        return np.asarray(((vectors - vectors[one]) ** 2).sum(axis=1))
+
+    return _spread_out(pool, n, distance, lambda near: int(near.argmax()))
 
 
 def badge(pool: Pool, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
