@@ -103,7 +103,7 @@ def badge(pool: Pool, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
     size = (vectors**2).sum(axis=1) * (error**2).sum(axis=1)
 
     def distance(one: int) -> Array:
-        return np.maximum(size + size[one] - 2 * (vectors @ vectors[one]) * (error @ error[one]), 0)
+        return np.asarray(np.maximum(size + size[one] - 2 * (vectors @ vectors[one]) * (error @ error[one]), 0))
 
     def draw(near: Array) -> int:
         return int(rng.choice(len(near), p=near / near.sum())) if near.sum() > 0 else int(pool.open.argmax())
