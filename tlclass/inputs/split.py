@@ -222,8 +222,8 @@ def _brightest_first(pool: Array, magnitude: Array | None, protocol: Protocol, r
         )
     peak = magnitude[pool]
     limit = float(np.nanquantile(peak, BRIGHT)) if protocol.bright_limit is None else protocol.bright_limit
-    chance = -np.logaddexp(0, (peak - limit) / protocol.bright_width)
-    rank = -np.where(np.isnan(peak), -np.inf, chance) - rng.gumbel(size=len(pool))
+    chance = -np.logaddexp(0, (np.where(np.isnan(peak), np.inf, peak) - limit) / protocol.bright_width)
+    rank = -chance - rng.gumbel(size=len(pool))
     order: Array = pool[np.argsort(rank, kind="stable")]
     return order
 
