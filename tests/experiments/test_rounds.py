@@ -12,7 +12,7 @@ from tlclass.experiments.job import Job, load
 from tlclass.experiments.plan import Plan
 from tlclass.experiments.rounds import CHOSEN, parts, with_labels
 from tlclass.inputs.labelling import Labelling
-from tlclass.lightcurves.brightness import peak_magnitudes
+from tlclass.lightcurves.brightness import THIRDS, peak_magnitudes
 from tlclass.training.evaluation import write_predictions
 from tlclass.training.metrics import Row
 
@@ -132,3 +132,11 @@ def test_choosing_among_those_who_test_is_refused(composed: Any) -> None:
         else:
             with pytest.raises(ValueError, match=f"protocol.test={kind}.*protocol.test=fixed"):
                 plan_from(config)
+
+
+def test_every_row_has_the_scores_of_thirds_by_brightness(scratch_job: Path) -> None:
+    row = json.loads((scratch_job / "result.json").read_text())
+    counts = [[row[f"{third}/n/{name}"] for third in THIRDS] for name in ("SN Ia", "TDE")]
+    assert [sum(count) for count in counts] == [row["n/SN Ia"], row["n/TDE"]]
+    assert all(0 < row[f"{third}/auroc_macro"] < 1 for third in THIRDS)
+    assert None not in [value for key, value in row.items() if key.partition("/")[0] in THIRDS]
