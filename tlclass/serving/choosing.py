@@ -114,7 +114,8 @@ def read_ids(path: Path) -> list[str]:
 def _pool(
     model: TrainedModel, columns: Mapping[str, Array], curves: LightCurves, classified: Array, labelled: Sequence[str]
 ) -> Pool:
-    missing = [name for name in labelled if name not in set(curves.object_id.tolist())]
+    there = set(curves.object_id.tolist())
+    missing = [name for name in labelled if name not in there]
     if missing:
         raise ValueError(
             f"{len(missing)} labelled objects are not in the table, e.g. {missing[0]}: give ids of its objects"
