@@ -22,7 +22,7 @@ from tlclass.network.transfer import FreezePolicy, transfer
 from tlclass.options import build
 from tlclass.training.finetune import Start, finetune
 from tlclass.training.fit import Process, fit, validation_scores
-from tlclass.training.folds import Choice, average, blocks, choose, copied, draw_back, object_losses, pick, splits
+from tlclass.training.folds import Choice, average, blocks, choose, copied, object_losses, pick, splits
 from tlclass.training.settings import FitSettings
 
 PROCESS = Process({"accelerator": "cpu", "devices": 1, "deterministic": True}, progress=False)
@@ -125,21 +125,6 @@ def test_the_result_is_the_mean_of_the_winners_fold_networks(module: LightCurveD
     assert row["choice/zero/val_loss"] == pytest.approx(
         np.average(zero, weights=[len(part.split.val) for part in parts]), rel=1e-5
     )
-
-
-def test_networks_that_stay_near_the_source_are_moved_back_but_for_what_did_not_move_and_what_is_new() -> None:
-    start = started(useless())[0]
-    start = replace(start, report=replace(start.report, loaded=start.report.loaded - {"head.bias"}))
-    trained, origin = copied(start).classifier, start.classifier.state_dict()
-    with torch.no_grad():
-        for name, parameter in trained.named_parameters():
-            parameter.add_(0 if name.startswith("encoder.dense") else 1)
-    draw_back(trained, start, 0.25)
-    for name, parameter in trained.named_parameters():
-        moved = parameter - origin[name]
-        still = name.startswith("encoder.dense")
-        assert torch.equal(parameter, origin[name]) == still
-        assert still or torch.allclose(moved, torch.full_like(moved, 1 if name == "head.bias" else 0.75), atol=1e-6)
 
 
 def test_what_is_equal_in_all_networks_stays_to_the_last_bit() -> None:
@@ -266,7 +251,6 @@ def test_no_label_needs_no_choice(settings: Job, tmp_path: Path) -> None:
 MISTAKES: Sequence[tuple[dict[str, Any], str]] = [
     ({"candidates": CANDIDATES, "folds": 1}, "freeze_policy.folds is 1: choose 2 or more"),
     ({"candidates": {}}, "freeze_policy.candidates is empty: name at least one"),
-    ({"candidates": CANDIDATES, "stay": 1.5}, r"method.stay is 1.5: .* between 0 and 1"),
     ({"candidates": {"zero": {"load": ["*"]}}}, "'zero' is the name of the unchanged weights"),
     ({"candidates": {"new": {"load": []}}}, "'new' loads nothing, and networks without common starting weights"),
     ({"candidates": CANDIDATES, "fold": 3}, "freeze_policy: unknown option fold.*known are name, candidates, folds"),

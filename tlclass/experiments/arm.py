@@ -153,7 +153,6 @@ class Folds:
             tell, the earlier one is taken.
         folds: of the cross-validation.
         up_to: labels; larger budgets are split once, as for a single policy.
-        stay: share of the source's weights in the networks, see `tlclass.training.folds.Choice`.
         is_reference: whether the report compares others with it.
     """
 
@@ -161,7 +160,6 @@ class Folds:
     candidates: Mapping[str, Mapping[str, Any]]
     folds: int = 5
     up_to: int = 1000
-    stay: float = 0.0
     is_reference: bool = False
 
     def __post_init__(self) -> None:
@@ -172,7 +170,7 @@ class Folds:
     def choice(self) -> Choice:
         """The cross-validation."""
         named = {str(policy.get("name", key)): policy for key, policy in self.candidates.items()}
-        return Choice(self.name, named, self.folds, self.up_to, self.stay)
+        return Choice(self.name, named, self.folds, self.up_to)
 
     @property
     def needs_source(self) -> bool:

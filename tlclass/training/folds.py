@@ -40,25 +40,20 @@ class Choice:
             tell, the earlier one is taken.
         folds: of the cross-validation.
         up_to: labels; larger budgets are split once, as for a single policy.
-        stay: how near the source the networks stay: each loaded weight is so much the source's and the rest what training
-            made of it ("robust fine-tuning", Wortsman et al. 2022), for objects that are not like the labelled ones.
 
     Raises:
-        ValueError: there is no candidate, one has a wrong option or loads nothing, there are too few folds, or `stay` is no share.
+        ValueError: there is no candidate, one has a wrong option or loads nothing, or there are too few folds.
     """
 
     name: str
     candidates: Mapping[str, Mapping[str, Any]]
     folds: int = 5
     up_to: int = 1000
-    stay: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be chosen from."""
         if self.folds < 2:
             raise ValueError(f"freeze_policy.folds is {self.folds}: choose 2 or more")
-        if not 0 <= self.stay <= 1:
-            raise ValueError(f"method.stay is {self.stay}: choose a share of the source's weights between 0 and 1")
         if not self.policies:
             raise ValueError("freeze_policy.candidates is empty: name at least one freeze policy")
         for policy in self.policies:
@@ -137,9 +132,7 @@ def choose(
     if not data.split.budget:
         return Chosen(starts[0], None, {"chosen": starts[0].policy.name})
     parts = splits(choice, data)
-    trials = [
-        try_out(start, parts, settings, folder / start.policy.name, process, logger, choice.stay) for start in starts
-    ]
+    trials = [try_out(start, parts, settings, folder / start.policy.name, process, logger) for start in starts]
     winner, means, errors = pick(*blocks([trial.losses for trial in trials]))
     average(starts[winner].classifier, trials[winner].networks)
     names = [start.policy.name for start in starts]
@@ -176,18 +169,14 @@ def try_out(
     folder: Path,
     process: Process,
     logger: Any,
-    stay: float = 0.0,
 ) -> Trial:
-    """Fine-tune a copy of the candidate's network in every fold, the first one logged, and validate it there; see `Choice.stay`."""
+    """Fine-tune a copy of the candidate's network in every fold, the first one logged, and validate it there."""
     fits = [copied(start) for _ in parts]
     summaries = [
         finetune(fit, part, settings, folder / f"fold{number}", process, None if number else logger)
         for number, (fit, part) in enumerate(zip(fits, parts, strict=True))
     ]
     networks = [fit.classifier for fit in fits]
-    if stay:
-        for network in networks:
-            draw_back(network, start, stay)
     losses = [object_losses(network, part, settings) for network, part in zip(networks, parts, strict=True)]
     return Trial(networks, losses, summaries[0])
 
@@ -245,15 +234,6 @@ def pick(losses: Array, sizes: Array) -> tuple[int, Array, Array]:
         return 0, means, np.full(len(means), np.inf)
     errors = np.sqrt((gaps - mean_gaps[:, None]) ** 2 @ share / (len(share) - 1))
     return int(np.flatnonzero(mean_gaps <= errors)[0]), means, errors
-
-
-@torch.no_grad()
-def draw_back(network: Classifier, start: Start, stay: float) -> None:
-    """Move the loaded weights of a trained network this share of the way back to where they started; frozen ones did not move."""
-    for name in start.report.loaded:
-        parameter, origin = network.get_parameter(name), start.classifier.get_parameter(name)
-        if not torch.equal(parameter, origin):
-            parameter.lerp_(origin, stay)
 
 
 @torch.no_grad()
