@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlclass.options import MISTAKES
 from tlclass.quoting import sentence
+from tlclass.serving.reading import add_arguments, reading_options
 
 if TYPE_CHECKING:
     from tlclass.network.checkpoint import TrainedModel
@@ -47,7 +48,7 @@ def _run(given: argparse.Namespace, source: Path) -> str:
         coverage=given.coverage, prior=given.prior, keep_passbands=given.keep_passbands,
     )  # fmt: skip
     writer = writer_for(given.output, source)
-    options = _options(given)
+    options = reading_options(given)
     model, named = _model(given.model, source, options)
     done = predict_in_parts(model, source, request, options, writer)
     note = " (trained on simulated light curves)" if model.simulated else ""
@@ -79,18 +80,6 @@ def _input(given: str, form: str) -> Iterator[Path]:
         yield path
 
 
-def _options(given: argparse.Namespace) -> dict[str, Any]:
-    """What is stated about the input, for `tlclass.surveys.door.read`."""
-    options: dict[str, Any] = {"flux_unit": _unit(given.flux_unit)} if given.flux_unit else {}
-    if given.column:
-        options["columns"] = _pairs(given.column)
-    if given.drop_unknown_passbands:
-        options["unknown_passbands"] = "drop"
-    if given.positive:
-        options["positive"] = True
-    return options
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tlclass predict", description=__doc__)
     add = parser.add_argument
@@ -115,47 +104,13 @@ def _parser() -> argparse.ArgumentParser:
         help="class proportions: flat, estimate (from the input), a survey's name (bts), or a file of 'class: share'",
     )
     add("--keep-passbands", action="store_true", help="use passbands that the model was not trained on")
-    add(
-        "--positive",
-        action="store_true",
-        help="all differences are positive, where magnitudes have no sign (isdiffpos)",
-    )
-    add("--drop-unknown-passbands", action="store_true", help="leave out rows of passbands the model has no name for")
-    add(
-        "--column",
-        action="append",
-        default=[],
-        metavar="NAME=COLUMN",
-        help="our name = the file's column, e.g. mjd=time",
-    )
-    add("--flux-unit", help="fluxcal (zero point 27.5 AB), jy, mjy, ujy, njy, or the AB zero point")
-    add(
-        "--trust",
-        action="append",
-        default=[],
-        metavar="PACKAGE",
-        help="import this package, whose classes the model uses",
-    )
+    add_arguments(parser)
     add("--format", default="csv", choices=("csv", "parquet", "avro"), help="of standard input")
     return parser
 
 
 def _numbers(text: str) -> list[float]:
     return [float(part) for part in text.split(",")]
-
-
-def _pairs(given: Sequence[str]) -> dict[str, str]:
-    wrong = [pair for pair in given if "=" not in pair]
-    if wrong:
-        raise ValueError(f"--column {wrong[0]}: write it as NAME=COLUMN, e.g. --column mjd=time")
-    return dict(pair.split("=", 1) for pair in given)
-
-
-def _unit(given: str) -> str | float:
-    try:
-        return float(given)
-    except ValueError:
-        return given
 
 
 if __name__ == "__main__":

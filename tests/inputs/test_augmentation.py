@@ -148,7 +148,7 @@ def test_an_object_that_would_lose_too_much_keeps_all_its_observations() -> None
 def test_every_file_builds_and_only_none_is_off(name: str) -> None:
     given_settings = yaml.safe_load((CONF / "augmentation" / f"{name}.yaml").read_text())
     assert augmentation_from(given_settings).on == (name != "none")
-    assert set(given_settings) == {"name", *vars(Augmentation())}
+    assert {"name", *vars(Augmentation())} - set(given_settings) == {"fainter"} - {name}
 
 
 # -- what each option does
@@ -280,6 +280,17 @@ def test_extinction_follows_the_dust_law() -> None:
     assert (loss[:, 0] / blue).std() == pytest.approx(0.3, rel=0.1)  # exponential
 
 
+def test_fainter_objects_are_fainter_in_every_passband_alike() -> None:
+    curves = sample(flux=1e6)
+    changed = apply(curves, fainter=[0.5, 1.5])
+    loss = -2.5 * np.log10(changed.flux.astype(float) / 1e6).reshape(-1, 40)
+    assert np.ptp(loss, axis=1).max() < 1e-3
+    assert loss.min() > 0.49 and loss.max() < 1.51 and loss.mean() == pytest.approx(1.0, abs=0.02)
+    noisy = apply(sample(3000, flux=20.0), Selection(), fainter=[1.0, 1.0])
+    noise = noisy.flux - np.float32(20.0 * 10**-0.4)
+    assert np.std(noise) == pytest.approx(np.sqrt(1 - 10**-0.8) * noisy.flux_err[0], rel=0.02)
+
+
 def test_dimming_leaves_the_noise_of_the_sky_and_brightening_cannot_take_it_out() -> None:
     rng = np.random.default_rng(0)
     curves = sample(redshift=np.full(3000, 0.5), error=100.0)
@@ -318,6 +329,7 @@ MISTAKES = {
     r"nights is \[\]": {"nights": []},
     r"nights is 2: give a list": {"nights": 2},
     r"snr is 5: give a list": {"snr": 5},
+    r"fainter is \[-1.0, 1.0\]: give \[low, high\] between 0": {"fainter": [-1.0, 1.0]},
     r"drop_band is 2.*0 to 1": {"drop_band": 2},
     r"extinction is -1.*0 \(off\)": {"extinction": -1},
     r"augmentation: unknown option thinn.*known are thin, nights": {"thinn": 1},

@@ -27,7 +27,7 @@ BUDGETS: list[Mapping[str, Any]] = [
     {"count": 5},
     {"count": 37},
     {"count": 100},
-    {"count": 390},
+    {"count": 290},
 ]
 
 
@@ -52,6 +52,9 @@ def test_parts_are_disjoint_and_have_their_exact_sizes(test_kind: str, budget: M
     untouched = sum(round(0.2 * count) for count in COUNTS)
     if test_kind == "remainder":
         assert split.pool == len(LABEL) and len(together) == len(LABEL)
+    elif test_kind == "tuning":
+        assert split.pool == len(LABEL) - untouched - len(split.test)
+        assert not set(together) & set(draw(seed, test="fixed", **budget).test)
     elif test_kind == "development":
         assert split.pool == len(LABEL) - untouched == len(together)
         assert not set(together) & set(draw(seed, test="fixed", **budget).test)
@@ -62,7 +65,7 @@ def test_parts_are_disjoint_and_have_their_exact_sizes(test_kind: str, budget: M
 
 def test_smaller_budgets_are_part_of_larger_ones_of_the_same_seed(test_kind: str) -> None:
     drawn: set[int] = set()
-    for count in (5, 20, 100, 390):
+    for count in (5, 20, 100, 290):
         split = draw(3, count=count, test=test_kind)
         larger = {*split.train.tolist(), *split.val.tolist()}
         assert drawn < larger
@@ -134,7 +137,7 @@ def test_a_class_with_two_objects_among_singles_can_give_one_to_validation() -> 
 
 @pytest.mark.parametrize("test", TEST_KINDS)
 def test_a_budget_larger_than_the_pool_is_an_error(test: str) -> None:
-    pool = 500 if test == "remainder" else 400
+    pool = {"remainder": 500, "tuning": 300}.get(test, 400)
     with pytest.raises(ValueError, match=f"501.*{pool}.*5 to {pool}"):
         draw(count=501, test=test)
 
@@ -233,3 +236,55 @@ def test_too_many_folds_say_what_there_is() -> None:
     with pytest.raises(ValueError, match=r"4 folds of 5 labels, of which 3 can validate .*: choose fewer folds"):
         cross_validation(split, label, 4, 0)
     assert len(cross_validation(split, label, 3, 0)) == 3
+
+
+MAGNITUDE = np.random.default_rng(1).uniform(16, 21, len(LABEL))
+
+
+def bright(seed: int, count: int, magnitude: np.ndarray | None = MAGNITUDE, **protocol: Any) -> Split:
+    how = Protocol("fixed", labelling="bright", **protocol)
+    return draw_split(LABEL, IDS, seed, Labels(count), how, magnitude)
+
+
+def used(split: Split) -> list[int]:
+    return sorted([*split.train.tolist(), *split.val.tolist()])
+
+
+def test_bright_objects_are_more_likely_to_have_a_label() -> None:
+    split = bright(0, 60)
+    assert split.test.tolist() == draw(0, count=60, test="fixed").test.tolist()
+    pool = np.setdiff1d(np.arange(len(LABEL)), split.test)
+    limit = np.quantile(MAGNITUDE[pool], 0.25)
+    chosen = np.concatenate([used(bright(seed, 60)) for seed in range(20)]).astype(int)
+    share = np.array([np.isin(chosen, pool[where]).sum() / where.sum() for where in bins(MAGNITUDE[pool], limit)])
+    assert share[0] > 1.5 * share[1] > 2 * share[2]
+    assert used(bright(0, 60)) == used(split) != used(bright(1, 60))
+    assert set(used(bright(0, 30))) < set(used(split))
+
+
+def bins(peak: np.ndarray, limit: float) -> list[np.ndarray]:
+    return [peak < limit, (peak >= limit) & (peak < limit + 0.6), peak >= limit + 0.6]
+
+
+def test_the_limit_and_the_width_say_how_bright() -> None:
+    faint = MAGNITUDE[used(bright(0, 60, bright_limit=20.0))].mean()
+    assert faint > MAGNITUDE[used(bright(0, 60, bright_limit=17.0, bright_width=0.05))].mean() + 0.5
+
+
+def test_objects_without_a_detection_are_labelled_last() -> None:
+    unseen = np.where(np.arange(len(LABEL)) % 4 == 0, np.nan, MAGNITUDE)
+    assert not np.isnan(unseen[used(bright(0, 250, unseen))]).any()
+    assert len(used(bright(0, 400, unseen))) == 400
+    for nothing in (None, np.full(len(LABEL), np.nan)):
+        with pytest.raises(ValueError, match=r"protocol\.labelling=bright"):
+            bright(0, 60, nothing)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"labelling": "faint"}, {"bright_width": 0.0}, {"test": "tuning", "test_fraction": 0.5}],
+    ids=str,
+)
+def test_wrong_protocols_are_named(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"protocol.{list(wrong)[-1]}"):
+        Protocol(**wrong)

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from tests.report.sweeps import scratch, shifted, write_sweep
+from tlclass.lightcurves.brightness import THIRDS
 from tlclass.report.convergence import convergence, convergence_table, goals, histories
 from tlclass.report.sweep import Sweep, data_note, missing_cells, read_sweeps, unfinished_jobs, untested_classes
 from tlclass.report.tables import (
@@ -13,6 +14,7 @@ from tlclass.report.tables import (
     comparison_table,
     counts_table,
     efficiency_table,
+    magnitude_table,
     main_table,
     paired_table,
     share_table,
@@ -197,3 +199,15 @@ def test_simulated_data_are_called_so(sweep: Sweep) -> None:
 
 def test_one_row_per_job(sweep: Sweep) -> None:
     assert isinstance(sweep.jobs, pd.DataFrame) and len(sweep.jobs) == 30
+
+
+def test_thirds_by_brightness_have_a_table_of_their_own(tmp_path: Path) -> None:
+    by_third = {
+        f"{third}/{name}": 0.5 + k / 10 for k, third in enumerate(THIRDS) for name in ("auroc_macro", "auroc/TDE")
+    }
+    folder = write_sweep(tmp_path, ARMS, seeds=(0, 1), classes=("SN Ia", "TDE"), **by_third)
+    sweep = sweep_of(folder)
+    table = magnitude_table(sweep)
+    assert table["brightness"].tolist() == list(THIRDS) * 6
+    assert table["macro"].tolist()[:3] == table["TDE"].tolist()[:3] == ["0.500 ±0.000", "0.600 ±0.000", "0.700 ±0.000"]
+    assert not any(third in str(column) for third in THIRDS for column in main_table(sweep))

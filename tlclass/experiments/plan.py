@@ -21,6 +21,7 @@ from tlclass.experiments.job import Training
 from tlclass.experiments.result import config_key
 from tlclass.inputs.augmentation import Augmentation, augmentation_from
 from tlclass.inputs.encoding import encoding_from
+from tlclass.inputs.labelling import Labelling
 from tlclass.inputs.split import Labels, Protocol
 from tlclass.network.classifier import ENCODERS
 from tlclass.network.heads import HEADS
@@ -75,6 +76,7 @@ class Plan:
         training: what is trained on the target.
         adaptation: of the source networks to unlabelled light curves of the target; None for none.
         pretrain: how the source model is trained. source_model: folder of a model to start from instead.
+        labelling: which objects of the pool get the labels.
         members: networks whose mean probability is the prediction.
         seed: see `Training`.
         process: how it is run. threads: of this process. launcher: name of the launcher. overwrite: replace another job.
@@ -91,6 +93,7 @@ class Plan:
     training: Training
     adaptation: Distillation | None
     pretrain: Pretraining
+    labelling: Labelling
     source_model: Path | None
     members: int
     seed: int
@@ -114,6 +117,11 @@ class Plan:
         if self.adaptation is not None and not self.arm.needs_source:
             raise ValueError(
                 f"adapt={self.adaptation.name} adapts the networks of a source model, and arm={self.arm.name} has none: choose adapt=none"
+            )
+        if self.labelling.chooses and not self.training.protocol.same_test:
+            raise ValueError(
+                f"labelling={self.labelling.name} chooses who gets a label, and protocol.test={self.training.protocol.test} would "
+                "test on those who are left: choose protocol.test=fixed or protocol.test=tuning"
             )
         if self.source is not None and self.source_model is None:
             refuse_twins(self.source, self.target)
@@ -187,6 +195,7 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
         training=training,
         adaptation=adaptation_from(config, trust),
         pretrain=pretraining_from(config["pretrain"], trust),
+        labelling=build(Labelling, config["labelling"], "labelling"),
         source_model=scalars.source_model,
         members=scalars.members,
         seed=scalars.seed,
@@ -360,6 +369,7 @@ def refuse_unknown(config: Mapping[str, Any]) -> None:
         "method",
         "augmentation",
         "adapt",
+        "labelling",
         "trainer",
         "callbacks",
         *GROUPS,

@@ -1,6 +1,7 @@
 """Run, resume or skip one job."""
 
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from tlclass.experiments.job import Job
 from tlclass.experiments.logged_run import job_run
 from tlclass.experiments.loggers import log_scores, logged
 from tlclass.experiments.plan import Plan
-from tlclass.experiments.result import decisive, finished, start, write_result
+from tlclass.experiments.result import CHECKPOINTS, decisive, finished, start, write_result
+from tlclass.experiments.rounds import with_labels
 from tlclass.network.checkpoint import model_digest
 from tlclass.training.metrics import Row
 
@@ -42,6 +44,7 @@ def run_job(plan: Plan, folder: Path) -> Row:
         write_text(folder / "config.yaml", OmegaConf.to_yaml(plan.config))
         row = {"config_key": plan.key, "experiment": plan.experiment_name, **train_and_score(plan, folder)}
         write_result(folder, {**row, "settings": settings})
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     log.info("%s: macro AUROC %.3f on %d test objects", folder, row["auroc_macro"], row["n_test"])
     return row
 
@@ -80,7 +83,8 @@ def train_and_score(plan: Plan, folder: Path) -> Row:
             running = Job(plan.training, data, folder, process, loggers)
             if plan.adaptation is not None:
                 sources = [*adapted(running, plan.adaptation, [each for each in sources if each is not None])]
-            row = plan.arm.run(running, sources)
+            row = plan.arm.run(with_labels(running, plan.arm, sources, plan.labelling), sources)
+            row["labelling"] = plan.labelling.name
             write_json(folder / "timing.json", {"seconds": time.perf_counter() - began})
         log_scores(loggers, row)
     return row

@@ -27,8 +27,8 @@ STRETCHES = (0.8, 1.25)  # beyond, the neglected K-correction is no small error
 class Augmentation:
     """What is changed in selected light curves, per object; every option is off by default.
 
-    First the calibration (`zero_point`, `error_scale`), which costs no observation. Then what can: dust and redshift
-    dim, `thin`, `nights`, `snr` and `drop_band` drop observations, and time zero and window are found again by
+    First the calibration (`zero_point`, `error_scale`), which costs no observation. Then what can: dust, `fainter` and
+    redshift dim, `thin`, `nights`, `snr` and `drop_band` drop observations, and time zero and window are found again by
     the survey's own rules. An object left without a trigger or with fewer than `Selection.min_observations` keeps
     all its observations and is only recalibrated. So objects, labels and order never change.
 
@@ -55,6 +55,9 @@ class Augmentation:
             the same passband) is neglected, so it is meant for f within about 0.1 of 1.
         extinction: mean A_V in mag of additional dust, drawn from an exponential distribution as the simulator's host
             dust, Gordon et al. 2023 with R_V = 3.1 at each passband's wavelength as observed.
+        fainter: [low, high] in mag from 0; an object is dimmed by so much, drawn uniformly, in all passbands alike: labelled
+            objects are bright, those to be classified are not (Boone 2019). What a larger distance changes beside the flux
+            is `redshift`.
         snr: [low, high]; observations with |flux| below a threshold between them, drawn per object, times the error
             are dropped. For alert photometry.
     """
@@ -66,12 +69,14 @@ class Augmentation:
     error_scale: float = 0.0
     redshift: Sequence[float] | None = None
     extinction: float = 0.0
+    fainter: Sequence[float] | None = None
     snr: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         """Refuse ranges and numbers that mean nothing."""
         _check_range("thin", self.thin, (0.0, 1.0))
         _check_range("redshift", self.redshift, STRETCHES)
+        _check_range("fainter", self.fainter, (0.0, np.inf))
         _check_range("snr", self.snr, (0.0, np.inf))
         nights = self.nights if isinstance(self.nights, Sequence) else [] if self.nights is not None else [1]
         if not nights or not all(isinstance(k, int) and k > 0 for k in nights):
@@ -129,11 +134,14 @@ class Augmentation:
             dust = _rng(seed, "extinction").exponential(self.extinction, (len(curves), 1))
             wavelength = passbands.wavelengths(curves.passbands)
             factor *= transmission(wavelength, dust)[owner, curves.passband]
+        if self.fainter is not None:
+            by = _uniform(_rng(seed, "fainter"), self.fainter, len(curves))
+            factor *= 10 ** (-0.4 * by[owner])
         if self.redshift is not None:
             stretch, redshift, dimming = redshifted(curves.redshift, self.redshift, _rng(seed, "redshift"))
             curves = replace(curves, redshift=redshift)
             factor *= dimming[owner]
-        if not self.extinction and self.redshift is None:
+        if not self.extinction and self.fainter is None and self.redshift is None:
             return curves, stretch
         noise = _rng(seed, "noise").standard_normal(len(owner)) * np.sqrt(np.maximum(1 - factor**2, 0))
         flux = curves.flux * factor + curves.flux_err * noise

@@ -16,6 +16,7 @@ from tlclass.inputs.augmentation import Augmentation, augmented
 from tlclass.inputs.batches import CurveDataset, LengthBucketSampler, SequentialSampler, SortedSampler
 from tlclass.inputs.encoding import Encoded, Encoding, encode, encoding_from
 from tlclass.inputs.split import Labels, Protocol, Split, class_weights, draw_split
+from tlclass.lightcurves.brightness import peak_magnitudes
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.seeds import stream
 from tlclass.surveys import Several, Survey
@@ -144,7 +145,8 @@ class LightCurveDataModule(L.LightningDataModule):
             return
         curves, label = self.survey.load(self.cache)
         encoded = encode(curves, self.survey.passbands, self.encoding, self.metadata)
-        split = draw_split(label, curves.object_id, self.seed, self.labels, self.protocol)
+        magnitude = peak_magnitudes(curves) if self.protocol.labelling == "bright" else None
+        split = draw_split(label, curves.object_id, self.seed, self.labels, self.protocol, magnitude)
         self.objects = LabelledCurves(curves, encoded, label, split)
 
     def holding(self, **changes: Any) -> "LightCurveDataModule":

@@ -13,7 +13,9 @@ from tlclass.seeds import stream
 
 Array = npt.NDArray[Any]
 
-TEST_KINDS = ("remainder", "fixed", "development")
+TEST_KINDS = ("remainder", "fixed", "development", "tuning")
+LABELLINGS = ("random", "bright")
+BRIGHT = 0.25  # of the pool: the brightest quarter is likely to be labelled where no magnitude is given
 
 
 @dataclass(frozen=True)
@@ -22,15 +24,23 @@ class Protocol:
 
     Attributes:
         test: `remainder` (all that is not drawn, as in the paper), `fixed` (a stratified `test_fraction` by object
-            id, the same for every seed and budget), or `development` (what is drawn neither for the budget nor for
-            that part, which stays untouched: for choices whose result `fixed` is to judge).
-        test_fraction: used by `fixed` and `development`.
+            id, the same for every seed and budget), `development` (what is drawn neither for the budget nor for
+            that part, which stays untouched: for choices whose result `fixed` is to judge), or `tuning` (another part
+            like that of `fixed`, which stays untouched: for choices about which objects get labels).
+        test_fraction: used by all but `remainder`.
         validation_fraction: of the labels.
+        labelling: who gets a label: `random` (every object of the pool alike) or `bright` (as spectroscopic follow-up: the
+            chance falls with the peak magnitude, like 1 / (1 + exp((m - bright_limit) / bright_width))).
+        bright_limit: AB magnitude where the chance is half of a bright object's; None: that of the pool's brightest quarter.
+        bright_width: in magnitudes.
     """
 
     test: str = "remainder"
     test_fraction: float = 0.2
     validation_fraction: float = 0.2
+    labelling: str = "random"
+    bright_limit: float | None = None
+    bright_width: float = 0.3
 
     def __post_init__(self) -> None:
         """Refuse an unknown kind of test part, and shares that leave a part empty."""
@@ -40,6 +50,19 @@ class Protocol:
             share = getattr(self, name)
             if not isinstance(share, float | int) or not 0 < share < 1:
                 raise ValueError(f"protocol.{name} is {share}: choose a share between 0 and 1, such as 0.2")
+        if self.test == "tuning" and self.test_fraction >= 0.5:
+            raise ValueError(
+                f"protocol.test_fraction is {self.test_fraction}: protocol.test=tuning sets two such parts aside; choose less than 0.5"
+            )
+        if self.labelling not in LABELLINGS:
+            raise ValueError(f"protocol.labelling is '{self.labelling}': choose one of {', '.join(LABELLINGS)}")
+        if not self.bright_width > 0:
+            raise ValueError(f"protocol.bright_width is {self.bright_width}: choose a number of magnitudes above 0")
+
+    @property
+    def same_test(self) -> bool:
+        """Whether the objects that test do not depend on which ones are labelled."""
+        return self.test in ("fixed", "tuning")
 
 
 @dataclass(frozen=True)
@@ -122,37 +145,87 @@ class Labels:
         return size
 
 
-def draw_split(label: Array, object_id: Array, seed: int, labels: Labels, protocol: Protocol) -> Split:
+def draw_split(
+    label: Array, object_id: Array, seed: int, labels: Labels, protocol: Protocol, magnitude: Array | None = None
+) -> Split:
     """Draw a label budget, 80 % of it for training and 20 % for validation (paper section 3.3).
 
-    The n objects are a uniform draw from the pool, so classes come in their real proportions; for one
-    seed a smaller budget is part of a larger one. Validation is stratified inside the budget, has one object
-    at least, and leaves every class of the budget one for training.
+    The n objects are a uniform draw from the pool, so classes come in their real proportions, unless `protocol.labelling`
+    says otherwise; for one seed a smaller budget is part of a larger one. Validation is stratified inside the budget, has
+    one object at least, and leaves every class of the budget one for training.
 
     Args:
         label: (n,) class index.
         object_id: (n,) names; decide the fixed test part, so that it depends on nothing else.
         seed: different seeds draw different objects.
         labels: how many labels are used.
-        protocol: which objects test, and how many validate.
+        protocol: which objects test, how many validate, and who gets a label.
+        magnitude: (n,) of the peak; see `tlclass.lightcurves.brightness`. Only `protocol.labelling=bright` needs it.
 
     Raises:
         ValueError: the budget does not fit, or no object is left to test on.
     """
-    test, test_fraction, validation_fraction = protocol.test, protocol.test_fraction, protocol.validation_fraction
-    fixed = np.zeros(len(label), dtype=bool) if test == "remainder" else fixed_test(label, object_id, test_fraction)
-    pool = np.flatnonzero(~fixed)
+    pool, test = pool_and_test(label, object_id, protocol)
     size = labels.size(len(pool))
-    order = np.random.default_rng(stream(seed, "subset")).permutation(pool)
-    drawn, rest = order[:size], order[size:]
-    train, val = _hold_out(drawn, label, validation_fraction, np.random.default_rng(stream(seed, "validation")))
-    tested = np.flatnonzero(fixed) if test == "fixed" else np.sort(rest)
+    rng = np.random.default_rng(stream(seed, "subset"))
+    order = (
+        rng.permutation(pool) if protocol.labelling == "random" else _brightest_first(pool, magnitude, protocol, rng)
+    )
+    return split_of(order[:size], label, seed, protocol, pool, test)
+
+
+def pool_and_test(label: Array, object_id: Array, protocol: Protocol) -> tuple[Array, Array | None]:
+    """Indices of the objects that may be labelled, and of those that test; None where all that are not drawn do."""
+    if protocol.test == "remainder":
+        return np.arange(len(label)), None
+    share = protocol.test_fraction
+    fixed = fixed_test(label, object_id, share)
+    if protocol.test == "development":
+        return np.flatnonzero(~fixed), None
+    if protocol.test == "fixed":
+        return np.flatnonzero(~fixed), np.flatnonzero(fixed)
+    both = fixed_test(label, object_id, 2 * share)
+    return np.flatnonzero(~both), np.flatnonzero(both & ~fixed)
+
+
+def split_of(drawn: Array, label: Array, seed: int, protocol: Protocol, pool: Array, test: Array | None) -> Split:
+    """The split with these labelled objects.
+
+    Args:
+        drawn: indices of the budget, in the order in which they were chosen.
+        label, seed, protocol: see `draw_split`.
+        pool, test: see `pool_and_test`.
+
+    Raises:
+        ValueError: no object is left to test on, or to validate.
+    """
+    train, val = _hold_out(
+        drawn, label, protocol.validation_fraction, np.random.default_rng(stream(seed, "validation"))
+    )
+    tested = np.setdiff1d(pool, drawn) if test is None else test
     if not len(tested):
         raise ValueError(
-            f"the budget takes all {size} objects and test={test} leaves none to test on: "
+            f"the budget takes all {len(drawn)} objects and test={protocol.test} leaves none to test on: "
             "choose fewer labels or protocol.test=fixed"
         )
     return Split(np.sort(train), np.sort(val), tested, len(pool))
+
+
+def _brightest_first(pool: Array, magnitude: Array | None, protocol: Protocol, rng: np.random.Generator) -> Array:
+    """The pool in an order in which objects follow with chances as their brightness gives (Efraimidis & Spirakis 2006).
+
+    Objects without a magnitude come last.
+    """
+    if magnitude is None or np.isnan(magnitude[pool]).all():
+        raise ValueError(
+            "protocol.labelling=bright needs a detection in the light curves: choose protocol.labelling=random"
+        )
+    peak = magnitude[pool]
+    limit = float(np.nanquantile(peak, BRIGHT)) if protocol.bright_limit is None else protocol.bright_limit
+    chance = -np.logaddexp(0, (np.where(np.isnan(peak), np.inf, peak) - limit) / protocol.bright_width)
+    rank = -chance - rng.gumbel(size=len(pool))
+    order: Array = pool[np.argsort(rank, kind="stable")]
+    return order
 
 
 def fixed_test(label: Array, object_id: Array, fraction: float) -> Array:

@@ -122,6 +122,11 @@ def scores(sweep: Sweep, gallery: Gallery, published: bool) -> Iterator[Block]:
             tables.class_table(sweep),
             "One-vs-rest AUROC per class: mean ± standard deviation; missing: no test object.",
         )
+    if sweep.magnitude_scores:
+        yield Table(
+            tables.magnitude_table(sweep),
+            "AUROC by brightness: equal thirds of the test part by the AB magnitude of the brightest detection, mean ± standard deviation.",
+        )
     if figures.early_columns(sweep):
         caption = "Macro AUROC against days since the trigger, each arm at its largest number of labels, 95 % bootstrap band over seeds."
         yield gallery.keep("early", figures.early_curves(sweep), caption)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tlclass.experiments.result import RESULT, read_results
+from tlclass.lightcurves.brightness import THIRDS
 from tlclass.training.metrics import Row
 
 Array = npt.NDArray[np.float64]
@@ -82,7 +83,13 @@ class Sweep:
     def subset_scores(self) -> list[str]:
         """Scores of the common classes, then of subsets of the test part."""
         names = [str(name) for name in self.jobs.columns if str(name).endswith(("/auroc_macro", "/auroc_common"))]
-        return [name for name in ("auroc_common", *names) if self.has(name)]
+        return [name for name in ("auroc_common", *names) if self.has(name) and name.partition("/")[0] not in THIRDS]
+
+    @property
+    def magnitude_scores(self) -> list[str]:
+        """Scores of the thirds of the test part by peak magnitude: macro, then of every class."""
+        names = ["auroc_macro", *(f"auroc/{name}" for name in self.classes)]
+        return [f"{third}/{name}" for name in names for third in THIRDS if self.has(f"{third}/{name}")]
 
 
 def read_sweeps(folders: Sequence[Path]) -> list[Sweep]:

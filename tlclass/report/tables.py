@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tlclass.lightcurves.brightness import THIRDS
 from tlclass.report.objects import object_interval
 from tlclass.report.statistics import Estimate, estimate, label_efficiency, mean_estimate, ratio, skill
 from tlclass.report.sweep import CELL, OTHER_SCORES, Sweep, by_budget, score_names
@@ -64,6 +65,19 @@ def main_table(sweep: Sweep) -> pd.DataFrame:
 def class_table(sweep: Sweep) -> pd.DataFrame:
     """One-vs-rest AUROC of every class."""
     return score_table(sweep, [f"auroc/{name}" for name in sweep.classes])
+
+
+def magnitude_table(sweep: Sweep) -> pd.DataFrame:
+    """AUROC of each third of the test part by peak magnitude: a row per arm, number of labels and third."""
+    rows = []
+    for arm, budget, some in cells(sweep):
+        for third in THIRDS:
+            names = [name for name in sweep.magnitude_scores if name.startswith(f"{third}/")]
+            row = {"arm": arm, "labels": f"{budget:,}", "brightness": third}
+            rows.append(
+                row | {title(name.removeprefix(f"{third}/")): with_spread(some[name], len(some)) for name in names}
+            )
+    return pd.DataFrame(rows)
 
 
 def title(score: str) -> str:

@@ -155,6 +155,15 @@ def _readings() -> Iterator[tuple[Passbands, Mapping[str, Any]]]:
             yield model.passbands, model.input
 
 
+def as_csv(table: pa.Table) -> str:
+    """A table as the text that a .csv file of it holds."""
+    sink = pa.BufferOutputStream()
+    writer = _Flat(sink, table.schema)
+    writer.write(table)
+    writer.close()
+    return str(sink.getvalue().to_pybytes().decode())
+
+
 class _Lines:
     """JSON, an object a line."""
 
@@ -172,7 +181,7 @@ class _Lines:
 class _Flat:
     """CSV; lists become text with ` | ` between."""
 
-    def __init__(self, path: Path, schema: pa.Schema):
+    def __init__(self, path: "Path | pa.NativeFile", schema: pa.Schema):
         self.writer = pa.csv.CSVWriter(path, pa.schema([_flat_field(column) for column in schema]))
 
     def write(self, table: pa.Table) -> None:

@@ -1,6 +1,7 @@
 """Scores of a trained model on the test part, and its predictions there."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 
 from tlclass.atomic import atomic_path, write_json
 from tlclass.inputs.datamodule import LightCurveDataModule
+from tlclass.lightcurves.brightness import THIRDS, peak_magnitudes, thirds
 from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.heads import membership, summed
@@ -58,21 +60,17 @@ def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCu
         early: the same from the observations up to so many days after the trigger.
         data: set up and split.
         folder: for `predictions.parquet`, `confusion.json` and `split.json`.
+
+    Returns:
+        Scores of the whole test part, and by `<part>/<score>` those of its parts, see `parts_of_test`; those of thirds where there are any.
     """
     part, survey = data.split.test, data.survey
     label = torch.from_numpy(data.label[part])
     scores = classification_scores(logits, label, data.classes, survey.taxonomy.common)
-    for name, conditions in survey.subsets.items():
-        absent = [column for column in conditions if column not in data.curves.extra]
-        if absent:
-            log.warning("%s: no column %s, so the subset %s is not scored", survey.name, ", ".join(absent), name)
-            continue
-        inside = torch.from_numpy(matching(data.curves.take(part), conditions, survey.name))
-        if not inside.any():
-            log.warning("%s: no test object is in the subset %s, so it is not scored", survey.name, name)
-            continue
+    for name, inside in parts_of_test(data).items():
         some = classification_scores(logits[inside], label[inside], data.classes, survey.taxonomy.common)
-        scores |= {f"{name}/{key}": value for key, value in some.items() if not key.startswith("auprc")}
+        known = {key: value for key, value in some.items() if name not in THIRDS or not math.isnan(value)}
+        scores |= {f"{name}/{key}": value for key, value in known.items() if not key.startswith("auprc")}
     for day, seen in early.items():
         then = {"auroc_macro": macro_auroc(seen, label), **decision_scores(seen, label)}
         scores |= {f"{name}@{day}d": value for name, value in then.items()}
@@ -83,6 +81,24 @@ def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCu
     ids = data.curves.object_id
     write_json(folder / "split.json", {"train": ids[data.split.train].tolist(), "val": ids[data.split.val].tolist()})
     return scores
+
+
+def parts_of_test(data: LightCurveDataModule) -> dict[str, torch.Tensor]:
+    """(n_test,) bool of each part of the test part that is scored by itself: the card's subsets, and thirds by peak magnitude."""
+    survey, tested = data.survey, data.curves.take(data.split.test)
+    parts = {}
+    for name, conditions in survey.subsets.items():
+        absent = [column for column in conditions if column not in tested.extra]
+        if absent:
+            log.warning("%s: no column %s, so the subset %s is not scored", survey.name, ", ".join(absent), name)
+            continue
+        inside = matching(tested, conditions, survey.name)
+        if not inside.any():
+            log.warning("%s: no test object is in the subset %s, so it is not scored", survey.name, name)
+            continue
+        parts[name] = inside
+    parts |= {name: inside for name, inside in thirds(peak_magnitudes(tested)).items() if inside.any()}
+    return {name: torch.from_numpy(inside) for name, inside in parts.items()}
 
 
 def steps_by_day(data: LightCurveDataModule) -> dict[int, torch.Tensor]:

@@ -1,0 +1,85 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from tlclass.choose import main
+from tlclass.inputs.labelling import STRATEGIES, Labelling
+from tlclass.lightcurves.curves import LightCurves
+from tlclass.network.checkpoint import TrainedModel
+from tlclass.serving.choosing import choose
+from tlclass.surveys import door
+
+
+@pytest.fixture(scope="module")
+def curves(released_model: TrainedModel, data: Path) -> LightCurves:
+    return door.read(data / "ztf_bts", released_model.passbands, {}, released_model.input)
+
+
+@pytest.mark.parametrize("name", list(STRATEGIES))
+def test_a_list_names_each_object_once_and_says_why(
+    name: str, released_model: TrainedModel, curves: LightCurves
+) -> None:
+    table = choose(released_model, curves, 12, Labelling(name)).to_pandas()
+    assert table["rank"].tolist() == list(range(1, 13)) and table["object_id"].is_unique
+    assert set(table["object_id"]) <= set(curves.object_id)
+    assert (table["p_1"] >= table["p_2"]).all() and (table["why"].str.len() > 5).all()
+    assert table["peak_mag"].between(10, 25).all() and (table["last_mag"] >= table["peak_mag"]).all()
+
+
+def test_labelled_objects_and_those_that_cannot_be_classified_are_not_chosen(
+    released_model: TrainedModel, curves: LightCurves
+) -> None:
+    some = curves.keep(curves.owner != 3).take(np.arange(40))
+    labelled = some.object_id[10:20].tolist()
+    found = choose(released_model, some, 29, Labelling("coreset"), labelled)["object_id"].to_pylist()
+    assert set(found) == set(some.object_id) - set(labelled) - {some.object_id[3]}
+    with pytest.raises(ValueError, match=r"30 .* 29 "):
+        choose(released_model, some, 30, Labelling("coreset"), labelled)
+    with pytest.raises(ValueError, match="nobody"):
+        choose(released_model, some, 5, Labelling(), ["nobody"])
+
+
+def test_the_command_writes_a_file_or_prints(
+    released_folder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        str(released_folder),
+        str(data / "ztf_bts"),
+        "-n",
+        "7",
+        "--where",
+        "peak_mag < 19.5 and n_observations > 3",
+    ]
+    main(words)
+    printed = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    main([*words, "-o", str(tmp_path / "list.parquet")])
+    assert "7 of" in capsys.readouterr().out
+    written = pq.read_table(tmp_path / "list.parquet").to_pandas()
+    assert written["object_id"].tolist() == printed["object_id"].tolist() and len(written) == 7
+    assert (written["peak_mag"] < 19.5).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--where", "__import__('os') < 3"], "condition"),
+        (["--where", "colour < 3"], "colour"),
+        (["--strategy", "entropie"], "entropy"),
+        (["-n", "0"], "-n is 0"),
+        (["-n", "100000"], "100000"),
+        (["--labelled", "absent.txt"], "absent.txt"),
+        (["-o", "list.xyz"], "list.xyz"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_one_sentence(
+    words: list[str], said: str, released_folder: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([str(released_folder), str(data / "ztf_bts"), *words])
+    error = capsys.readouterr().err.strip()
+    assert end.value.code == 2 and said in error and error.startswith("error: ") and len(error.splitlines()) == 1

@@ -1,0 +1,77 @@
+"""`tlclass choose MODEL INPUT -n 100`: which objects to label next, a ranked list for a spectrograph.
+
+tlclass choose ztf-alerts my_alerts.parquet -n 100 --where "peak_mag < 19 and n_observations >= 5" -o targets.csv
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tlclass.inputs.labelling import STRATEGIES, Labelling
+from tlclass.options import MISTAKES
+from tlclass.quoting import sentence
+from tlclass.serving.reading import add_arguments, reading_options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; mistakes end with one sentence and exit code 2."""
+    given = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    try:
+        sys.stdout.write(_run(given))
+    except MISTAKES as error:
+        sys.stderr.write(f"error: {sentence(error)}\n")
+        raise SystemExit(2) from None
+
+
+def _run(given: argparse.Namespace) -> str:
+    import torch
+
+    from tlclass import plugins
+    from tlclass.network.checkpoint import load_model
+    from tlclass.serving.batch import as_csv, writer_for
+    from tlclass.serving.choosing import choose, read_ids
+    from tlclass.serving.released import model_folder
+    from tlclass.surveys import door
+
+    torch.set_num_threads(1)
+    plugins.use(given.trust)
+    if given.n < 1:
+        raise ValueError(f"-n is {given.n}: choose 1 object or more")
+    labelling = Labelling(given.strategy, random=given.random, where=given.where)
+    output = writer_for(given.output, given.input) if given.output else None
+    labelled = read_ids(given.labelled) if given.labelled else []
+    model = load_model(model_folder(given.model))
+    curves = door.read(given.input, model.passbands, reading_options(given), model.input)
+    table = choose(model, curves, given.n, labelling, labelled, given.seed, str(given.input))
+    if output is None:
+        return as_csv(table)
+    with output.opened(table.schema) as writer:
+        writer.write(table)
+    return f"{len(table)} of {len(curves)} objects to {given.output}\n"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tlclass choose", description=(__doc__ or "").splitlines()[0])
+    add = parser.add_argument
+    add("model", help="a released model (tlclass models), a folder, or hf://USER/NAME")
+    add("input", type=Path, help="light curves: whatever tlclass predict reads")
+    add("-n", type=int, default=100, help="how many objects (100)")
+    add("--strategy", default="margin", help=f"how to choose (margin): {', '.join(STRATEGIES)}")
+    add(
+        "--where",
+        metavar="CONDITION",
+        help='e.g. "peak_mag < 19 and p(TDE) > 0.1"; last_mag, ra, dec, n_observations, class, ...',
+    )
+    add("--random", type=float, default=0.0, metavar="SHARE", help="this share is drawn at random instead (0)")
+    add("--labelled", type=Path, metavar="FILE", help="ids of objects that have a label already, one a line")
+    add("--seed", type=int, default=0, help="of all draws (0)")
+    add("-o", "--output", type=Path, help="the list: .csv, .parquet or .jsonl (without: CSV on standard output)")
+    add_arguments(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    main()
