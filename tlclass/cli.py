@@ -21,14 +21,14 @@ COMMANDS = {  # name -> what it does; the module `tlclass.NAME` or `tlclass.NAME
     "explain": "which observations decided a classification",
     "stream": "classify alerts as they arrive",
     "export": "a model as ONNX or TorchScript",
-    "release": "make the models that ship with the package anew",
+    "release": "retrain the models that ship with the package",
     "publish": "put a model on the Hugging Face hub",
     "choose": "which objects to label next",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command that the first word names with the words behind it.
+    """Run the command named by the first word with the remaining words as arguments.
 
     Raises:
         SystemExit: 2 if there is no such command, else as the command ends.
@@ -76,7 +76,7 @@ def overview() -> str:
 
 
 def unknown(name: str) -> str:
-    """The answer to a command that does not exist, with the nearest that does."""
+    """The message for an unknown command, with the nearest known one."""
     near = difflib.get_close_matches(name, present(), n=1)
     meant = f", did you mean {near[0]}?" if near else ":"
     return f"tlclass has no command '{name}'{meant} Commands are {', '.join(present())}"
