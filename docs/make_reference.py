@@ -60,6 +60,7 @@ GROUPS = {
     "encoding": "How observations become the input of the network.",
     "model": "The encoder: from observations to a latent vector.",
     "head": "From the latent vector to classes; `head@pretrain.head` is that of the source model.",
+    "adapt": "Adaptation of the source networks to unlabelled light curves of the target.",
     "augmentation": "Changes of training light curves.",
     "loss": "Loss of an object.",
     "optimizer": "The optimizer.",
