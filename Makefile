@@ -46,12 +46,26 @@ lint: install ## style and import contracts
 types: install ## mypy --strict
 	$(BIN)/mypy
 
+docs: $(BIN)/.docs ## the documentation as a site in site/, every warning an error
+	$(BIN)/python docs/make_reference.py
+	$(BIN)/mkdocs build --strict
+
+$(BIN)/.docs: $(BIN)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	touch $@
+
+release: install ## build wheel and sdist in dist/, install each in an empty environment and classify a file with it
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[release]"
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	bash .ci/smoke dist/*.whl dist/*.tar.gz
+
 bench: install ## benchmarks, as ratios
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python -m benchmarks.readers
 	$(BIN)/python -m benchmarks.prediction
 
 clean: ## remove the environment and what tests leave
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo plasticc released test test-fast test-all lint types bench clean
+.PHONY: help install demo plasticc released test test-fast test-all lint types docs release bench clean

@@ -65,7 +65,8 @@ def test_a_jobs_own_test_part_gives_the_scores_of_its_row(
         "days since trigger",
     ):
         assert name in said and name in report, name
-    assert (tmp_path / "scores" / "report.html").read_text().count("data:image/png;base64,") == 3
+    assert (tmp_path / "scores" / "report.html").read_text().count("<svg") == 3
+    assert "taken for" in (tmp_path / "scores" / "objects.html").read_text()
 
 
 def test_objects_that_the_model_learnt_from_are_named(evaluate: Evaluate, job: Path) -> None:

@@ -27,8 +27,9 @@ def test_a_notebook_runs_and_prints_something(
     finally:
         ENCODERS.clear()
         ENCODERS.update(known)
-    assert "macro AUROC" in capsys.readouterr().out
+    assert capsys.readouterr().out.strip()
 
 
-def test_there_is_a_notebook_for_the_first_steps() -> None:
-    assert [path.stem for path in NOTEBOOKS] == ["quickstart"]
+def test_every_notebook_has_a_place_on_the_site() -> None:
+    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert len(NOTEBOOKS) >= 6 and all(f"notebooks/{path.name}" in site for path in NOTEBOOKS)

@@ -1,6 +1,6 @@
 """`tlclass adapt MODEL TABLE -o FOLDER`: a model adapted to your light curves, without a label.
 
-What the model says of complete light curves teaches it about their first days (`adapt=distill` of `tlclass train`).
+The model's probabilities for complete light curves train it for their first days (`adapt=distill` of `tlclass train`).
 """
 
 import argparse
@@ -14,7 +14,7 @@ from tlclass.quoting import sentence
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line; mistakes end with one sentence and exit code 2. Run again, it goes on where it was stopped."""
+    """Command line; mistakes end with one sentence and exit code 2. The same command resumes an interrupted run."""
     parser = argparse.ArgumentParser(prog="tlclass adapt", description=__doc__)
     add = parser.add_argument
     add("model", help="a released model (tlclass models), a folder, or hf://USER/NAME")
@@ -24,7 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="unlabelled light curves: a table (.parquet, .csv), a folder, alert packets, SNANA files",
     )
     add("-o", "--output", type=Path, required=True, help="folder of the adapted model")
-    add("--most", type=int, default=20_000, metavar="N", help="light curves to learn from; of more, N are drawn")
+    add(
+        "--most",
+        type=int,
+        default=20_000,
+        metavar="N",
+        help="largest number of light curves to learn from; N are drawn if there are more",
+    )
     add("--seed", type=int, default=0, help="of all draws")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. adapt.fit.max_epochs=30")
     given = parser.parse_args(arguments)
@@ -39,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(given: argparse.Namespace) -> str:
-    """Adapt the model; returns what to tell the user.
+    """Adapt the model; returns the message for the user.
 
     Raises:
         FileNotFoundError, ValueError: model or light curves cannot be read, do not fit, or a setting is wrong.
@@ -65,7 +71,7 @@ def run(given: argparse.Namespace) -> str:
         raise ValueError(f"{given.output} holds a model already: choose another folder")
     how = adaptation_from(compose(["adapt=distill", *given.set]), trust=False)
     if how is None:
-        raise ValueError("--set adapt=none adapts nothing: leave it out")
+        raise ValueError("--set adapt=none would adapt nothing: leave it out")
     model = load_model(model_folder(given.model))
     curves = door.read(given.input, model.passbands, None, model.input)
     if len(curves) > given.most:

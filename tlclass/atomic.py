@@ -31,7 +31,9 @@ def atomic_path(path: Path, flush: bool = True) -> Iterator[Path]:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        raise OSError(f"could not write {path}: {error.strerror or error}; nothing there was changed") from error
+        raise OSError(
+            f"could not write {path}: {error.strerror or error}; the existing file was not changed"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

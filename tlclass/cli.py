@@ -22,14 +22,14 @@ COMMANDS = {  # name -> what it does; the module `tlclass.NAME` or `tlclass.NAME
     "stream": "classify alerts as they arrive",
     "export": "a model as ONNX or torch.export, for other programs",
     "import-weights": "the network of the paper's authors as a model",
-    "release": "make the models that ship with the package anew",
+    "release": "retrain the models that ship with the package",
     "publish": "put a model on the Hugging Face hub",
     "choose": "which objects to label next",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command that the first word names with the words behind it.
+    """Run the command named by the first word with the remaining words as arguments.
 
     Raises:
         SystemExit: 2 if there is no such command, else as the command ends.
@@ -78,7 +78,7 @@ def overview() -> str:
 
 
 def unknown(name: str) -> str:
-    """The answer to a command that does not exist, with the nearest that does."""
+    """The message for an unknown command, with the nearest known one."""
     near = difflib.get_close_matches(name, present(), n=1)
     meant = f", did you mean {near[0]}?" if near else ":"
     return f"tlclass has no command '{name}'{meant} Commands are {', '.join(present())}"

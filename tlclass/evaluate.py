@@ -3,7 +3,7 @@
     tlclass evaluate results/best/seed0 target=elasticc paths.data=FOLDER -o elasticc
     tlclass evaluate results/best/seed0 target=bts protocol.test_fraction=0.2 --test-part
 
-Settings are those of `tlclass.train`; the survey is its `target`. Writes scores.json, predictions.parquet, report.md,
+The settings are the same as for `tlclass train`; the survey to score is `target`. Writes scores.json, predictions.parquet, report.md,
 report.html and figures/.
 """
 
@@ -77,7 +77,7 @@ def evaluate(
 
     if not any(word.startswith("target=") for word in words):
         raise ValueError(
-            "which survey? give target=NAME, e.g. target=bts paths.data=FOLDER; names: those of conf/survey"
+            "no survey was given: add target=NAME, e.g. target=bts paths.data=FOLDER; the names are the files of conf/survey"
         )
     settings = compose(words, config_dir)
     torch.set_num_threads(int(settings["threads"]))
@@ -85,7 +85,7 @@ def evaluate(
     home = model_folder(model)
     trained, survey = load_model(home), build_survey(settings["target"], settings["trust"])
     if not isinstance(survey, Survey):
-        raise ValueError(f"target={survey.name} is several surveys: score one at a time")
+        raise ValueError(f"target={survey.name} combines several surveys: score one at a time")
     folder = output or Path("evaluate") / survey.name
     refuse_used(folder)
     protocol = replace(build(Protocol, settings["protocol"], "protocol"), test="fixed" if test_part else "remainder")
@@ -98,7 +98,7 @@ def evaluate(
 
 
 def refuse_used(folder: Path) -> None:
-    """Raise ValueError where a job or a model lies: its predictions would be replaced."""
+    """Raise ValueError if the folder holds a job or a model, whose files would be replaced."""
     for name in ("model.json", "job.json"):
         if (folder / name).exists():
             raise ValueError(

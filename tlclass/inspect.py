@@ -3,7 +3,7 @@
     python -m tlclass.inspect survey=table survey.reader.objects=o.csv survey.reader.observations=l.csv
     python -m tlclass.inspect survey=elasticc source=ztf_simulated paths.data=FOLDER -o elasticc
 
-Settings are those of `tlclass.train`, with `survey` for its `target`; with `source=NAME` the two are compared.
+The settings are the same as for `tlclass train`, but `target` is called `survey`; with `source=NAME` two surveys are compared.
 Writes report.txt, report.html, sheet.png and distributions.png. Exit code 1: something is wrong with the data.
 """
 
@@ -21,10 +21,11 @@ import numpy as np
 import pandas as pd
 
 from tlclass.atomic import atomic_path, write_text
+from tlclass.colors import OKABE_ITO, passband_look
 from tlclass.experiments.cards import Trust, build_survey
 from tlclass.experiments.composition import about_survey, compose, one_sentence
 from tlclass.inspection.account import PERCENTILES, Inspection, compare, inspect_survey
-from tlclass.inspection.sheet import COLORS, draw_sheet
+from tlclass.inspection.sheet import draw_sheet
 from tlclass.report.pages import Block, Heading, Items, Picture, Table, page
 from tlclass.surveys import Several, Survey
 
@@ -32,7 +33,7 @@ Section = tuple[str, "pd.DataFrame | list[str]"]
 
 
 def sections(target: Inspection, source: Inspection | None) -> list[Section]:
-    """The report: titles with a table or a list of sentences each, the judgement first."""
+    """The sections of the report: each a title and a table or a list of sentences, violations first."""
     violations, notes = list(target.violations), list(target.notes)
     if source is not None:
         worse, more = compare(target, source)
@@ -87,26 +88,29 @@ def as_html(title: str, found: Sequence[Section], images: Sequence[Path]) -> str
 
 def draw_distributions(surveys: Sequence[Inspection], path: Path) -> None:
     """Observations, days between them and signal to noise per survey; flux percentiles per passband."""
-    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    mpl.use("agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(2, 2, figsize=(11, 7.5), layout="constrained")
+    figure = Figure(figsize=(11, 7.5), layout="constrained")
+    axes = figure.subplots(2, 2)
     labels = ("observations per light curve", "days between observations", "flux / error")
     for axis, label, values in zip(axes.flat, labels, zip(*map(_spreads, surveys), strict=True), strict=False):
         edges = _edges(np.concatenate(values))
-        for one, each in zip(surveys, values, strict=True):
+        for one, each, color, dashes in zip(surveys, values, OKABE_ITO, ("-", "--"), strict=False):
             share = np.full(len(each), 1 / max(len(each), 1))
-            axis.hist(np.clip(each, edges[0], edges[-1]), edges, weights=share, histtype="step", label=title_of(one))
+            style = {"histtype": "step", "color": color, "ls": dashes, "lw": 1.5}
+            axis.hist(np.clip(each, edges[0], edges[-1]), edges, weights=share, label=title_of(one), **style)
         axis.set(xscale="log", xlabel=label, ylabel="share")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=9))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.tick_params(axis="x", labelsize=8)
     _draw_fluxes(axes[1, 1], surveys)
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", fontsize=8, ncols=2, frameon=False
     )
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110)
-    plt.close(figure)
 
 
 def _edges(values: Any) -> Any:
@@ -127,12 +131,14 @@ def _draw_fluxes(axis: Any, surveys: Sequence[Inspection]) -> None:
     rows = [(one, band) for one in surveys for band in one.fluxes.index]
     for place, (one, band) in enumerate(reversed(rows)):
         low, left, middle, right, high = (one.fluxes.loc[band, f"{p} %"] for p in PERCENTILES[1:-1])
-        color = COLORS.get(band[-1], "gray")
+        color, marker = passband_look(band)
         axis.plot([low, high], [place, place], color=color, lw=1)
         axis.plot([left, right], [place, place], color=color, lw=5, alpha=0.5, solid_capstyle="butt")
-        axis.plot(middle, place, "o", color=color, ms=5)
-    axis.set_yticks(range(len(rows)), [f"{one.name} {band}" for one, band in reversed(rows)], fontsize=7)
+        axis.plot(middle, place, marker, color=color, ms=5)
+    size = min(7.0, 150 / max(len(rows), 1))
+    axis.set_yticks(range(len(rows)), [f"{one.name} {band}" for one, band in reversed(rows)], fontsize=size)
     axis.set_xscale("symlog", linthresh=10)
+    axis.tick_params(axis="x", labelsize=7, rotation=45)
     axis.set_xlabel("flux at zero point 27.5 (5, 25, 50, 75, 95 %)")
     axis.grid(alpha=0.3, axis="x")
 
@@ -145,12 +151,12 @@ def one_survey(card: Mapping[str, Any], trust: Trust = False) -> Survey:
     """
     survey = build_survey(card, trust)
     if isinstance(survey, Several):
-        raise ValueError(f"source={survey.name} is several surveys: compare with one at a time")
+        raise ValueError(f"source={survey.name} combines several surveys: compare with one at a time")
     return survey
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line: 0 sound, 1 violations, 2 a mistake in the settings or unreadable files."""
+    """Command line. Returns 0 if all is well, 1 if there are violations, 2 if settings are wrong or files cannot be read."""
     parser = argparse.ArgumentParser("python -m tlclass.inspect", description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "settings", nargs="*", metavar="key=value", help="survey=NAME, source=NAME, paths.data=FOLDER, survey.key=value"
@@ -163,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not any(word.startswith("survey=") for word in given.settings):
             raise ValueError(
-                "which survey? give survey=NAME, e.g. survey=bts paths.data=FOLDER; names: those of conf/survey"
+                "no survey was given: add survey=NAME, e.g. survey=bts paths.data=FOLDER; the names are the files of conf/survey"
             )
         settings = compose([about_survey(word) for word in given.settings], given.config_dir)
         cache = Path(settings["paths"]["cache"])

@@ -1,4 +1,4 @@
-"""Build an object from settings; pydantic checks them against the signature, and a mistake becomes one sentence."""
+"""Build an object from settings that pydantic checks against its signature; a mistake becomes one sentence."""
 
 import functools
 import inspect
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 Size = Annotated[int, Field(gt=0)]  # a number of things of which there is at least one
 
-MISTAKES = (ValueError, OSError, ImportError)  # a user's, told in one sentence without a traceback
+MISTAKES = (ValueError, OSError, ImportError)  # of a user: reported in one sentence without a traceback
 KINDS = {
     "int": "a whole number",
     "float": "a finite number",

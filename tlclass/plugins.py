@@ -1,11 +1,11 @@
-"""Packages of users: importing one makes known what it adds to `ENCODERS`, `HEADS` or `ENCODINGS`."""
+"""Import packages of users, which add classes to `ENCODERS`, `HEADS` or `ENCODINGS`."""
 
 import importlib
 from collections.abc import Sequence
 
 
 def use(trust: bool | str | Sequence[str] | None) -> None:
-    """Import the packages that the user trusts by name; a model file names classes, and no file has anything imported.
+    """Import the packages that the user trusts by name; a model file alone never causes an import.
 
     Args:
         trust: names of packages; true and false name none.

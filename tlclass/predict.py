@@ -1,4 +1,4 @@
-"""`tlclass predict [MODEL] INPUT -o OUT.parquet`: class probabilities for a table of light curves."""
+"""`tlclass predict [MODEL] INPUT -o OUT.parquet`: class probabilities for light curves."""
 
 import argparse
 import logging
@@ -86,15 +86,20 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "model",
         nargs="?",
-        help="a released model (tlclass models), a folder, or hf://USER/NAME; left out: the one for the input's survey",
+        help="a released model (tlclass models), a folder, or hf://USER/NAME; if left out, the one for the input's survey",
     )
     add(
         "input",
         help="light curves: a table (.parquet, .csv), a folder, alert packets (.avro, tar), SNANA files, or - for standard input",
     )
     add("-o", "--output", type=Path, required=True, help="probabilities: .parquet, .csv or .jsonl")
-    add("--at-days", type=_numbers, metavar="0,5,10", help="what was known so many days after time zero: a row each")
-    add("--every-observation", action="store_true", help="a row per observation, from those up to it")
+    add(
+        "--at-days",
+        type=_numbers,
+        metavar="0,5,10",
+        help="probabilities from the observations up to these days after time zero: one row per day",
+    )
+    add("--every-observation", action="store_true", help="one row per observation, from the observations up to it")
     add("--embedding", action="store_true", help="the latent vectors too")
     add("--top", type=int, metavar="K", help="only the K most probable classes")
     add("--coverage", type=float, metavar="0.9", help="a set of classes that holds the true one with this probability")

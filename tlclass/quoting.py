@@ -1,4 +1,4 @@
-"""How messages quote what a file or a user wrote: on one line, and no longer than a reader wants it."""
+"""Quote text of files and users in messages: on one line, and shortened."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Write a simulated survey to a file, for other tools or for a look.
+"""Write a simulated survey to a file.
 
     python -m tlclass.simulate survey=lsst_simulated n_objects=20000 -o lsst.parquet --plot sheet.png
 
@@ -114,7 +114,7 @@ def _reader(arguments: argparse.Namespace) -> Simulation | Union:
     """
     output: Path | None = arguments.output
     if output is None:
-        raise ValueError("where should the light curves go? give -o FILE.parquet")
+        raise ValueError("no output was given: add -o FILE.parquet")
     bad = [setting for setting in arguments.settings if "=" not in setting]
     if bad:
         raise ValueError(f"settings are key=value, got {bad[0]!r}")

@@ -1,4 +1,4 @@
-"""Asked to stop: SIGINT and SIGTERM are noted, and the work ends at its next safe place.
+"""Stopping on request: SIGINT and SIGTERM set a flag, and the work ends at the next safe point.
 
 An exception raised by a signal handler in the middle of any line can be lost (Python drops what is raised in `__del__` and in
 many callbacks) or be mistaken for a failure of the job; a note cannot. Long work calls `check` between its steps. Work that

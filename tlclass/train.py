@@ -1,6 +1,6 @@
 """`tlclass train`: pretrain on the source, transfer to the target, score. Hydra calls `app` for every job.
 
-What is heavy (torch, Lightning) is imported when a job begins: help and the answer to a typo come at once.
+torch and Lightning are imported when a job begins, so that help and errors about settings appear at once.
 """
 
 import logging
@@ -72,7 +72,7 @@ def main() -> None:
         signum = stopping.asked()
         folder, failed = sweep.close_ledger()
     if signum is not None:
-        sys.stderr.write(f"{signal.Signals(signum).name}: stopped; run the same command again to go on\n")
+        sys.stderr.write(f"{signal.Signals(signum).name}: stopped; run the same command again to resume\n")
         raise SystemExit(128 + signum)
     if folder is not None:
         write_report(folder)
@@ -110,7 +110,7 @@ def write_report(folder: Path) -> None:
 
 
 def end(error: BaseException | None, failed: Sequence[str]) -> None:
-    """Leave with the right exit code, having said why in one sentence each."""
+    """Exit with the right code after printing one sentence per failure."""
     if isinstance(error, SystemExit):
         raise error
     sentence = error and one_sentence(error)

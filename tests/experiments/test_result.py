@@ -77,7 +77,7 @@ def test_another_job_in_the_same_place_is_an_error_that_names_both_values_unless
 def test_of_many_differences_the_first_are_named_and_the_rest_counted(tmp_path: Path) -> None:
     start(tmp_path, {f"a{k}": 0 for k in range(9)}, DATA)
     write_json(tmp_path / "result.json", {})
-    with pytest.raises(ValueError, match=r"a4 is 0 there and 1 now.* 4 more") as refused:
+    with pytest.raises(ValueError, match=r"a4 was 0 and is now 1.* 4 more") as refused:
         finished(tmp_path, {f"a{k}": 1 for k in range(9)}, DATA, overwrite=False)
     assert "a5" not in str(refused.value)
 
@@ -112,7 +112,9 @@ def test_no_result_says_what_to_run(tmp_path: Path) -> None:
 def test_begun_jobs_without_a_result_are_counted(tmp_path: Path) -> None:
     for number in range(2):
         start(tmp_path / f"seed{number}", OLD, DATA)
-    with pytest.raises(FileNotFoundError, match=f"none of the 2 jobs below {tmp_path} is finished: run the command"):
+    with pytest.raises(
+        FileNotFoundError, match=f"none of the 2 jobs below {tmp_path} is finished: run the same command"
+    ):
         read_results(tmp_path)
 
 

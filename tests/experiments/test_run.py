@@ -130,7 +130,7 @@ def test_a_finished_job_is_skipped_and_a_changed_one_refused_unless_overwritten(
     assert (tmp_path / "job" / "model.safetensors").stat().st_mtime_ns == before
     assert "is finished" in caplog.text and "skipped" in caplog.text
     changed = settings("freeze_policy=from_scratch", "fit.learning_rate=0.02")
-    with pytest.raises(ValueError, match=r"fit.learning_rate is 0.01 there and 0.02 now.*overwrite=true"):
+    with pytest.raises(ValueError, match=r"fit.learning_rate was 0.01 and is now 0.02.*overwrite=true"):
         run_job(changed, tmp_path / "job")
     assert result(tmp_path / "job")["log_loss"] == row["log_loss"]
     assert run_job(replace(changed, overwrite=True), tmp_path / "job")["log_loss"] != row["log_loss"]

@@ -72,10 +72,31 @@ def write_job(
     }
     (folder / "survey.json").write_text(json.dumps({"target": target, "source": None}))
     write_predictions(folder, seed, classes)
+    write_mistakes(folder, classes)
+    timing = {"seconds": 90.0, "ended": f"2026-01-0{seed + 1}T12:00:00+00:00", "machine": "Linux x86_64, 2 CPU cores"}
+    (folder / "timing.json").write_text(json.dumps(timing | {"versions": {"tlclass": "0.1.0", "torch": "2.13.0"}}))
     if policy not in ("forest", "lightgbm"):
         steps = {"from_scratch": 100}.get(policy, 50)
         history = [line(step, min(macro, 0.4 + (macro - 0.4) * step / steps)) for step in range(0, 2 * steps, 5)]
         (folder / "history.json").write_text(json.dumps(history))
+
+
+def write_mistakes(folder: Path, classes: Sequence[str]) -> None:
+    """Two objects of the last class, taken for the first."""
+    days = np.array([-3.0, 0.0, 5.0, 12.0])
+    one = {
+        "class": classes[-1],
+        "predicted": classes[0],
+        "redshift": 0.1,
+        "days": days,
+        "passband": np.array(["ztfg", "ztfr", "ztfg", "ztfr"]),
+        "flux": np.array([5.0, 100.0, 150.0, 120.0]),
+        "flux_err": np.full(4, 10.0),
+        "detected": days >= 0,
+        "at_days": np.array([0, 10]),
+    }
+    one |= {f"p({name})": np.array([0.5, 0.9 if number == 0 else 0.1]) for number, name in enumerate(classes)}
+    pd.DataFrame([{"object_id": f"object{k}", **one} for k in range(2)]).to_parquet(folder / "mistakes.parquet")
 
 
 def line(step: int, auroc: float) -> dict[str, float]:

@@ -14,7 +14,8 @@ from tlclass.report import write_report
 from tlclass.report.__main__ import main
 from tlclass.report.diagnostics import confusion_shares, reliability
 from tlclass.report.document import Gallery, scores
-from tlclass.report.pages import Paragraph
+from tlclass.report.pages import Paragraph, Picture
+from tlclass.report.provenance import UNKNOWN, command
 from tlclass.report.published import panel_of, published_curves
 from tlclass.report.sweep import read_sweeps
 
@@ -34,6 +35,16 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, out.getvalue()
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made and not written, which takes most of a report's time."""
+
+    def keep(gallery: Gallery, name: str, figure: object, caption: str) -> Picture:
+        return Picture(gallery.folder / f"{name}.png", caption, f"<svg>{name}</svg>")
+
+    monkeypatch.setattr(Gallery, "keep", keep)
+
+
 def test_the_command_writes_tables_pages_and_every_figure(reported: tuple[Path, str]) -> None:
     folder, out = reported
     for said in ("from_scratch", "TDE", "75 % fewer", "full, 100 labels, seed 1", "(simulated) to bts (real)"):
@@ -48,32 +59,76 @@ def test_the_command_writes_tables_pages_and_every_figure(reported: tuple[Path, 
         assert said in text, said
 
 
-def test_the_page_needs_nothing_else(reported: tuple[Path, str]) -> None:
+def test_the_pages_need_nothing_else(reported: tuple[Path, str]) -> None:
     folder, _ = reported
-    page = (folder / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == len(FIGURES)
-    assert 'name="viewport"' in page and "full, 100 labels, seed 1" in page
-    links = re.findall(r'(?:src|href|url)\s*[=(]\s*"?([^">)]{1,30})', page)
-    assert all(link.startswith("data:") for link in links) and "<script" not in page and "http" not in page
+    for name, drawings in (("report.html", len(FIGURES)), ("objects.html", len(ARMS))):
+        page = (folder / name).read_text()
+        assert page.count("<svg") == drawings and 'name="viewport"' in page and "prefers-color-scheme: dark" in page
+        links = re.findall(r'(?:src|href|url)\s*[=(]\s*"?([^">)]{1,60})', page)
+        own = set(re.findall(r' id="([^"]+)"', page))
+        assert all(link[1:] in own for link in links if link.startswith("#")), "a link into the page leads nowhere"
+        outside = {link for link in links if not link.startswith(("#", "data:"))}
+        assert outside <= {"report.html", "objects.html"} and "http" not in page
+        assert len(own) == len(re.findall(r' id="', page)), "an id is used twice"
 
 
-def test_the_same_results_give_the_same_report(reported: tuple[Path, str]) -> None:
-    folder, out = reported
-    files = ["report.html", "summary.csv", "figures/classes.pdf"]
+def test_the_page_tells_how_the_jobs_were_made(reported: tuple[Path, str]) -> None:
+    folder, _ = reported
+    for page in ((folder / "report.html").read_text(), (folder / "report.md").read_text()):
+        for said in ("2026-01-01", "2026-01-03", "2 CPU cores", "torch 2.13.0", "21 min", "14 finished"):
+            assert said in page, said
+    assert "full, 100 labels, seed 1" in page
+
+
+def test_every_point_says_its_value(reported: tuple[Path, str]) -> None:
+    page = (reported[0] / "report.html").read_text()
+    jobs = pd.read_csv(reported[0] / "results.csv")
+    for _, job in jobs[jobs["labels"] > 0].iterrows():
+        assert f"{job['arm']}, {job['labels']:,} labels, seed {job['seed']}: {job['auroc_macro']:.3f}" in page
+    assert 'class="hover"><title>' in page and "full, 0 labels: " in page
+
+
+def test_mistakes_are_drawn_with_their_probabilities(reported: tuple[Path, str]) -> None:
+    page = (reported[0] / "objects.html").read_text()
+    for said in ("object0", "TDE, taken for SN Ia", "p(TDE) after 10 d: 0.100", "ztfg, day 5.0: 150 ± 10"):
+        assert said in page, said
+
+
+def test_a_failed_job_is_reported_with_its_reason(undrawn: None, tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path, {"full": scratch}, (100,), range(1))
+    (folder / "full" / "n100" / "seed7").mkdir()
+    (folder / "full" / "n100" / "seed7" / "failed.json").write_text('{"message": "the disk is full"}')
+    text = write_report([folder])
+    for said in (text, (folder / "report.html").read_text(), (folder / "report.md").read_text()):
+        assert "full/n100/seed7: the disk is full" in said
+
+
+def test_the_command_is_that_of_the_sweep(tmp_path: Path) -> None:
+    assert command(tmp_path) == UNKNOWN
+    (tmp_path / "multirun.yaml").write_text("hydra: {overrides: {task: [+experiment=demo_bts, 'labels=100,all']}}")
+    assert command(tmp_path) == "tlclass train experiment=demo_bts labels=100,all -m"
+
+
+def test_the_same_results_give_the_same_report(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path, {"full": scratch}, (100,), range(1), classes=("TDE", "SN Ia"))
+    files = ["report.html", "objects.html", "summary.csv", "figures/classes.pdf"]
+    text = write_report([folder])
     first = [(folder / name).read_bytes() for name in files]
-    assert out.startswith(write_report([folder]))
+    assert write_report([folder]) == text
     assert [(folder / name).read_bytes() for name in files] == first
 
 
-def test_text_from_results_is_escaped(tmp_path: Path) -> None:
+def test_text_from_results_is_escaped(undrawn: None, tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, ARMS, (100,), range(1), classes=("<b>", "a|b"), experiment="<i>x</i>")
     write_report([folder])
     page = (folder / "report.html").read_text()
     assert "<i>" not in page and "<b>" not in page and "&lt;b&gt;" in page
+    objects = (folder / "objects.html").read_text()
+    assert "<b>" not in objects and "&lt;b&gt;" in objects
     assert "a\\|b" in (folder / "report.md").read_text()
 
 
-def test_one_job_makes_a_report_without_intervals(tmp_path: Path) -> None:
+def test_one_job_makes_a_report_without_intervals(undrawn: None, tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, {"full": scratch}, (100,), range(1))
     text = write_report([folder])
     assert "0.601" in text and "±0" not in text
@@ -83,7 +138,7 @@ def test_one_job_makes_a_report_without_intervals(tmp_path: Path) -> None:
     assert "there is no goal to measure the convergence by" in said
 
 
-def test_jobs_without_predictions_history_and_counts_are_named(tmp_path: Path) -> None:
+def test_jobs_without_predictions_history_and_counts_are_named(undrawn: None, tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, ARMS, (100,), range(2), classes=("TDE",))
     for name in ("predictions.parquet", "history.json", "survey.json"):
         for path in folder.rglob(name):
@@ -106,7 +161,7 @@ def test_two_folders_are_compared_side_by_side(tmp_path: Path, capsys: pytest.Ca
     assert sorted(path for path in folders[1].rglob("*")) == before
 
 
-def test_published_curves_are_marked_as_other_data(tmp_path: Path) -> None:
+def test_published_curves_are_marked_as_other_data(undrawn: None, tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, ARMS, (100,), range(2), classes=("TDE",))
     write_report([folder], published=True)
     said = (folder / "report.md").read_text()

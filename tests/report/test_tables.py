@@ -97,8 +97,10 @@ def test_a_begun_job_without_result_is_named(tmp_path: Path) -> None:
     (begun / "job.json").write_text("{}")
     failed = tmp_path / "full" / "n3000" / "seed1"
     failed.mkdir()
-    (failed / "failed.json").write_text("{}")  # before it began
-    assert unfinished_jobs(tmp_path) == ["full/n3000/seed0", "full/n3000/seed1"]
+    (failed / "failed.json").write_text(json.dumps({"message": f"{failed}: no labels"}))  # before it began
+    found = unfinished_jobs(tmp_path)
+    assert [*found] == ["full/n3000/seed0", "full/n3000/seed1"]
+    assert "interrupted" in found["full/n3000/seed0"] and found["full/n3000/seed1"] == "no labels"
 
 
 def test_a_class_without_test_object_is_missing_and_not_a_number(tmp_path: Path) -> None:

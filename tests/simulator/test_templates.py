@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tlclass.extras import install
 from tlclass.lightcurves.curves import check
 from tlclass.simulate import load_simulation, main
 from tlclass.simulator import Bands, Gap, Observatory, Transient, band_flux, rest_frame_magnitudes
@@ -155,7 +156,7 @@ def test_without_sncosmo_the_error_says_what_to_install(
     monkeypatch.setitem(sys.modules, "sncosmo", None)
     assert main(["survey=ztf_simulated", "population=templates_example", "-o", "x"]) == 2
     error = capsys.readouterr().err
-    assert "pip install 'tlclass[templates]'" in error and error.count("\n") == 1
+    assert install("templates") in error and error.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ MISTAKES = {
     "text": (HEADER + TABLE.replace("-5.5", "faint"), r"0.dat: object a1, FLUXCAL: could not convert string to float: 'faint'"),
     "column": (HEADER + TABLE.replace("FLUXCALERR", "ERR"), r"0.dat: object a1 lacks the column\(s\) FLUXCALERR; VARLIST has MJD"),
     "no id": (HEADER.replace("SNID", "ID") + TABLE, r"0.dat: observations without a key SNID before them"),
-    "other file": ("README\n", r"0.dat: no key SNID, so it is no SNANA light curve: set reader.pattern"),
+    "other file": ("README\n", r"0.dat: no key SNID, .*: set reader.pattern"),
     "band": (HEADER + TABLE.replace(" i ", " H "), r"unknown passband 'H( of DES)?' \(1 observations\); known are lsstg"),
     "twice": ((HEADER + TABLE) * 2, r"object id\(s\) appear more than once, e.g. a1"),
     "header": (HEADER.replace("0.02", "low") + TABLE, r"0.dat: MWEBV: could not convert string to float: 'low'"),

@@ -235,7 +235,7 @@ def test_two_columns_of_one_meaning_are_an_error_until_one_is_named(tmp_path: Pa
     frame = plain(alerts()).assign(FLUXCAL=1.0)
     with pytest.raises(
         ValueError,
-        match=r"alerts.parquet: the columns flux and FLUXCAL both mean flux: say which with \+\+target.reader.columns.flux=COLUMN",
+        match=r"alerts.parquet: the columns flux and FLUXCAL both mean flux: .* with \+\+target.reader.columns.flux=COLUMN",
     ):
         read(frame, tmp_path)
     assert (read(frame, tmp_path, columns={"flux": "FLUXCAL"}).flux == 1).all()
@@ -339,7 +339,7 @@ def test_times_that_are_no_mjd_are_an_error(tmp_path: Path) -> None:
     for wrong, given_ in ((frame.mjd + 2400000.5, "24583"), (frame.mjd - 50000, "83"), (frame.mjd * 86400, "50")):
         with pytest.raises(
             ValueError,
-            match=rf"column mjd: \d+ of \d+ times are no Modified Julian Dates \(15000 to 100000\), e.g. {given_}.*time_offset",
+            match=rf"column mjd: \d+ of \d+ times are not Modified Julian Dates \(15000 to 100000\), e.g. {given_}.*time_offset",
         ):
             read(frame.assign(mjd=wrong), tmp_path)
     julian = frame.assign(mjd=frame.mjd + 2400000.5)
@@ -537,7 +537,7 @@ def test_times_of_objects_are_mjd_too(tmp_path: Path) -> None:
     assert table.read().trigger_mjd.tolist() == [59000], "peakt says of itself what it counts from"
     write(pd.DataFrame({"object_id": ["a"], "trigger_mjd": [59000.0]}), tmp_path / "bts.csv")
     with pytest.raises(
-        ValueError, match=r"column trigger_mjd: 1 of 1 times are no Modified .* 59000 with -2400000.5 d"
+        ValueError, match=r"column trigger_mjd: 1 of 1 times are not Modified .* 59000 with -2400000.5 d"
     ):
         table.read()
 

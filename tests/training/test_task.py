@@ -101,7 +101,7 @@ def test_a_fit_that_diverges_says_so_and_keeps_numbers(
     assert re.search(
         r"training diverged \(val/loss is (nan|inf) after step \d+\), .*lower fit.learning_rate", caplog.text
     )
-    assert "no epoch beat the start" not in caplog.text and not summary.stopped_early
+    assert "no epoch improved" not in caplog.text and not summary.stopped_early
     assert all(tensor.isfinite().all() for tensor in classifier.state_dict().values())
     assert summary.best_score == validation_scores(classifier, module, settings)[monitor]
 

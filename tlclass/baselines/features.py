@@ -1,4 +1,4 @@
-"""Numbers that describe a light curve, for classifiers that are not networks: what one would try first."""
+"""Features that describe a light curve, for classifiers that are not networks."""
 
 import hashlib
 import logging
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlclass.atomic import atomic_path
+from tlclass.extras import needs
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
 
@@ -59,7 +60,7 @@ class _Series:
 
 
 def features(curves: LightCurves, passbands: Passbands) -> Features:
-    """Describe selected light curves, every one by itself.
+    """Compute the features of selected light curves; objects do not influence each other.
 
     Per passband: number of observations, first and last day, the maximum (flux, day, S/N), smoothed flux before and
     after it relative to it, and the Bazin fit of the `light-curve` package (Malanchev et al. 2021). Per pair
@@ -96,7 +97,7 @@ def features(curves: LightCurves, passbands: Passbands) -> Features:
 
 
 def cached_features(curves: LightCurves, passbands: Passbands, folder: Path) -> Features:
-    """What `features` gives, computed once for the jobs of a sweep and kept in `folder` by content."""
+    """Features of light curves, computed once for all jobs of a sweep and cached in `folder` by content."""
     digest = hashlib.sha256(repr((VERSION, curves.passbands, passbands)).encode())
     for column in (curves.offsets, curves.trigger_mjd, curves.mjd, curves.passband, curves.flux, curves.flux_err):
         digest.update(np.ascontiguousarray(column).data)
@@ -110,14 +111,14 @@ def cached_features(curves: LightCurves, passbands: Passbands, folder: Path) -> 
 
 
 def _stored(path: Path) -> Features | None:
-    """What `cached_features` kept; None where there is nothing, or it is damaged (each array in the file has a checksum)."""
+    """The cached features; None if there are none or the file is damaged (each array has a checksum)."""
     if not path.exists():
         return None
     try:
         with np.load(path, allow_pickle=False) as stored:
             return Features(stored["values"], tuple(stored["names"].tolist()))
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError, NotImplementedError):
-        log.warning("%s is damaged: the features are computed again", path)
+        log.warning("%s is damaged: computing the features again", path)
         return None
 
 
@@ -130,7 +131,7 @@ def installed(module: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise ValueError(f"baselines need {module}: pip install 'tlclass[baselines]'") from error
+        raise ValueError(needs("a baseline of light-curve features", module, "baselines")) from error
 
 
 def until(curves: LightCurves, day: float) -> LightCurves:

@@ -1,8 +1,8 @@
 """Baselines: light-curve features and trees, on the same labels and scored like the network.
 
 Baselines run as arms next to the networks and ignore source model, encoding, encoder and head. A baseline is fitted to
-all labels of the budget, those the network keeps for validation included, since it stops nothing early:
-the number of labels is the same.
+all labels of the budget, those the network keeps for validation included, because trees need no early stopping;
+the number of labels is the same as for the network.
 """
 
 import logging
@@ -31,7 +31,7 @@ IGNORANCE = 1e-3  # share of the uniform distribution in every prediction; no cl
 
 
 class Baseline(Protocol):
-    """A classifier of features, listed in `BASELINES`; like a freeze policy that loads nothing."""
+    """Interface of a classifier of features; `BASELINES` lists the classes."""
 
     @property
     def name(self) -> str:
@@ -128,14 +128,14 @@ def check_budget(baseline: Baseline, data: LightCurveDataModule, used: Array) ->
         ValueError: the budget holds fewer than two classes.
     """
     if not len(used):
-        raise ValueError(f"{baseline.name} learns from labels alone, and the budget has 0: choose 5 or more labels")
+        raise ValueError(f"{baseline.name} needs labels, but labels=0: choose 5 or more")
     missing = absent_classes(data.label[used], data.classes)
     if len(missing) > len(data.classes) - 2:
         raise ValueError(
             f"{baseline.name}: the {len(used)} labels of seed {data.seed} are all of one class: choose a larger budget"
         )
     if missing:
-        message = "no labelled object of %s among the %d labels of seed %d: scores near chance"
+        message = "no object of %s among the %d labels of seed %d: expect scores near chance for these classes"
         log.warning(message, ", ".join(missing), len(used), data.seed)
     return missing
 

@@ -107,7 +107,7 @@ class FineTune:
     is_reference: bool | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a wrong policy now, not after the pretraining."""
+        """Raise ValueError for a wrong policy now, not after the pretraining."""
         _ = self.freeze_policy
 
     @property
@@ -163,7 +163,7 @@ class Folds:
     is_reference: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be chosen from."""
+        """Raise ValueError for wrong candidates."""
         _ = self.choice
 
     @property
@@ -245,7 +245,7 @@ class Trees:
         return self.is_reference
 
     def check(self, job: Job, sources: Sources) -> None:
-        """Nothing can be seen before the fit."""
+        """There is nothing to check before the fit."""
 
     def run(self, job: Job, sources: Sources) -> Row:
         """See `Arm`."""
@@ -312,7 +312,7 @@ def name_absent_classes(job: Job) -> None:
     data = job.data
     missing = absent_classes(data.label[data.split.train], data.classes)
     if missing and data.split.budget:
-        message = "no training object of %s among the %d labels of seed %d: they get no weight and score near chance"
+        message = "no training object of %s among the %d labels of seed %d: expect scores near chance for these classes"
         log.warning(message, ", ".join(missing), data.split.budget, data.seed)
 
 

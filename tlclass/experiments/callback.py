@@ -1,4 +1,4 @@
-"""What Hydra calls before, between and after the jobs of a sweep, whatever the launcher."""
+"""Hydra's callbacks before, between and after the jobs of a sweep, with any launcher."""
 
 import math
 import os
@@ -29,7 +29,7 @@ class SweepLedger(Callback):
         self.obeys = False
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Settle the axes and open the ledger, in the process that starts the sweep."""
+        """Decide the axes and open the ledger, in the process that starts the sweep."""
         settle_axes(config)
         self.ledger = open_ledger(Path(config.hydra.sweep.dir), number_of_jobs(config))
 
@@ -52,7 +52,7 @@ class SweepLedger(Callback):
 
 
 def settle_axes(config: DictConfig) -> None:
-    """Settle what the sweep varies, and give every varied setting a place in the jobs' folders.
+    """Decide which settings the sweep varies, and put each of them into the names of the job folders.
 
     An axis of null takes an inherited one away, and a list of sources is one choice.
     """
@@ -72,7 +72,7 @@ def settle_axes(config: DictConfig) -> None:
 
 
 def refuse_wrong_size(number: object, what: str) -> None:
-    """End the command unless it is a whole number above 0; Hydra turns any other error of a callback into a warning.
+    """Exit unless `number` is a whole number above 0 (Hydra turns other exceptions of a callback into warnings).
 
     Raises:
         SystemExit: 2.

@@ -1,6 +1,6 @@
 """Survey cards: a mapping whose `_target_` names the class or function it is built by, at any depth.
 
-A card is code: whoever writes one chooses what is called. Without trust only what states a survey is built, see `ALLOWED`.
+A card is code, because it names what is called. Without trust only classes that describe a survey are built, see `ALLOWED`.
 """
 
 import importlib
@@ -70,7 +70,7 @@ def build_part(card: Mapping[str, Any], trust: Trust, what: str) -> Any:
 
 
 def refuse_strangers(card: Any, trust: Trust, what: str) -> None:
-    """Look at every `_target_` of a card before anything is built.
+    """Check every `_target_` of a card before anything is built.
 
     Raises:
         ValueError: one is not trusted; names it and what to do. Nothing outside `tlclass` and the trusted packages is imported.
@@ -79,7 +79,7 @@ def refuse_strangers(card: Any, trust: Trust, what: str) -> None:
         special = [key for key in card if isinstance(key, str) and re.fullmatch(r"_\w+_", key) and key != TARGET]
         if TARGET in card and special:
             raise ValueError(
-                f"{what}: {', '.join(special)} is not read in a card: give the options of its {TARGET} by name"
+                f"{what}: {', '.join(special)} is not allowed in a card: give the options of its {TARGET} by name"
             )
         if TARGET in card:
             resolve(card[TARGET], trust, what)
@@ -125,7 +125,7 @@ def _packages(trust: Trust) -> tuple[str, ...]:
 
 def _not_trusted(name: str, what: str) -> str:
     return (
-        f"{what}: {TARGET} {shortened(name)} is no class of tlclass that a card may build, and nothing was run: a card is code, so read it; "
+        f"{what}: {TARGET} {shortened(name)} is not a class of tlclass that a card may build; nothing was run: a card is code, so read it; "
         f"if you trust it, add trust=[{name.partition('.')[0]}] for the classes of that package, or trust=true for everything"
     )
 
@@ -135,7 +135,7 @@ def _listed(name: str, packages: Sequence[str]) -> bool:
 
 
 def _of_a_survey(found: Any) -> bool:
-    """Whether it is what states a survey, wherever its name was found: a module also holds what it imports."""
+    """Whether the object may be built without trust. It is judged by where it is defined, as a module also holds what it imports."""
     if inspect.isclass(found):
         return is_dataclass(found) and _listed(found.__module__, ALLOWED)
     if inspect.ismethod(found):

@@ -1,4 +1,4 @@
-"""From the words of a command line to the settings of a job: all that is special about composing them with Hydra."""
+"""Compose the settings of a job from command-line overrides; everything that is specific to Hydra."""
 
 import re
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from tlclass.config import CONF
 from tlclass.experiments.devices import workers
 from tlclass.experiments.words import quoted, readable
+from tlclass.extras import install
 from tlclass.inputs.split import Labels
 from tlclass.options import MISTAKES, nearest
 
@@ -99,7 +100,7 @@ def own_folders(words: Sequence[str]) -> list[Path]:
 
 
 def with_plus(word: str) -> str:
-    """The word with a plus where Hydra wants one, and without where it wants none."""
+    """The override with a plus exactly where Hydra requires one."""
     key, equals, _ = word.partition("=")
     name = key.lstrip("+")
     if not equals or not name.isidentifier() or not (name in ROLES or (CONF / name).is_dir()):
@@ -108,7 +109,7 @@ def with_plus(word: str) -> str:
 
 
 def as_labels(word: str) -> list[str]:
-    """A word about `data_fraction` as one about `labels`; other words as they are.
+    """Translate an override of `data_fraction` to one of `labels`; others are unchanged.
 
     Raises:
         ValueError: it is no label budget.
@@ -174,7 +175,7 @@ def without_lists(word: str) -> str:
 def _one_card(word: str, listed: Sequence[Any]) -> str:
     names = [str(name) for name in listed]
     if len(names) < 2 or len(set(names)) < len(names):
-        raise ValueError(f"{word}: list two surveys or more, and none twice; one alone is source=NAME")
+        raise ValueError(f"{word}: list at least two different surveys; write source=NAME for one")
     defaults = ["several", *({f"/survey@parts.{name}": name} for name in names), "_self_"]
     choice = "+".join(names)
     ConfigStore.instance().store(choice, {"defaults": defaults, "chosen": names}, "source", provider="tlclass")
@@ -189,7 +190,7 @@ def in_words(error: BaseException) -> str:
     text = f"{error}: {error.__cause__}" if isinstance(error, HydraException) and error.__cause__ else str(error)
     missing = next((extra for name, extra in EXTRAS.items() if f"Could not find 'hydra/launcher/{name}'" in text), None)
     if missing:
-        return f"this launcher is not installed: pip install 'tlclass[{missing}]'"
+        return f"this launcher is not installed: {install(missing)}"
     absent = error.__cause__
     if isinstance(absent, ConfigKeyError | ConfigAttributeError) and isinstance(absent.parent_node, DictConfig):
         place = str(absent.full_key).rpartition(".")[0]
@@ -197,11 +198,11 @@ def in_words(error: BaseException) -> str:
             f"{place}.{name}" if place else str(name) for name in map(str, absent.parent_node) if name != "hydra"
         ]
         close = nearest(str(absent.full_key), siblings)
-        return f"unknown setting {absent.full_key}{close}: known there are {', '.join(siblings)}"
+        return f"unknown setting {absent.full_key}{close}: the known ones are {', '.join(siblings)}"
     twice = re.search(r"@source\.parts\.(\w+)\S* appears more than once", text)
     if twice:
         return (
-            f"the experiment has {twice[1]} among its sources already, and a list cannot name it again: leave the list out, "
+            f"the experiment already has {twice[1]} as a source, so a list cannot name it again: leave the list out, "
             "and add another survey to the experiment's with +survey@source.parts.NAME=NAME"
         )
     unknown = UNKNOWN.search(text)
@@ -209,7 +210,7 @@ def in_words(error: BaseException) -> str:
         known = ", ".join(name for name in unknown["known"].split() if "+" not in name)  # "+": see `without_lists`
         moved = MOVED.get(unknown["name"]) if unknown["group"] == "freeze_policy" else None
         if moved:
-            return f"freeze_policy '{unknown['name']}' is no freeze policy any more: use {moved}"
+            return f"freeze_policy '{unknown['name']}' is no longer a freeze policy: use {moved}"
         close = nearest(unknown["name"], known.split(", "))
         return f"{unknown['group']} '{unknown['name']}' is unknown{close}: choose one of {known}"
     lines = text.split("Config search path")[0].splitlines()
@@ -217,5 +218,5 @@ def in_words(error: BaseException) -> str:
 
 
 def one_sentence(error: BaseException) -> str | None:
-    """What a user did wrong, or None if the error is ours."""
+    """The user's mistake in one sentence, or None if the error is a bug of the package."""
     return in_words(error) if isinstance(error, (HydraException, OmegaConfBaseException, *MISTAKES)) else None

@@ -1,4 +1,4 @@
-"""Leasing the CUDA devices of a machine to jobs: so many jobs on a device, and no free place beside a waiting job."""
+"""Share the CUDA devices of a machine among jobs: a fixed number of jobs per device, and no device idle while a job waits."""
 
 import os
 import tempfile
@@ -56,7 +56,7 @@ def on_device(launcher: Mapping[str, Any], trainer: Mapping[str, Any]) -> Iterat
 
 @contextmanager
 def lease(devices: Sequence[str], jobs_per_device: int = 1, folder: Path | None = None) -> Iterator[int]:
-    """Hold one place on a device, on the emptiest first; wait while all are taken.
+    """Hold one place on the device with the fewest jobs; wait while all places are taken.
 
     The lease is a lock on a file, which the operating system lets go when its process dies, however it dies.
 
@@ -99,7 +99,7 @@ def lease(devices: Sequence[str], jobs_per_device: int = 1, folder: Path | None 
 
 
 def workers(jobs_per_device: int) -> int:
-    """How many processes keep all devices busy with so many jobs each; 1 where there is no device, which a job then reports.
+    """The number of processes that fills all devices; 1 if there is no device, which the job then reports.
 
     Raises:
         ValueError: it is no whole number of at least 1.

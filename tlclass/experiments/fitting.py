@@ -1,4 +1,4 @@
-"""What a fit is made of, from the groups of the configuration: loss, optimizer, schedule, callbacks."""
+"""Build loss, optimizer, schedule and callbacks from their configuration groups."""
 
 import functools
 import inspect
@@ -65,7 +65,7 @@ def optimizer_from(card: Any, trust: Trust, what: str) -> Callable[..., torch.op
     except (TypeError, ValueError) as error:
         raise ValueError(f"{what}: {error}") from error
     if not isinstance(made, torch.optim.Optimizer):
-        raise ValueError(f"{what}: {TARGET} {card[TARGET]} is no optimizer: give a class such as torch.optim.AdamW")
+        raise ValueError(f"{what}: {TARGET} {card[TARGET]} is not an optimizer: give a class such as torch.optim.AdamW")
     return make
 
 
@@ -85,7 +85,7 @@ def callbacks_from(group: Any, trust: Trust) -> list[Callback]:
         except (TypeError, ValueError) as error:
             raise ValueError(f"{what}: {error}") from error
         if not isinstance(callback, Callback):
-            raise ValueError(f"{what}: {TARGET} {card[TARGET]} is no callback of Lightning")
+            raise ValueError(f"{what}: {TARGET} {card[TARGET]} is not a callback of Lightning")
         built.append(callback)
     return built
 

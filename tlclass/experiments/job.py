@@ -1,4 +1,4 @@
-"""One job: what is trained on what, and where it is left."""
+"""One job: what is trained, on which data, and where the results go."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Where a job logs: the cards of `conf/logger/`, one or several, each a Lightning logger or what makes one."""
+"""Loggers of a job from the cards of `conf/logger/`: each names a Lightning logger, or a function that makes one."""
 
 import inspect
 import warnings
@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoa
 from tlclass.experiments.cards import TARGET, Trust, resolve
 from tlclass.experiments.logged_run import Run, number_of, remember
 from tlclass.experiments.wandb_runs import Wandb
+from tlclass.extras import needs
 from tlclass.options import build
 from tlclass.training.metrics import Row
 
@@ -45,7 +46,7 @@ def _made(name: str, card: Any, run: Run, trust: Trust) -> Logger:
     options = {key: value for key, value in card.items() if key != TARGET}
     logger = build(kind, {**options, "run": run} if takes_run else options, what)
     if not isinstance(logger, Logger):
-        raise ValueError(f"{what}: {card[TARGET]} makes a {type(logger).__name__}, which is no Lightning logger")
+        raise ValueError(f"{what}: {card[TARGET]} makes a {type(logger).__name__}, which is not a Lightning logger")
     if not takes_run:
         logger.log_hyperparams(dict(run.config or {}))
     return logger
@@ -66,7 +67,7 @@ def tensorboard(run: Run) -> Logger:
     try:
         logger = TensorBoardLogger(run.folder, name="", version="tensorboard", default_hp_metric=False)
     except ModuleNotFoundError as error:
-        raise ImportError("logger=tensorboard needs TensorBoard: pip install 'tlclass[tensorboard]'") from error
+        raise ImportError(needs("logger=tensorboard", "TensorBoard", "tensorboard")) from error
     logger.log_hyperparams(_about(run) | dict(run.config or {}))
     return logger
 
@@ -85,7 +86,7 @@ def mlflow(run: Run, tracking_uri: str) -> Logger:
     try:
         logger = MLFlowLogger(run.group, run.name, tracking_uri, tags, run_id=number_of(run.folder, "mlflow"))
     except ModuleNotFoundError as error:
-        raise ImportError("logger=mlflow needs MLflow: pip install 'tlclass[mlflow]'") from error
+        raise ImportError(needs("logger=mlflow", "MLflow", "mlflow")) from error
     known = number_of(run.folder, "mlflow")
     remember(run.folder, "mlflow", str(logger.run_id))
     if known is None:  # MLflow refuses to change a parameter
@@ -99,7 +100,7 @@ def _about(run: Run) -> dict[str, Any]:
 
 @contextmanager
 def logged(cards: Mapping[str, Any], run: Run, trust: Trust = False) -> Iterator[list[Logger]]:
-    """The loggers of `make_loggers`, whose runs end with the block; as failed if it raises."""
+    """The loggers of `make_loggers`; their runs end with the block, and are marked as failed if it raises."""
     loggers, succeeded = make_loggers(cards, run, trust), False
     try:
         yield loggers

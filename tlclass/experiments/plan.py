@@ -1,6 +1,6 @@
-"""The plan of a job: the words of the command line as one typed object, built and checked once.
+"""The plan of a job: the settings of the command line as one typed object, built and checked once.
 
-Below this file objects travel, not dictionaries.
+Modules below this one take these objects, not dictionaries.
 """
 
 import re
@@ -52,8 +52,9 @@ class Pretraining:
 
     Attributes:
         seed: counts ensembles: the members' seeds are `seed * members`, + 1, and so on.
-        flux_scale: of the source's encoding.
-        head, labels, protocol, fit, augmentation: see `Training`.
+        flux_scale: of the source's encoding; another number where its fluxes are brighter or fainter than the target's.
+        labels: of the source that are used.
+        head, protocol, fit, augmentation: see `Training`.
     """
 
     seed: int
@@ -109,7 +110,7 @@ class Plan:
     config: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts itself."""
+        """Raise ValueError for contradictory settings."""
         for name in ("members", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: choose 1 or more")
@@ -238,7 +239,19 @@ class Reference:
 
 @dataclass(frozen=True)
 class Scalars:
-    """The settings that belong to no group."""
+    """The settings that belong to no group.
+
+    Attributes:
+        experiment_name: folder of the results, and group of the dashboards.
+        seed: number from which all random draws of a job follow: labels, initial weights and shuffling are separate streams.
+        members: networks whose mean probability is the prediction, each from a source model of its own.
+        threads: of torch in this process; sweeps run best with one each.
+        overwrite: whether to replace a job whose configuration or data differ.
+        progress: `auto` (a bar in a terminal, lines in a log file), true or false.
+        source_model: folder of a trained model to start from; null: pretrain on `source`, or use again what was pretrained.
+        tags: of the runs in dashboards.
+        notes: of the runs in dashboards, e.g. why you ran this.
+    """
 
     experiment_name: str
     seed: int
@@ -251,7 +264,7 @@ class Scalars:
     notes: str
 
     def __post_init__(self) -> None:
-        """Refuse a word that is no way to show progress."""
+        """Raise ValueError unless progress is auto, true or false."""
         if isinstance(self.progress, str) and self.progress != "auto":
             raise ValueError(f"progress is '{self.progress}': give auto, true or false")
 
@@ -357,7 +370,7 @@ def with_flux_scale(encoding: Mapping[str, Any], flux_scale: float | None) -> Ma
 
 
 def refuse_unknown(config: Mapping[str, Any]) -> None:
-    """Raise ValueError for a setting that nothing reads, such as `+freez_policy=full` or `+pretrain.members=3`."""
+    """Raise ValueError for an unknown setting, such as `+freez_policy=full` or `+pretrain.members=3`."""
     groups = (
         "source",
         "target",
@@ -390,7 +403,7 @@ def refuse_unknown(config: Mapping[str, Any]) -> None:
 
 
 def refuse_twins(source: Survey | Several, target: Survey | Several) -> None:
-    """Raise ValueError if source and target are simulated with the same seed: test objects would have twins in the source.
+    """Raise ValueError if source and target are simulated with the same seed: test objects would also be in the source.
 
     The simulator draws an object from the seed, its class and its number alone, whatever the survey.
     """
@@ -399,7 +412,7 @@ def refuse_twins(source: Survey | Several, target: Survey | Several) -> None:
     if shared:
         raise ValueError(
             f"source and target {target.name} are simulated with the same seed {', '.join(map(str, shared))}, "
-            "so that objects of one have twins in the other: give the target another, "
+            "so both contain the same objects: give the target another seed, "
             f"e.g. target.seed={max(set.union(*seeds)) + 1}"
         )
 

@@ -1,4 +1,4 @@
-"""Source models: found under `paths.models` by content, or trained when first needed."""
+"""Source models: reused from `paths.models` if the same one was trained before, else trained."""
 
 import logging
 import math
@@ -100,7 +100,7 @@ def pretrained(training: Training, decisive: Mapping[str, Any], plan: Plan, time
     folder = paths.models / f"{survey.name}-{key}" / f"seed{training.seed}"
     if (folder / RESULT).exists():  # a complete store of models may be read only
         return folder
-    with held(folder / "lock", f"{folder}: another process trains it, waiting", timeout):
+    with held(folder / "lock", f"{folder}: another process is training this model, waiting for it", timeout):
         if not (folder / RESULT).exists():
             pretrain(training, plan, folder, key)
     return folder
@@ -121,6 +121,6 @@ def pretrain(training: Training, plan: Plan, folder: Path, key: str) -> None:
 
 
 def untrained(plan: Plan) -> TrainedModel:
-    """What pretraining would leave, before any training: whatever does not fit it can be reported now."""
+    """An untrained source model, so that what does not fit is reported before minutes of pretraining."""
     training, _ = plan.pretraining()[0]
     return new_model(training, head_settings(training.head, None, training.survey.taxonomy))

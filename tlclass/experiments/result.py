@@ -1,4 +1,4 @@
-"""One result per job: a flat row of scores, stored where the job's coordinates say."""
+"""The result of a job: a flat row of scores in the job's folder."""
 
 import hashlib
 import json
@@ -17,14 +17,14 @@ RESULT = "result.json"
 JOB = "job.json"  # what a job that began is
 CHECKPOINTS = "checkpoints"  # folder of an unfinished fit
 RUNS = "runs.json"  # numbers of the job's runs in dashboards
-DESCRIPTIVE = ("citation", "n_jobs")  # wherever they stand
+DESCRIPTIVE = ("citation", "n_jobs")  # at any depth of the settings
 VOLATILE = ("paths", "logger", "tags", "notes", "overwrite", "progress", "threads", "launcher", "trust")
 # of `trainer`: how a fit is run; whatever else is given to Lightning (precision, gradient_clip_val) decides the result
 HOW = ("accelerator", "devices", "strategy", "num_nodes", "deterministic", "benchmark", "use_distributed_sampler")
 
 
 def config_key(settings: Mapping[str, Any]) -> str:
-    """Hash of the settings that decide the result; where files lie, how it is run and what is printed does not count."""
+    """Hash of the settings that decide the result; folders, devices and output options are left out."""
     text = json.dumps(_decisive_tree(settings), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -96,8 +96,7 @@ def _difference(folder: Path, settings: Mapping[str, Any], data: Mapping[str, st
     differing = [name for name in sorted({*there, *here}) if there.get(name) != here.get(name)]
     if differing:
         listed = [
-            f"{name} is {shortened(there.get(name))} there and {shortened(here.get(name))} now"
-            for name in differing[:5]
+            f"{name} was {shortened(there.get(name))} and is now {shortened(here.get(name))}" for name in differing[:5]
         ]
         more = f", and {len(differing) - 5} more" if len(differing) > 5 else ""
         return (
@@ -114,7 +113,7 @@ def _difference(folder: Path, settings: Mapping[str, Any], data: Mapping[str, st
 
 
 def start(folder: Path, settings: Mapping[str, Any], data: Mapping[str, str]) -> None:
-    """Mark `folder` as holding the job with these decisive settings and these data."""
+    """Write down which settings and data the job in `folder` has."""
     write_json(folder / JOB, {"settings": dict(settings), "data": dict(data)})
 
 
@@ -134,7 +133,7 @@ def read_results(folder: Path) -> "list[Row]":
     begun = len(list(folder.rglob("job.json")))
     if begun and not paths:
         raise FileNotFoundError(
-            f"none of the {begun} jobs below {folder} is finished: run the command that began them again to go on"
+            f"none of the {begun} jobs below {folder} is finished: run the same command again to continue"
         )
     if not paths:
         raise FileNotFoundError(

@@ -15,6 +15,7 @@ from tlclass.experiments.job import Job
 from tlclass.experiments.logged_run import job_run
 from tlclass.experiments.loggers import log_scores, logged
 from tlclass.experiments.plan import Plan
+from tlclass.experiments.provenance import TIMING, provenance
 from tlclass.experiments.result import CHECKPOINTS, decisive, finished, start, write_result
 from tlclass.experiments.rounds import with_labels
 from tlclass.network.checkpoint import model_digest
@@ -85,7 +86,7 @@ def train_and_score(plan: Plan, folder: Path) -> Row:
                 sources = [*adapted(running, plan.adaptation, [each for each in sources if each is not None])]
             row = plan.arm.run(with_labels(running, plan.arm, sources, plan.labelling), sources)
             row["labelling"] = plan.labelling.name
-            write_json(folder / "timing.json", {"seconds": time.perf_counter() - began})
+            write_json(folder / TIMING, provenance(time.perf_counter() - began))
         log_scores(loggers, row)
     return row
 

@@ -57,7 +57,7 @@ def score_model(
     present = np.unique(data.label[data.split.test])
     if len(present) < 2:
         raise ValueError(
-            f"{survey.name}: {len(data.split.test)} objects of class {', '.join(data.classes[k] for k in present)} can be scored, and "
+            f"{survey.name}: {len(data.split.test)} objects of class {', '.join(data.classes[k] for k in present)} can be scored, but "
             "one class alone has no AUROC: check the labels and the cuts of its card"
         )
     tested = data.curves.object_id[data.split.test].tolist()
@@ -92,7 +92,7 @@ def comparable(model: TrainedModel, survey: Survey) -> tuple[Survey, list[str]]:
     extra = [name for name, k in zip(model.classes, class_map, strict=True) if k < 0]
     if extra:
         notes.append(
-            f"{survey.name} has no class for the model's {', '.join(extra)}: their probability is shared out among the other classes."
+            f"{survey.name} has no class for the model's {', '.join(extra)}: their probability is distributed over the other classes."
         )
     return replace(survey, taxonomy=taxonomy.without(unknown)) if unknown else survey, notes
 

@@ -42,7 +42,7 @@ def prepare(job: Job, policy: FreezePolicy, source: TrainedModel | None, member:
     report = transfer(classifier, policy, state, source.classes if source else (), data.classes)
     if not data.split.budget and any(part.new for part in report.parts):
         raise ValueError(
-            "labels=0 trains nothing, so every part must come from the source: "
+            "with labels=0 nothing is trained, so every part must come from the source: "
             "choose head=source and a freeze policy that loads the encoder"
         )
     return Start(policy, model, report, never_trained(classifier, policy))
@@ -81,7 +81,7 @@ def head_settings(head: Mapping[str, Any], source: TrainedModel | None, taxonomy
     if head["name"] != "source":
         return dict(head)
     if source is None:
-        raise ValueError("head=source keeps the source model's head, but there is none: choose head=linear or head=mlp")
+        raise ValueError("head=source needs a source model, but this arm has none: choose head=linear or head=mlp")
     class_map = taxonomy.class_map(source.classes)
     orphans = absent_classes(np.array(class_map), taxonomy.classes)
     if orphans:

@@ -1,4 +1,4 @@
-"""A sweep seen from its jobs' folders: who runs, who is done, who failed.
+"""The state of a sweep, read from its job folders: which jobs run, are finished, or failed.
 
 Jobs may run in this process, in others, or on other machines. Each notes its folder in the sweep's ledger, a
 folder of one small file per job, and leaves `result.json` or `failed.json` in its own; nothing else is shared.
@@ -35,7 +35,7 @@ TOTAL, FAILED, LOCK, STOP = "total.json", "failed.json", "lock", "stop"
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Hold the job folder: another process that has the same job to do waits, and then finds it finished."""
-    with held(folder / LOCK, f"{folder}: another process works on it, waiting"):
+    with held(folder / LOCK, f"{folder}: another process is running this job, waiting for it"):
         yield
 
 

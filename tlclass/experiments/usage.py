@@ -1,4 +1,4 @@
-"""What `tlclass train --help` says: the groups and the commented keys of `conf/train.yaml`, in the file's own words."""
+"""The text of `tlclass train --help`, made from the groups and the comments of `conf/train.yaml`."""
 
 import re
 import textwrap

@@ -1,4 +1,4 @@
-"""Values on the command line as Hydra's grammar can take them: a path may hold blanks, brackets, `=`, `~` or commas."""
+"""Quote values of the command line for Hydra's grammar, so that paths may contain blanks, brackets, `=`, `~` or commas."""
 
 import inspect
 import re

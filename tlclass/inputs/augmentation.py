@@ -1,4 +1,4 @@
-"""Training light curves as other nights, telescopes, skies and distances would have shown them, drawn anew every epoch."""
+"""Augmentation: change the sampling, noise, redshift and dust of training light curves, drawn anew every epoch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

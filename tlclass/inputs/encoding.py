@@ -229,7 +229,9 @@ def encode(curves: LightCurves, passbands: Passbands, encoding: Encoding, metada
     numeric = [name for name, column in columns.items() if column.dtype.kind in "fiub"]
     absent = [name for name in metadata if name not in numeric]
     if absent:
-        raise ValueError(f"metadata {', '.join(absent)} is no numeric column; there are {', '.join(numeric)}")
+        raise ValueError(
+            f"metadata {', '.join(absent)} is not a numeric column; the numeric columns are {', '.join(numeric)}"
+        )
     wavelength = passbands.wavelengths(curves.passbands)[curves.passband]
     table = np.stack([columns[name] for name in metadata], axis=1) if metadata else np.empty((len(curves), 0))
     days = days_since_trigger(curves).astype(np.float32)

@@ -43,7 +43,7 @@ class Protocol:
     bright_width: float = 0.3
 
     def __post_init__(self) -> None:
-        """Refuse an unknown kind of test part, and shares that leave a part empty."""
+        """Raise ValueError for an unknown kind of test part, or shares that leave a part empty."""
         if self.test not in TEST_KINDS:
             raise ValueError(f"protocol.test is '{self.test}': choose one of {', '.join(TEST_KINDS)}")
         for name in ("test_fraction", "validation_fraction"):
@@ -108,7 +108,7 @@ class Labels:
             place: its key as the user writes it.
 
         Raises:
-            ValueError: the value is none of these.
+            ValueError: the value is not one of these.
         """
         if isinstance(value, Labels):
             return value
@@ -140,7 +140,7 @@ class Labels:
         size = self.count if self.count is not None else round(pool * (self.fraction or 0))
         if not 0 <= size <= pool or 0 < size < 5:
             raise ValueError(
-                f"labels={size}: {pool} labelled objects can be drawn from; choose 5 to {pool}, or 0 for no training at all"
+                f"labels={size}: {pool} labelled objects are available; choose 5 to {pool}, or 0 for no training"
             )
         return size
 

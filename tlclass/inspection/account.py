@@ -57,7 +57,7 @@ class Inspection:
 
 
 def inspect_survey(survey: Survey, cache: Path) -> Inspection:
-    """Read a survey as training would, and judge it; unknown labels are a violation here and not an error.
+    """Read a survey as training would, and check it; unknown labels are reported as violations, not raised.
 
     Raises:
         FileNotFoundError, ValueError: the files are absent or not readable.
@@ -69,13 +69,13 @@ def inspect_survey(survey: Survey, cache: Path) -> Inspection:
     curves = selected.curves
     classes = np.array([*known.classes, ""])[known.encode(curves.label, survey.name)]
     violations = [
-        f"the label '{label}' ({count}) is in no class and not dropped: add it to the taxonomy"
+        f"the label '{label}' ({count}) belongs to no class and is not listed as dropped: add it to the taxonomy"
         for label, count in unknown.items()
     ]
     violations += wrong_wavelengths(survey.passbands)
     simulated = survey.simulated or curves.simulated
     counts, fluxes = count_table(selected, known, classes), flux_table(curves)
-    notes = [f"no object of class {name} is left" for name in known.classes if not (classes == name).any()]
+    notes = [f"no object of class {name} passed the cuts" for name in known.classes if not (classes == name).any()]
     if not len(curves):
         violations.append("no object is left after the cuts: check times, detections and the window in the card")
     else:
@@ -118,7 +118,7 @@ def compare(target: Inspection, source: Inspection) -> tuple[list[str], list[str
     ours, theirs = (np.median(np.abs(one.curves.flux)) for one in (target, source))
     if max(ours, theirs) > 5 * min(ours, theirs):
         notes.append(
-            f"the median flux is {ours:.0f} here and {theirs:.0f} in {source.name}: with a constant flux scale the network sees other numbers"
+            f"the median flux is {ours:.0f} here and {theirs:.0f} in {source.name}: with a constant flux scale the network's inputs differ by that factor"
         )
     return violations, notes
 

@@ -1,4 +1,4 @@
-"""What is wrong with light curves as such: time zero in the noise, noise alone, another unit, colours, a lost sign."""
+"""Checks of light curves: time zero in noise, objects of noise alone, wrong unit, impossible colours, a lost sign."""
 
 from itertools import pairwise
 from typing import Any
@@ -19,7 +19,7 @@ FACTOR = 5.0  # between the median flux here and what the card expects
 COLOUR = 2.0  # mag between neighbouring passbands; the median colour of supernovae, TDEs and AGN is well inside it
 COLOUR_OF_U = 4.0  # the same of u, which metals blanket
 SAME_NIGHT = 0.5  # days between the two points of a colour
-FEW = 30  # points below which nothing is said
+FEW = 30  # with fewer points there is no verdict
 
 
 def judged(curves: LightCurves, passbands: Passbands, forced: bool, typical_flux: float | None) -> list[str]:
@@ -112,7 +112,7 @@ def lost_sign(curves: LightCurves) -> list[str]:
     if faint.sum() < FEW or (curves.flux[faint] < 0).any():
         return []
     return [
-        f"none of the {faint.sum()} fluxes within one error of zero is negative: forced photometry has lost its sign; take signed fluxes"
+        f"none of the {faint.sum()} fluxes within one error of zero is negative: the sign of the forced photometry was lost; use signed fluxes"
     ]
 
 

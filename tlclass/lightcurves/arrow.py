@@ -100,9 +100,7 @@ def read_parts(path: Path, verify: bool = True, sealed: bool = False) -> Iterato
             curves = from_arrow(pa.Table.from_batches([batch]), str(path))
             curves = replace(curves, dropped=_dropped(about.get(b"dropped")))
         if verify and (sealed or CHECKSUM in about) and about.get(CHECKSUM) != str(checksum(curves)).encode():
-            raise ValueError(
-                f"{path} is damaged: it does not hold the light curves that were written into it (checksum)"
-            )
+            raise ValueError(f"{path} is damaged: its content does not match its checksum")
         yield curves
 
 
@@ -133,7 +131,7 @@ def read(path: Path) -> LightCurves:
 
 @contextmanager
 def readable(path: Path | str, what: str) -> Iterator[None]:
-    """Say in one sentence which file a library cannot read: its own messages are of its insides, and many lines long.
+    """Replace a library's error about a file by one sentence that names the file.
 
     Raises:
         ValueError: the block raised what damaged files make of Arrow and of the codecs below it.
@@ -211,9 +209,9 @@ def _dropped(text: bytes | None) -> dict[str, int]:
     try:
         found = json.loads(text or b"{}")
     except ValueError:
-        raise pa.ArrowInvalid("the counts of dropped observations are no JSON") from None
+        raise pa.ArrowInvalid("the counts of dropped observations are not JSON") from None
     if not isinstance(found, dict) or not all(isinstance(count, int) for count in found.values()):
-        raise pa.ArrowInvalid("the counts of dropped observations are no numbers")
+        raise pa.ArrowInvalid("the counts of dropped observations are not numbers")
     return found
 
 

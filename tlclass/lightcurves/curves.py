@@ -118,7 +118,7 @@ def from_columns(
     origin: str,
     dropped: Mapping[str, int] | None = None,
 ) -> LightCurves:
-    """Check, sort and pack long-format columns: the one door through which light curves enter.
+    """Check, sort and pack long-format columns; every reader builds its light curves with this function.
 
     Observations are sorted by object and time. Rows with a non-finite time or flux, a
     non-positive or non-finite error, of an object not listed, or repeated exactly, are dropped
@@ -280,7 +280,9 @@ def check(curves: LightCurves, origin: str) -> LightCurves:
         raise ValueError(f"{origin}: offsets must start at 0, never fall and number objects + 1 = {n + 1}")
     for name in (*OBSERVATION_DTYPES, "passband"):
         if len(getattr(curves, name)) != n_obs:
-            raise ValueError(f"{origin}: column {name} has {len(getattr(curves, name))} rows, the offsets say {n_obs}")
+            raise ValueError(
+                f"{origin}: column {name} has {len(getattr(curves, name))} rows, but the offsets give {n_obs}"
+            )
     refuse_duplicates(np.sort(curves.object_id), origin)
     inside = np.ones(n_obs, dtype=bool)
     inside[curves.offsets[:-1][curves.lengths > 0]] = False  # the first row has nothing before it

@@ -80,7 +80,7 @@ class Passbands:
         unknown = [f"'{name}'" for name in names if _find(name, aliases) is None]
         if unknown:
             raise ValueError(
-                f"{origin}: unknown passband {', '.join(unknown)}; known are {self._known()}: take light curves in these, or a model that knows more"
+                f"{origin}: unknown passband {', '.join(unknown)}; known are {self._known()}: use light curves in these passbands, or a model that knows more"
             )
         return np.array([self.bands[_find(name, aliases) or 0].wavelength for name in names], dtype=np.float32)
 
@@ -200,7 +200,7 @@ def _spelling(name: object) -> str:
 
 
 def _find(name: str, aliases: Mapping[str, int]) -> int | None:
-    """Exact spelling first; then without regard to case, if that is one passband only.
+    """The exact name first; then ignoring case, if only one passband matches.
 
     The case of a single letter is kept: R and I are Johnson's or Cousins's, G is Gaia's, r, i and g are not.
     """

@@ -1,4 +1,4 @@
-"""What a row of photometry means, once for every reader: units, signs, times, codes for missing, detections, exposures.
+"""The rules for a row of photometry, shared by all readers: units, signs, times, missing values, detections, exposures.
 
 The facts, with their sources, stand in `photometry.yaml`; the flags that void a row are in `tlclass.lightcurves.voids`.
 """

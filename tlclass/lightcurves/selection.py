@@ -21,7 +21,7 @@ TRIGGER_RULES = ("column", "first_detection", "second_detection")
 
 @dataclass(frozen=True)
 class Photometry:
-    """What the light curves hold: forced photometry keeps all epochs, alert streams hold detections only.
+    """The kind of photometry: forced photometry keeps all epochs, alert streams have detections only.
 
     Attributes:
         kind: `forced` (all epochs), `detections`, or `mixed` (each object one or the other, by `forced_fraction`).
@@ -41,7 +41,7 @@ class Photometry:
         _one_of("selection.photometry.kind", self.kind, PHOTOMETRY_KINDS)
 
     def apply(self, curves: LightCurves) -> LightCurves:
-        """Drop the epochs this kind of photometry does not hold; redefine `detected` by the S/N threshold."""
+        """Drop the epochs that this kind of photometry lacks; redefine `detected` by the S/N threshold."""
         low, high = self.snr if isinstance(self.snr, Sequence) else (self.snr, self.snr)
         if low is not None and high is not None:
             draw = uniform_by_name(curves.object_id, f"snr/{self.seed}") if low != high else 0.0
@@ -162,7 +162,7 @@ class Selection:
         return curves.take(enough), [*cuts, Cut.of(curves, ~enough, reason)]
 
     def account(self, total: int, cuts: Sequence["Cut"], origin: str) -> None:
-        """Log what each cut cost of `total` objects, and in observations.
+        """Log how many of `total` objects, and how many observations, each cut removed.
 
         Raises:
             ValueError: nothing is left.
@@ -200,7 +200,7 @@ class Cut:
 
 
 def log_cuts(total: int, cuts: Sequence[Cut], origin: str) -> int:
-    """Log what each cut cost of `total` objects, and in observations; how many objects are left."""
+    """Log how many of `total` objects, and how many observations, each cut removed, and how many objects are left."""
     for cut in cuts:
         if len(cut):
             names = ", ".join(cut.object_id[:3])

@@ -14,7 +14,7 @@ DROPPED = -1
 
 @dataclass(frozen=True)
 class Taxonomy:
-    """Which class every raw label belongs to; a label that is not listed is an error, never a guess.
+    """Which class every raw label belongs to; an unlisted label is an error.
 
     Attributes:
         members: class name -> its raw labels or shell patterns (`SN Ia*`), in the order of the network's outputs.
@@ -106,7 +106,7 @@ class Taxonomy:
         absent = [name for name in mapped if self.shares.get(name, 0) <= 0]
         if absent:
             raise ValueError(
-                f"taxonomy: no share of {', '.join(absent)}; there are {', '.join(self.shares) or 'none'}: "
+                f"taxonomy: the share of {', '.join(absent)} is missing; there are shares of {', '.join(self.shares) or 'none'}: "
                 "add them to the taxonomy's shares, or set head.use_shares=false"
             )
         return tuple(self.shares.get(name, 1.0) for name in source_classes)

@@ -1,4 +1,4 @@
-"""From a network's logits to probabilities that can be taken at their word, also for short light curves."""
+"""Calibration: from a network's logits to probabilities that agree with frequencies, also for short light curves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -37,7 +37,7 @@ def refuse_lost(logits: Tensor) -> None:
     if lost.any():
         raise ValueError(
             f"the network gives no finite numbers for {int(lost.sum())} of {len(lost)} light curves, the first of them number "
-            f"{int(lost.nonzero()[0]) + 1}: its weights or their fluxes are beyond all bounds; train it anew, or look at the data with tlclass.inspect"
+            f"{int(lost.nonzero()[0]) + 1}: its weights or the fluxes are far too large; train the model again, or check the data with tlclass inspect"
         )
 
 

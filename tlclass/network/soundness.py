@@ -23,11 +23,11 @@ def description_of(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(
-            f"{path.parent} does not hold a readable model: {path.name} is no JSON ({type(error).__name__}: {shortened(error)}): copy it again"
+            f"{path.parent} does not hold a readable model: {path.name} is not JSON ({type(error).__name__}: {shortened(error)}): copy it again"
         ) from error
     except OverflowError as error:
         raise ValueError(
-            f"{path} holds {error}, which is no finite number: copy it again, or train the model anew"
+            f"{path} holds {error}, which is not a finite number: copy it again, or train the model again"
         ) from None
     if not isinstance(found, dict):
         raise ValueError(
@@ -49,7 +49,7 @@ def refuse_infinite(tensors: Mapping[str, Tensor], origin: Path) -> None:
     if bad:
         raise ValueError(
             f"{origin}: {len(bad)} of {len(tensors)} tensors hold values that are not finite, e.g. {shortened(bad[0])}: "
-            "the file is damaged or its training failed; copy it again, or train the model anew"
+            "the file is damaged or its training failed; copy it again, or train the model again"
         )
 
 

@@ -62,8 +62,8 @@ class FreezePolicy:
         for rate in (*(stage.rate for stage in self.stages), *self.rates.values()):
             if not rate > 0:
                 raise ValueError(
-                    f"freeze policy '{self.name}': a learning rate of {rate} times another trains nothing: "
-                    "choose a factor above 0, or leave the part out of train"
+                    f"freeze policy '{self.name}': a learning-rate factor must be above 0, not {rate}: "
+                    "choose another, or remove the part from train to freeze it"
                 )
         if self.then and not all(stage.train for stage in self.stages):
             raise ValueError(
@@ -76,7 +76,7 @@ class FreezePolicy:
         for entry in self.then:
             if not isinstance(entry, Mapping):
                 raise ValueError(
-                    f"freeze policy '{self.name}': then holds {entry!r}: it is a list of stages {{train: [PATTERN], rate: FACTOR}}"
+                    f"freeze policy '{self.name}': then contains {entry!r}, but must be a list of stages {{train: [PATTERN], rate: FACTOR}}"
                 )
         return [Stage(self.train), *(build(Stage, entry, f"freeze policy '{self.name}', then") for entry in self.then)]
 

@@ -38,7 +38,9 @@ def log_sweep(folder: Path) -> None:
     run.finish()
     if mode() != "online":
         places = f"{folder} {settings.paths.models}"  # models: runs of pretraining
-        log.warning("W&B was offline; later: wandb sync $(find %s -type d -name 'offline-run-*')", places)
+        log.warning(
+            "W&B was offline; upload the runs later with: wandb sync $(find %s -type d -name 'offline-run-*')", places
+        )
 
 
 def tags(results: pd.DataFrame) -> list[str]:

@@ -1,19 +1,26 @@
 """Confusion matrices and reliability, from the predictions that the jobs left."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from tlclass.report.figures import WIDTH, add_legend, looks, new_figure, panels
+from tlclass.colors import GREY
+from tlclass.report.drawing import WIDTH, add_legend, looks, new_figure, panels
 from tlclass.report.statistics import mean_estimate
+from tlclass.report.svg import hover
 from tlclass.report.sweep import Sweep, data_note
 
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
+ON_CELL = "#111111"  # dark text on light cells, in a dark page too
 BINS = 15  # as in the expected calibration error
 FEWEST = 10  # objects in a bin that is drawn
 
@@ -62,10 +69,7 @@ def confusion_matrices(sweep: Sweep) -> Figure:
     for axes, arm in zip(panels(figure, len(arms), columns), arms, strict=True):
         classes, probability, label = probabilities(predictions(sweep, arm))
         shares = confusion_shares(probability, label)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        for (row, column), share in np.ndenumerate(shares):
-            text, colour = ("-", "black") if np.isnan(share) else (f"{share:.2f}", "white" if share > 0.6 else "black")
-            axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
+        draw_shares(axes, shares, classes, size)
         tested = np.bincount(label, minlength=len(classes)) // max(len(sweep.at_largest(arm)), 1)
         rows = [
             f"{name} ({'missing' if not number else f'{number:,}'})"
@@ -78,6 +82,23 @@ def confusion_matrices(sweep: Sweep) -> Figure:
         axes.set_ylabel("true class (test objects per seed)", fontsize=8)
         axes.set_title(f"{arm}, {sweep.largest(arm):,} labels", fontsize=9)
     return figure
+
+
+def draw_shares(axes: Axes, shares: Array, classes: Sequence[str], size: float) -> None:
+    """A square per cell, white to blue, with its share."""
+    colors = matplotlib.colormaps["Blues"]
+    for (row, column), share in np.ndenumerate(shares):
+        absent = bool(np.isnan(share))
+        square = Rectangle(
+            (column - 0.5, row - 0.5), 1, 1, facecolor=colors(0.0 if absent else share), edgecolor="none"
+        )
+        said = "no test object" if absent else f"{share:.1%}"
+        hover(axes.add_patch(square), [f"true {classes[row]}, predicted {classes[column]}: {said}"])
+        axes.text(
+            column, row, "-" if absent else f"{share:.2f}", ha="center", va="center", fontsize=size,
+            color="white" if share > 0.6 else ON_CELL,
+        )  # fmt: skip
+    axes.set(xlim=(-0.5, len(classes) - 0.5), ylim=(len(classes) - 0.5, -0.5), aspect="equal")
 
 
 def reliability(probability: Array, label: Labels) -> pd.DataFrame:
@@ -95,14 +116,15 @@ def reliability_diagram(sweep: Sweep) -> Figure:
     figure = new_figure(5.6, f"{sweep.name}: {data_note(sweep.jobs)}")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     style = looks([sweep])
-    upper.plot([0, 1], [0, 1], color="#999999", lw=1, ls=":", label="perfectly calibrated")
+    upper.plot([0, 1], [0, 1], color=GREY, lw=1, ls=":", label="perfectly calibrated")
     for arm in arms_with_predictions(sweep):
         _, probability, label = probabilities(predictions(sweep, arm))
         bins = reliability(probability, label)
         shown = bins[bins["objects"] >= FEWEST]
         error = mean_estimate(sweep.at_largest(arm)["ece"].to_numpy(dtype=float)).value if sweep.has("ece") else np.nan
         name = f"{arm}, {sweep.largest(arm):,} labels (ECE {error:.3f})"
-        upper.plot(shown["confidence"], shown["correct"], ms=5, lw=1.2, label=name, **style[arm])
+        (drawn,) = upper.plot(shown["confidence"], shown["correct"], ms=5, lw=1.2, label=name, **style[arm])
+        hover(drawn, [_said(arm, *bin) for bin in shown.itertuples(index=False, name=None)])
         share = bins["objects"] / bins["objects"].sum()
         lower.step((bins.index + 0.5) / BINS, share, where="mid", color=style[arm]["color"])
     upper.set_ylabel("share correct")
@@ -113,3 +135,7 @@ def reliability_diagram(sweep: Sweep) -> Figure:
     lower.grid(alpha=0.25)
     add_legend(figure, upper, 1)
     return figure
+
+
+def _said(arm: str, confidence: float, correct: float, objects: int) -> str:
+    return f"{arm}: {objects:,} objects, mean probability {confidence:.2f}, {correct:.0%} correct"

@@ -1,7 +1,7 @@
-"""What the report of a sweep says, section by section."""
+"""The sections of the report of a sweep."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +9,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tlclass.atomic import atomic_path
-from tlclass.report import diagnostics, figures, tables
+from tlclass.report import diagnostics, figures, mistakes, tables
 from tlclass.report.convergence import convergence_table
-from tlclass.report.pages import Block, Heading, Items, Paragraph, Picture, Table
+from tlclass.report.pages import Block, Facts, Heading, Items, Link, Paragraph, Picture, Table
 from tlclass.report.published import CAPTIONS, panel_of
+from tlclass.report.svg import inline_svg
 from tlclass.report.sweep import Sweep, data_note, missing_cells, untested_classes
 
-Draw = Callable[[Sweep], Figure]
+OBJECTS = "objects.html"
+OBJECTS_LINK = "The worst mistakes, with light curves and probabilities over time"
+MISTAKES_CAPTION = (
+    "Above: the light curve; hollow markers: not detected. Below: the probability of every class from the observations up to "
+    "so many days; thick: the true class."
+)
 
 
 @dataclass(frozen=True)
@@ -25,14 +31,14 @@ class Gallery:
     folder: Path
 
     def keep(self, name: str, figure: Figure, caption: str) -> Picture:
-        """Write the figure as PNG and PDF."""
+        """Write the figure as PNG and PDF, and draw it for the page."""
         path = self.folder / f"{name}.png"
         figure.draw_without_rendering()  # lays out, once for both files
         figure.set_layout_engine("none")
         for file, options in ((path, {"dpi": 150}), (path.with_suffix(".pdf"), {"metadata": {"CreationDate": None}})):
             with atomic_path(file) as temporary:
                 figure.savefig(temporary, **options)
-        return Picture(path, caption)
+        return Picture(path, caption, inline_svg(figure, f"{self.folder.name}-{name}"))
 
 
 def slug(name: str) -> str:
@@ -40,17 +46,55 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_.") or "sweep"
 
 
-def document(sweeps: Sequence[Sweep], unfinished: Sequence[str], folder: Path, published: bool) -> list[Block]:
-    """The whole report; figures are written below `folder`/figures on the way."""
+def opening(
+    sweeps: Sequence[Sweep], about: Sequence[tuple[str, str]], unfinished: Mapping[str, str], objects: bool
+) -> list[Block]:
+    """What was run, when and where, which jobs failed and why, and which data are simulated.
+
+    Args:
+        sweeps: of the report.
+        about: names and values; see `tlclass.report.provenance.facts`.
+        unfinished: folders of jobs without a result, and the reasons.
+        objects: whether the page of mistakes is there.
+    """
     names = ", ".join(sweep.name for sweep in sweeps)
     blocks: list[Block] = [Heading(f"Report of {names}", 1)]
     blocks += [Paragraph(f"{sweep.name}: {data_note(sweep.jobs)}.") for sweep in sweeps]
+    blocks.append(Facts(about))
     if unfinished:
-        blocks += [Paragraph("Jobs that were begun and left no result; nothing of them is below:"), Items(unfinished)]
+        blocks += [Heading("Failed jobs"), Paragraph("These jobs left no result, so nothing below includes them.")]
+        blocks.append(Items([f"{name}: {why}" for name, why in unfinished.items()]))
+    if objects:
+        blocks.append(Link(OBJECTS_LINK, OBJECTS))
+    return blocks
+
+
+def document(sweeps: Sequence[Sweep], folder: Path, published: bool) -> list[Block]:
+    """All sections; figures are written below `folder`/figures on the way."""
+    blocks: list[Block] = []
     for sweep in sweeps:
         place = folder / "figures" / (slug(sweep.name) if len(sweeps) > 1 else "")
         blocks += [Heading(sweep.name), *sections(sweep, Gallery(place), published)]
     return blocks
+
+
+def objects_page(sweeps: Sequence[Sweep], folder: Path) -> list[Block]:
+    """The worst mistakes of every arm; empty if no job left any."""
+    blocks: list[Block] = []
+    for sweep in sweeps:
+        place = Gallery(folder / "figures" / (slug(sweep.name) if len(sweeps) > 1 else ""))
+        for arm, job, found in mistakes.of_arms(sweep):
+            blocks.append(Heading(f"{sweep.name}: {job}" if len(sweeps) > 1 else job))
+            drawn = mistakes.mistakes_figure(sweep, job, found)
+            blocks.append(place.keep(f"mistakes_{slug(arm)}", drawn, MISTAKES_CAPTION))
+            blocks.append(Table(mistakes.mistakes_table(found), "The same objects."))
+    if not blocks:
+        return []
+    note = (
+        "Test objects whose true class got the lowest probability, of the first seed at each arm's largest number of labels. "
+        "A class may also be wrong in the survey's own table: these are the first objects to check."
+    )
+    return [Heading("The worst mistakes", 1), Link("Back to the report", "report.html"), Paragraph(note), *blocks]
 
 
 def comparison(sweeps: Sequence[Sweep], folder: Path) -> list[Block]:
@@ -78,12 +122,12 @@ def interval_note(sweep: Sweep) -> str:
     seeds = sweep.jobs["seed"].nunique()
     if seeds == 1:
         return "One seed: there are no intervals and no standard deviations."
-    said = f"Intervals: 95 % percentile bootstrap over the {seeds} seeds, resampled as a whole (arms stay paired)."
-    said += " Where only one seed has a job, its spread is not known and not in any interval."
+    note = f"Intervals: 95 % percentile bootstrap over the {seeds} seeds, resampled as a whole (arms stay paired)."
+    note += " An arm with a single seed has no interval, because its spread is not known."
     if seeds < 10:
-        said += " With fewer than about ten seeds such intervals are too narrow"
-        said += f"; with {seeds} they are the range of the seeds." if seeds <= 3 else "."
-    return said
+        note += " With fewer than about ten seeds such intervals are too narrow"
+        note += f"; with {seeds} they are the range of the seeds." if seeds <= 3 else "."
+    return note
 
 
 def absences(sweep: Sweep) -> Iterator[Block]:
@@ -91,7 +135,9 @@ def absences(sweep: Sweep) -> Iterator[Block]:
     missing, untested = missing_cells(sweep), untested_classes(sweep)
     if missing:
         yield Heading("Missing jobs", 3)
-        yield Paragraph("Cells of the grid without a finished job. Means there are over fewer seeds, as each row says.")
+        yield Paragraph(
+            "These cells of the grid have no finished job; their means are over fewer seeds, as the column seeds shows."
+        )
         yield Items(missing)
     if untested:
         yield Heading("Classes without a score", 3)
@@ -155,7 +201,7 @@ def comparisons(sweep: Sweep, gallery: Gallery) -> Iterator[Block]:
     yield Table(
         tables.share_table(sweep),
         "AUROC as a ratio to the baseline's at its largest number of labels, and skill above chance, (A - 0.5) / (A of the baseline - 0.5): "
-        "AUROC starts at 0.5, which flatters the ratio.",
+        "chance is an AUROC of 0.5, so the ratio alone looks too good.",
     )
 
 

@@ -11,11 +11,11 @@ import torch
 
 from tlclass.atomic import write_text
 from tlclass.report import diagnostics, figures
-from tlclass.report.document import Gallery
+from tlclass.report.document import OBJECTS, OBJECTS_LINK, Gallery, objects_page
 from tlclass.report.objects import PREDICTIONS, macro_auroc, resampled_within, weighted_auroc
-from tlclass.report.pages import Block, Heading, Items, Paragraph, Table, markdown, page
+from tlclass.report.pages import Block, Heading, Items, Link, Paragraph, Table, markdown, page
 from tlclass.report.statistics import quantiles
-from tlclass.report.sweep import OTHER_SCORES, data_note, make_sweep
+from tlclass.report.sweep import OTHER_SCORES, Sweep, data_note, make_sweep
 from tlclass.report.tables import MACRO, title
 from tlclass.training.metrics import Row, class_f1
 
@@ -56,7 +56,7 @@ def other_draws(probability: Array, label: Array, weights: Array) -> dict[str, A
 
 
 def write_evaluation(row: Row, found: Intervals, notes: Sequence[str], folder: Path) -> str:
-    """Write report.md, report.html and figures/ into the folder that holds the predictions; returns the tables as text.
+    """Write report.md, report.html, objects.html and figures/ beside the predictions; returns the tables as text.
 
     Args:
         row: coordinates and scores.
@@ -64,11 +64,16 @@ def write_evaluation(row: Row, found: Intervals, notes: Sequence[str], folder: P
         notes: what must be known to read the scores.
         folder: of the predictions.
     """
-    blocks = [*introduction(row, notes), *tables(row, found, folder), *pictures(row, folder)]
+    sweep = as_sweep(row, folder)
+    objects = objects_page([sweep], folder)
+    start = introduction(row, notes) + ([Link(OBJECTS_LINK, OBJECTS)] if objects else [])
+    blocks = [*start, *tables(row, found, folder), *pictures(sweep, folder)]
     write_text(folder / "report.md", markdown(blocks, folder))
     write_text(folder / "report.html", page(blocks))
-    said = [block.frame.to_string(index=False) for block in blocks if isinstance(block, Table)]
-    return "\n\n".join([f"{row['experiment']}: {row['n_test']:,} objects", *said])
+    if objects:
+        write_text(folder / OBJECTS, page(objects))
+    tables_as_text = [block.frame.to_string(index=False) for block in blocks if isinstance(block, Table)]
+    return "\n\n".join([f"{row['experiment']}: {row['n_test']:,} objects", *tables_as_text])
 
 
 def introduction(row: Row, notes: Sequence[str]) -> list[Block]:
@@ -159,11 +164,14 @@ def confusion(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(table, columns=classes).astype(str).assign(true=classes)[["true", *classes]]
 
 
-def pictures(row: Row, folder: Path) -> list[Block]:
+def as_sweep(row: Row, folder: Path) -> Sweep:
+    """The one model as a sweep of one job, for the figures."""
+    jobs = pd.DataFrame([row | {"folder": str(folder), "trained_parameters": None}])
+    return make_sweep(str(row["experiment"]), jobs)
+
+
+def pictures(sweep: Sweep, folder: Path) -> list[Block]:
     """Days since the trigger, confusion and reliability, drawn as in the report of a sweep."""
-    sweep = make_sweep(
-        str(row["experiment"]), pd.DataFrame([row | {"folder": str(folder), "trained_parameters": None}])
-    )
     gallery = Gallery(folder / "figures")
     drawn: list[Block] = [Heading("Figures")]
     if figures.early_columns(sweep):

@@ -1,4 +1,4 @@
-"""How much of a difference is the luck of the test part: a paired bootstrap over its objects."""
+"""Sampling uncertainty of a score difference: a paired bootstrap over test objects."""
 
 from collections.abc import Sequence
 from functools import cache

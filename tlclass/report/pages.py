@@ -1,20 +1,23 @@
 """A document as Markdown beside its figures, and as one HTML file that holds them."""
 
 import base64
-import html
+import functools
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import jinja2
 import pandas as pd
 
 
 @dataclass(frozen=True)
 class Heading:
-    """Level 1 is the page's title."""
+    """Level 1 is the page's title; `anchor` is set by `page`."""
 
     text: str
     level: int = 2
+    anchor: str = ""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,14 @@ class Paragraph:
 
 
 @dataclass(frozen=True)
+class Link:
+    """To another file beside the page."""
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True)
 class Items:
     """A list."""
 
@@ -32,33 +43,39 @@ class Items:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """Names with their values."""
+
+    pairs: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
 class Table:
-    """Cells are text."""
+    """Cells are text; a reader can sort by any column."""
 
     frame: pd.DataFrame
     caption: str
 
+    def rows(self) -> list[list[str]]:
+        """All cells."""
+        rows: list[list[str]] = self.frame.astype(str).to_numpy().tolist()
+        return rows
+
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file; its PDF lies beside it."""
+    """A PNG file, and the same as SVG for the page, whose points can be pointed at."""
 
     path: Path
     caption: str
+    drawing: str = ""
+
+    def encoded(self) -> str:
+        """The PNG file in base64."""
+        return base64.b64encode(self.path.read_bytes()).decode("ascii")
 
 
-Block = Heading | Paragraph | Items | Table | Picture
-
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 62rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.35rem; border-top: 1px solid #ccc; padding-top: .8rem; } h3 { font-size: 1.1rem; }
-h1, h2, h3, p, li, figcaption { overflow-wrap: anywhere; }
-.table { overflow-x: auto; margin: 1rem 0; } table { border-collapse: collapse; font-size: .85rem; }
-caption, figcaption { text-align: left; font-size: .85rem; color: #444; padding-bottom: .3rem; }
-th, td { padding: .2rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
-figure { margin: 1rem 0; } img { max-width: 100%; height: auto; }
-"""
+Block = Heading | Paragraph | Link | Items | Facts | Table | Picture
 
 
 def markdown(blocks: Sequence[Block], folder: Path) -> str:
@@ -72,10 +89,14 @@ def _markdown(block: Block, folder: Path) -> str:
             return f"{'#' * level} {text}"
         case Paragraph(text):
             return text
+        case Link(text, href):
+            return f"[{text}]({href})"
         case Items(lines):
             return "\n".join(f"- {line}" for line in lines)
+        case Facts(pairs):
+            return "\n".join(f"- {name}: `{value}`" for name, value in pairs)
         case Table(frame, caption):
-            rows = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).to_numpy().tolist()]
+            rows = [list(frame.columns), ["---"] * len(frame.columns), *block.rows()]
             cells = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
             return "\n".join([f"*{caption}*\n", *cells])
         case Picture(path, caption):
@@ -83,34 +104,36 @@ def _markdown(block: Block, folder: Path) -> str:
 
 
 def page(blocks: Sequence[Block]) -> str:
-    """The document as one HTML file that needs no other."""
-    title = next((block.text for block in blocks if isinstance(block, Heading)), "report")
-    body = "\n".join(_html(block) for block in blocks)
+    """The document as one HTML file that needs no other and opens without a network."""
+    blocks = _with_anchors(blocks)
+    headings = [block for block in blocks if isinstance(block, Heading)]
     return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{STYLE}</style>\n</head>\n'
-        f"<body>\n{body}\n</body>\n</html>\n"
+        _templates()
+        .get_template("page.html")
+        .render(
+            title=headings[0].text if headings else "report",
+            contents=[heading for heading in headings if heading.level > 1],
+            blocks=[(type(block).__name__, block) for block in blocks],
+        )
     )
 
 
-def _html(block: Block) -> str:
-    match block:
-        case Heading(text, level):
-            return f"<h{level}>{html.escape(text)}</h{level}>"
-        case Paragraph(text):
-            return f"<p>{html.escape(text)}</p>"
-        case Items(lines):
-            return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in lines) + "</ul>"
-        case Table(frame, caption):
-            return f'<div class="table"><table><caption>{html.escape(caption)}</caption>{_rows(frame)}</table></div>'
-        case Picture(path, caption):
-            said, data = html.escape(caption, quote=True), base64.b64encode(path.read_bytes()).decode("ascii")
-            image = f'<img alt="{said}" src="data:image/png;base64,{data}">'
-            return f"<figure>{image}<figcaption>{said}</figcaption></figure>"
+@functools.cache
+def _templates() -> jinja2.Environment:
+    loader = jinja2.PackageLoader("tlclass.report")
+    return jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
 
 
-def _rows(frame: pd.DataFrame) -> str:
-    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in frame.columns)
-    rows = frame.astype(str).to_numpy().tolist()
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+def _with_anchors(blocks: Sequence[Block]) -> list[Block]:
+    """Give every heading an anchor of its own."""
+    used: dict[str, int] = {}
+    found: list[Block] = []
+    for block in blocks:
+        if isinstance(block, Heading):
+            anchor = re.sub(r"[^a-z0-9]+", "-", block.text.lower()).strip("-") or "section"
+            used[anchor] = used.get(anchor, 0) + 1
+            block = replace(block, anchor=anchor if used[anchor] == 1 else f"{anchor}-{used[anchor]}")
+        found.append(block)
+    return found

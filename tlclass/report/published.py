@@ -1,4 +1,4 @@
-"""The paper's own curves, to lay under ours: other data, other network code, medians instead of means."""
+"""The curves published in the paper, for comparison: other data, other code, medians instead of means."""
 
 from pathlib import Path
 

@@ -1,6 +1,7 @@
 """The jobs of a sweep as read from its folder, what is missing from its grid, and which of its data are simulated."""
 
 import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tlclass.experiments.result import RESULT, read_results
+from tlclass.experiments.result import JOB, RESULT, read_results
+from tlclass.experiments.sweep import FAILED
 from tlclass.lightcurves.brightness import THIRDS
 from tlclass.training.metrics import Row
 
@@ -218,10 +220,18 @@ def missing_cells(sweep: Sweep) -> list[str]:
     return lines
 
 
-def unfinished_jobs(folder: Path) -> list[str]:
-    """Folders of jobs that were begun and left no result."""
-    begun = sorted({path.parent for name in ("job.json", "failed.json") for path in folder.rglob(name)})
-    return [str(job.relative_to(folder)) for job in begun if not (job / RESULT).exists()]
+def unfinished_jobs(folder: Path) -> dict[str, str]:
+    """Folders of jobs that were begun and left no result, each with the reason, or that it was interrupted."""
+    begun = sorted({path.parent for name in (JOB, FAILED) for path in folder.rglob(name)})
+    return {str(job.relative_to(folder)): _reason(job) for job in begun if not (job / RESULT).exists()}
+
+
+def _reason(job: Path) -> str:
+    path = job / FAILED
+    if not path.is_file():
+        return "interrupted: run the same command again to resume it"
+    message: str = json.loads(path.read_text(encoding="utf-8"))["message"]
+    return message.removeprefix(f"{job}: ")
 
 
 def untested_classes(sweep: Sweep) -> list[str]:

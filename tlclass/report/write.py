@@ -7,8 +7,9 @@ import pandas as pd
 
 from tlclass.atomic import write_text
 from tlclass.report import tables
-from tlclass.report.document import comparison, document, slug
+from tlclass.report.document import OBJECTS, comparison, document, objects_page, opening, slug
 from tlclass.report.pages import Block, markdown, page
+from tlclass.report.provenance import facts
 from tlclass.report.sweep import Sweep, data_note, missing_cells, read_sweeps, unfinished_jobs, untested_classes
 
 NAMES = ("results.csv", "summary.csv", "report.md", "report.html")
@@ -17,7 +18,8 @@ NAMES = ("results.csv", "summary.csv", "report.md", "report.html")
 def write_report(folders: Sequence[Path], published: bool = False) -> str:
     """Report the finished jobs below `folders`: one folder, or several that are compared side by side.
 
-    Writes results.csv, summary.csv, report.md, report.html and figures/ into `report_folder(folders)`.
+    Writes results.csv, summary.csv, report.md, report.html and figures/ into `report_folder(folders)`, and objects.html
+    with the worst mistakes if the jobs left any.
 
     Args:
         folders: each with finished jobs, e.g. results/ztf2lsst.
@@ -31,20 +33,23 @@ def write_report(folders: Sequence[Path], published: bool = False) -> str:
         ValueError: two jobs have the same coordinates.
     """
     sweeps, folder = read_sweeps(folders), report_folder(folders)
-    unfinished = [name for given in folders for name in unfinished_jobs(given)]
-    blocks: list[Block] = document(sweeps, unfinished, folder, published)
-    if len(folders) > 1:
-        blocks[1:1] = comparison(sweeps, folder)
+    unfinished = {name: why for given in folders for name, why in unfinished_jobs(given).items()}
+    objects = objects_page(sweeps, folder)
+    start = opening(sweeps, facts(folders, sweeps), unfinished, bool(objects))
+    middle = comparison(sweeps, folder) if len(folders) > 1 else []
+    blocks: list[Block] = [*start, *middle, *document(sweeps, folder, published)]
     jobs = pd.concat([sweep.jobs for sweep in sweeps], ignore_index=True)
     summary = pd.concat([tables.summary_table(sweep.jobs) for sweep in sweeps], ignore_index=True)
     contents = (jobs.to_csv(index=False), summary.to_csv(index=False), markdown(blocks, folder), page(blocks))
     for name, text in zip(NAMES, contents, strict=True):
         write_text(folder / name, text)
+    if objects:
+        write_text(folder / OBJECTS, page(objects))
     said = [text_report(sweep) for sweep in sweeps]
     if len(folders) > 1:
         said.append(tables.comparison_table(sweeps).to_string(index=False))
     if unfinished:
-        said.append("\n".join(["begun, no result:", *(f"  {name}" for name in unfinished)]))
+        said.append("\n".join(["jobs without a result:", *(f"  {name}: {why}" for name, why in unfinished.items())]))
     return "\n\n".join(said)
 
 

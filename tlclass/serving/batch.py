@@ -73,7 +73,7 @@ def writer_for(path: Path, given: Path) -> Output:
     """The output `path`, checked before anything is read.
 
     Raises:
-        ValueError: `path` is no name for a table, or that of a file of the input `given`.
+        ValueError: `path` is not the name of a table, or is a file of the input `given`.
     """
     if path.suffix not in OUTPUTS:
         raise ValueError(f"output {path}: choose a name that ends in {', '.join(OUTPUTS)}")

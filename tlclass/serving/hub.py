@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tlclass.atomic import write_text
+from tlclass.extras import needs
 from tlclass.network.checkpoint import DESCRIPTION, RELIABILITY, WEIGHTS, load_model
 from tlclass.training.card import CARD, card
 
@@ -63,4 +64,4 @@ def _hub() -> Any:
     try:
         return import_module("huggingface_hub")
     except ImportError as error:
-        raise ImportError("the Hugging Face hub needs another package: pip install 'tlclass[hub]'") from error
+        raise ImportError(needs("the Hugging Face hub", "huggingface_hub", "hub")) from error

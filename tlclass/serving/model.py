@@ -1,4 +1,4 @@
-"""A trained model as users hold it: light curves in, a DataFrame out."""
+"""A trained model for users: light curves in, a DataFrame out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Model:
 
     @property
     def passbands(self) -> tuple[str, ...]:
-        """Names of the passbands that it was trained on; of all that it can name where that is not known."""
+        """Names of the passbands that it was trained on; all passbands it knows if that is not recorded."""
         seen = self.trained.trained_on
         return seen.passbands if seen else self.trained.passbands.names
 

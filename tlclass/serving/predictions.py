@@ -34,11 +34,11 @@ ABOUT = b"tlclass.predictions"  # key of the table's metadata: what made it
 
 @dataclass(frozen=True)
 class Rows:
-    """Which light curve, and how much of it, each row of the table is about.
+    """Which light curve, and how many of its observations, each row of the table is about.
 
     Attributes:
         object: (R,) number of the object in the input.
-        view: (R,) number of the classified view, -1 where nothing can be said.
+        view: (R,) number of the classified view, -1 where nothing can be classified.
         at: (R,) days or MJD that the row is about, or None.
     """
 
@@ -70,7 +70,7 @@ def predict(
     Returns:
         In the order of `curves` one row per object (or per object and day, or observation; see `Request`): `object_id`,
         `class` (the most probable one), `p(<class>)` each, `n_observations` used, `days` from the first to the last of them,
-        `novelty` (percentile among known objects, where the model has a score) and `warning`. Where nothing can be said
+        `novelty` (percentile among known objects, where the model has a score) and `warning`. Where nothing can be classified
         (no trigger, too few observations in the window) class and probabilities are null, and `warning` says why.
 
     Raises:
@@ -121,7 +121,7 @@ def _logits(model: TrainedModel, latents: Sequence[Tensor]) -> Tensor:
 
 
 class _Found:
-    """What the model makes of the selected light curves."""
+    """The model's output for the selected light curves."""
 
     def __init__(self, model: TrainedModel, curves: LightCurves, selected: LightCurves, asked: Request, origin: str):
         self.model, self.curves, self.selected, self.asked = model, curves, selected, asked

@@ -71,12 +71,12 @@ def _shares(model: TrainedModel, prior: Prior) -> list[float]:
     for name, share in stated.items():
         index = model.taxonomy.index_of(str(name))
         if index is None:
-            raise ValueError(f"prior: '{name}' is no class of this model: name {', '.join(model.classes)}")
+            raise ValueError(f"prior: '{name}' is not a class of this model: name {', '.join(model.classes)}")
         if index >= 0:
             total[model.classes[index]] += float(share)
     absent = [name for name, share in total.items() if not share > 0]
     if absent:
-        raise ValueError(f"prior: no share above 0 of {', '.join(absent)}: give one of every class")
+        raise ValueError(f"prior: the share of {', '.join(absent)}: give one of every class")
     whole = sum(total.values())
     return [share / whole for share in total.values()]
 

@@ -1,4 +1,4 @@
-"""What is asked of a prediction beside the probabilities."""
+"""The options of a prediction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Request:
     keep_passbands: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be asked."""
+        """Raise ValueError for contradictory options."""
         if self.every_observation and len(self.at_days):
             raise ValueError("at_days and every_observation are two kinds of rows: choose one of them")
         if self.top is not None and self.top < 1:

@@ -1,4 +1,4 @@
-"""What is unusual about a light curve, in plain words, one string per object."""
+"""Warnings about unusual light curves, one string per object."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,4 @@
-"""When a survey looks where: a pool of pre-drawn pointings with dates, bands and depths."""
+"""The cadence of a survey: a pool of pointings with dates, bands and depths."""
 
 from __future__ import annotations
 

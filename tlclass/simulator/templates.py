@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 
+from tlclass.extras import needs
 from tlclass.simulator.parameters import Array
 from tlclass.simulator.photosphere import REFERENCE
 
-INSTALL = "templates need sncosmo: pip install 'tlclass[templates]'"
 OWN_KEYS = ("source", "magnitude", "stretch")  # of a class with `engine: template`
 PHYSICAL_KEYS = ("duration", "lead", "parameters", "spectrum")  # of all other classes; the template holds them
 PHASE_STEP = 0.25  # d
@@ -156,7 +156,7 @@ def load_source(source: str, name: str) -> Any:
     try:
         import sncosmo
     except ImportError as error:
-        raise ValueError(f"{name}: {INSTALL}") from error
+        raise ValueError(f"{name}: {needs('a spectral template', 'sncosmo', 'templates')}") from error
     path = Path(source).expanduser()
     if path.is_file():
         return sncosmo.TimeSeriesSource(*read_grid(path), zero_before=True, time_spline_degree=1, name=source)

@@ -1,4 +1,4 @@
-"""The one door for light curves to classify: a file or folder of any format, or a table in memory."""
+"""Read light curves to classify from a file or folder of any format, or from a table in memory."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

@@ -37,7 +37,7 @@ def in_order(
         items: e.g. files.
         title: of the bar.
         size: bytes of all items together.
-        processes: None: one per core if it pays, as said above.
+        processes: None: one per core if it pays, as described above.
 
     Raises:
         Exception: what `function` raised for the first item that failed.

@@ -1,4 +1,4 @@
-"""Several surveys as one: each read by its own rules, all with the same classes."""
+"""Several surveys combined: each is read by its own rules, all have the same classes."""
 
 import hashlib
 import logging

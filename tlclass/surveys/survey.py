@@ -97,7 +97,7 @@ class Survey:
         loaded = self.select(cache)
         if loaded.curves.simulated and not self.simulated:
             raise ValueError(
-                f"{self.name}: its files say that their light curves are simulated, its card does not: set target.simulated=true (or "
+                f"{self.name}: the files state that their light curves are simulated, but the card does not: set target.simulated=true (or "
                 "source.simulated=true), so that everything made from them says so"
             )
         log_dropped(loaded.curves.dropped, loaded.observations, self.name)
@@ -164,7 +164,7 @@ class Selected:
     """The selected light curves of a survey and what became of the rest.
 
     Attributes:
-        curves: selected; `dropped` counts the raw observations that never entered.
+        curves: selected; `dropped` counts the raw observations that were dropped.
         cuts: the objects each rule removed, in order.
         objects, observations: read from the files.
         unread: label -> number of files left unread because the taxonomy drops the label.
@@ -233,9 +233,9 @@ def cached(pieces: Sequence[Reader], folder: Path) -> Path:
     path = folder / f"{_key(pieces, files)}.arrow"
     if path.exists() and arrow.intact(path):  # a complete cache may be read only
         return path
-    with held(path.with_suffix(".lock"), f"{folder.name}: another process reads its files, waiting"):
+    with held(path.with_suffix(".lock"), f"{folder.name}: another process is reading the files, waiting for it"):
         if path.exists() and not arrow.intact(path):
-            log.warning("%s is damaged, or of an earlier version: the files are read again", path)
+            log.warning("%s is damaged or from an earlier version: reading the files again", path)
             path.unlink()
         if not path.exists():
             log.info("reading %s (cached in %s from now on)", folder.name, path)

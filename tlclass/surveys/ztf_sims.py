@@ -68,7 +68,7 @@ class ZTFSims:
         Raises:
             FileNotFoundError: a file is missing.
             ValueError: a pickle is not one of plain arrays, the lists do not match, a wavelength is unknown, or
-                times are not scaled as said above.
+                times are not scaled as described above.
         """
         curves, labels, hosts = self._lists()
         owner = np.repeat(np.arange(len(curves)), [len(curve) for curve in curves])

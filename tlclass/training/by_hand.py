@@ -30,12 +30,15 @@ class ClassifierTask(FitTask):
     Args:
         channels: names of the input channels, `data.channels`.
         classes: names of the classes in output order, `data.classes`.
-        encoder, head: a name, or name and options, as in `conf/model/` and `conf/head/`.
+        encoder: a name, or name and options, as in `conf/model/`.
+        head: the same, as in `conf/head/`.
         learning_rate: before the schedule.
         class_weights: whether rare classes weigh more in the loss.
         truncate: share of training batches that are cut at random observations, so that early light curves are learnt too.
         seed: of initial weights, truncation and dropout.
-        loss, optimizer, schedule: see `FitSettings`.
+        loss: see `FitSettings`.
+        optimizer: see `FitSettings`.
+        schedule: see `FitSettings`.
 
     Raises:
         ValueError: the encoder or the head is unknown, or a number is out of range.

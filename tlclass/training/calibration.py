@@ -137,7 +137,7 @@ def fit_sets(probability: Tensor, observations: Tensor, label: Tensor | None, we
     Args:
         probability: (V, K). observations: (V,).
         label: (V,) class index; None takes the probabilities at their word, where the labelled objects are only
-            simulated and real ones are told apart less well.
+            simulated and real ones are separated less well.
         weight: (V,), see `fit_calibration`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Callbacks: what happens beside the steps of a fit."""
+"""Callbacks of a fit: progress, early stopping, checkpoints, averaging."""
 
 import logging
 import time

@@ -144,7 +144,7 @@ def _interval(value: float | None, positive: float, negative: float) -> str:
 def _calibration(model: TrainedModel) -> str:
     found = model.calibration
     if found is None:
-        return "## Calibration\n\nNone: the probabilities are the network's own."
+        return "## Calibration\n\nThe probabilities are not calibrated."
     proportions = ", ".join(
         f"{name} {100 * share:.1f} %" for name, share in zip(model.classes, found.prior, strict=True)
     )
@@ -157,7 +157,7 @@ def _calibration(model: TrainedModel) -> str:
 
 def _limits(model: TrainedModel) -> str:
     lines = [
-        "It answers with one of its classes whatever it is shown: look at the novelty and the warning of each row."
+        "It gives one of its classes for any object, also for kinds that it was not trained on: check the novelty and the warning of each row."
     ]
     lines = [*model.training.get("limits", ()), *lines]
     if model.simulated:

@@ -1,4 +1,4 @@
-"""Self-distillation in time: what an ensemble says of complete light curves teaches its networks about their first days.
+"""Self-distillation in time: an ensemble's probabilities for complete light curves train its networks for the first days.
 
 No label is used. A network that was pretrained on simulations knows what a complete real light curve is better than what its
 first points are; the unlabelled light curves of the survey say which beginnings lead where.
@@ -55,7 +55,7 @@ class Distillation:
     validation_fraction: float = 0.1
 
     def __post_init__(self) -> None:
-        """Refuse what means nothing without labels."""
+        """Raise ValueError for settings that need labels."""
         for option in ("class_weights", "balance"):
             if getattr(self.fit, option):
                 raise ValueError(

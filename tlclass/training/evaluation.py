@@ -19,6 +19,7 @@ from tlclass.network.heads import membership, summed
 from tlclass.network.inference import predict_logits
 from tlclass.surveys.survey import matching
 from tlclass.training.metrics import Scores, classification_scores, confusion_matrix, decision_scores, macro_auroc
+from tlclass.training.mistakes import MISTAKES, write_mistakes
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCu
         logits: (n_test, K), of a network or of trees.
         early: the same from the observations up to so many days after the trigger.
         data: set up and split.
-        folder: for `predictions.parquet`, `confusion.json` and `split.json`.
+        folder: for `predictions.parquet`, `mistakes.parquet`, `confusion.json` and `split.json`.
 
     Returns:
         Scores of the whole test part, and by `<part>/<score>` those of its parts, see `parts_of_test`; those of thirds where there are any.
@@ -75,6 +76,7 @@ def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCu
         then = {"auroc_macro": macro_auroc(seen, label), **decision_scores(seen, label)}
         scores |= {f"{name}@{day}d": value for name, value in then.items()}
     write_predictions(folder / "predictions.parquet", data, logits)
+    write_mistakes(folder / MISTAKES, data, logits, early)
     write_json(
         folder / "confusion.json", {"classes": list(data.classes), "counts": confusion_matrix(logits, label).tolist()}
     )

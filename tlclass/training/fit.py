@@ -256,7 +256,7 @@ def refuse_undefined(monitor: str, score: float, data: LightCurveDataModule) -> 
     raise ValueError(
         f"{monitor} is {score} before the first step, on {len(data.split.val)} validation objects of {len(label)} class(es): "
         + (
-            "the network's output is not finite, look for huge numbers in the light curves or take another source model"
+            "the network's output is not finite: check the input fluxes for extreme values, or use another source model"
             if monitor == "val/loss"
             else "choose fit.monitor=val/loss, or a larger budget"
         )
@@ -290,7 +290,11 @@ class Summary(Callback):
                 end["val/loss"], end["step"], kept,
             )  # fmt: skip
         elif not better:
-            log.info("no epoch beat the start on validation (%s %.4f): the first weights are kept", self.monitor, start)
+            log.info(
+                "no epoch improved on the initial weights in validation (%s %.4f): the initial weights are kept",
+                self.monitor,
+                start,
+            )
         summary = FitSummary(
             steps=trainer.global_step,
             epochs=trainer.current_epoch,

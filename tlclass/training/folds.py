@@ -1,4 +1,4 @@
-"""Which freeze policy: chosen by cross-validation inside the label budget, so that no further label is needed."""
+"""Choose a freeze policy by cross-validation inside the label budget; no further labels are needed."""
 
 import copy
 import logging

@@ -1,4 +1,4 @@
-"""Light curves that a source model never saw, kept beside it: what is made of it is calibrated on them without a label."""
+"""Light curves held out from a source model and stored beside it, to calibrate models made from it without labels."""
 
 import hashlib
 import json

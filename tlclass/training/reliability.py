@@ -1,4 +1,4 @@
-"""What makes a trained model reliable in use: calibrated probabilities, prediction sets, novelty, the range it was trained on."""
+"""Make a trained model reliable in use: calibration, prediction sets, novelty, and the range of its training data."""
 
 import logging
 from collections.abc import Sequence

@@ -67,7 +67,7 @@ class FitSettings:
     schedule: Schedule = field(default_factory=Constant)
 
     def __post_init__(self) -> None:
-        """Refuse values that mean nothing."""
+        """Raise ValueError for values out of range."""
         if self.monitor not in MONITORS:
             raise ValueError(f"fit.monitor is '{self.monitor}': choose one of {', '.join(MONITORS)}")
         if self.l2_sp < 0:

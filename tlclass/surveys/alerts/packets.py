@@ -1,4 +1,4 @@
-"""What one alert packet of ZTF or of Rubin says: its object and a row per exposure it lists."""
+"""Read one alert packet of ZTF or Rubin: its object, and a row per exposure."""
 
 import math
 from collections.abc import Mapping

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tlclass.extras import needs
 from tlclass.lightcurves.curves import LightCurves, from_columns
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import UNKNOWN_PASSBAND, known_times, one_per_exposure, zero_point_of
@@ -39,7 +40,6 @@ from tlclass.surveys.tables.files import PARQUET, is_prediction, read_table, sch
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
-INSTALL = "reading alert packets needs fastavro: pip install 'tlclass[alerts]'"
 SYSTEMS = {"ZTF": "ztf", "Rubin": "lsst"}  # survey -> the photometric system of its filters
 TARS = (".tar", ".tar.gz", ".tgz")
 CONTAINER, CONFLUENT = b"Obj\x01", b"\x00"  # first bytes of an Avro object container file and of a Kafka message
@@ -186,9 +186,7 @@ class AlertPackets:
         path = Path(self.labels or "")
         present = schema_of(path).names
         if is_prediction(present):
-            raise ValueError(
-                f"{path} holds predictions of a model (columns p(...)), which are no labels: give another table"
-            )
+            raise ValueError(f"{path} holds predictions of a model (columns p(...)), not labels: give another table")
         absent = [name for name in self.label_columns if name not in present]
         if absent:
             raise ValueError(
@@ -246,7 +244,7 @@ class AlertPackets:
         try:
             import fastavro
         except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(INSTALL) from error
+            raise ModuleNotFoundError(needs("reading alert packets", "fastavro", "alerts")) from error
         start = stream.read(len(CONTAINER))
         if start[:1] == CONFLUENT:
             yield self._message(stream.read(), start, origin)
@@ -286,7 +284,9 @@ class AlertPackets:
         except Exception as error:  # whatever a damaged file makes of fastavro
             raise ValueError(f"{_damaged(origin, error)}, or {self.schema} is not the schema of id {number}") from error
         if stream.read(1) or not isinstance(packet, dict):
-            raise ValueError(f"{origin} does not end where {self.schema} says: that is not the schema of id {number}")
+            raise ValueError(
+                f"{origin} has another length than {self.schema} gives: that is not the schema of id {number}"
+            )
         return str(schema["name"]), packet
 
     def _convert(self, name: str, packet: Packet, origin: str) -> tuple[str, Head | None, list[Row]]:

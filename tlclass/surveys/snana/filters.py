@@ -31,6 +31,6 @@ def passband_names(raw: Array, survey: str, passbands: Passbands, origin: str) -
     ]
     taken = [name for name in translated if foreign and name in SLOAN and passbands.knows(name)]
     if taken:
-        message = "%s: %s of %s are taken as the passbands of this survey: their wavelengths differ a little; name passbands of its own"
+        message = "%s: %s of %s are taken as the passbands of this survey: their wavelengths differ a little; define separate passbands if that matters"
         log.warning(message, origin, ", ".join(taken), survey)
     return np.array(translated, dtype=object)[codes] if len(codes) else raw

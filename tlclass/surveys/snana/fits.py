@@ -227,7 +227,7 @@ class SnanaPair:
         if head.get("MWEBV_APPLYFLAG", 0):
             raise ValueError(
                 f"{self.head}: its fluxes are corrected for Milky Way extinction (MWEBV_APPLYFLAG=1): "
-                "take the uncorrected ones, as all other surveys here have them"
+                "use uncorrected fluxes, as for all other surveys"
             )
 
     def _pointers(self, objects: Array, rows: Array) -> tuple[Array, Array]:

@@ -219,7 +219,7 @@ def _objects(file: Path) -> Iterator[_Object]:
         yield found.finished()
     elif not found.objects:
         raise ValueError(
-            f"{file}: no key SNID, so it is no SNANA light curve: set reader.pattern so that it is left out"
+            f"{file}: no key SNID, so it is not an SNANA light curve: set reader.pattern so that it is left out"
         )
 
 

@@ -1,4 +1,4 @@
-"""Which passband a row of a table is of: its filter's name, and what the table says of who took it."""
+"""The passband of each row of a table, from the filter's name and the columns on survey, instrument and telescope."""
 
 from collections.abc import Mapping
 from typing import Any

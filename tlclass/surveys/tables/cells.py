@@ -1,4 +1,4 @@
-"""What the cells of a table say, whatever type a file gives them: numbers, ids, text, yes or no."""
+"""Convert the cells of a table to numbers, ids, text or booleans, whatever type the file has."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -67,8 +67,8 @@ def identifiers(column: pa.ChunkedArray, name: str, origin: str) -> Array:
     rounded = next((given for given in names if re.fullmatch(r"\d(\.\d+)?e\+\d+", given)), None)
     if rounded:
         raise ValueError(
-            f"{origin}: column {name}: ids like {rounded} are rounded floating-point numbers, which do not tell neighbours apart: write "
-            "them as integers or as text"
+            f"{origin}: column {name}: ids like {rounded} are rounded floating-point numbers, so different ids may have become equal: "
+            "write them as integers or as text"
         )
     return _spread(names, codes)
 
@@ -100,7 +100,7 @@ def coded(column: pa.ChunkedArray) -> tuple[list[str], Array]:
 def flags(
     column: pa.ChunkedArray, meaning: Callable[[str], bool | None], name: str, origin: str, missing: bool = False
 ) -> Array:
-    """(n,) bool, what `meaning` says of each row's text, `missing` where there is none.
+    """(n,) bool, `meaning` of each row's text, `missing` for empty cells.
 
     Raises:
         ValueError: `meaning` is None for a value.

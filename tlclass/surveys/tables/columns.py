@@ -1,4 +1,4 @@
-"""What files call the columns we need, what a column's name says of its unit, and its values as arrays."""
+"""Names of the columns that are needed, units in column names, and column values as arrays."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -116,7 +116,7 @@ class Form:
         """Refuse a column mapping for a name that is not ours."""
         strange = sorted(set(self.columns) - set(ALIASES))
         if strange:
-            raise ValueError(f"columns: {', '.join(strange)} is no column role; the roles are {', '.join(ALIASES)}")
+            raise ValueError(f"columns: {', '.join(strange)} is not a column role; the roles are {', '.join(ALIASES)}")
 
     def found(self, names: Iterable[str], origin: str) -> dict[str, str]:
         """Our name -> the file's column, for each of ours that a file with columns `names` has.
@@ -195,7 +195,7 @@ class Form:
         if outside.any() and (np.abs(mjd[known]) >= RELATIVE).any():
             given = values[np.flatnonzero(outside)[0]]
             raise ValueError(
-                f"{origin}: column {column}: {np.count_nonzero(outside)} of {len(mjd)} times are no Modified Julian Dates "
+                f"{origin}: column {column}: {np.count_nonzero(outside)} of {len(mjd)} times are not Modified Julian Dates "
                 f"({MJD_RANGE[0]} to {MJD_RANGE[1]}), e.g. {given:.15g}{f' with {shift:+.15g} d' if shift else ''}: give the days to add as "
                 f"time_offset, e.g. {JULIAN:.15g} for Julian dates, or call a column of Julian dates jd"
             )
@@ -236,7 +236,7 @@ def _only(ours: str, free: Sequence[tuple[str, str]], origin: str) -> str | None
         exact = [column for column, plain in names if plain in ALIASES[ours]]
         if len(exact) > 1:
             raise ValueError(
-                f"{origin}: the columns {' and '.join(map(shortened, exact))} both mean {ours}: say which with {naming(ours)}"
+                f"{origin}: the columns {' and '.join(map(shortened, exact))} both mean {ours}: choose one with {naming(ours)}"
             )
         weak = [column for name in WEAK.get(ours, ()) for column, plain in names if plain == name]
         if exact or weak:

@@ -94,7 +94,7 @@ def _header(path: Path) -> list[str]:
         try:
             header = next(csv.reader(lines), [])
         except csv.Error as error:
-            raise pa.ArrowInvalid(f"its first line is no list of names: {error}") from error
+            raise pa.ArrowInvalid(f"its first line is not a list of column names: {error}") from error
     if not header:
         raise ValueError(f"{path} cannot be read: the file is empty, or its first line is")
     if len(header) == 1 and re.search(r"\w[;\t| ]+\w", header[0]):

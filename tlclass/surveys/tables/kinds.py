@@ -1,4 +1,4 @@
-"""Kinds of columns at the door: what a file calls a number or a text becomes one, anything else is refused by name."""
+"""Check the types of columns: numbers and text are converted, other types are refused with the column's name."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""From the columns of an object table to labels, positions and the time about which to look."""
+"""From the columns of an object table to labels, positions and the time around which light curves are cut."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -35,11 +35,11 @@ def object_columns(names: Sequence[str], form: Form, origin: str) -> dict[str, s
 def objects_of(table: pa.Table, found: Mapping[str, str], form: Form, origin: str) -> Objects:
     """The object columns of a table in our names and units: degrees, MJD, E(B-V); labels "-" and "" are empty.
 
-    Rows without an id are left out: nothing can be said of them.
+    Rows without an id are left out: they cannot be used.
 
     Args:
         table: of objects.
-        found: what `object_columns` says of it.
+        found: the result of `object_columns`.
         form: how its columns become ours.
         origin: what to call it in messages.
 

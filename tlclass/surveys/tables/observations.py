@@ -84,7 +84,7 @@ def observations_of(
 
     Args:
         table: of observations.
-        found: what `observation_columns` says of it.
+        found: the result of `observation_columns`.
         form: how its columns become ours.
         origin: what to call it in messages.
 
@@ -259,8 +259,8 @@ def _without_sign(table: pa.Table, found: Mapping[str, str], form: Form, measure
         unknown = none if "quality" in found and _signed_status({"quality": table[found["quality"]]}) else measured
     if unknown[measured].all():
         raise ValueError(
-            f"{origin}: nothing says which differences are positive and which negative (isdiffpos), so a star that faded would look like a "
-            f"transient: add that column, name yours with {naming('is_positive')}, or say that all are positive with "
+            f"{origin}: no column gives the sign of the differences (isdiffpos), so a star that faded would look like a "
+            f"transient: add that column, name yours with {naming('is_positive')}, or state that all are positive with "
             "++target.reader.positive=true (in predict: --positive)"
         )
     return unknown

@@ -71,7 +71,7 @@ class Table:
     keep_unlisted: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a reader of nothing, and a column mapping for a name that is not ours."""
+        """Raise ValueError if no files are given, or for an unknown column role."""
         if self.observations is None and self.folder is None:
             raise ValueError("a table reader needs observations=FILE or folder=FOLDER")
         self.form()
@@ -131,7 +131,7 @@ class Table:
         return seen, sum_dropped([*(dropped for _, dropped in parts), repeated]), ids
 
     def _say_unread(self) -> None:
-        """Log the files of the folder that are no tables by their names."""
+        """Log the files of the folder that are not tables by their suffix."""
         others = [] if self.observations or self.folder is None else unread_in(Path(self.folder))
         if others:
             names = ", ".join(file.name for file in others[:3])
@@ -144,7 +144,7 @@ class Table:
         if len(known) and len(observed) and len(unlisted) == len(observed):
             raise ValueError(
                 f"{origin}: no object with observations (e.g. '{observed[0]}') is in an object table (e.g. '{known[0]}'): "
-                f"write ids alike in both, leading zeros too, or name their column with {naming('object_id')}"
+                f"write ids in the same way in both, including leading zeros, or name their column with {naming('object_id')}"
             )
         if not self.keep_unlisted or not len(unlisted):
             return objects
@@ -153,7 +153,7 @@ class Table:
         return merged([objects, {"object_id": unlisted}], origin)
 
     def _roles(self) -> dict[str, list[Path]]:
-        """The files by what they are tables of; a file given by name is what it was given as."""
+        """The files by kind of table; a file given by name has the kind it was given as."""
         named = {Path(self.objects): "objects"} if self.objects else {}
         if self.observations:
             named[Path(self.observations)] = "observations"
@@ -163,11 +163,9 @@ class Table:
             if is_prediction(columns):
                 if file in named:
                     raise ValueError(
-                        f"{file} holds predictions of a model (columns p(...)), which are no labels: give another table"
+                        f"{file} holds predictions of a model (columns p(...)), not labels: give another table"
                     )
-                log.warning(
-                    "%s: left out %s: it holds predictions of a model, which are no labels", self.folder, file.name
-                )
+                log.warning("%s: left out %s: it holds predictions of a model, not labels", self.folder, file.name)
                 continue
             role = named.get(file) or self.form().role(columns, str(file))
             if file in named or role == "observations" or self.objects is None:
@@ -180,7 +178,7 @@ class Table:
         return roles
 
     def form(self) -> Form:
-        """How columns become ours."""
+        """How the columns are mapped to roles."""
         return Form(
             self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset, self.default_unit,
             self.positive, self.unknown_passbands, self.detection_snr,

@@ -1,4 +1,4 @@
-"""The unit of a table's fluxes: stated, proved by what is beside them, or refused."""
+"""The flux unit of a table: stated by the table or the user, or derived from magnitudes or depth; else an error."""
 
 import logging
 from collections.abc import Mapping
@@ -61,7 +61,7 @@ def _proved(
         return form.default_unit
     by_depth = unit_by_depth(value["flux_err"], band, form.passbands.names)
     if by_depth is not None:
-        message = "%s: nothing states the unit of %s; it is taken as %s, which alone gives the depth of the survey: state it if that is wrong"
+        message = "%s: nothing states the unit of %s; it is taken as %s, the only unit that gives the depth of the survey: set flux_unit if that is wrong"
         log.warning(message, origin, found["flux"], by_depth)
         return by_depth
     if not len(value["flux"]):

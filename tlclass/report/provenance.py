@@ -1,0 +1,75 @@
+"""How the jobs of a report were made: command, versions, dates, machines and duration, from what they left."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tlclass.experiments.provenance import TIMING
+from tlclass.report.sweep import Sweep
+
+UNKNOWN = "not recorded"  # by earlier versions, or of results that were copied without it
+
+
+def facts(folders: Sequence[Path], sweeps: Sequence[Sweep]) -> list[tuple[str, str]]:
+    """Names and values for the head of a report.
+
+    Args:
+        folders: of the results.
+        sweeps: those found there.
+    """
+    jobs = [Path(job) for sweep in sweeps for job in sweep.jobs["folder"]]
+    timings = [timing for job in jobs if (timing := _json(job / TIMING))]
+    ended = sorted(timing["ended"] for timing in timings if "ended" in timing)
+    versions = [f"{name} {version}" for t in timings for name, version in t.get("versions", {}).items()]
+    return [
+        ("command", _listed((command(folder) for folder in folders), " and ")),
+        ("jobs", f"{len(jobs):,} finished"),
+        ("ended", _spread([time[:16].replace("T", " ") + " UTC" for time in ended])),
+        ("duration", duration(sum(timing["seconds"] for timing in timings)) if timings else UNKNOWN),
+        ("machine", _listed(timing["machine"] for timing in timings if "machine" in timing)),
+        ("versions", _listed(versions)),
+    ]
+
+
+def command(folder: Path) -> str:
+    """The command line of the last sweep in a folder, or of its only job; Hydra stores both."""
+    sweep, jobs = folder / "multirun.yaml", [*folder.glob("**/.hydra/overrides.yaml")]
+    if sweep.is_file():
+        words = yaml.safe_load(sweep.read_text(encoding="utf-8"))["hydra"]["overrides"]["task"]
+        return shlex.join(["tlclass", "train", *_plain(words), "-m"])
+    if len(jobs) == 1:
+        return shlex.join(["tlclass", "train", *_plain(yaml.safe_load(jobs[0].read_text(encoding="utf-8")))])
+    return UNKNOWN
+
+
+def _plain(words: Sequence[str]) -> list[str]:
+    """Words as they are typed: no plus before the experiment, no quotes that Hydra does not need."""
+    bare = [re.sub(r"='([\w./@+-]*)'$", r"=\1", word) for word in words]
+    return [word.removeprefix("+") if word.startswith("+experiment=") else word for word in bare]
+
+
+def duration(seconds: float) -> str:
+    """`12 s`, `34 min` or `5.6 h` of training and scoring, all jobs together."""
+    if seconds < 100:
+        return f"{seconds:.0f} s of training and scoring"
+    length = f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+    return f"{length} of training and scoring"
+
+
+def _listed(values: Iterable[str], between: str = "; ") -> str:
+    return between.join(dict.fromkeys(values)) or UNKNOWN
+
+
+def _spread(values: Sequence[str]) -> str:
+    if not values:
+        return UNKNOWN
+    return values[0] if values[0] == values[-1] else f"{values[0]} to {values[-1]}"
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
