@@ -32,4 +32,4 @@ def test_a_notebook_runs_and_prints_something(
 
 def test_every_notebook_has_a_place_on_the_site() -> None:
     site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    assert len(NOTEBOOKS) >= 6 and all(f"notebooks/{path.name}" in site for path in NOTEBOOKS)
+    assert len(NOTEBOOKS) >= 3 and all(f"notebooks/{path.name}" in site for path in NOTEBOOKS)

@@ -130,7 +130,9 @@ def test_every_class_of_a_source_that_belongs_to_bts_has_a_share_there(source: P
 
 def test_a_class_without_share_is_named() -> None:
     taxonomy = Taxonomy({"A": ("a1", "a2")}, shares={"a1": 3})
-    with pytest.raises(ValueError, match=r"taxonomy: the share of a2 is missing; .* a1: add them .* head.use_shares=false"):
+    with pytest.raises(
+        ValueError, match=r"taxonomy: the share of a2 is missing; .* a1: add them .* head.use_shares=false"
+    ):
         taxonomy.shares_of(["a1", "a2", "b"])
 
 
