@@ -47,7 +47,7 @@ def _run(given: argparse.Namespace, source: Path) -> str:
         coverage=given.coverage, prior=given.prior, keep_passbands=given.keep_passbands,
     )  # fmt: skip
     writer = writer_for(given.output, source)
-    options = _options(given)
+    options = reading_options(given)
     model, named = _model(given.model, source, options)
     done = predict_in_parts(model, source, request, options, writer)
     note = " (trained on simulated light curves)" if model.simulated else ""
@@ -79,7 +79,7 @@ def _input(given: str, form: str) -> Iterator[Path]:
         yield path
 
 
-def _options(given: argparse.Namespace) -> dict[str, Any]:
+def reading_options(given: argparse.Namespace) -> dict[str, Any]:
     """What is stated about the input, for `tlclass.surveys.door.read`."""
     options: dict[str, Any] = {"flux_unit": _unit(given.flux_unit)} if given.flux_unit else {}
     if given.column:
@@ -115,6 +115,14 @@ def _parser() -> argparse.ArgumentParser:
         help="class proportions: flat, estimate (from the input), a survey's name (bts), or a file of 'class: share'",
     )
     add("--keep-passbands", action="store_true", help="use passbands that the model was not trained on")
+    add_reading(parser)
+    add("--format", default="csv", choices=("csv", "parquet", "avro"), help="of standard input")
+    return parser
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """What may be stated about the input; `reading_options` takes it."""
+    add = parser.add_argument
     add(
         "--positive",
         action="store_true",
@@ -136,8 +144,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PACKAGE",
         help="import this package, whose classes the model uses",
     )
-    add("--format", default="csv", choices=("csv", "parquet", "avro"), help="of standard input")
-    return parser
 
 
 def _numbers(text: str) -> list[float]:
