@@ -68,7 +68,9 @@ def main() -> None:
                 peak, seconds = measure(given.model, path, Path(folder) / "out.parquet")
                 rows = pq.read_metadata(Path(folder) / "out.parquet").num_rows
                 assert rows == objects, f"{rows} rows for {objects} objects"
-                print(f"{objects:12,} {order:>16} {path.stat().st_size / 1e9:9.2f} {peak:8.2f} {seconds:8.0f}", flush=True)
+                print(
+                    f"{objects:12,} {order:>16} {path.stat().st_size / 1e9:9.2f} {peak:8.2f} {seconds:8.0f}", flush=True
+                )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from tests.data.raw_alerts import Packet
 from tests.streaming.conftest import of_batch
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.stream import main
-from tlclass.streaming import outputs
+from tlclass.streaming import outputs, run
 from tlclass.streaming.kafka import settings
 from tlclass.streaming.state import Live
 from tlclass.streaming.store import Store
@@ -146,7 +146,8 @@ def test_mistakes_are_one_sentence(
     with pytest.raises(SystemExit) as stopped:
         main(["ztf-alerts", *source, *words, "--state", str(tmp_path / "s")])
     assert stopped.value.code == 2
-    assert any(word in said(capsys) for word in ("x.txt", "TLCLASS_KAFKA_BOOTSTRAP_SERVERS", "nowhere"))
+    text = said(capsys)
+    assert any(word in text for word in ("x.txt", "TLCLASS_KAFKA_BOOTSTRAP_SERVERS", "nowhere"))
 
 
 def test_settings_of_kafka_are_of_a_file_and_the_environment(tmp_path: Path) -> None:
@@ -187,8 +188,19 @@ def test_nothing_is_stored_before_the_commit(tmp_path: Path) -> None:
         assert store.get(["a"]) == {}
 
 
-@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
-def test_killed_in_mid_run_and_started_again(signum: int, folder: Path, trained: Trained, tmp_path: Path) -> None:
+def test_asked_to_stop_it_commits_and_goes_on_later(
+    stream: Callable[..., Any], folder: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = iter([None] * 7)
+    with monkeypatch.context() as patch:
+        patch.setattr(run.stopping, "asked", lambda: next(asked, signal.SIGTERM))
+        with pytest.raises(SystemExit) as stopped:
+            stream(folder, "--batch", "2")
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert_as_batch(stream(folder), trained("ztf-alerts"), folder)
+
+
+def test_killed_in_mid_run_and_started_again(folder: Path, trained: Trained, tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "tlclass.stream", "ztf-alerts", str(folder), "-o", str(tmp_path / "o.jsonl"), "--state", str(tmp_path / "s"),
         "--batch", "1", "--follow",
@@ -199,9 +211,9 @@ def test_killed_in_mid_run_and_started_again(signum: int, folder: Path, trained:
     end = time.monotonic() + 120
     while len(lines_so_far(tmp_path / "o.jsonl")) < 3 and time.monotonic() < end:
         time.sleep(0.02)
-    running.send_signal(signum)
+    running.send_signal(signal.SIGKILL)
     running.communicate()
-    assert running.returncode in (-signum, 128 + signum)
+    assert running.returncode == -signal.SIGKILL
     main(["ztf-alerts", str(folder), "-o", str(tmp_path / "o.jsonl"), "--state", str(tmp_path / "s")])
     rows = lines(tmp_path / "o.jsonl")
     assert_as_batch(rows, trained("ztf-alerts"), folder)

@@ -184,7 +184,7 @@ class Engine:
             inside = self.model.sets(probability, steps, self.coverage).numpy()
         return [
             Said(p, novelty[k] if novelty else None, inside[k] if inside is not None else None)
-            if steps[k] >= self.least
+            if steps[k] >= self.least and np.isfinite(p).all()
             else None
             for k, p in enumerate(probability.numpy())
         ]

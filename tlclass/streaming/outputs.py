@@ -1,6 +1,8 @@
 """Where predictions go: JSON lines, Parquet files, or a topic; each of them once, whenever the stream was killed."""
 
 import json
+import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,7 +47,10 @@ class Lines:
         self.store, self.fact = store, f"length of {name}"
         self.file = path.open("ab")
         committed = store.fact(self.fact)
-        if committed is not None and committed < self.file.tell():
+        if committed is None:
+            store.set_fact(self.fact, self.file.tell())
+            store.commit(-math.inf, 0)
+        elif committed < self.file.tell():
             self.file.truncate(committed)
 
     def write(self, rows: Sequence[Row]) -> list[str]:
@@ -53,6 +58,7 @@ class Lines:
         if rows:
             self.file.write("".join(as_json(row) + "\n" for row in rows).encode())
             self.file.flush()
+            os.fsync(self.file.fileno())
         self.store.set_fact(self.fact, self.file.seek(0, 2))
         return []
 
@@ -71,7 +77,11 @@ class Parts:
     def __init__(self, folder: Path, store: Store):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.store, self.delivered = folder, store, 0
-        self.pending = len(list(store.waiting()))
+        waiting = [number for number, _ in store.waiting()]
+        self.pending = len(waiting)
+        for file in folder.glob("*.parquet"):
+            if waiting and file.stem.isdecimal() and int(file.stem) >= waiting[0]:
+                file.unlink()  # written before a kill; its predictions wait still
 
     def write(self, rows: Sequence[Row]) -> list[str]:
         """See `Output`."""

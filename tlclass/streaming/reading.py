@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tlclass.lightcurves.curves import LONGEST_TEXT
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.quoting import sentence
+from tlclass.quoting import sentence, shortened
 from tlclass.streaming.arrivals import SEEN, UNKNOWN, Arrival, packet_times
 from tlclass.surveys import AlertPackets
 from tlclass.surveys.alerts.packets import FINE, Head, Row, is_rubin, is_ztf
@@ -110,6 +111,7 @@ class Reading:
         strange = (seen["band"] == UNKNOWN) & (seen["fault"] == FINE) & np.isfinite(seen["flux"])
         if strange.any() and self.packets.unknown_passbands == "error":
             self.packets.passbands.codes(given["band"][strange].astype(str).astype(object), origin)
+        _refuse_id(head[0], origin)
         return Arrival(head[0], seen[np.isfinite(seen["mjd"])], (head[1], head[2], head[3], head[4]), origin)
 
     def _code(self, survey: str, band: bytes) -> int:
@@ -157,6 +159,7 @@ class Reading:
         given["band"] = seen["passband"]
         given["rank"] = ~(np.isfinite(seen["flux"]) & (seen["flux_err"] > 0))
         for row in np.flatnonzero(good).tolist():
+            _refuse_id(str(seen["object_id"][row]), origin)
             yield Arrival(str(seen["object_id"][row]), given[row : row + 1], (0.0, np.nan, np.nan, np.nan), origin)
         for _ in range(len(table) - int(np.count_nonzero(good))):
             yield Nameless(origin)
@@ -193,6 +196,14 @@ def for_model(passbands: Passbands, settings: Mapping[str, Any], schema: Path | 
         unknown, **({"detection_snr": settings["detection_snr"]} if "detection_snr" in settings else {}),
     )  # fmt: skip
     return Reading(packets, form)
+
+
+def _refuse_id(name: str, origin: str) -> None:
+    """Raise ValueError for an id that no survey gives."""
+    if not name.isprintable() or not 0 < len(name) <= LONGEST_TEXT:
+        raise ValueError(
+            f"{origin}: '{shortened(name)}' is no object id: up to {LONGEST_TEXT} printable characters are one"
+        )
 
 
 def _reason(error: Exception) -> str:

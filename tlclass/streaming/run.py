@@ -11,8 +11,9 @@ import numpy as np
 
 from tlclass import __version__, stopping
 from tlclass.network.checkpoint import TrainedModel
+from tlclass.quoting import sentence
 from tlclass.streaming.arrivals import Arrival
-from tlclass.streaming.engine import NOTHING_NEW, Engine, Said
+from tlclass.streaming.engine import NOTHING_NEW, Engine, Outcome, Said
 from tlclass.streaming.metrics import Metrics
 from tlclass.streaming.outputs import Lines, Output, Row
 from tlclass.streaming.reading import Nameless, Rejected
@@ -76,7 +77,7 @@ class Stream:
             self._commit(places, rows, source)
             times = [item.sent for item in items if item.sent is not None]
             self.metrics.lag = time.time() - max(times) if times else self.metrics.lag
-            self.metrics.say(len(self.store) if time.monotonic() - self.metrics._said > 10 else 0)
+            self.metrics.say(len(self.store))
         self._deliver(last=True)
         self.metrics.say(len(self.store), last=True)
 
@@ -116,8 +117,7 @@ class Stream:
     def _round(self, arrivals: Sequence[Arrival], lives: dict[str, Live | None]) -> list[Row]:
         """One arrival for each of several objects."""
         rows = []
-        outcomes = self.engine.update([(lives.get(arrival.object_id), arrival) for arrival in arrivals])
-        for arrival, outcome in zip(arrivals, outcomes, strict=True):
+        for arrival, outcome in self._outcomes(arrivals, lives):
             live = outcome.live
             self.metrics.counts[outcome.how] += 1
             if outcome.said is not None:
@@ -133,6 +133,23 @@ class Stream:
         self.metrics.counts["predictions"] += len(rows)
         return rows
 
+    def _outcomes(
+        self, arrivals: Sequence[Arrival], lives: dict[str, Live | None]
+    ) -> Iterator[tuple[Arrival, Outcome]]:
+        """All at once; if one of them breaks a rule that nobody thought of, the others are right all the same."""
+        given = [(lives.get(arrival.object_id), arrival) for arrival in arrivals]
+        try:
+            yield from zip(arrivals, self.engine.update(given), strict=True)
+        except Exception as error:
+            if len(arrivals) > 1:
+                for arrival in arrivals:
+                    yield from self._outcomes([arrival], lives)
+                return
+            for arrival in arrivals:
+                self.letters.write([_letter(Rejected(arrival.origin, f"{type(error).__name__}: {sentence(error)}"))])
+                self.metrics.counts["arrivals"] -= 1
+                self.metrics.counts["rejected"] += 1
+
     def _is_news(self, said: Said, live: Live) -> bool:
         if not len(live.reported):
             return True
@@ -144,7 +161,7 @@ class Stream:
         row["class"] = self.model.classes[int(said.probability.argmax())]
         row |= {f"p({each})": float(p) for each, p in zip(self.model.classes, said.probability, strict=True)}
         row |= {"n_observations": live.steps, "days": live.last - live.first}
-        if said.novelty is not None:
+        if said.novelty is not None and np.isfinite(said.novelty):
             row["novelty"] = said.novelty
         if said.inside is not None:
             row["set"] = [each for each, inside in zip(self.model.classes, said.inside, strict=True) if inside]

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -141,15 +142,22 @@ class StandardInput:
         """A packet or a line after the other, each as a function that reads it."""
         start = self.stream.read(4)
         if start == b"Obj\x01":
-            for name, packet in self.reading.packets.decoded(_Resumed(start, self.stream), "standard input"):
-                yield lambda origin, name=name, packet=packet: [self.reading.packet(name, packet, origin)]
+            stream: Any = _Resumed(start, self.stream)
+            for name, packet in self.reading.packets.decoded(stream, "standard input"):
+                yield partial(self._packet, name, packet)
             return
         lines = chain(
             [start + self.stream.readline(LONGEST_LINE)], iter(lambda: self.stream.readline(LONGEST_LINE), b"")
         )
         for line in lines:
             if line.strip():
-                yield lambda origin, line=line: list(self.reading.content(line, origin))
+                yield partial(self._line, line)
+
+    def _packet(self, name: str, packet: Any, origin: str) -> list[Read]:
+        return [self.reading.packet(name, packet, origin)]
+
+    def _line(self, line: bytes, origin: str) -> list[Read]:
+        return list(self.reading.content(line, origin))
 
     def committed(self, places: Mapping[str, Any]) -> None:
         """See `Source`; there is nobody to tell."""

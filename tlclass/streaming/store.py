@@ -12,7 +12,8 @@ from tlclass.streaming.state import Live, from_bytes, to_bytes
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (id TEXT PRIMARY KEY, deadline REAL NOT NULL, state BLOB);
-CREATE INDEX IF NOT EXISTS by_deadline ON objects (deadline);
+CREATE INDEX IF NOT EXISTS live ON objects (deadline) WHERE state IS NOT NULL;
+CREATE INDEX IF NOT EXISTS finished ON objects (deadline) WHERE state IS NULL;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS outbox (number INTEGER PRIMARY KEY AUTOINCREMENT, row TEXT NOT NULL);
 """
@@ -38,6 +39,7 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self._changed = path, dict[str, tuple[float, bytes]]()
         self._facts: dict[str, Any] = {}
+        self._known: set[str] = set()  # live objects that were asked for since the last commit
         try:
             self.db = sqlite3.connect(path, isolation_level=None)
             for setting in ("journal_mode=WAL", "synchronous=NORMAL", f"cache_size=-{CACHE}", "locking_mode=EXCLUSIVE"):
@@ -62,17 +64,18 @@ class Store:
         self.db.close()
 
     def __len__(self) -> int:
-        return int(self.db.execute("SELECT count(*) FROM objects WHERE state IS NOT NULL").fetchone()[0])
+        return int(self.fact("live", 0))
 
     def get(self, names: Sequence[str]) -> dict[str, Live | None]:
-        """The known ones of these objects; None for one whose window has passed."""
+        """The known ones of these objects, as the last commit left them; None for one whose window has passed."""
         found: dict[str, Live | None] = {}
         for start in range(0, len(names), AT_ONCE):
             some = list(names[start : start + AT_ONCE])
             marks = ",".join("?" * len(some))
             with closing(self.db.execute(f"SELECT id, state FROM objects WHERE id IN ({marks})", some)) as rows:
                 found |= {name: None if state is None else from_bytes(state) for name, state in rows}
-        return found | {name: from_bytes(self._changed[name][1]) for name in names if name in self._changed}
+        self._known |= {name for name, live in found.items() if live is not None}
+        return found
 
     def put(self, name: str, live: Live, deadline: float) -> None:
         """Remember an object until `deadline` (MJD), with the next commit."""
@@ -104,21 +107,31 @@ class Store:
         Returns:
             How many objects expired.
         """
-        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            self.db.execute("BEGIN IMMEDIATE")
+            gone = self._write(now, forget, sent, delivered)
+            self.db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise OSError(
+                f"{self.path} could not be written: {error}; the stream stops as the last commit left it"
+            ) from error
+        self._changed, self._facts, self._known = {}, {}, set()
+        return gone
+
+    def _write(self, now: float, forget: float, sent: Sequence[str], delivered: int) -> int:
         write = self.db.executemany
         write(
             "INSERT INTO objects VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET deadline = excluded.deadline, state = excluded.state",
             [(name, deadline, state) for name, (deadline, state) in self._changed.items()],
         )
-        write("INSERT OR REPLACE INTO facts VALUES (?, ?)", [(n, json.dumps(v)) for n, v in self._facts.items()])
-        write("INSERT INTO outbox (row) VALUES (?)", [(row,) for row in sent])
-        self.db.execute("DELETE FROM outbox WHERE number <= ?", (delivered,))
         gone = self.db.execute(
             "UPDATE objects SET state = NULL WHERE deadline < ? AND state IS NOT NULL", (now,)
         ).rowcount
+        self.set_fact("live", len(self) + len(self._changed.keys() - self._known) - gone)
+        write("INSERT OR REPLACE INTO facts VALUES (?, ?)", [(n, json.dumps(v)) for n, v in self._facts.items()])
+        write("INSERT INTO outbox (row) VALUES (?)", [(row,) for row in sent])
+        self.db.execute("DELETE FROM outbox WHERE number <= ?", (delivered,))
         self.db.execute("DELETE FROM objects WHERE deadline < ? AND state IS NULL", (now - forget,))
-        self.db.execute("COMMIT")
-        self._changed, self._facts = {}, {}
         return int(gone)
 
     def waiting(self) -> Iterable[tuple[int, str]]:

@@ -69,15 +69,19 @@ class Order:
         return np.unique(ordered[(np.arange(1, ranges) * len(ordered)) // ranges])
 
 
-def consecutive(chunks: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """Parts of at least so many rows (the last may have fewer) with whole objects, of rows that stand together by object."""
+def consecutive(chunks: Iterable[pa.Table], rows: int, column: str = ID) -> Iterator[pa.Table]:
+    """Parts of at least so many rows (the last may have fewer) with whole objects, of rows that stand together by object.
+
+    Args:
+        chunks: in their order. rows: see above. column: of the ids.
+    """
     held: list[pa.Table] = []
     for chunk in chunks:
         held.append(chunk)
         if sum(map(len, held)) < rows:
             continue
         whole = pa.concat_tables(held)
-        ids = np.asarray(whole[ID].to_numpy())
+        ids = np.asarray(whole[column].to_numpy())
         cut = int(np.flatnonzero(ids != ids[-1])[-1]) + 1 if (ids != ids[-1]).any() else 0
         held = [whole.slice(cut)]
         if cut:
