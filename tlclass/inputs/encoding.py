@@ -68,6 +68,10 @@ class Paper:
         """Wavelength in um, scaled time, scaled flux, scaled flux error."""
         return ("wavelength_um", "time", "flux", "flux_err")
 
+    def remembers(self, curves: LightCurves) -> Array:
+        """None; see `remembered`."""
+        return np.zeros(len(curves.mjd), dtype=bool)
+
     def __call__(self, curves: LightCurves, wavelength: Array) -> Array:
         """See `Encoding`."""
         time = (days_since_trigger(curves) + self.time_offset) / self.time_scale
@@ -99,6 +103,10 @@ class Asinh:
     def channels(self) -> tuple[str, ...]:
         """Wavelength in um, scaled time, asinh(flux / scale), log10 of the relative error."""
         return ("wavelength_um", "time", "asinh_flux", "log_relative_error")
+
+    def remembers(self, curves: LightCurves) -> Array:
+        """None; see `remembered`."""
+        return np.zeros(len(curves.mjd), dtype=bool)
 
     def __call__(self, curves: LightCurves, wavelength: Array) -> Array:
         """See `Encoding`."""
@@ -132,6 +140,18 @@ class Context(Asinh):
         context = ("change_in_band", "time_in_band", "difference_to_band", "wavelength_step", "drop_from_maximum")
         return (*super().channels, *context, "time_since_detection")
 
+    def remembers(self, curves: LightCurves) -> Array:
+        """The last observation in each band, the brightest one and the first detection of each object; see `remembered`."""
+        rows, owner = np.arange(len(curves.mjd)), curves.owner
+        keep = np.zeros(len(rows), dtype=bool)
+        series = owner * 256 + curves.passband
+        keep[rows[::-1][np.unique(series[::-1], return_index=True)[1]]] = True
+        by_flux = np.lexsort((curves.flux, owner))
+        keep[by_flux[curves.offsets[1:][curves.lengths > 0] - 1]] = True
+        found = np.flatnonzero(curves.detected)
+        keep[found[np.unique(owner[found], return_index=True)[1]]] = True
+        return keep
+
     def __call__(self, curves: LightCurves, wavelength: Array) -> Array:
         """See `Encoding`."""
         plain = super().__call__(curves, wavelength)
@@ -144,6 +164,17 @@ class Context(Asinh):
         drop = _running_maximum(flux, curves.owner) - flux
         age = days_since_detection(curves) / self.time_scale
         return np.column_stack([plain, step, days, colour, distance, drop, age]).astype(np.float32)
+
+
+def remembered(encoding: Encoding, curves: LightCurves) -> Array:
+    """(n_obs,) bool, the observations without which those that come later cannot be encoded.
+
+    The encoding of a later observation is the same, whether all observations before it are given or only these. An encoding without a
+    method `remembers` of this signature (without the first argument) needs all of them.
+    """
+    if hasattr(encoding, "remembers"):
+        return np.asarray(encoding.remembers(curves))
+    return np.ones(len(curves.mjd), dtype=bool)
 
 
 def days_since_detection(curves: LightCurves) -> Array:

@@ -117,6 +117,7 @@ def from_columns(
     passbands: tuple[str, ...],
     origin: str,
     dropped: Mapping[str, int] | None = None,
+    part: bool = False,
 ) -> LightCurves:
     """Check, sort and pack long-format columns; every reader builds its light curves with this function.
 
@@ -131,6 +132,7 @@ def from_columns(
         passbands: names the codes stand for.
         origin: what to call the source in messages, e.g. the file.
         dropped: observations the reader left out before, by reason.
+        part: whether they are a part of the source, of which nothing need be left.
 
     Raises:
         ValueError: an object id is listed twice, or nothing is left.
@@ -144,7 +146,9 @@ def from_columns(
         if "owner" in observations
         else _owner_of(np.asarray(observations["object_id"]), object_id, order)
     )
-    keep = _good_rows(rows, observations, origin, counts)
+    keep = _good_rows(rows, observations, counts)
+    if len(rows) and not keep.any() and not part:
+        refuse_unusable(len(rows), counts, origin)
     owner = rows[keep]
     columns: dict[str, Array] = {
         name: np.asarray(observations[name])[keep].astype(dtype)
@@ -241,7 +245,7 @@ def _factorize(ids: Array) -> tuple[Array, Array]:
     return names, np.asarray(encoded.indices.to_numpy(zero_copy_only=False))
 
 
-def _good_rows(rows: Array, observations: Mapping[str, Array], origin: str, counts: dict[str, int]) -> Array:
+def _good_rows(rows: Array, observations: Mapping[str, Array], counts: dict[str, int]) -> Array:
     mjd, flux, error = (np.asarray(observations[name], dtype=np.float64) for name in ("mjd", "flux", "flux_err"))
     with np.errstate(over="ignore"):  # a value beyond float32 is not finite there either
         bad = {
@@ -256,10 +260,13 @@ def _good_rows(rows: Array, observations: Mapping[str, Array], origin: str, coun
     for reason, mask in bad.items():
         _count(counts, reason, np.count_nonzero(mask & keep))
         keep &= ~mask
-    if len(rows) and not keep.any():
-        reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items())
-        raise ValueError(f"{origin}: none of its {len(rows)} observations is usable: {reasons}")
     return keep
+
+
+def refuse_unusable(observations: int, dropped: Mapping[str, int], origin: str) -> None:
+    """Raise ValueError: none of so many observations is left, for these reasons."""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+    raise ValueError(f"{origin}: none of its {observations} observations is usable: {reasons}")
 
 
 def _first_of_repeats(owner: Array, columns: dict[str, Array]) -> Array:

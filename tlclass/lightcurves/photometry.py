@@ -171,12 +171,14 @@ def known_numbers(values: Any, kind: str = "numbers") -> Array:
     return np.where(np.isin(numbers, FACTS["missing"][kind]), np.nan, numbers)
 
 
-def known_times(values: Array) -> Array:
-    """Times as float64, codes for "unknown" as NaN; times that are relative to some event have no codes but -777."""
+def known_times(values: Array, relative: bool | None = None) -> Array:
+    """Times as float64, codes for "unknown" as NaN; times that are relative to some event have no codes but -777.
+
+    Whether they are is decided by their median where `relative` does not say it.
+    """
     numbers = np.asarray(values, dtype=np.float64)
     coded = np.isin(numbers, FACTS["missing"]["times"])
-    others = np.abs(numbers[~coded & np.isfinite(numbers)])
-    if len(others) and np.median(others) < RELATIVE:
+    if are_relative(numbers) if relative is None else relative:
         coded &= numbers == -777
     return np.where(coded, np.nan, numbers)
 
@@ -187,6 +189,13 @@ def known_extinction(values: Any) -> Array:
     low, high = FACTS["missing"]["extinctions"]
     with np.errstate(invalid="ignore"):
         return np.where((numbers < low) | (numbers > high), np.nan, numbers)
+
+
+def are_relative(values: Array) -> bool:
+    """Whether the median of these times, without the codes for "unknown", is within `RELATIVE` days of zero."""
+    numbers = np.asarray(values, dtype=np.float64)
+    others = np.abs(numbers[~np.isin(numbers, FACTS["missing"]["times"]) & np.isfinite(numbers)])
+    return bool(len(others)) and bool(np.median(others) < RELATIVE)
 
 
 def known_position(ra_or_dec: Any, name: str) -> Array:

@@ -52,6 +52,17 @@ class Encoder(nn.Module):
         seen = appended(state["x"] if state else x[:, None], lengths, x)
         return self(seen, lengths + 1, metadata), {"x": seen, "lengths": lengths + 1}
 
+    def replay(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> tuple[Tensor, list[State]]:
+        """Whole light curves: padded (N, T, C), (N,), (N, M) to (N, out_features), and what `step` would remember of each (N = 1)."""
+        latents, states = [], []
+        for row, length in enumerate(lengths.tolist()):
+            state: State | None = None
+            for place in range(length):
+                latent, state = self.step(x[row : row + 1, place], metadata[row : row + 1], state)
+            latents.append(latent)
+            states.append(state or {})
+        return torch.cat(latents), states
+
     def initialise(self, generator: torch.Generator) -> None:
         """Draw the initial weights, or leave, as here, those that the layers drew when they were built.
 
@@ -153,6 +164,12 @@ class GRUEncoder(Encoder):
         before = state["hidden"].transpose(0, 1).contiguous() if state else None
         states, hidden = self.gru(x[:, None], before)
         return self._latent(states[:, 0], metadata), {"hidden": hidden.transpose(0, 1)}
+
+    def replay(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> tuple[Tensor, list[State]]:
+        """See `Encoder`; in one pass."""
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        hidden = self.gru(packed)[1].transpose(0, 1)
+        return self._latent(hidden[:, -1], metadata), [{"hidden": row[None]} for row in hidden]
 
     def _latent(self, states: Tensor, metadata: Tensor) -> Tensor:
         """GRU states (..., hidden) and (..., M) to (..., latent)."""

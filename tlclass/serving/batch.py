@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tlclass.atomic import atomic_path
-from tlclass.lightcurves.curves import LightCurves, concatenate, log_dropped
+from tlclass.lightcurves.curves import LightCurves, concatenate, log_dropped, sum_dropped
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.serving.predictions import ABOUT, predict
@@ -99,8 +99,10 @@ def predict_in_parts(
     if request.prior == ESTIMATE:
         parts = iter([concatenate(list(parts))])
     objects = silent = 0
+    kept, dropped = [0], dict[str, int]()
+    parts = _counted(parts, kept, dropped)
     with _progress() as bar:
-        first = _predicted(model, next(parts), source, request)
+        first = predict(model, next(parts), str(source), request)
         with output.opened(first.schema) as writer:
             table: pa.Table | None = first
             while table is not None:
@@ -109,14 +111,18 @@ def predict_in_parts(
                 silent += _silent(table)
                 bar(objects)
                 following = next(parts, None)
-                table = None if following is None else _predicted(model, following, source, request)
+                table = None if following is None else predict(model, following, str(source), request)
+        log_dropped(dropped, kept[0], str(source))
         prior = json.loads(first.schema.metadata[ABOUT])["prior"]
     return Done(objects, silent, prior)
 
 
-def _predicted(model: TrainedModel, curves: LightCurves, source: Path, request: Request) -> pa.Table:
-    log_dropped(curves.dropped, len(curves.mjd), str(source))
-    return predict(model, curves, str(source), request)
+def _counted(parts: Iterator[LightCurves], kept: list[int], dropped: dict[str, int]) -> Iterator[LightCurves]:
+    """The parts; on the way their observations are counted, those that entered and those that did not."""
+    for part in parts:
+        kept[0] += len(part.mjd)
+        dropped |= sum_dropped([dropped, part.dropped])
+        yield part
 
 
 def _silent(table: pa.Table) -> int:

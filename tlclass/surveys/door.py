@@ -17,11 +17,13 @@ from tlclass.surveys.snana.fits import SnanaFits
 from tlclass.surveys.snana.text import SnanaText
 from tlclass.surveys.survey import Reader, pieces_of
 from tlclass.surveys.tables.nested import Nested, holds_lists, is_own, nested_curves
+from tlclass.surveys.tables.nested_parts import nested_in_parts
 from tlclass.surveys.tables.table import Table, table_curves
 
 Source: TypeAlias = Path | str | pd.DataFrame | pa.Table | LightCurves
 Settings = Mapping[str, Any]
 
+ROWS = 1_000_000  # observations in memory at a time
 IN_MEMORY = "the table"  # what to call a table that has no file
 
 
@@ -48,7 +50,7 @@ def read(
     if isinstance(source, LightCurves):
         return source
     stated = dict(options or {})
-    settings = _settings(stated, dict(trained or {}))
+    settings = reader_settings(stated, dict(trained or {}))
     if isinstance(source, pd.DataFrame | pa.Table):
         return _read_table(_arrow(source), passbands, settings)
     path = Path(source)
@@ -57,20 +59,29 @@ def read(
 
 
 def parts(
-    source: Source, passbands: Passbands, options: Settings | None = None, trained: Settings | None = None
+    source: Source,
+    passbands: Passbands,
+    options: Settings | None = None,
+    trained: Settings | None = None,
+    rows: int = ROWS,
 ) -> Iterator[LightCurves]:
     """What `read` reads, in parts with other objects in each, so that memory holds one at a time.
 
-    Where the format is of many files (SNANA, nested tables) a part is a file; else everything is one part.
+    Where the format is of many files a part is a file. Tables and packets with more than about `rows` observations come in parts
+    of that size, as their `parts` say; what is decided of a whole table is decided of it all the same.
     """
     stated = dict(options or {})
     if isinstance(source, LightCurves | pd.DataFrame | pa.Table):
         yield read(source, passbands, options, trained)
         return
     path = Path(source)
-    reader = _kind_of(path).open(path, passbands, _settings(stated, dict(trained or {})), stated)
-    for piece in pieces_of(reader):
-        yield piece.read()
+    reader = _kind_of(path).open(path, passbands, reader_settings(stated, dict(trained or {})), stated)
+    if isinstance(reader, Nested):
+        yield from nested_in_parts(reader, rows)
+    elif isinstance(reader, Table | AlertPackets):
+        yield from reader.parts(rows)
+    else:
+        yield from (piece.read() for piece in pieces_of(reader))
 
 
 def accepted(path: Path) -> list[Path]:
@@ -78,7 +89,7 @@ def accepted(path: Path) -> list[Path]:
     return [file for kind in KINDS for file in kind.accepts(path)]
 
 
-def _settings(stated: Settings, trained: Settings) -> dict[str, Any]:
+def reader_settings(stated: Settings, trained: Settings) -> dict[str, Any]:
     """The reader's settings: what the user states, else what the model was trained with; without the labels.
 
     The unit that the model was trained with only counts where the input states none.

@@ -31,6 +31,7 @@ from tlclass.surveys.alerts.packets import (
     rubin,
     ztf,
 )
+from tlclass.surveys.alerts.parsed import HEAD, ROW, Parsed, in_parts
 from tlclass.surveys.alerts.schema import refuse_boundless
 from tlclass.surveys.alerts.tables import holds_packets, packets_in, packets_of
 from tlclass.surveys.parallel import in_order
@@ -43,13 +44,6 @@ Array = npt.NDArray[Any]
 SYSTEMS = {"ZTF": "ztf", "Rubin": "lsst"}  # survey -> the photometric system of its filters
 TARS = (".tar", ".tar.gz", ".tgz")
 CONTAINER, CONFLUENT = b"Obj\x01", b"\x00"  # first bytes of an Avro object container file and of a Kafka message
-ROW = np.dtype(
-    [
-        ("packet", "i8"), ("mjd", "f8"), ("band", "S16"), ("flux", "f8"), ("flux_err", "f8"),
-        ("detected", "?"), ("rank", "i1"), ("fault", "i1"),
-    ]
-)  # fmt: skip
-HEAD = np.dtype([("object_id", "O"), ("issued", "f8"), ("ra", "f8"), ("dec", "f8"), ("trigger_mjd", "f8")])
 
 
 @dataclass(frozen=True)
@@ -118,15 +112,30 @@ class AlertPackets:
         self.files()
         files = self._packet_files()
         size = sum(file.stat().st_size for file in files)
-        return self._merged(list(in_order(self._parse, files, Path(self.path).name, size)))
+        return self.merged(list(in_order(self._parse, files, Path(self.path).name, size)))
+
+    def parts(self, rows: int) -> Iterator[LightCurves]:
+        """What `read` reads, about so many rows of packets at a time, in order of the ids; packets in excess wait in temporary files.
+
+        Raises:
+            FileNotFoundError, ModuleNotFoundError, ValueError: see `read`.
+        """
+        self.files()
+        files = self._packet_files()
+        size = sum(file.stat().st_size for file in files)
+        yield from in_parts(in_order(self._parse, files, Path(self.path).name, size), rows, self.merged)
 
     def read_table(self, table: pa.Table) -> LightCurves:
         """The same of a table in memory with a row per packet; `path` is what messages call it."""
         packets = ((str(self.path), "", packet) for packet in packets_of(table))
-        return self._merged([self._gathered(packets, Path(self.path))])
+        return self.merged([self._gathered(packets, Path(self.path))])
 
-    def _merged(self, parts: Sequence["_Parsed"]) -> LightCurves:
-        """Light curves of the packets of all files."""
+    def merged(self, parts: Sequence[Parsed], part: bool = False) -> LightCurves:
+        """Light curves of the packets of all files, or of a part of the objects in them.
+
+        Raises:
+            ValueError: two surveys are mixed, a zero point is given for ZTF, a band is unknown, or nothing is left.
+        """
         surveys = sorted({survey for part in parts for survey in part.surveys})
         if len(surveys) > 1:
             raise ValueError(
@@ -146,7 +155,7 @@ class AlertPackets:
             raise ValueError(
                 f"{self.path}: none of its {orphans} packets belongs to an object outside the solar system"
             )
-        return self._light_curves(heads, rows, surveys[0])
+        return self._light_curves(heads, rows, surveys[0], part)
 
     def _packet_files(self) -> list[Path]:
         files = packet_files(Path(self.path))
@@ -159,7 +168,7 @@ class AlertPackets:
             )
         return files
 
-    def _light_curves(self, heads: Array, rows: Array, survey: str) -> LightCurves:
+    def _light_curves(self, heads: Array, rows: Array, survey: str, part: bool) -> LightCurves:
         names, owner = np.unique(heads["object_id"].astype(str), return_inverse=True)
         log.info("%s: %d %s packets of %d objects", self.path, len(heads), survey, len(names))
         objects = {"object_id": names, **_newest_heads(heads, owner)}
@@ -179,7 +188,7 @@ class AlertPackets:
         observations["mjd"] = np.where(mjd > 0, mjd, np.nan)  # codes among Julian dates are far below zero here
         observations["object_id"] = names[owner[rows["packet"]]]
         observations["passband"] = codes
-        return from_columns(objects, observations, self.passbands.names, str(self.path), dropped)
+        return from_columns(objects, observations, self.passbands.names, str(self.path), dropped, part)
 
     def _labels(self, names: Array) -> Array:
         """(n,) str, the label of each object, empty where the table has none or a blank or "-"."""
@@ -209,26 +218,30 @@ class AlertPackets:
         log.info("%s: %d of %d objects have a label in %s; the others are left out", self.path, found, len(names), path)
         return labels
 
-    def _parse(self, file: Path) -> "_Parsed":
+    def _parse(self, file: Path) -> Parsed:
         """All packets of one file or archive."""
-        return self._gathered(self._packets(file), file)
+        return self._gathered(self.packets(file), file)
 
-    def _packets(self, file: Path) -> Iterator[tuple[str, str, Packet]]:
-        """What to call it, the name of its schema, and the content of each packet of a file."""
+    def packets(self, file: Path) -> Iterator[tuple[str, str, Packet]]:
+        """What to call it, the name of its schema, and the content of each packet of a file.
+
+        Raises:
+            ModuleNotFoundError, ValueError: see `decoded`.
+        """
         if file.suffix in PARQUET:
             yield from ((str(file), "", packet) for packet in packets_in(file))
             return
         for origin, stream in _streams(file):
-            yield from ((origin, name, packet) for name, packet in self._decoded(stream, origin))
+            yield from ((origin, name, packet) for name, packet in self.decoded(stream, origin))
 
-    def _gathered(self, packets: Iterable[tuple[str, str, Packet]], file: Path) -> "_Parsed":
+    def _gathered(self, packets: Iterable[tuple[str, str, Packet]], file: Path) -> Parsed:
         heads: list[Head] = []
         rows: list[Array] = [np.empty(0, dtype=ROW)]
         surveys: set[str] = set()
         orphans = total = 0
         for origin, name, packet in packets:
             total += 1
-            survey, head, seen = self._convert(name, packet, origin)
+            survey, head, seen = self.convert(name, packet, origin)
             surveys.add(survey)
             if head is None:
                 orphans += 1
@@ -237,10 +250,15 @@ class AlertPackets:
             heads.append(head)
         if not total:
             raise ValueError(f"{file} holds no alert packet: it is empty or truncated; get it again, or remove it")
-        return _Parsed(frozenset(surveys), np.array(heads, dtype=HEAD), np.concatenate(rows), orphans)
+        return Parsed(frozenset(surveys), np.array(heads, dtype=HEAD), np.concatenate(rows), orphans)
 
-    def _decoded(self, stream: IO[bytes], origin: str) -> Iterator[tuple[str, Packet]]:
-        """The name of the schema and the content of each packet in an open file."""
+    def decoded(self, stream: IO[bytes], origin: str) -> Iterator[tuple[str, Packet]]:
+        """The name of the schema and the content of each packet in an open file.
+
+        Raises:
+            ModuleNotFoundError: fastavro is not installed.
+            ValueError: it is damaged, or a Kafka message of an unknown schema.
+        """
         try:
             import fastavro
         except ModuleNotFoundError as error:
@@ -289,7 +307,15 @@ class AlertPackets:
             )
         return str(schema["name"]), packet
 
-    def _convert(self, name: str, packet: Packet, origin: str) -> tuple[str, Head | None, list[Row]]:
+    def convert(self, name: str, packet: Packet, origin: str) -> tuple[str, Head | None, list[Row]]:
+        """Survey, head and rows of a packet; no head if it is of no object.
+
+        Args:
+            name: of its schema. packet: its content. origin: what to call it in messages.
+
+        Raises:
+            ValueError: it is no packet of ZTF or Rubin.
+        """
         known = packet if isinstance(packet, dict) else {}
         if not is_ztf(known) and not is_rubin(known):
             raise ValueError(
@@ -314,16 +340,6 @@ class AlertPackets:
                 "njy|fluxcal|ZERO_POINT (in predict; ELAsTiCC: fluxcal), or the reader's zero_point"
             )
         return zero_point_of(RUBIN_UNIT)
-
-
-@dataclass(frozen=True)
-class _Parsed:
-    """What one file holds: one head per packet, rows that point to it, packets without an object."""
-
-    surveys: frozenset[str]
-    heads: Array
-    rows: Array
-    orphans: int
 
 
 def packet_files(path: Path) -> list[Path]:
@@ -380,7 +396,7 @@ def _schema(path: Path) -> dict[str, Any]:
     return schema
 
 
-def _joined(parts: Sequence[_Parsed]) -> tuple[Array, Array]:
+def _joined(parts: Sequence[Parsed]) -> tuple[Array, Array]:
     """Heads and rows of all files; `packet` counts through."""
     before = np.cumsum([0, *(len(part.heads) for part in parts)])
     rows = np.concatenate([part.rows for part in parts])

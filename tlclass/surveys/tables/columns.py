@@ -178,16 +178,20 @@ class Form:
                 f"or with {naming(next(iter(absent)))}"
             )
 
-    def days(self, values: Array, column: str, origin: str) -> Array:
+    def days(self, values: Array, column: str, origin: str, relative: bool | None = None) -> Array:
         """MJD from the values of a time column; days relative to some event (within 1,000 of zero) are let through.
 
         A column called jd is of Julian dates, unless `time_offset` says otherwise.
+
+        Args:
+            values: (n,). column: their name. origin: what to call the file.
+            relative: whether they are relative to some event; None: these values decide.
 
         Raises:
             ValueError: they are no Modified Julian Dates.
         """
         plain = without_prefix(column)
-        values = known_times(values)
+        values = known_times(values, relative)
         shift = SHIFTS.get(plain) or self.time_offset or (JULIAN if plain == "jd" else 0.0)
         mjd = values + shift if shift else values
         known = np.isfinite(mjd)

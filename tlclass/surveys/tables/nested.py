@@ -85,11 +85,12 @@ class Nested:
             ValueError: a file is damaged, a column is missing or ambiguous, a band is unknown, ids repeat.
         """
         files = self.files()
-        parts = [self._read(file) for file in files]
+        parts = [self.read_file(file) for file in files]
         _refuse_shared(files, parts)
         return concatenate(parts)
 
-    def _read(self, file: Path) -> LightCurves:
+    def read_file(self, file: Path) -> LightCurves:
+        """The light curves of one file."""
         if is_own(file):
             return check(arrow.read(file), str(file))
         table, unread = read_known(file, self.form())
@@ -115,7 +116,7 @@ def nested_curves(table: pa.Table, form: Form, origin: str, unread: Sequence[str
     Raises:
         ValueError: a column is missing, ambiguous or holds what it should not, a band is unknown, ids repeat.
     """
-    plain = [name for name in table.column_names if not holds_lists(table.schema.field(name).type)]
+    plain = plain_columns(table.schema)
     found = object_columns([*plain, *unread], form, origin)
     about = objects_of(kinds.plain(table.select(plain), origin), found, form, origin)
     observations = flattened(table.select([found["object_id"]]), table.drop_columns(plain), form, origin)
@@ -123,6 +124,11 @@ def nested_curves(table: pa.Table, form: Form, origin: str, unread: Sequence[str
     seen, dropped = observations_of(observations, found, form, origin)
     seen, repeated = joined([seen])
     return pack(about, seen, form, origin, {**dropped, **repeated})
+
+
+def plain_columns(schema: pa.Schema) -> list[str]:
+    """The columns of a table that hold no lists."""
+    return [name for name in schema.names if not holds_lists(schema.field(name).type)]
 
 
 def _refuse_shared(files: Sequence[Path], parts: Sequence[LightCurves]) -> None:
@@ -174,12 +180,19 @@ def read_known(file: Path, form: Form) -> tuple[pa.Table, list[str]]:
     """The columns and parts of columns that have a name of ours, and the names of the others: catalogues are wide."""
     with readable(file, "a table"):
         parquet = pq.ParquetFile(file, page_checksum_verification=True)
-        leaves = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
-        names = {path: _leaf_name(path) for path in leaves}
-        table = parquet.read(columns=[path for path, name in names.items() if form.knows(name)])
+        known, unread = known_leaves(parquet, form)
+        table = parquet.read(columns=known)
         table.validate(full=True)
     kinds.refuse_doubles(table.column_names, str(file))
-    return table, [name for name in names.values() if not form.knows(name)]
+    return table, unread
+
+
+def known_leaves(parquet: pq.ParquetFile, form: Form) -> tuple[list[str], list[str]]:
+    """Paths of the columns and parts of columns that have a name of ours, and the names of the others."""
+    leaves = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
+    names = {path: _leaf_name(path) for path in leaves}
+    known = [path for path, name in names.items() if form.knows(name)]
+    return known, [name for name in names.values() if not form.knows(name)]
 
 
 def _leaf_name(path: str) -> str:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from tlclass.lightcurves.curves import OBJECT_NUMBERS, SIMULATED, LightCurves, from_columns
 from tlclass.lightcurves.photometry import known_extinction, known_numbers, known_position
 from tlclass.surveys.tables.cells import BLANK, column_values, flags, identifiers, is_true, numbers, text
-from tlclass.surveys.tables.columns import OBJECT_COLUMNS, Form, scale_of
+from tlclass.surveys.tables.columns import OBJECT_COLUMNS, Form, naming, scale_of
 from tlclass.surveys.tables.observations import Observations
 
 Array = npt.NDArray[Any]
@@ -129,14 +129,62 @@ def _refuse_contradiction(whole: Objects, label: Array, rows: Array, origin: str
         )
 
 
-def pack(objects: Objects, seen: Observations, form: Form, origin: str, dropped: Mapping[str, int]) -> LightCurves:
+class Listing:
+    """The objects of object tables, a part of them at a time.
+
+    Args:
+        objects: as `merged` gives them. keep_unlisted: see `Table`. origin: what to call the input in messages.
+    """
+
+    def __init__(self, objects: Objects, keep_unlisted: bool, origin: str):
+        self.objects, self.keep_unlisted, self.origin = objects, keep_unlisted, origin
+        self.ids = objects["object_id"].astype(str)
+        self.order = np.argsort(self.ids, kind="stable")
+        self.seen = np.zeros(len(self.ids), dtype=bool)
+        self.stranger = ""
+
+    def of(self, observed: Array) -> Objects:
+        """What is listed of these (n,) objects; those that are not listed too, where they are kept."""
+        place = np.minimum(np.searchsorted(self.ids, observed, sorter=self.order), max(len(self.ids) - 1, 0))
+        rows = self.order[place] if len(self.ids) else place[:0]
+        known = self.ids[rows] == observed if len(self.ids) else np.zeros(len(observed), dtype=bool)
+        self.seen[rows[known]] = True
+        unlisted = observed[~known]
+        self.stranger = self.stranger or next(iter(unlisted.tolist()), "")
+        listed = {name: values[rows[known]] for name, values in self.objects.items()}
+        if not self.keep_unlisted or not len(unlisted):
+            return listed
+        return merged([listed, {"object_id": unlisted}], self.origin)
+
+    def unseen(self) -> Objects:
+        """The listed objects that were not observed.
+
+        Raises:
+            ValueError: no observed object is listed.
+        """
+        if self.stranger and len(self.ids) and not self.seen.any():
+            refuse_strangers(self.stranger, self.ids[0], self.origin)
+        return {name: values[~self.seen] for name, values in self.objects.items()}
+
+
+def refuse_strangers(observed: str, listed: str, origin: str) -> None:
+    """Raise ValueError: the object tables list none of the objects with observations; one of each is named."""
+    raise ValueError(
+        f"{origin}: no object with observations (e.g. '{observed}') is in an object table (e.g. '{listed}'): "
+        f"write ids in the same way in both, including leading zeros, or name their column with {naming('object_id')}"
+    )
+
+
+def pack(
+    objects: Objects, seen: Observations, form: Form, origin: str, dropped: Mapping[str, int], part: bool = False
+) -> LightCurves:
     """Light curves of objects and observations (`from_columns`).
 
     Where the object table has a time of peak and no trigger, `trigger_mjd` is the first positive detection
     later than 100 d before the peak, whatever the class; NaN where there is none or the peak is unknown.
     """
     peak = objects.pop("peak_mjd", None)
-    curves = from_columns(objects, seen, form.passbands.names, origin, dropped)
+    curves = from_columns(objects, seen, form.passbands.names, origin, dropped, part)
     if peak is None or "trigger_mjd" in objects:
         return curves
     rows = np.flatnonzero(curves.detected & (curves.flux > 0) & (curves.mjd > (peak - BEFORE_PEAK)[curves.owner]))

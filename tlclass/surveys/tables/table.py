@@ -1,7 +1,7 @@
 """Any survey as tables: of objects, one row each, and of observations, one row each (long format)."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ from tlclass.lightcurves.curves import LightCurves, sum_dropped
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import SNR
 from tlclass.quoting import listed
+from tlclass.surveys.tables.batches import rows_of
 from tlclass.surveys.tables.cells import coded
 from tlclass.surveys.tables.columns import CONTEXT, FLAG, NUMBERS, TEXT, Form, naming, say, stated
+from tlclass.surveys.tables.facts import DECISIVE
 from tlclass.surveys.tables.files import existing, is_prediction, read_table, schema_of, tables_below, unread_in
+from tlclass.surveys.tables.in_parts import in_parts
 from tlclass.surveys.tables.kinds import plain
 from tlclass.surveys.tables.nested import is_nested, is_packets, tables_at
-from tlclass.surveys.tables.objects import Objects, merged, object_columns, objects_of, pack
+from tlclass.surveys.tables.objects import Listing, Objects, merged, object_columns, objects_of, pack, refuse_strangers
 from tlclass.surveys.tables.observations import Observations, joined, observation_columns, observations_of
 
 log = logging.getLogger(__name__)
@@ -103,9 +106,39 @@ class Table:
         origin = str(self.observations or self.folder)
         self._say_unread()
         seen, dropped, observed = self._observations(roles["observations"])
-        tables = [objects_of(*_read(path, form, object_columns), form, str(path)) for path in roles["objects"]]
-        objects = self._listed(merged(tables, origin), observed, origin) if tables else {"object_id": observed}
+        listed = self._objects(roles["objects"], origin)
+        objects = {"object_id": observed} if listed is None else self._listed(listed, observed, origin)
         return pack(objects, seen, form, origin, dropped)
+
+    def parts(self, rows: int, decisive: int = DECISIVE) -> Iterator[LightCurves]:
+        """What `read` reads, about so many observations at a time, so that tables may be larger than memory.
+
+        Objects come in the order of their ids; in that of the file where their rows stand together there in ascending order. A table
+        of objects is held in memory, about 100 bytes an object.
+
+        Args:
+            rows: observations in a part; smaller tables are read at once.
+            decisive: see `tlclass.surveys.tables.facts.DECISIVE`.
+
+        Raises:
+            FileNotFoundError, ValueError: see `read`.
+        """
+        roles = self._roles()
+        files, origin = roles["observations"], str(self.observations or self.folder)
+        if sum(rows_of(file) for file in files) <= rows:
+            yield self.read()
+            return
+        self._say_unread()
+        self._refuse_limits_alone(files)
+        listed = self._objects(roles["objects"], origin)
+        listing = None if listed is None else Listing(listed, self.keep_unlisted, origin)
+        yield from in_parts(files, listing, self.form(), origin, rows, decisive)
+
+    def _objects(self, files: list[Path], origin: str) -> Objects | None:
+        """What object tables say; None without such tables."""
+        form = self.form()
+        tables = [objects_of(*_read(path, form, object_columns), form, str(path)) for path in files]
+        return merged(tables, origin) if tables else None
 
     def read_observations(self) -> tuple[Observations, dict[str, int]]:
         """The observations in canonical units, as `from_columns` wants them, and those left out by reason."""
@@ -115,20 +148,24 @@ class Table:
     def _observations(self, files: list[Path]) -> tuple[Observations, dict[str, int], Array]:
         """The same, and the ids of all objects in these files, those too of which only limits are known."""
         form = self.form()
-        parts, observed, measured = [], set(), False
+        self._refuse_limits_alone(files)
+        parts, observed = [], set()
         for path in files:
             table, found = _read(path, form, observation_columns)
             parts.append(observations_of(table, found, form, str(path)))
             observed.update(coded(table[found["object_id"]])[0])
-            measured |= bool({"flux", "mag"} & set(found))
-        if not measured:
+        seen, repeated = joined([part for part, _ in parts])
+        ids = np.array(sorted(observed - {""}), dtype=str)
+        return seen, sum_dropped([*(dropped for _, dropped in parts), repeated]), ids
+
+    def _refuse_limits_alone(self, files: list[Path]) -> None:
+        """Raise ValueError if no table has a flux or a magnitude."""
+        found = [observation_columns(schema_of(path).names, self.form(), str(path)) for path in files]
+        if not any({"flux", "mag"} & set(each) for each in found):
             raise ValueError(
                 f"{files[0]} holds limiting magnitudes and no flux or magnitude by name; it has {listed(schema_of(files[0]).names)}: "
                 f"name yours with {naming('flux')} and flux_err, or mag and mag_err"
             )
-        seen, repeated = joined([part for part, _ in parts])
-        ids = np.array(sorted(observed - {""}), dtype=str)
-        return seen, sum_dropped([*(dropped for _, dropped in parts), repeated]), ids
 
     def _say_unread(self) -> None:
         """Log the files of the folder that are not tables by their suffix."""
@@ -142,10 +179,7 @@ class Table:
         known = objects["object_id"].astype(str)
         unlisted = np.setdiff1d(observed, known)
         if len(known) and len(observed) and len(unlisted) == len(observed):
-            raise ValueError(
-                f"{origin}: no object with observations (e.g. '{observed[0]}') is in an object table (e.g. '{known[0]}'): "
-                f"write ids in the same way in both, including leading zeros, or name their column with {naming('object_id')}"
-            )
+            refuse_strangers(observed[0], known[0], origin)
         if not self.keep_unlisted or not len(unlisted):
             return objects
         names = ", ".join(unlisted[:3])

@@ -17,39 +17,42 @@ Array = npt.NDArray[Any]
 Columns = Mapping[str, pa.ChunkedArray]
 
 
-def flux_factor(
-    column: Columns, found: Mapping[str, str], value: Mapping[str, Array], band: Array, form: Form, origin: str
-) -> Any:
-    """Factor to zero point 27.5, one per row where a column gives the zero point; the log says what is taken and why.
+def flux_factor(column: Columns, found: Mapping[str, str], unit: str | float | None, origin: str) -> Any:
+    """Factor to zero point 27.5; without a unit one per row, of the zero points in a column.
 
     Args:
-        column: our name -> the column of the table.
-        found: our name -> its name in the file.
-        value: `flux` and `flux_err` (n,) as the file has them.
-        band: (n,) passband codes.
+        column: our name -> the column of the table. found: our name -> its name in the file.
+        unit: see `tlclass.surveys.tables.facts.Facts`. origin: what to call the table in messages.
+
+    Raises:
+        ValueError: the zero points are of another system than AB, or no numbers.
+    """
+    if unit is not None:
+        return flux_scale(unit)
+    refuse_other_systems(column, found, origin)
+    return scales(numbers(column_values(column["zero_point"]), found["zero_point"], origin))
+
+
+def say_unit(unit: str | float | None, found: Mapping[str, str], origin: str) -> None:
+    """Log which unit is taken."""
+    if unit is None:
+        log.info("%s: fluxes are at the AB zero point of their row (column %s)", origin, found["zero_point"])
+    else:
+        log.info("%s: %s is taken as %s", origin, found["flux"], _spelled(unit))
+
+
+def proved_unit(
+    column: Columns, found: Mapping[str, str], value: Mapping[str, Array], band: Array, form: Form, origin: str
+) -> str | float:
+    """The unit that magnitudes in the same table, the model's or card's own unit, or the survey's depth give; the log says which.
+
+    Args:
+        column, found, origin: as above. value: `flux` and `flux_err` (n,) as the file has them. band: (n,) passband codes.
         form: how columns become ours.
-        origin: what to call the table in messages.
 
     Raises:
         ValueError: nothing states or proves the unit.
     """
-    unit = form.stated_unit(found["flux"])
-    if unit is None and "flux_unit" in column:
-        unit = _only_unit(column["flux_unit"], found["flux_unit"], origin)
-    if unit is None and "zero_point" in column:
-        refuse_other_systems(column, found, origin)
-        log.info("%s: fluxes are at the AB zero point of their row (column %s)", origin, found["zero_point"])
-        return scales(numbers(column_values(column["zero_point"]), found["zero_point"], origin))
-    if unit is None:
-        return flux_scale(_proved(column, found, value, band, form, origin))
-    log.info("%s: %s is taken as %s", origin, found["flux"], _spelled(unit))
-    return flux_scale(unit)
-
-
-def _proved(
-    column: Columns, found: Mapping[str, str], value: Mapping[str, Array], band: Array, form: Form, origin: str
-) -> str | float:
-    """The unit that magnitudes in the same table, the model's or card's own unit, or the survey's depth give."""
     if "mag" in column:
         by_magnitudes = unit_by_magnitudes(value["flux"], magnitudes(column["mag"], found["mag"], origin))
         if by_magnitudes is not None:
@@ -86,7 +89,12 @@ def magnitudes(column: pa.ChunkedArray, name: str, origin: str) -> Array:
     return numbers(values, name, origin)
 
 
-def _only_unit(column: pa.ChunkedArray, name: str, origin: str) -> str | None:
+def only_unit(column: pa.ChunkedArray, name: str, origin: str) -> str | None:
+    """The unit that all rows of a column state; None if none does.
+
+    Raises:
+        ValueError: they state several, or one that is unknown.
+    """
     given = [unit for unit in coded(column)[0] if unit not in BLANK]
     units = {unit.lower() for unit in given}
     if len(units) > 1 or not units <= set(ZERO_POINTS):

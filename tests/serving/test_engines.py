@@ -1,0 +1,54 @@
+"""What other engines call gives what `predict` gives."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from tests.data.raw_tables import alerts, plain, write_nested
+from tlclass.serving import engines
+from tlclass.serving.engines import predict_batches, predict_partition, predictions_meta, predictions_schema
+from tlclass.serving.request import Request
+
+MODEL = "ztf-alerts"
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    return plain(alerts()).sort_values(["object_id", "mjd"], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def whole(frame: pd.DataFrame) -> pd.DataFrame:
+    return predict_partition(frame, MODEL, flux_unit="fluxcal")
+
+
+def same(first: pd.DataFrame, second: pd.DataFrame) -> bool:
+    numbers = [name for name in first if name.startswith("p(")]
+    equal = first.object_id.tolist() == second.object_id.tolist() and first["class"].equals(second["class"])
+    return equal and np.allclose(first[numbers], second[numbers], atol=1e-6, equal_nan=True)
+
+
+def test_rows_of_an_object_may_go_on_in_the_next_batch(
+    frame: pd.DataFrame, whole: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "ROWS", 30)
+    batches = pa.Table.from_pandas(frame).to_batches(max_chunksize=7)
+    found = list(predict_batches(batches, MODEL, flux_unit="fluxcal"))
+    assert len(found) > 2 and same(pa.Table.from_batches(found).to_pandas(), whole)
+    assert found[0].schema.equals(predictions_schema(MODEL))
+
+
+def test_nested_partitions(frame: pd.DataFrame, whole: pd.DataFrame, tmp_path: Path) -> None:
+    path = write_nested(frame, pd.DataFrame({"object_id": frame.object_id.unique()}), tmp_path / "n.parquet")
+    assert same(predict_partition(pd.read_parquet(path), MODEL, flux_unit="fluxcal"), whole)
+
+
+def test_a_partition_without_rows_has_the_columns(whole: pd.DataFrame, frame: pd.DataFrame) -> None:
+    asked = Request(embedding=True, coverage=0.9)
+    meta = predictions_meta(MODEL, asked)
+    full = predict_partition(frame, MODEL, asked, flux_unit="fluxcal")
+    assert not len(meta) and meta.dtypes.equals(full.dtypes) and len(full.columns) > len(whole.columns)
+    assert predict_partition(frame.iloc[:0], MODEL).dtypes.equals(whole.dtypes)

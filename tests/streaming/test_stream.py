@@ -1,0 +1,225 @@
+"""The command: every alert once, whatever happens in between."""
+
+import itertools
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import ROOT, said
+from tests.data.raw_alerts import Packet
+from tests.streaming.conftest import of_batch
+from tlclass.network.checkpoint import TrainedModel
+from tlclass.stream import main
+from tlclass.streaming import outputs, run
+from tlclass.streaming.kafka import settings
+from tlclass.streaming.state import Live
+from tlclass.streaming.store import Store
+
+Trained = Callable[[str], TrainedModel]
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def last_said(rows: list[dict[str, Any]], model: TrainedModel) -> dict[str, Any]:
+    return {row["object_id"]: np.array([row[f"p({name})"] for name in model.classes]) for row in rows}
+
+
+def assert_as_batch(rows: list[dict[str, Any]], model: TrainedModel, folder: Path) -> None:
+    expected = {name: p for name, p in of_batch(model, folder).items() if p is not None}
+    got = last_said(rows, model)
+    assert got.keys() == expected.keys()
+    assert all(np.allclose(got[name], expected[name], atol=3e-6, rtol=0) for name in got)
+
+
+@pytest.fixture
+def stream(tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
+    """The command on an input, with a state of its own; returns what it put out."""
+
+    def call(source: Path | str, *more: str) -> list[dict[str, Any]]:
+        main(["ztf-alerts", str(source), "-o", str(tmp_path / "out.jsonl"), "--state", str(tmp_path / "state"), *more])
+        return lines(tmp_path / "out.jsonl")
+
+    return call
+
+
+def test_a_folder_of_packets_and_again(
+    stream: Callable[..., Any], trained: Trained, folder: Path, tmp_path: Path
+) -> None:
+    rows = stream(folder, "--coverage", "0.9")
+    assert_as_batch(rows, trained("ztf-alerts"), folder)
+    assert rows[0]["set"] and 0 <= rows[0]["novelty"] <= 100 and rows[0]["model"] == "ztf-alerts"
+    assert stream(folder) == rows, "files that are done are not read again"
+    (tmp_path / "state" / "state.sqlite").replace(tmp_path / "elsewhere")
+    assert len(stream(folder)) == 2 * len(rows), "another state knows nothing of them"
+
+
+def test_parquet_in_parts(folder: Path, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, "PART", 5)
+    main(
+        ["ztf-alerts", str(folder), "-o", str(tmp_path / "out.parquet"), "--state", str(tmp_path / "s"), "--batch", "4"]
+    )
+    files = sorted((tmp_path / "out.parquet").iterdir())
+    assert len(files) > 1
+    assert_as_batch([row for file in files for row in pq.read_table(file).to_pylist()], trained("ztf-alerts"), folder)
+
+
+def test_only_changes_are_put_out(stream: Callable[..., Any], folder: Path) -> None:
+    rows = stream(folder, "--min-change", "0.2")
+    names = [row["object_id"] for row in rows]
+    assert len(set(names)) < len(names) < 12
+    for first, second in itertools.pairwise(rows):
+        if first["object_id"] == second["object_id"]:
+            moved = max(abs(first[key] - second[key]) for key in first if key.startswith("p("))
+            assert moved >= 0.2 or first["class"] != second["class"]
+
+
+def test_what_cannot_be_used_is_kept_with_the_reason(
+    stream: Callable[..., Any], packets: list[Packet], tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.avro").write_bytes(b"Obj\x01broken")
+    wrong = {**packets[0], "candidate": {**packets[0]["candidate"], "fid": 9}}
+    good = json.dumps(packets[0], default=float)
+    (folder / "b.jsonl").write_text(
+        "\n".join([json.dumps(wrong, default=float), "{", "[1]", good, '{"object_id": "x"}'])
+    )
+    stream(folder)
+    letters = lines(tmp_path / "state" / "dead_letters.jsonl")
+    assert [("a.avro" in each["origin"], "line" in each["origin"]) for each in letters] == [
+        (True, False),
+        *[(False, True)] * 4,
+    ]
+    assert "fid 9" in letters[1]["reason"] and "mjd" in letters[4]["reason"]
+
+
+def test_an_object_expires_and_what_comes_later_is_too_late(stream: Callable[..., Any], tmp_path: Path) -> None:
+    def rows(name: str, start: float, count: int = 6) -> str:
+        return "".join(
+            json.dumps({"object_id": name, "mjd": start + k, "band": "g", "fluxcal": 900.0 + k, "flux_err": 50.0})
+            + "\n"
+            for k in range(count)
+        )
+
+    (tmp_path / "rows.jsonl").write_text(
+        rows("old", 59000) + rows("new", 59200) + rows("newer", 59210) + rows("old", 59220)
+    )
+    said_of = {row["object_id"] for row in stream(tmp_path / "rows.jsonl", "--batch", "1")}
+    with Store(tmp_path / "state" / "state.sqlite", _identity(tmp_path)) as store:
+        assert said_of == {"old", "new", "newer"} and len(store) == 2
+        assert store.get(["old"]) == {"old": None}, "its id is still known"
+
+
+def _identity(tmp_path: Path) -> str:
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "state" / "state.sqlite") as db:
+        return str(json.loads(db.execute("SELECT value FROM facts WHERE name = 'model'").fetchone()[0]))
+
+
+def test_a_state_of_another_model_is_refused(
+    stream: Callable[..., Any], folder: Path, tmp_path: Path, capsys: Any
+) -> None:
+    stream(folder)
+    with pytest.raises(SystemExit):
+        main(["ztf-forced", str(folder), "-o", str(tmp_path / "o.jsonl"), "--state", str(tmp_path / "state")])
+    assert "another model" in said(capsys)
+
+
+@pytest.mark.parametrize("words", [["-o", "x.txt"], ["-o", "kafka:t"], ["nowhere", "-o", "x.jsonl"]])
+def test_mistakes_are_one_sentence(
+    words: list[str], folder: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = [str(folder)] if words[0] == "-o" else []
+    with pytest.raises(SystemExit) as stopped:
+        main(["ztf-alerts", *source, *words, "--state", str(tmp_path / "s")])
+    assert stopped.value.code == 2
+    text = said(capsys)
+    assert any(word in text for word in ("x.txt", "TLCLASS_KAFKA_BOOTSTRAP_SERVERS", "nowhere"))
+
+
+def test_settings_of_kafka_are_of_a_file_and_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "k").write_text("# ours\nbootstrap.servers=a:1\nsasl.password = x=y\n")
+    found = settings(
+        tmp_path / "k", {"TLCLASS_KAFKA_GROUP_ID": "g", "TLCLASS_KAFKA_BOOTSTRAP_SERVERS": "b:2", "HOME": "/"}
+    )
+    assert found == {"bootstrap.servers": "b:2", "sasl.password": "x=y", "group.id": "g"}
+    (tmp_path / "k").write_text("nonsense")
+    with pytest.raises(ValueError, match="line 1"):
+        settings(tmp_path / "k", {})
+
+
+def test_what_was_not_committed_is_cut_off(tmp_path: Path) -> None:
+    for _ in range(2):
+        with Store(tmp_path / "s", "m") as store:
+            out = outputs.Lines(tmp_path / "o.jsonl", store, "t")
+            out.write([{"a": 1}])
+            store.commit(0, 1)
+            out.write([{"a": 2}])
+            out.close()
+    with Store(tmp_path / "s", "m") as store:
+        outputs.Lines(tmp_path / "o.jsonl", store, "t").close()
+    assert [line["a"] for line in lines(tmp_path / "o.jsonl")] == [1, 1]
+
+
+def test_nothing_is_stored_before_the_commit(tmp_path: Path) -> None:
+    with Store(tmp_path / "s", "m") as store:
+        store.put("a", Live(), 1.0)
+        store.set_fact("at", 3)
+    with Store(tmp_path / "s", "m") as store:
+        assert store.get(["a"]) == {} and store.fact("at") is None
+        store.put("a", Live(), 1.0)
+        store.commit(0.5, 10)
+        assert len(store) == 1 and store.commit(2.0, 10) == 1
+        assert len(store) == 0 and store.get(["a"]) == {"a": None}
+        store.commit(20.0, 10)
+        assert store.get(["a"]) == {}
+
+
+def test_asked_to_stop_it_commits_and_goes_on_later(
+    stream: Callable[..., Any], folder: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = iter([None] * 7)
+    with monkeypatch.context() as patch:
+        patch.setattr(run.stopping, "asked", lambda: next(asked, signal.SIGTERM))
+        with pytest.raises(SystemExit) as stopped:
+            stream(folder, "--batch", "2")
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert_as_batch(stream(folder), trained("ztf-alerts"), folder)
+
+
+def test_killed_in_mid_run_and_started_again(folder: Path, trained: Trained, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "tlclass.stream", "ztf-alerts", str(folder), "-o", str(tmp_path / "o.jsonl"), "--state", str(tmp_path / "s"),
+        "--batch", "1", "--follow",
+    ]  # fmt: skip
+    running = subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    )
+    end = time.monotonic() + 120
+    while len(lines_so_far(tmp_path / "o.jsonl")) < 3 and time.monotonic() < end:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+    assert running.returncode == -signal.SIGKILL
+    main(["ztf-alerts", str(folder), "-o", str(tmp_path / "o.jsonl"), "--state", str(tmp_path / "s")])
+    rows = lines(tmp_path / "o.jsonl")
+    assert_as_batch(rows, trained("ztf-alerts"), folder)
+    keys = [(row["object_id"], row["mjd"], row["n_observations"]) for row in rows]
+    assert len(set(keys)) == len(keys), "none is put out twice"
+
+
+def lines_so_far(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []

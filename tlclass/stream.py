@@ -1,0 +1,143 @@
+"""`tlclass stream MODEL INPUT -o OUT.jsonl`: classify alerts as they arrive; go on where it stopped, whatever stopped it."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from tlclass import stopping
+from tlclass.options import MISTAKES
+from tlclass.quoting import sentence
+from tlclass.serving.reading import add_arguments, reading_options
+
+TOPIC = "kafka:"
+STDIN = STDOUT = "-"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; mistakes end with one sentence and exit code 2, a signal with 128 + its number after the last commit."""
+    given = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        with stopping.noted():
+            _run(given)
+            stopping.check()
+    except MISTAKES as error:
+        sys.stderr.write(f"error: {sentence(error)}\n")
+        raise SystemExit(2) from None
+
+
+def _run(given: argparse.Namespace) -> None:
+    import torch
+
+    from tlclass import plugins
+    from tlclass.network.checkpoint import load_model
+    from tlclass.serving.released import model_folder
+    from tlclass.streaming.engine import Engine
+    from tlclass.streaming.metrics import Metrics
+    from tlclass.streaming.outputs import Lines
+    from tlclass.streaming.reading import for_model
+    from tlclass.streaming.run import Pace, Stream
+    from tlclass.streaming.store import Store
+    from tlclass.surveys.door import reader_settings
+
+    torch.set_num_threads(1)
+    plugins.use(given.trust)
+    model = load_model(model_folder(given.model))
+    engine = Engine(model, given.coverage)
+    reading = for_model(model.passbands, reader_settings(reading_options(given), model.input), given.schema)
+    source = _source(given, reading)
+    identity = f"{given.model} {model.training.get('release') or model.survey} {_digest(model)}"
+    pace = Pace(given.batch, given.seconds, given.min_change, given.grace, given.forget)
+    with ExitStack() as stack:
+        store = stack.enter_context(Store(given.state / "state.sqlite", identity))
+        output: Any = _output(given, store)
+        stack.callback(output.close)
+        letters = Lines(given.dead_letters or given.state / "dead_letters.jsonl", store, "dead letters")
+        stack.callback(letters.close)
+        Stream(model, engine, store, output, letters, Metrics(model, given.metrics_port), pace).run(source)
+
+
+def _source(given: argparse.Namespace, reading: Any) -> Any:
+    from tlclass.streaming.sources import Folder, StandardInput
+
+    if given.input == STDIN:
+        return StandardInput(reading)
+    if given.input.startswith(TOPIC):
+        from tlclass.streaming.kafka import Topic, settings
+
+        return Topic(given.input.removeprefix(TOPIC).split(","), settings(given.kafka_settings), reading)
+    return Folder(Path(given.input), reading, given.follow)
+
+
+def _output(given: argparse.Namespace, store: Any) -> Any:
+    from tlclass.streaming.outputs import Lines, Parts, StandardOutput
+
+    if given.output == STDOUT:
+        return StandardOutput()
+    if given.output.startswith(TOPIC):
+        from tlclass.streaming.kafka import TopicOutput, settings
+
+        return TopicOutput(given.output.removeprefix(TOPIC), settings(given.kafka_settings), store)
+    if given.output.endswith(".jsonl"):
+        return Lines(Path(given.output), store, "predictions")
+    if given.output.endswith(".parquet"):
+        return Parts(Path(given.output), store)
+    raise ValueError(f"output {given.output}: give FILE.jsonl, FOLDER.parquet, {TOPIC}TOPIC, or - for standard output")
+
+
+def _digest(model: Any) -> str:
+    import hashlib
+
+    digest = hashlib.sha256(repr((model.classes, model.encoding, model.selection)).encode())
+    for tensor in model.classifier.state_dict().values():
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tlclass stream", description=__doc__)
+    add = parser.add_argument
+    add("model", help="a released model (tlclass models), a folder, or hf://USER/NAME")
+    add(
+        "input",
+        help="a folder or file of alert packets, JSON lines or tables; - for standard input; or kafka:TOPIC,TOPIC",
+    )
+    add("-o", "--output", required=True, help="predictions: FILE.jsonl, FOLDER.parquet, kafka:TOPIC, or -")
+    add(
+        "--state",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="where live objects and positions are kept; one folder for each stream",
+    )
+    add(
+        "--dead-letters",
+        type=Path,
+        metavar="FILE.jsonl",
+        help="what cannot be used, with the reason (FOLDER/dead_letters.jsonl)",
+    )
+    add("--follow", action="store_true", help="wait for more files in the folder")
+    add("--min-change", type=float, default=0.0, metavar="0.05", help="only predictions that changed by so much")
+    add("--coverage", type=float, metavar="0.9", help="a set of classes that holds the true one with this probability")
+    add("--grace", type=float, default=30.0, metavar="DAYS", help="keep objects so long after their window")
+    add("--forget", type=float, default=365.0, metavar="DAYS", help="keep ids of finished objects so long")
+    add("--batch", type=int, default=256, help="arrivals between two commits, at most")
+    add("--seconds", type=float, default=1.0, help="time between two commits, about")
+    add("--schema", type=Path, metavar="FILE.avsc", help="of packets in Confluent's framing")
+    add(
+        "--kafka-settings",
+        type=Path,
+        metavar="FILE",
+        help="librdkafka's name=value lines; TLCLASS_KAFKA_NAME variables go before",
+    )
+    add("--metrics-port", type=int, metavar="PORT", help="serve metrics for Prometheus")
+    add_arguments(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

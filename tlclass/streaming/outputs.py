@@ -1,0 +1,121 @@
+"""Where predictions go: JSON lines, Parquet files, or a topic; each of them once, whenever the stream was killed."""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tlclass.atomic import atomic_path
+from tlclass.streaming.store import Store
+
+Row = Mapping[str, Any]
+PART = 20_000  # predictions in a Parquet file
+
+
+def as_json(row: Row) -> str:
+    """One line of JSON."""
+    return json.dumps(dict(row), allow_nan=False)
+
+
+class Output(Protocol):
+    """Takes predictions; what was not committed is written again."""
+
+    def write(self, rows: Sequence[Row]) -> list[str]:
+        """Take rows before the commit of what they are made of; what is returned goes into the store's outbox."""
+
+    def flush(self, last: bool = False) -> int:
+        """After a commit: the number up to which the outbox has been delivered; all of it if this is the `last` time."""
+
+    def close(self) -> None:
+        """Finish."""
+
+
+class Lines:
+    """A file of JSON, an object a line; what lies beyond its committed length was never said and is cut off at the start.
+
+    Args:
+        path: the file. store: knows the length. name: under which.
+    """
+
+    def __init__(self, path: Path, store: Store, name: str):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.store, self.fact = store, f"length of {name}"
+        self.file = path.open("ab")
+        committed = store.fact(self.fact)
+        if committed is None:
+            store.set_fact(self.fact, self.file.tell())
+            store.commit(-math.inf, 0)
+        elif committed < self.file.tell():
+            self.file.truncate(committed)
+
+    def write(self, rows: Sequence[Row]) -> list[str]:
+        """See `Output`."""
+        if rows:
+            self.file.write("".join(as_json(row) + "\n" for row in rows).encode())
+            self.file.flush()
+            os.fsync(self.file.fileno())
+        self.store.set_fact(self.fact, self.file.seek(0, 2))
+        return []
+
+    def flush(self, last: bool = False) -> int:
+        """See `Output`."""
+        return 0
+
+    def close(self) -> None:
+        """See `Output`."""
+        self.file.close()
+
+
+class Parts:
+    """A folder of Parquet files of `PART` predictions each; those of an unfinished file wait in the store."""
+
+    def __init__(self, folder: Path, store: Store):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.store, self.delivered = folder, store, 0
+        waiting = [number for number, _ in store.waiting()]
+        self.pending = len(waiting)
+        for file in folder.glob("*.parquet"):
+            if waiting and file.stem.isdecimal() and int(file.stem) >= waiting[0]:
+                file.unlink()  # written before a kill; its predictions wait still
+
+    def write(self, rows: Sequence[Row]) -> list[str]:
+        """See `Output`."""
+        self.pending += len(rows)
+        return [as_json(row) for row in rows]
+
+    def flush(self, last: bool = False) -> int:
+        """See `Output`. A file is named by its last prediction, so that one that is written again replaces itself."""
+        if not self.pending or (self.pending < PART and not last):
+            return 0
+        waiting = [(number, row) for number, row in self.store.waiting() if number > self.delivered]
+        self.pending, self.delivered = 0, waiting[-1][0]
+        number = waiting[-1][0]
+        with atomic_path(self.folder / f"{number:012d}.parquet") as temporary:
+            pq.write_table(pa.Table.from_pylist([json.loads(row) for _, row in waiting]), temporary)
+        return number
+
+    def close(self) -> None:
+        """See `Output`."""
+
+
+class StandardOutput:
+    """JSON lines on standard output."""
+
+    def write(self, rows: Sequence[Row]) -> list[str]:
+        """See `Output`."""
+        for row in rows:
+            print(as_json(row), flush=False)
+        return []
+
+    def flush(self, last: bool = False) -> int:
+        """See `Output`."""
+        print(end="", flush=True)
+        return 0
+
+    def close(self) -> None:
+        """See `Output`."""

@@ -1,0 +1,218 @@
+"""From what a source hands over (packets, rows of tables, bytes) to arrivals, or to a reason why not."""
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tlclass.lightcurves.curves import LONGEST_TEXT
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.quoting import sentence, shortened
+from tlclass.streaming.arrivals import SEEN, UNKNOWN, Arrival, packet_times
+from tlclass.surveys import AlertPackets
+from tlclass.surveys.alerts.packets import FINE, Head, Row, is_rubin, is_ztf
+from tlclass.surveys.alerts.parsed import ROW
+from tlclass.surveys.alerts.reader import SYSTEMS
+from tlclass.surveys.tables.columns import Form
+from tlclass.surveys.tables.facts import Facts
+from tlclass.surveys.tables.kinds import plain
+from tlclass.surveys.tables.measured import kind_of, measured
+from tlclass.surveys.tables.observations import converted, observation_columns
+from tlclass.surveys.tables.units import only_unit
+
+Array = npt.NDArray[Any]
+Packet = Mapping[str, Any]
+
+ROWS = "rows of a table"
+AVRO = (b"Obj\x01", b"\x00")
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """What cannot be used: where it came from, why, and itself."""
+
+    origin: str
+    reason: str
+    content: bytes = b""
+
+
+@dataclass(frozen=True)
+class Nameless:
+    """A packet of no object (solar system), or rows that measure nothing; nothing is wrong with it."""
+
+    origin: str
+
+
+Read = Arrival | Rejected | Nameless
+
+
+class Reading:
+    """Turns packets and rows into arrivals, by the rules of the readers of files.
+
+    Args:
+        packets: the reader of alert packets; its passbands hold for rows too.
+        form: how the columns of tables become ours.
+    """
+
+    def __init__(self, packets: AlertPackets, form: Form):
+        self.packets, self.form = packets, form
+        self.survey: str | None = None
+        self._codes: dict[tuple[str, bytes], int] = {}
+
+    def content(self, content: bytes, origin: str) -> Iterator[Read]:
+        """A message: an Avro packet (whole files, or in Confluent's framing), or JSON of packets or of rows."""
+        try:
+            if content.startswith(AVRO):
+                for name, packet in self.packets.decoded(io.BytesIO(content), origin):
+                    yield self.packet(name, packet, origin)
+                return
+            found = json.loads(content)
+        except Exception as error:
+            yield Rejected(origin, _reason(error), content)
+            return
+        for each in found if isinstance(found, list) else [found]:
+            if not isinstance(each, dict):
+                yield Rejected(origin, "it is JSON of neither a packet nor a row of a table", content)
+            elif is_ztf(each) or is_rubin(each):
+                yield self.packet("", each, origin)
+            else:
+                yield from self.rows([each], origin)
+
+    def packet(self, name: str, packet: Packet, origin: str) -> Read:
+        """One alert packet, and the name of its schema."""
+        try:
+            survey, head, rows = self.packets.convert(name, packet, origin)
+            if self.survey not in (None, survey):
+                raise ValueError(
+                    f"{origin} is a packet of {survey} in a stream of {self.survey}: start one for each survey"
+                )
+            if head is None:
+                return Nameless(origin)
+            arrival = self._arrival(survey, head, rows, origin)
+        except Exception as error:
+            return Rejected(origin, _reason(error), _as_bytes(packet))
+        self.survey = survey
+        return arrival
+
+    def _arrival(self, survey: str, head: Head, rows: Sequence[Row], origin: str) -> Arrival:
+        given = np.array([(0, *row) for row in rows], dtype=ROW)
+        seen = np.empty(len(given), SEEN)
+        for name in ("flux", "flux_err", "detected", "rank", "fault"):
+            seen[name] = given[name]
+        seen["mjd"] = packet_times(given["mjd"])
+        seen["band"] = [self._code(survey, band) for band in given["band"].tolist()]
+        seen["issued"] = head[1]
+        strange = (seen["band"] == UNKNOWN) & (seen["fault"] == FINE) & np.isfinite(seen["flux"])
+        if strange.any() and self.packets.unknown_passbands == "error":
+            self.packets.passbands.codes(given["band"][strange].astype(str).astype(object), origin)
+        _refuse_id(head[0], origin)
+        return Arrival(head[0], seen[np.isfinite(seen["mjd"])], (head[1], head[2], head[3], head[4]), origin)
+
+    def _code(self, survey: str, band: bytes) -> int:
+        if (survey, band) not in self._codes:
+            passbands: Passbands = self.packets.passbands
+            known = passbands.resolve(passbands.called(band.decode(), SYSTEMS[survey]))
+            self._codes[survey, band] = UNKNOWN if known is None else passbands.names.index(known)
+        return self._codes[survey, band]
+
+    def rows(self, rows: Sequence[Mapping[str, Any]], origin: str) -> Iterator[Read]:
+        """Rows of a table of observations as mappings."""
+        try:
+            table = pa.Table.from_pylist([dict(row) for row in rows])
+        except (pa.ArrowException, TypeError, OverflowError) as error:
+            yield Rejected(origin, _reason(error), _as_bytes(rows))
+            return
+        yield from self.table(table, origin)
+
+    def table(self, table: pa.Table, origin: str) -> Iterator[Read]:
+        """Rows of a table of observations, one arrival each; if one of them is wrong, the others are right all the same."""
+        try:
+            found = list(self._converted(table, origin))
+        except Exception as error:
+            if len(table) > 1:
+                for row in range(len(table)):
+                    yield from self.table(table.slice(row, 1), origin)
+                return
+            found = [Rejected(origin, _reason(error), _as_bytes(table.to_pylist()))]
+        yield from found
+
+    def _converted(self, table: pa.Table, origin: str) -> Iterator[Read]:
+        found = observation_columns(table.column_names, self.form, ROWS)
+        table = plain(table.select(list(dict.fromkeys(found.values()))), ROWS)
+        rows = measured(table, found, self.form, ROWS)
+        facts = Facts(self._unit(rows.table, found), relative=False, rounded=False, signed=rows.signed)
+        if rows.need_sign and rows.have_none and ("is_positive" in found or not rows.signed):
+            raise ValueError(
+                "nothing says whether its difference is positive or negative (isdiffpos): state --positive if all are"
+            )
+        seen, _ = converted(rows, found, self.form, ROWS, facts, part=True)
+        good = np.isfinite(seen["mjd"]) & (seen["object_id"].astype(str) != "")
+        given = np.zeros(len(good), SEEN)
+        for name in ("mjd", "flux", "flux_err", "detected"):
+            given[name] = seen[name]
+        given["band"] = seen["passband"]
+        given["rank"] = ~(np.isfinite(seen["flux"]) & (seen["flux_err"] > 0))
+        for row in np.flatnonzero(good).tolist():
+            _refuse_id(str(seen["object_id"][row]), origin)
+            yield Arrival(str(seen["object_id"][row]), given[row : row + 1], (0.0, np.nan, np.nan, np.nan), origin)
+        for _ in range(len(table) - int(np.count_nonzero(good))):
+            yield Nameless(origin)
+
+    def _unit(self, table: pa.Table, found: Mapping[str, str]) -> str | float | None:
+        if kind_of(found, self.form) != "flux":
+            return None
+        unit = self.form.stated_unit(found["flux"])
+        if unit is None and "flux_unit" in found:
+            unit = only_unit(table[found["flux_unit"]], found["flux_unit"], ROWS)
+        if unit is None and "zero_point" not in found:
+            unit = self.form.default_unit
+            if unit is None:
+                raise ValueError(
+                    f"nothing states the unit of {found['flux']}: name it flux_ujy, add flux_unit or zp, or give --flux-unit"
+                )
+        return unit
+
+
+def for_model(passbands: Passbands, settings: Mapping[str, Any], schema: Path | None = None) -> Reading:
+    """How a model's stream is read.
+
+    Args:
+        passbands: of the model. settings: as of `tlclass.surveys.door.reader_settings`. schema: see `AlertPackets`.
+    """
+    unknown = settings.get("unknown_passbands", "error")
+    packets = AlertPackets(
+        Path("the stream"), passbands, settings.get("forced", True), schema=schema, zero_point=settings.get("flux_unit"),
+        unknown_passbands=unknown,
+    )  # fmt: skip
+    form = Form(
+        passbands, {name: column for name, column in settings.get("columns", {}).items() if column != "auto"}, (),
+        settings.get("flux_unit"), settings.get("time_offset", 0.0), settings.get("default_unit"), settings.get("positive", False),
+        unknown, **({"detection_snr": settings["detection_snr"]} if "detection_snr" in settings else {}),
+    )  # fmt: skip
+    return Reading(packets, form)
+
+
+def _refuse_id(name: str, origin: str) -> None:
+    """Raise ValueError for an id that no survey gives."""
+    if not name.isprintable() or not 0 < len(name) <= LONGEST_TEXT:
+        raise ValueError(
+            f"{origin}: '{shortened(name)}' is no object id: up to {LONGEST_TEXT} printable characters are one"
+        )
+
+
+def _reason(error: Exception) -> str:
+    return sentence(error) or type(error).__name__
+
+
+def _as_bytes(content: Any) -> bytes:
+    return json.dumps(content, default=_as_text).encode()
+
+
+def _as_text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

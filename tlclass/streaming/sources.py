@@ -1,0 +1,180 @@
+"""Where alerts come from: folders, standard input; `kafka.py` has topics. Each says how far it has come, for the store."""
+
+import io
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any, Protocol
+
+from tlclass.quoting import sentence
+from tlclass.streaming.reading import Read, Reading, Rejected
+from tlclass.streaming.store import Store
+from tlclass.surveys.alerts.reader import packet_files
+from tlclass.surveys.tables.batches import Batches
+from tlclass.surveys.tables.files import CSV, PARQUET, schema_of
+from tlclass.surveys.tables.observations import observation_columns
+
+LINES = (".jsonl", ".ndjson", ".json")
+LOOK = 1.0  # seconds between two looks into a folder
+WAIT = 0.2  # seconds for something to come
+LONGEST_LINE = 64 << 20
+
+
+@dataclass(frozen=True)
+class Item:
+    """What was read at one place of a source.
+
+    Attributes:
+        read: arrivals, and what cannot be used. place: name of the place -> how far the source has come with it.
+        sent: when it was sent, in seconds since 1970, where the source knows.
+    """
+
+    read: list[Read]
+    place: Mapping[str, Any] = field(default_factory=dict)
+    sent: float | None = None
+
+
+class Source(Protocol):
+    """Yields items; None where nothing has come for a while, so that what came can be committed."""
+
+    def items(self, store: Store) -> Iterator[Item | None]:
+        """Items from where the store says that the last commit was."""
+
+    def committed(self, places: Mapping[str, Any]) -> None:
+        """What was read up to these places has been committed."""
+
+
+class Folder:
+    """The files of a folder (or one file) by name: packets, JSON lines, tables of observations.
+
+    Args:
+        path: folder or file. reading: how. follow: whether to wait for more files; those must appear whole (renamed into place).
+    """
+
+    def __init__(self, path: Path, reading: Reading, follow: bool = False):
+        if not path.exists():
+            raise FileNotFoundError(
+                f"no file or folder {path}: give alert packets, JSON lines or a table of observations, or - for standard input"
+            )
+        self.path, self.reading, self.follow = path, reading, follow
+
+    def items(self, store: Store) -> Iterator[Item | None]:
+        """See `Source`."""
+        done = set(store.facts("done "))
+        while True:
+            for file in self._files():
+                name = str(file.relative_to(self.path)) if file != self.path else file.name
+                if name in done:
+                    continue
+                done.add(name)
+                yield from self._of(file, name, int(store.fact(f"at {name}", 0)))
+            if not self.follow:
+                return
+            yield None
+            time.sleep(LOOK)
+
+    def committed(self, places: Mapping[str, Any]) -> None:
+        """See `Source`; the store is all there is."""
+
+    def _files(self) -> list[Path]:
+        found = [self.path] if self.path.is_file() else [path for path in self.path.rglob("*") if path.is_file()]
+        kinds = (".avro", ".tar", ".tar.gz", ".tgz", *LINES, *PARQUET, *CSV)
+        return sorted(file for file in found if file.name.endswith(kinds) and file.name[0] not in "._")
+
+    def _of(self, file: Path, name: str, start: int) -> Iterator[Item]:
+        """What a file holds, from item number `start` on."""
+        number = 0
+        try:
+            for number, read in enumerate(self._read(file), 1):
+                if number > start:
+                    yield Item(read, {f"at {name}": number})
+        except Exception as error:
+            yield Item([Rejected(str(file), sentence(error) or type(error).__name__)])
+        yield Item([], {f"done {name}": number})
+
+    def _read(self, file: Path) -> Iterator[list[Read]]:
+        origin = str(file)
+        if packet_files(file):
+            for where, schema, packet in self.reading.packets.packets(file):
+                yield [self.reading.packet(schema, packet, where)]
+        elif file.suffix in LINES:
+            with file.open("rb") as lines:
+                for number, line in enumerate(lines, 1):
+                    yield list(self.reading.content(line, f"{origin}, line {number}")) if line.strip() else []
+        else:
+            found = observation_columns(schema_of(file).names, self.reading.form, origin)
+            for table in Batches(file, found, 1000):
+                yield list(self.reading.table(table, origin))
+
+
+class StandardInput:
+    """JSON lines, or one Avro stream of packets. Where it stopped is not known; what comes again is recognised by what it says."""
+
+    def __init__(self, reading: Reading, stream: Any = None):
+        self.reading, self.stream = reading, stream or sys.stdin.buffer
+        self.waiting: queue.Queue[Item | None] = queue.Queue(1000)
+
+    def items(self, store: Store) -> Iterator[Item | None]:
+        """See `Source`."""
+        reader = threading.Thread(target=self._read, name="standard input", daemon=True)
+        reader.start()
+        while reader.is_alive() or not self.waiting.empty():
+            try:
+                item = self.waiting.get(timeout=WAIT)
+            except queue.Empty:
+                item = None
+            yield item
+
+    def _read(self) -> None:
+        try:
+            for number, item in enumerate(self._found(), 1):
+                self.waiting.put(Item(item(f"standard input, number {number}"), sent=time.time()))
+        except Exception as error:
+            self.waiting.put(Item([Rejected("standard input", sentence(error) or type(error).__name__)]))
+
+    def _found(self) -> Iterator[Callable[[str], list[Read]]]:
+        """A packet or a line after the other, each as a function that reads it."""
+        start = self.stream.read(4)
+        if start == b"Obj\x01":
+            stream: Any = _Resumed(start, self.stream)
+            for name, packet in self.reading.packets.decoded(stream, "standard input"):
+                yield partial(self._packet, name, packet)
+            return
+        lines = chain(
+            [start + self.stream.readline(LONGEST_LINE)], iter(lambda: self.stream.readline(LONGEST_LINE), b"")
+        )
+        for line in lines:
+            if line.strip():
+                yield partial(self._line, line)
+
+    def _packet(self, name: str, packet: Any, origin: str) -> list[Read]:
+        return [self.reading.packet(name, packet, origin)]
+
+    def _line(self, line: bytes, origin: str) -> list[Read]:
+        return list(self.reading.content(line, origin))
+
+    def committed(self, places: Mapping[str, Any]) -> None:
+        """See `Source`; there is nobody to tell."""
+
+
+class _Resumed(io.RawIOBase):
+    """A stream whose first bytes were read already."""
+
+    def __init__(self, start: bytes, rest: Any):
+        self.start, self.rest = start, rest
+
+    def read(self, size: int = -1) -> bytes:
+        given, self.start = self.start[:size] if size >= 0 else self.start, self.start[size:] if size >= 0 else b""
+        more = size - len(given) if size >= 0 else -1
+        return given + (self.rest.read(more) if more else b"")
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """To the beginning, where the reader of packets looks at the first bytes again."""
+        self.start = b"Obj\x01"
+        return 0

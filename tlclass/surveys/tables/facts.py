@@ -1,0 +1,151 @@
+"""What is decided once of a whole table of observations, whether it is read at once or in parts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tlclass.lightcurves.photometry import RELATIVE, are_relative, is_rounded, known_numbers, plain_name
+from tlclass.surveys.tables.bands import passbands_of
+from tlclass.surveys.tables.cells import column_values, numbers
+from tlclass.surveys.tables.columns import Form
+from tlclass.surveys.tables.measured import Measured, kind_of, refuse_without_signs
+from tlclass.surveys.tables.units import only_unit, proved_unit, say_unit
+
+Array = npt.NDArray[Any]
+
+DECISIVE = 1_000_000  # rows; medians that decide something are those of the first so many that measure a flux
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What all rows of a table have in common.
+
+    Attributes:
+        unit: of its fluxes; None: a column has the zero point of each row, or it has magnitudes.
+        relative: whether its times are days since some event.
+        rounded: whether its times are too coarse to tell exposures apart.
+        signed: whether words for the quality of a row state the sign of its difference.
+    """
+
+    unit: str | float | None
+    relative: bool
+    rounded: bool
+    signed: bool
+
+
+class Judgement:
+    """Looks at a table, part after part, and says what holds for the whole of it.
+
+    Medians (are the times relative to something, which unit do the fluxes have) are those of its first `DECISIVE` rows;
+    all else is of every row. So the parts into which a table is cut change nothing.
+
+    Args:
+        found: our name -> the table's column. form: how columns become ours. origin: what to call the table.
+        decisive: rows.
+    """
+
+    def __init__(self, found: Mapping[str, str], form: Form, origin: str, decisive: int = DECISIVE):
+        self.found, self.form, self.origin, self.decisive = found, form, origin, decisive
+        self.kind = kind_of(found, form)
+        self._held: list[pa.Table] = []  # until the decisive rows are there
+        self._head: pa.Table | None = None
+        self._relative = self._outside = self._far = self._some = self._signed = False
+        self._coarse = True
+        self._need = self._none = 0
+        self._units: set[str] = set()
+
+    def look(self, rows: Measured) -> None:
+        """Take the next part of the table into account.
+
+        Raises:
+            ValueError: a column holds what it should not.
+        """
+        self._need, self._none = self._need + rows.need_sign, self._none + rows.have_none
+        self._signed |= rows.signed
+        if self._head is not None:
+            self._scan(rows.table)
+            return
+        self._held.append(rows.table)
+        if sum(map(len, self._held)) >= self.decisive:
+            self._decide()
+
+    def facts(self) -> Facts:
+        """What holds for all parts looked at.
+
+        Raises:
+            ValueError: the sign or the unit of the differences is not stated, or times of two kinds are mixed.
+        """
+        if self._head is None:
+            self._decide()
+        refuse_without_signs(self.found, self._need, self._none, self._signed, self.origin)
+        if self._outside and self._far:
+            raise ValueError(
+                f"{self.origin}: column {self.found['mjd']}: some times are dates and others lie within {RELATIVE} days of zero: give "
+                "Modified Julian Dates in all rows, or days since some event in all"
+            )
+        return Facts(self._unit(), self._relative, self._some and self._coarse, self._signed)
+
+    def _decide(self) -> None:
+        whole = pa.concat_tables(self._held)
+        self._held, self._head = [], whole.slice(0, self.decisive)
+        self._relative = are_relative(self._time_values(self._head))
+        self._scan(whole)
+
+    def _time_values(self, table: pa.Table) -> Array:
+        return numbers(column_values(table[self.found["mjd"]]), self.found["mjd"], self.origin)
+
+    def _scan(self, table: pa.Table) -> None:
+        column = table[self.found["mjd"]]
+        mjd = times(column, self.found["mjd"], self.form, self.origin, self._relative)
+        known = mjd[~np.isnan(mjd)]
+        far = np.abs(known[np.isfinite(known)])
+        self._some |= bool(len(known))
+        self._coarse &= not len(known) or is_single(column.type) or is_rounded(known)
+        self._far |= bool((far >= RELATIVE).any())
+        self._outside |= bool((far < RELATIVE).any())
+        if self.kind == "flux" and "flux_unit" in self.found:
+            unit = only_unit(table[self.found["flux_unit"]], self.found["flux_unit"], self.origin)
+            self._units |= {unit} if unit else set()
+            only_unit(pa.chunked_array([sorted(self._units)], pa.string()), self.found["flux_unit"], self.origin)
+
+    def _unit(self) -> str | float | None:
+        if self.kind != "flux":
+            return None
+        unit = self.form.stated_unit(self.found["flux"])
+        unit = next(iter(self._units), None) if unit is None else unit
+        if unit is None and "zero_point" not in self.found:
+            return self._proved()
+        say_unit(unit, self.found, self.origin)
+        return unit
+
+    def _proved(self) -> str | float:
+        head = self._head if self._head is not None else pa.table({})
+        mjd = times(head[self.found["mjd"]], self.found["mjd"], self.form, self.origin, self._relative)
+        head = head.filter(pa.array(~np.isnan(mjd)))
+        column = {name: head[file_name] for name, file_name in self.found.items()}
+        band, known = passbands_of(column, self.found, self.form, self.origin)
+        column = {name: values.filter(pa.array(known)) for name, values in column.items()}
+        value = {
+            name: numbers(column_values(column[name]), self.found[name], self.origin) for name in ("flux", "flux_err")
+        }
+        value["flux"] = known_numbers(value["flux"], "fluxes")
+        return proved_unit(column, self.found, value, band[known], self.form, self.origin)
+
+
+def times(column: pa.ChunkedArray, name: str, form: Form, origin: str, relative: bool) -> Array:
+    """(n,) MJD; Julian dates in 32 bits are refused, because they are rounded to a quarter of a day."""
+    mjd = form.days(numbers(column_values(column), name, origin), name, origin, relative)
+    if plain_name(name) == "jd" and is_single(column.type):
+        raise ValueError(
+            f"{origin}: column {name}: Julian dates in 32 bits are rounded to 0.25 d: store them in 64 bits, or MJDs"
+        )
+    return mjd
+
+
+def is_single(kind: pa.DataType) -> bool:
+    """Whether these are numbers of 32 bits or fewer."""
+    return bool(pa.types.is_float32(kind) or pa.types.is_float16(kind))

@@ -1,0 +1,132 @@
+"""The rows of an observation table that measure a flux, and what its words say of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tlclass.lightcurves.curves import sum_dropped
+from tlclass.lightcurves.photometry import MAG_RANGE, NO_MAGNITUDE, UNKNOWN_SIGN, UPPER_LIMIT
+from tlclass.lightcurves.voids import voided
+from tlclass.surveys.tables.cells import coded, flags, is_flag
+from tlclass.surveys.tables.columns import FLAG, Form, naming
+from tlclass.surveys.tables.units import magnitudes
+
+Array = npt.NDArray[Any]
+Columns = Mapping[str, pa.ChunkedArray]
+
+POOR = "that the broker or survey calls of bad quality"
+BRIGHTNESS = {"flux": ("flux", "flux_err"), "mag": ("mag", "mag_err")}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Rows of a table, or of a part of one, that measure a flux.
+
+    Attributes:
+        table: those rows, all columns.
+        dropped: reason -> how many others there were.
+        signed: whether a broker's words for the quality of any row state the sign of its difference.
+        need_sign, have_none: magnitudes that need the sign of the difference, and those of them without one.
+    """
+
+    table: pa.Table
+    dropped: dict[str, int]
+    signed: bool
+    need_sign: int
+    have_none: int
+
+
+def kind_of(found: Mapping[str, str], form: Form) -> str:
+    """`flux` or `mag`: what the mapping names; else fluxes where there are both columns; else magnitudes where there are any."""
+    for kind, pair in BRIGHTNESS.items():
+        if any(form.columns.get(name) for name in pair):
+            return kind
+    if set(BRIGHTNESS["flux"]) <= set(found):
+        return "flux"
+    return "mag" if "mag" in found or ("limiting_mag" in found and "flux" not in found) else "flux"
+
+
+def measured(table: pa.Table, found: Mapping[str, str], form: Form, origin: str) -> Measured:
+    """The rows that measure the flux.
+
+    Args:
+        table: of observations. found: our name -> its column. form: how columns become ours. origin: what to call it.
+
+    Raises:
+        ValueError: a column holds what it should not.
+    """
+    limit, poor = _limits(table, found, origin)
+    signed = "quality" in found and signed_status(table[found["quality"]])
+    reasons: dict[str, Array] = {}
+    need = none = np.zeros(len(table), dtype=bool)
+    if kind_of(found, form) == "mag":
+        mag = magnitudes(table[found["mag"]], found["mag"], origin) if "mag" in found else np.full(len(table), np.nan)
+        limit = limit | np.isnan(mag)
+        reasons |= {UPPER_LIMIT: limit, NO_MAGNITUDE: (mag <= MAG_RANGE[0]) | (mag >= MAG_RANGE[1])}
+        if "mag" in found and not form.positive:
+            need = ~(limit | reasons[NO_MAGNITUDE])
+            none = _without_sign(table, found) & need
+            reasons[UNKNOWN_SIGN] = none if "is_positive" in found else np.zeros(len(table), dtype=bool)
+    else:
+        reasons[UPPER_LIMIT] = limit
+    reasons[POOR] = poor
+    kept, dropped = _filtered(table, found, reasons)
+    return Measured(kept, dropped, signed, int(np.count_nonzero(need)), int(np.count_nonzero(none)))
+
+
+def _filtered(
+    table: pa.Table, found: Mapping[str, str], reasons: Mapping[str, Array]
+) -> tuple[pa.Table, dict[str, int]]:
+    out, dropped = np.zeros(len(table), dtype=bool), dict[str, int]()
+    for reason, mask in reasons.items():
+        dropped[reason] = int(np.count_nonzero(mask & ~out))
+        out = out | mask
+    if out.any():
+        table = table.filter(pa.array(~out))
+    void, more = voided({column: table[column] for name, column in found.items() if name.startswith(FLAG)}, len(table))
+    kept = table.filter(pa.array(~void)) if void.any() else table
+    return kept, {reason: n for reason, n in sum_dropped([dropped, more]).items() if n}
+
+
+def _limits(table: pa.Table, found: Mapping[str, str], origin: str) -> tuple[Array, Array]:
+    """Rows that are upper limits, and rows that a broker calls bad, by its words for the quality of a row."""
+    limit = poor = np.zeros(len(table), dtype=bool)
+    if "quality" in found:
+        quality = table[found["quality"]]
+        limit = flags(quality, lambda value: value.casefold() in ("upperlim", "limit"), found["quality"], origin)
+        poor = flags(quality, lambda value: value.casefold() in ("badquality", "bad", "b"), found["quality"], origin)
+    if "is_limit" in found:
+        limit = limit | flags(table[found["is_limit"]], is_flag, found["is_limit"], origin)
+    return limit, poor
+
+
+def _without_sign(table: pa.Table, found: Mapping[str, str]) -> Array:
+    """(n,) bool, rows of which no column says the sign of the difference, but for words for their quality."""
+    if "is_positive" in found:
+        return np.asarray(pc.is_null(table[found["is_positive"]], nan_is_null=True).to_numpy())
+    return np.ones(len(table), dtype=bool)
+
+
+def refuse_without_signs(found: Mapping[str, str], need: int, none: int, signed: bool, origin: str) -> None:
+    """Raise ValueError if magnitudes need the sign of the difference, and no row has one."""
+    if need and need == none and ("is_positive" in found or not signed):
+        raise ValueError(
+            f"{origin}: no column gives the sign of the differences (isdiffpos), so a star that faded would look like a "
+            f"transient: add that column, name yours with {naming('is_positive')}, or say that all are positive with "
+            "++target.reader.positive=true (in predict: --positive)"
+        )
+
+
+def signed_status(quality: pa.ChunkedArray) -> bool:
+    """Whether any of these words for the quality of a row states the sign of its difference."""
+    return any(sign_of(status) for status in coded(quality)[0])
+
+
+def sign_of(status: str) -> str:
+    """`positive` or `negative` where a broker's status begins so (Lasair: `negative difference`), else empty."""
+    return next((sign for sign in ("positive", "negative") if status.casefold().startswith(sign)), "")
