@@ -42,7 +42,7 @@ def test_a_baseline_leaves_what_a_network_leaves_on_the_same_objects(arm: str, j
     assert names(tmp_path / arm) == names(tmp_path / "scratch") - models
     assert (tmp_path / arm / "split.json").read_text() == (tmp_path / "scratch" / "split.json").read_text()
     of_fits = {"members", "trained_parameters", "parameters", "frozen_identical", *FitSummary.__dataclass_fields__}
-    of_fits |= {"ece_uncalibrated", "log_loss_uncalibrated"}
+    of_fits |= {"ece_uncalibrated", "log_loss_uncalibrated", "adapt", "unlabelled"}
     assert set(scratch) - set(row) == of_fits and set(row) <= set(scratch)
     assert {"auroc_macro@5d", "antares_alert/auroc_macro", "auroc/TDE", "log_loss", "ece"} <= set(row)
     assert [row[name] for name in ("arm", "source", "labels")] == [arm, "", 60]

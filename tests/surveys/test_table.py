@@ -32,7 +32,7 @@ from tests.data.raw_tables import (
 )
 from tests.surveys.test_surveys import ZTF
 from tlclass.experiments.cards import build_survey
-from tlclass.lightcurves.curves import LightCurves, check
+from tlclass.lightcurves.curves import NO_ID, LightCurves, check
 from tlclass.lightcurves.selection import Selection
 from tlclass.surveys import Nested, Table
 
@@ -363,7 +363,7 @@ def test_ids_may_look_like_missing_values(tmp_path: Path) -> None:
     frame = frame.assign(flux=[1.0, 2.0, 3.0, np.nan, 5.0], flux_err=1.0)
     curves = read(frame, tmp_path, ".csv")
     assert curves.object_id.tolist() == ["NA", "nan", "null", "x"] and curves.lengths.tolist() == [1, 1, 1, 0]
-    assert curves.dropped["of objects that are not in the object table"] == 1
+    assert curves.dropped[NO_ID] == 1
 
 
 def test_ids_that_floats_cannot_tell_apart_are_refused(tmp_path: Path) -> None:

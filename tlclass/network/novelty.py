@@ -72,8 +72,8 @@ class Novelty:
 
         Args:
             latent: (N, L). observations: (N,) lengths.
-            shape: (N, S) statistics of the light curves; None where the light curve is not at hand, as in a stream that keeps
-                only what goes on, or its encoding does not give them: then the latent vectors alone decide.
+            shape: (N, S) statistics of the light curves; None where their encoding does not give them: then the latent
+                vectors alone decide.
         """
         distance = self.distance(latent, observations, shape)
         table = self.quantiles if shape is None or self.joint is None else self.joint

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tlclass.inputs.encoding import Encoded, encode, remembered
+from tlclass.inputs.shape import statistics
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.photometry import SAME_EXPOSURE
 from tlclass.network.calibration import log_probabilities
@@ -112,7 +113,7 @@ class Engine:
             latents.append(latent)
             states.append(each)
         keep = remembered(self.model.encoding, selected)
-        for row, said in enumerate(self._said(latents, lengths)):
+        for row, said in enumerate(self._said(latents, lengths, self._shape(encoded))):
             k = place[str(selected.object_id[row])]
             here = slice(int(selected.offsets[row]), int(selected.offsets[row + 1]))
             networks = tuple(_arrays(each[row]) for each in states)
@@ -160,7 +161,7 @@ class Engine:
             networks.append(states)
         keep = remembered(self.model.encoding, both)
         total = torch.from_numpy(np.array([live.steps for live in lives]) + new.lengths)
-        for row, said in enumerate(self._said(latents, total)):
+        for row, said in enumerate(self._said(latents, total, self._shape_of(lives, new.object_id.tolist()))):
             here = slice(int(both.offsets[row]), int(both.offsets[row + 1]))
             yield (
                 chosen[row],
@@ -174,11 +175,26 @@ class Engine:
     def _usable(self, curves: LightCurves) -> LightCurves:
         return curves.keep(self.trained[curves.passband])
 
-    def _said(self, latents: list[Tensor], steps: Tensor) -> list[Said | None]:
-        """By the latent vectors of each network, (N, L), and the (N,) numbers of observations."""
+    def _shape_of(self, lives: list[Live], ids: list[str]) -> Tensor | None:
+        """The same from all rows of objects that the networks have seen up to their last one."""
+        if self.model.novelty is None or self.model.novelty.shape is None:
+            return None
+        curves = light_curves(ids, [live.rows for live in lives], [live.about for live in lives], self.names)
+        selected, _ = self.model.selection.select(self._usable(curves))
+        shape = self._shape(encode(selected, self.model.passbands, self.model.encoding, self.model.metadata))
+        place = {name: row for row, name in enumerate(selected.object_id.tolist())}
+        return None if shape is None else shape[[place[name] for name in ids]]
+
+    def _shape(self, encoded: Encoded) -> Tensor | None:
+        """(N, S) statistics of whole light curves for the novelty, where the encoding gives them."""
+        every = statistics(encoded, self.model.encoding) if self.model.novelty else None
+        return None if every is None else torch.from_numpy(every[encoded.offsets[1:] - 1])
+
+    def _said(self, latents: list[Tensor], steps: Tensor, shape: Tensor | None) -> list[Said | None]:
+        """By the latent vectors of each network, (N, L), the (N,) numbers of observations and the statistics for the novelty."""
         logits = logits_of(self.model.members, latents)
         probability = log_probabilities(self.model.calibration, logits, steps).exp()
-        novelty = self.model.novelty(torch.cat(latents, dim=1), steps).tolist() if self.model.novelty else None
+        novelty = self.model.novelty(torch.cat(latents, dim=1), steps, shape).tolist() if self.model.novelty else None
         inside = None
         if self.coverage is not None and self.model.sets is not None:
             inside = self.model.sets(probability, steps, self.coverage).numpy()
