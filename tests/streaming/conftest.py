@@ -68,10 +68,10 @@ def run(model: TrainedModel, arrivals: Sequence[Arrival], batch: int = 1) -> tup
 
 
 def of_batch(model: TrainedModel, source: Any, **stated: Any) -> dict[str, np.ndarray[Any, Any] | None]:
-    """Probabilities by object, as `predict` gives them."""
+    """Probabilities by object and, as the last number, its novelty from 0 to 1, as `predict` gives them."""
     curves = door.read(source, model.passbands, stated, model.input)
     rows = predict(model, curves).to_pylist()
     return {
-        row["object_id"]: np.array([row[f"p({name})"] for name in model.classes]) if row["class"] else None
+        row["object_id"]: np.array([*(row[f"p({name})"] for name in model.classes), row["novelty"] / 100]) if row["class"] else None
         for row in rows
     }
