@@ -184,4 +184,7 @@ def _built(node: Any, trust: Trust, what: str) -> Any:
     options = {key: _built(value, trust, f"{what}.{key}") for key, value in node.items() if key != TARGET}
     if TARGET not in node:
         return options
-    return build(resolve(node[TARGET], trust, what), options, what)
+    try:
+        return build(resolve(node[TARGET], trust, what), options, what)
+    except ValueError as error:
+        raise ValueError(str(error) if what in str(error) else f"{what}: {error}") from error

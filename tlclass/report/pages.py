@@ -57,8 +57,9 @@ class Table:
     caption: str
 
     def rows(self) -> list[list[str]]:
-        """All cells."""
-        rows: list[list[str]] = self.frame.astype(str).to_numpy().tolist()
+        """All cells; what is not known is a dash."""
+        known = self.frame.astype(object).where(self.frame.notna(), "-")
+        rows: list[list[str]] = known.astype(str).to_numpy().tolist()
         return rows
 
 

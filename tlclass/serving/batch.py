@@ -143,11 +143,24 @@ def survey_of(source: Path, options: Mapping[str, Any]) -> str:
     reasons = []
     for passbands, settings in _readings():
         try:
-            part = next(door.parts(source, passbands, options, settings))
+            with _unlogged():
+                part = next(door.parts(source, passbands, options, settings))
             return recognised(part, source)
         except ValueError as error:
             reasons.append(str(error))
     raise ValueError(reasons[0])
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Without messages of the readers: they come again when the input is read for the model that is chosen."""
+    logger = logging.getLogger("tlclass.surveys")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _readings() -> Iterator[tuple[Passbands, Mapping[str, Any]]]:
