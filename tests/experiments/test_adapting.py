@@ -132,7 +132,10 @@ def test_a_job_starts_from_the_adapted_networks(settings: Job, tmp_path: Path) -
         ({"fit": {"truncate": 2}}, r"adapt\.fit\.truncate is 2"),
         ({"validation_fraction": 1.0}, r"adapt\.validation_fraction"),
         ({"epochs": 3}, "adapt: unknown option epochs"),
-        ({"freeze_policy": {"name": "none", "train": ["*"], "rates": {"head": 0}}}, r"learning-rate factor must be above 0, not 0\.0"),
+        (
+            {"freeze_policy": {"name": "none", "train": ["*"], "rates": {"head": 0}}},
+            r"learning-rate factor must be above 0, not 0\.0",
+        ),
     ],
 )
 def test_a_wrong_setting_is_refused_in_the_plan(changes: dict[str, Any], message: str, composed: Composed) -> None:

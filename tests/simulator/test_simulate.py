@@ -54,7 +54,7 @@ def test_the_population_is_that_of_the_survey_or_of_its_part() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["survey=ztf_simulated"], "give -o FILE.parquet"),
+        (["survey=ztf_simulated"], "-o FILE.parquet"),
         (["survey=atlas_simulated", "-o", "x"], "choose survey= from"),
         (["-o", "x"], "choose survey= from"),
         (

@@ -72,6 +72,8 @@ def of_batch(model: TrainedModel, source: Any, **stated: Any) -> dict[str, np.nd
     curves = door.read(source, model.passbands, stated, model.input)
     rows = predict(model, curves).to_pylist()
     return {
-        row["object_id"]: np.array([*(row[f"p({name})"] for name in model.classes), row["novelty"] / 100]) if row["class"] else None
+        row["object_id"]: np.array([*(row[f"p({name})"] for name in model.classes), row["novelty"] / 100])
+        if row["class"]
+        else None
         for row in rows
     }

@@ -20,7 +20,7 @@ from tlclass.lightcurves.curves import LightCurves, check
 from tlclass.lightcurves.selection import log_cuts
 from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel
-from tlclass.network.inference import encode_all, encode_every_step, logits_of
+from tlclass.network.inference import encode_all, encode_every_step, logits_of, refuse_lost
 from tlclass.network.novelty import Novelty
 from tlclass.serving.priors import reweighed
 from tlclass.serving.request import Request
@@ -114,10 +114,12 @@ def _encoded(model: TrainedModel, selected: LightCurves, origin: str) -> Encoded
 
 
 def _logits(model: TrainedModel, latents: Sequence[Tensor]) -> Tensor:
+    logits = logits_of(model.members, latents)
     try:
-        return logits_of(model.members, latents)
+        refuse_lost(logits)
     except ValueError as error:
         raise ValueError(f"{model.folder or model.survey}: {error}") from None
+    return logits
 
 
 class _Found:
