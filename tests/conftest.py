@@ -150,6 +150,12 @@ def restored_logging() -> Iterator[None]:
     for handler in set(root.handlers) - set(handlers):
         handler.close()
     root.handlers, root.level = handlers, level
+
+
+@pytest.fixture(autouse=True)
+def _enabled_loggers() -> Iterator[None]:
+    """Hydra disables the loggers that were there before it; enable them again."""
+    yield
     for logger in logging.Logger.manager.loggerDict.values():
         if isinstance(logger, logging.Logger):
             logger.disabled = False
