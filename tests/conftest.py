@@ -153,12 +153,19 @@ def restored_logging() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _enabled_loggers() -> Iterator[None]:
-    """Hydra disables the loggers that were there before it; enable them again."""
+def _loggers_as_before() -> Iterator[None]:
+    """Hydra disables the loggers that were there before it, and notebooks make ours quiet; undo both."""
+    before = {name: logger.level for name, logger in _loggers().items()}
     yield
-    for logger in logging.Logger.manager.loggerDict.values():
-        if isinstance(logger, logging.Logger):
-            logger.disabled = False
+    for name, logger in _loggers().items():
+        logger.disabled = False
+        if name.partition(".")[0] == "tlclass":
+            logger.setLevel(before.get(name, logging.NOTSET))
+
+
+def _loggers() -> dict[str, logging.Logger]:
+    known = logging.Logger.manager.loggerDict
+    return {name: logger for name, logger in known.items() if isinstance(logger, logging.Logger)}
 
 
 def run_process(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
