@@ -114,7 +114,7 @@ def shown(value: Any) -> str:
     """A default as it is typed."""
     if isinstance(value, bool | None):
         return {True: "true", False: "false", None: "null"}[value]
-    return str(value) if value != "" else '""'
+    return str(value).replace(str(Path.home()), "~") if value != "" else '""'
 
 
 def group(name: str) -> Iterator[str]:

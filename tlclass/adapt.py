@@ -9,15 +9,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tlclass.options import MISTAKES
-from tlclass.quoting import sentence
+from tlclass.options import reported_mistakes
+from tlclass.serving.reading import MODEL, add_arguments, reading_options
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2. The same command resumes an interrupted run."""
     parser = argparse.ArgumentParser(prog="tlclass adapt", description=__doc__)
     add = parser.add_argument
-    add("model", help="a released model (tlclass models), a folder, or hf://USER/NAME")
+    add("model", help=MODEL)
     add(
         "input",
         type=Path,
@@ -33,14 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     add("--seed", type=int, default=0, help="of all draws")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. adapt.fit.max_epochs=30")
+    add_arguments(parser)
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    try:
+    with reported_mistakes():
         message = run(given)
-    except MISTAKES as error:
-        sys.stderr.write(f"error: {sentence(error)}\n")
-        raise SystemExit(2) from None
     sys.stdout.write(message)
 
 
@@ -55,6 +53,7 @@ def run(given: argparse.Namespace) -> str:
     import numpy as np
     import torch
 
+    from tlclass import plugins
     from tlclass.experiments.adapting import adapt_model, adaptation_from
     from tlclass.experiments.composition import compose
     from tlclass.experiments.result import CHECKPOINTS
@@ -65,6 +64,7 @@ def run(given: argparse.Namespace) -> str:
     from tlclass.training.card import write_card
 
     torch.set_num_threads(1)
+    plugins.use(given.trust)
     if given.most < 1:
         raise ValueError(f"--most is {given.most}: give a number of light curves")
     if (given.output / DESCRIPTION).exists():
@@ -73,7 +73,7 @@ def run(given: argparse.Namespace) -> str:
     if how is None:
         raise ValueError("--set adapt=none would adapt nothing: leave it out")
     model = load_model(model_folder(given.model))
-    curves = door.read(given.input, model.passbands, None, model.input)
+    curves = door.read(given.input, model.passbands, reading_options(given), model.input)
     if len(curves) > given.most:
         drawn = np.random.default_rng(stream(given.seed, "most")).permutation(len(curves))[: given.most]
         logging.warning("%s: %d of %d light curves are used (--most)", given.input, given.most, len(curves))

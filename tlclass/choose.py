@@ -10,20 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tlclass.inputs.labelling import STRATEGIES, Labelling
-from tlclass.options import MISTAKES
-from tlclass.quoting import sentence
-from tlclass.serving.reading import add_arguments, reading_options
+from tlclass.options import reported_mistakes
+from tlclass.serving.reading import MODEL, add_arguments, reading_options
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    try:
+    with reported_mistakes():
         sys.stdout.write(_run(given))
-    except MISTAKES as error:
-        sys.stderr.write(f"error: {sentence(error)}\n")
-        raise SystemExit(2) from None
 
 
 def _run(given: argparse.Namespace) -> str:
@@ -56,7 +52,7 @@ def _run(given: argparse.Namespace) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tlclass choose", description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
-    add("model", help="a released model (tlclass models), a folder, or hf://USER/NAME")
+    add("model", help=MODEL)
     add("input", type=Path, help="light curves: whatever tlclass predict reads")
     add("-n", type=int, default=100, help="how many objects (100)")
     add("--strategy", default="margin", help=f"how to choose (margin): {', '.join(STRATEGIES)}")

@@ -6,28 +6,30 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tlclass.options import MISTAKES
-from tlclass.quoting import sentence
+from tlclass.options import reported_mistakes
+from tlclass.serving.reading import MODEL, add_arguments, reading_options
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
     parser = argparse.ArgumentParser(prog="tlclass explain", description=__doc__)
-    parser.add_argument("model", help="a released model (tlclass models), a folder, or hf://USER/NAME")
+    parser.add_argument("model", help=MODEL)
     parser.add_argument("input", type=Path, help="light curves, as for tlclass predict")
     parser.add_argument("--object", required=True, metavar="ID", help="the object's name")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="NAME", help="NAME.png and NAME.html are written"
     )
+    add_arguments(parser)
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    from tlclass import plugins
     from tlclass.serving.model import load_model
 
-    try:
-        written = load_model(given.model).explain(given.input, given.object).write(given.output)
-    except MISTAKES as error:
-        sys.stderr.write(f"error: {sentence(error)}\n")
-        raise SystemExit(2) from None
+    with reported_mistakes():
+        plugins.use(given.trust)
+        written = (
+            load_model(given.model).explain(given.input, given.object, **reading_options(given)).write(given.output)
+        )
     sys.stdout.write(f"{' and '.join(map(str, written))}\n")
 
 

@@ -5,26 +5,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tlclass.options import MISTAKES
-from tlclass.quoting import sentence
+from tlclass.options import reported_mistakes
+from tlclass.serving.reading import MODEL
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
     parser = argparse.ArgumentParser(prog="tlclass export", description=__doc__)
-    parser.add_argument("model", help="a released model (tlclass models), a folder, or hf://USER/NAME")
+    parser.add_argument("model", help=MODEL)
     parser.add_argument("-o", "--output", type=Path, required=True, help="FILE.onnx, or FILE.pt2 for torch.export")
     given = parser.parse_args(arguments)
     from tlclass.network.checkpoint import load_model
     from tlclass.serving.export import export, inputs_of
     from tlclass.serving.released import model_folder
 
-    try:
+    with reported_mistakes():
         model = load_model(model_folder(given.model))
         export(model, given.output)
-    except MISTAKES as error:
-        sys.stderr.write(f"error: {sentence(error)}\n")
-        raise SystemExit(2) from None
     inputs = "".join(f"  {name:<12}{what}\n" for name, what in inputs_of(model).items())
     sys.stdout.write(f"{given.output}: probabilities of {', '.join(model.classes)} from\n{inputs}")
 

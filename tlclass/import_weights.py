@@ -5,8 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tlclass.options import MISTAKES
-from tlclass.quoting import sentence
+from tlclass.options import reported_mistakes
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -23,14 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from tlclass.serving.paper_weights import read_paper_weights
     from tlclass.training.card import write_card
 
-    try:
+    with reported_mistakes():
         classes = [name.strip() for name in given.classes.split(",")] if given.classes else None
         model = as_model(read_paper_weights(given.weights), classes, given.weights.name)
         save_model(model, given.output)
         write_card(model, given.output)
-    except MISTAKES as error:
-        sys.stderr.write(f"error: {sentence(error)}\n")
-        raise SystemExit(2) from None
     sys.stdout.write(
         f"{given.output}: {', '.join(model.classes)}; use it with tlclass predict {given.output} TABLE, or in tlclass train "
         f"with source_model={given.output} encoding=paper. The weights stay under their authors' licence\n"

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tlclass.options import MISTAKES
+from tlclass.options import reported_mistakes
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -12,11 +12,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="tlclass models", description=__doc__)
     parser.add_argument("name", nargs="?", help="a released model, a folder, or hf://USER/NAME: print its card")
     given = parser.parse_args(arguments)
-    try:
+    with reported_mistakes():
         sys.stdout.write(_card(given.name) if given.name else _listing())
-    except MISTAKES as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(2) from None
 
 
 def _card(name: str) -> str:

@@ -2,9 +2,11 @@
 
 import functools
 import inspect
+import sys
 import types
 from collections import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -12,13 +14,25 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BeforeValidator, Field, InstanceOf, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from tlclass.quoting import shortened
+from tlclass.quoting import sentence, shortened
 
 T = TypeVar("T")
 
 Size = Annotated[int, Field(gt=0)]  # a number of things of which there is at least one
 
 MISTAKES = (ValueError, OSError, ImportError)  # of a user: reported in one sentence without a traceback
+
+
+@contextmanager
+def reported_mistakes() -> Iterator[None]:
+    """End a command with one sentence on standard error and exit code 2 where the user made a mistake."""
+    try:
+        yield
+    except MISTAKES as error:
+        sys.stderr.write(f"error: {sentence(error)}\n")
+        raise SystemExit(2) from None
+
+
 KINDS = {
     "int": "a whole number",
     "float": "a finite number",

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlclass.options import MISTAKES
-from tlclass.quoting import sentence
-from tlclass.serving.reading import add_arguments, reading_options
+from tlclass.options import reported_mistakes
+from tlclass.serving.reading import MODEL, add_arguments, reading_options
 
 if TYPE_CHECKING:
     from tlclass.network.checkpoint import TrainedModel
@@ -25,12 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    try:
-        with _input(given.input, given.format) as source:
-            message = _run(given, source)
-    except MISTAKES as error:
-        sys.stderr.write(f"error: {sentence(error)}\n")
-        raise SystemExit(2) from None
+    with reported_mistakes(), _input(given.input, given.format) as source:
+        message = _run(given, source)
     sys.stdout.write(message)
 
 
@@ -86,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "model",
         nargs="?",
-        help="a released model (tlclass models), a folder, or hf://USER/NAME; if left out, the one for the input's survey",
+        help=f"{MODEL}; if left out, the one for the input's survey",
     )
     add(
         "input",

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tlclass.options import MISTAKES
+from tlclass.options import reported_mistakes
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -19,14 +19,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     from tlclass.serving.hub import publish, ready
 
-    try:
+    with reported_mistakes():
         if given.name is None:
             sys.stdout.write("ready to publish: " + ", ".join(map(str, ready(given.folder))) + "\n")
         else:
             sys.stdout.write(f"{publish(given.folder, given.name, given.private)}\n")
-    except MISTAKES as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

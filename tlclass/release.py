@@ -2,13 +2,12 @@
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from tlclass.options import MISTAKES
+from tlclass.options import reported_mistakes
 from tlclass.serving.making import make, pretrain_all, recipes
 from tlclass.serving.released import RELEASED
 
@@ -30,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     words = [f"paths.models={given.models.resolve()}", "trainer=cpu", "progress=false", "logger=none", *given.set]
     words += [f"paths.cache={given.cache.resolve()}"] if given.cache else []
-    try:
+    with reported_mistakes():
         unknown = [name for name in given.names if name not in known]
         if unknown:
             raise ValueError(f"no release {', '.join(unknown)}: choose from {', '.join(known)}")
@@ -38,9 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         pretrain_all(chosen, words, given.jobs)
         for recipe in chosen:
             make(recipe, words, given.folder / recipe.name)
-    except MISTAKES as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from tlclass.inspection.sheet import draw_sheet
 from tlclass.lightcurves.arrow import write
 from tlclass.lightcurves.curves import SIMULATED, LightCurves, concatenate
 from tlclass.options import MISTAKES
+from tlclass.quoting import sentence
 from tlclass.simulator import Simulation
 from tlclass.surveys import Union
 
@@ -90,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _simulate_to_file(arguments)
     except MISTAKES as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sentence(error)}", file=sys.stderr)
         return 2
     return 0
 

@@ -2,16 +2,14 @@
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from tlclass import stopping
-from tlclass.options import MISTAKES
-from tlclass.quoting import sentence
-from tlclass.serving.reading import add_arguments, reading_options
+from tlclass.options import reported_mistakes
+from tlclass.serving.reading import MODEL, add_arguments, reading_options
 
 TOPIC = "kafka:"
 STDIN = STDOUT = "-"
@@ -21,13 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2, a signal with 128 + its number after the last commit."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    try:
-        with stopping.noted():
-            _run(given)
-            stopping.check()
-    except MISTAKES as error:
-        sys.stderr.write(f"error: {sentence(error)}\n")
-        raise SystemExit(2) from None
+    with reported_mistakes(), stopping.noted():
+        _run(given)
+        stopping.check()
 
 
 def _run(given: argparse.Namespace) -> None:
@@ -101,7 +95,7 @@ def _digest(model: Any) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tlclass stream", description=__doc__)
     add = parser.add_argument
-    add("model", help="a released model (tlclass models), a folder, or hf://USER/NAME")
+    add("model", help=MODEL)
     add(
         "input",
         help="a folder or file of alert packets, JSON lines or tables; - for standard input; or kafka:TOPIC,TOPIC",

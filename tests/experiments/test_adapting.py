@@ -18,6 +18,7 @@ from tlclass.experiments.job import Job as Running
 from tlclass.experiments.plan import Plan, plan_from
 from tlclass.experiments.run import run_job
 from tlclass.inputs.datamodule import LightCurveDataModule
+from tlclass.inputs.split import Protocol, fixed_test
 from tlclass.network.checkpoint import TrainedModel, load_model, save_model
 from tlclass.training.fit import Process
 
@@ -61,6 +62,14 @@ def run(plan: Plan, data: LightCurveDataModule, folder: Path, process: Process |
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("test", ["fixed", "development", "tuning"])
+def test_the_part_that_fixed_tests_on_is_never_looked_at(test: str, target: LightCurveDataModule) -> None:
+    other = target.holding()
+    other.protocol = Protocol(test)
+    set_aside = np.flatnonzero(fixed_test(target.label, target.curves.object_id, Protocol.test_fraction))
+    assert len(other.unlabelled) and not set(other.unlabelled) & set(set_aside)
 
 
 def test_neither_labels_nor_the_test_part_are_looked_at(

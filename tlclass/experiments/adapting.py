@@ -17,7 +17,7 @@ from tlclass.experiments.start import prepare, source_layout
 from tlclass.inputs.augmentation import augmentation_from
 from tlclass.inputs.datamodule import LabelledCurves, LightCurveDataModule
 from tlclass.inputs.encoding import encode
-from tlclass.inputs.split import Split
+from tlclass.inputs.split import Protocol, Split
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel, as_one
@@ -145,7 +145,7 @@ def without_labels(model: TrainedModel, curves: LightCurves, seed: int) -> Light
     """Selected light curves as the model sees them, none of them in a test part."""
     survey = Survey(model.survey, Held(curves), model.passbands, model.taxonomy, model.selection, curves.simulated)
     encoded, none = encode(curves, model.passbands, model.encoding, model.metadata), np.empty(0, dtype=np.int64)
-    data = LightCurveDataModule(survey, model.encoding, model.metadata, 0, seed=seed)
+    data = LightCurveDataModule(survey, model.encoding, model.metadata, 0, Protocol("remainder"), seed=seed)
     data.objects = LabelledCurves(curves, encoded, np.full(len(curves), -1), Split(none, none, none, len(curves)))
     return data
 

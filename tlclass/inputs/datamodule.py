@@ -15,7 +15,7 @@ from tlclass.config import cache_folder
 from tlclass.inputs.augmentation import Augmentation, augmented
 from tlclass.inputs.batches import CurveDataset, LengthBucketSampler, SequentialSampler, SortedSampler
 from tlclass.inputs.encoding import Encoded, Encoding, encode, encoding_from
-from tlclass.inputs.split import Labels, Protocol, Split, class_weights, draw_split
+from tlclass.inputs.split import Labels, Protocol, Split, class_weights, draw_split, pool_and_test
 from tlclass.lightcurves.brightness import peak_magnitudes
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.seeds import stream
@@ -125,8 +125,9 @@ class LightCurveDataModule(L.LightningDataModule):
 
     @property
     def unlabelled(self) -> Array:
-        """Indices of all objects outside the test part, for what looks at no label."""
-        return np.setdiff1d(np.arange(len(self.label)), self.split.test)
+        """Indices of the objects that may be labelled and do not test, for what looks at no label."""
+        pool, _ = pool_and_test(self.label, self.curves.object_id, self.protocol)
+        return np.setdiff1d(pool, self.split.test)
 
     @property
     def _loaded(self) -> LabelledCurves:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tlclass import __version__
 from tlclass.atomic import atomic_path
+from tlclass.extras import needs
 from tlclass.inputs.encoding import encoding_settings
 from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel
@@ -106,14 +107,14 @@ def _export_onnx(model: TrainedModel, network: Probabilities, inputs: tuple[Tens
     try:
         import onnx
     except ImportError as error:
-        raise ImportError("ONNX needs another package: pip install 'tlclass[export]'") from error
+        raise ImportError(needs("export to ONNX", "onnx", "export")) from error
     names = list(inputs_of(model))
     axes = {
         name: {0: "objects", 1: "observations"} if what.startswith("(N, T)") else {0: "objects"}
         for name, what in (inputs_of(model) | OUTPUTS).items()
     }
     with atomic_path(path) as temporary:
-        torch.onnx.export(  # the newer exporter fixes the number of observations without a word
+        torch.onnx.export(  # the newer exporter silently fixes the number of observations
             network, inputs, str(temporary), dynamo=False, opset_version=OPSET,
             input_names=names, output_names=list(OUTPUTS), dynamic_axes=axes,
         )  # fmt: skip

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tlclass.extras import needs
+
 Array = npt.NDArray[np.float32]
 
 LAYOUT = "GRU, GRU, dense tanh [beside it a linear one of the object's numbers], dense ReLU, dense ReLU, dense softmax"
@@ -93,7 +95,7 @@ def _from_keras(path: Path) -> PaperWeights:
     try:
         import h5py
     except ImportError as error:
-        raise ImportError("Keras files need another package: pip install 'tlclass[weights]'") from error
+        raise ImportError(needs("a Keras file", "h5py", "weights")) from error
     try:
         with h5py.File(path) as file:
             text = file.attrs.get("model_config")
@@ -181,7 +183,7 @@ def _from_onnx(path: Path) -> PaperWeights:
         import onnx
         from onnx import numpy_helper
     except ImportError as error:
-        raise ImportError("ONNX needs another package: pip install 'tlclass[weights]'") from error
+        raise ImportError(needs("an ONNX file", "onnx", "weights")) from error
     try:
         graph = onnx.load(str(path)).graph
     except Exception as error:  # whatever the parser raises for a file of another kind

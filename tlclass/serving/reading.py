@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+MODEL = "a released model (tlclass models), a folder, or hf://USER/NAME"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the words about the input; `reading_options` reads them."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tlclass.extras import needs
 from tlclass.streaming.outputs import Row, as_json
 from tlclass.streaming.reading import Reading
 from tlclass.streaming.sources import WAIT, Item
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-INSTALL = "Kafka topics need confluent-kafka: pip install 'tlclass[kafka]'"
 VARIABLE = "TLCLASS_KAFKA_"  # TLCLASS_KAFKA_SASL_PASSWORD is librdkafka's sasl.password
 PLACE = "topic "
 PATIENCE = 30.0  # seconds for the broker to take what is sent
@@ -66,7 +66,7 @@ class Topic:
         try:
             from confluent_kafka import Consumer
         except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(INSTALL) from error
+            raise ModuleNotFoundError(needs("a Kafka topic", "confluent-kafka", "kafka")) from error
         if "group.id" not in given:
             raise ValueError(
                 f"no consumer group is named: set {VARIABLE}GROUP_ID, or group.id in the file of --kafka-settings"
@@ -130,7 +130,7 @@ class TopicOutput:
         try:
             from confluent_kafka import Producer
         except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(INSTALL) from error
+            raise ModuleNotFoundError(needs("a Kafka topic", "confluent-kafka", "kafka")) from error
         own = {name: value for name, value in given.items() if not name.startswith(("group.", "auto.offset"))}
         self.producer: Producer = Producer({**PRODUCER, **own})
         self.topic, self.store, self.delivered = topic, store, 0

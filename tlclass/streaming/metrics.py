@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tlclass.extras import needs
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.streaming.state import Live
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
-INSTALL = "metrics for Prometheus need prometheus-client: pip install 'tlclass[kafka]'"
 EVERY = 10.0  # seconds between two lines
 MEMORY = 2000.0  # predictions over which shares are averaged
 
@@ -82,7 +82,7 @@ def _served(port: int) -> dict[str, Any]:
     try:
         from prometheus_client import CollectorRegistry, Gauge, start_http_server
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(INSTALL) from error
+        raise ModuleNotFoundError(needs("--metrics-port", "prometheus-client", "kafka")) from error
     registry = CollectorRegistry()
     gauges = {
         "all": Gauge("tlclass_stream", "Counts and measures of the stream", ["what"], registry=registry),

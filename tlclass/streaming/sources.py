@@ -160,7 +160,7 @@ class StandardInput:
         return list(self.reading.content(line, origin))
 
     def committed(self, places: Mapping[str, Any]) -> None:
-        """See `Source`; there is nobody to tell."""
+        """See `Source`; standard input keeps no position."""
 
 
 class _Resumed(io.RawIOBase):

@@ -115,7 +115,7 @@ def _file(path: Path, form: Form, rows: int) -> Batches:
 
 
 def _as_table(seen: Observations, ids: Sequence[str]) -> pa.Table:
-    """Converted rows, and a row that is none for each of these objects that has no other."""
+    """Converted rows, and a placeholder row (`IS_ROW` false) for each of these objects without a row."""
     columns = {name: pa.array(values) for name, values in seen.items() if name != ROUNDED}
     columns["object_id"] = pa.array(seen["object_id"], pa.string())
     columns["passband"] = pa.array(seen["passband"], pa.uint8())
