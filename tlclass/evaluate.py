@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tlclass.experiments.composition import compose, one_sentence
+from tlclass.experiments.composition import compose
+from tlclass.options import reported_mistakes
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,14 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--config-dir", help="folder with cards of your own")
     given = parser.parse_intermixed_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    try:
+    with reported_mistakes():
         sys.stdout.write(evaluate(given.model, given.settings, given.test_part, given.output, given.config_dir))
-    except Exception as error:
-        said = one_sentence(error)
-        if said is None:
-            raise
-        sys.stderr.write(f"error: {said}\n")
-        raise SystemExit(2) from None
 
 
 def evaluate(

@@ -209,3 +209,16 @@ def test_too_few_light_curves_are_one_sentence(
     with pytest.raises(SystemExit) as exit_code:
         command(ensemble, plan.paths.data / "ztf_bts", tmp_path / "out", "--most", "5")
     assert exit_code.value.code == 2 and "at least 20" in capsys.readouterr().err
+
+
+def test_a_misspelt_setting_and_a_wrong_unit_are_one_sentence(
+    ensemble: Path, plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, parts in (
+        (["--set", "adapt.fit.max_epoch=3"], ("adapt.fit.max_epoch", "adapt.fit.max_epochs")),
+        (["--flux-unit", "furlong"], ("furlong", "njy")),
+    ):
+        with pytest.raises(SystemExit) as exit_code:
+            command(ensemble, plan.paths.data / "ztf_bts", tmp_path / "out", *words)
+        said = capsys.readouterr().err.strip().splitlines()
+        assert exit_code.value.code == 2 and said[-1].startswith("error: ") and all(part in said[-1] for part in parts)

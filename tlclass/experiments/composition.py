@@ -44,12 +44,15 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Settings
     """The settings these words of a command line give, without running anything.
 
     Raises:
-        HydraException, OmegaConfBaseException: a word means nothing; see `one_sentence`.
+        ValueError: a word means nothing; says so in one sentence.
     """
     name_surveys([CONF, *([Path(config_dir)] if config_dir else [])])
     own = [f"hydra.searchpath=[{quoted(f'file://{Path(config_dir).resolve()}')}]"] if config_dir else []
-    with hydra.initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        return plain(hydra.compose("train", overrides=[*own, *as_hydra_wants(overrides)]))
+    try:
+        with hydra.initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+            return plain(hydra.compose("train", overrides=[*own, *as_hydra_wants(overrides)]))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(in_words(error)) from error
 
 
 def plain(config: DictConfig) -> Settings:
