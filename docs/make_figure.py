@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import tlclass
-from tlclass.colors import GREY, OKABE_ITO, passband_look
+from tlclass.colors import GREY, class_look, passband_look
 
 FILE = Path(__file__).parent / "figures" / "probabilities.png"
 CLASS = "TDE"  # of the object that is drawn
@@ -46,8 +46,9 @@ def draw(curve: tlclass.LightCurves, found: pd.DataFrame, classes: tuple[str, ..
     upper.set_ylabel("flux (zero point 27.5)")
     upper.set_title(f"A simulated {CLASS} as ZTF would see it, classified after every observation", fontsize=10)
     upper.legend(frameon=False, fontsize=9)
-    for color, name in zip(OKABE_ITO, classes, strict=False):
-        lower.plot(days, found[f"p({name})"], "-", lw=2.4 if name == CLASS else 1.3, color=color, label=name)
+    for number, name in enumerate(classes):
+        color, line = class_look(number)
+        lower.plot(days, found[f"p({name})"], ls=line, lw=2.4 if name == CLASS else 1.3, color=color, label=name)
     lower.set(ylabel="probability", xlabel="days since the first detection", ylim=(-0.03, 1.03))
     lower.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     for axes in (upper, lower):

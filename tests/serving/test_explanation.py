@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from tests.conftest import make_curves, said
+from tlclass.colors import PASSBANDS, class_look
 from tlclass.explain import main
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.serving.explanation import Explanation, explain, log_odds
-from tlclass.serving.explanation_page import BANDS, CLASSES, figure
+from tlclass.serving.explanation_page import figure
 from tlclass.serving.predictions import predict
 from tlclass.serving.released import RELEASED
 from tlclass.serving.request import Request
@@ -83,7 +84,7 @@ def test_the_page_needs_no_other_file(found: Explanation, tmp_path: Path) -> Non
 
 
 def test_every_passband_and_class_has_a_look_of_its_own(found: Explanation) -> None:
-    assert len(set(BANDS.values())) == len(BANDS) and len(set(CLASSES)) == 12
+    assert len(set(PASSBANDS.values())) == len(PASSBANDS) and len({class_look(k) for k in range(12)}) == 12
     light, probable, _ = figure(found).axes
     texts = {text.get_text() for axes in (light, probable) for text in axes.get_legend().get_texts()}
     assert set(found.passbands) | {found.classes[found.best]} <= texts

@@ -12,14 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from tlclass.colors import GREY, OKABE_ITO, passband_look, passband_order
+from tlclass.colors import GREY, class_look, passband_look, passband_order
 from tlclass.report.drawing import new_figure, place_legend
 from tlclass.report.svg import hover
 from tlclass.report.sweep import Sweep, data_note
 from tlclass.training.mistakes import MISTAKES
 
 SHOWN, COLUMNS = 6, 3  # objects of an arm
-LINES = ("-", "--", ":")
 
 
 def mistakes(folder: Path) -> pd.DataFrame:
@@ -61,8 +60,7 @@ def mistakes_figure(sweep: Sweep, job: str, found: pd.DataFrame) -> Figure:
     grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[3, 2] * rows, sharex=False)
     classes = [str(name)[2:-1] for name in found.columns if str(name).startswith("p(")]
     styles: dict[str, dict[str, Any]] = {
-        name: {"color": OKABE_ITO[k % len(OKABE_ITO)], "ls": LINES[k // len(OKABE_ITO) % 3]}
-        for k, name in enumerate(classes)
+        name: dict(zip(("color", "ls"), class_look(k), strict=True)) for k, name in enumerate(classes)
     }
     entries: dict[str, Artist] = {}
     for number in range(rows * columns):

@@ -8,20 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tlclass.atomic import atomic_path, write_text
+from tlclass.colors import GREY, class_look, passband_look, passband_order
 from tlclass.report.pages import Block, Heading, Paragraph, Picture, Table, page
 from tlclass.serving.explanation import Explanation
 
-# Colours that colour-blind readers can tell apart, each with a marker or a line of its own: passbands by their last letter
-# (Okabe & Ito), classes in the model's order (Paul Tol's muted scheme)
-BANDS = {
-    "u": ("#CC79A7", "D"), "g": ("#0072B2", "o"), "r": ("#D55E00", "s"), "i": ("#8C6D00", "^"), "z": ("#000000", "v"),
-    "y": ("#7F7F7F", "P"),
-}  # fmt: skip
-CLASSES = (
-    "#332288", "#CC6677", "#117733", "#C27A00", "#882255", "#0099BB", "#999933", "#AA4499", "#44AA99", "#661100",
-    "#6699CC", "#555555",
-)  # fmt: skip
-LINES = ("-", (0, (5, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (1.5, 1)), (0, (9, 2)))
 SHOWN = 0.08  # classes that never reach this probability are drawn as one
 OTHERS = "all other classes"
 
@@ -62,22 +52,14 @@ def summary(found: Explanation) -> str:
     return f"{found.object_id}: {found.classes[found.best]} with probability {p:.2f} after {seen}"
 
 
-def _look(band: str) -> tuple[str, str]:
-    return BANDS.get(band[-1:].lower(), ("#444444", "X"))
-
-
 def _bands(found: Explanation) -> list[str]:
-    """The passbands of the light curve, from blue to red where their letters are known."""
-    letters = "".join(BANDS)
-    return sorted(
-        set(found.passbands.tolist()), key=lambda name: (letters.find(name[-1:].lower()) % len(letters + " "), name)
-    )
+    return sorted(set(found.passbands.tolist()), key=passband_order)
 
 
 def _light_curve(axes: Axes, found: Explanation) -> None:
     for band in _bands(found):
         here = found.passbands == band
-        colour, marker = _look(band)
+        colour, marker = passband_look(band)
         axes.errorbar(
             found.days[here], found.flux[here], yerr=found.flux_err[here], ls="none", marker=marker, ms=5, color=colour,
             elinewidth=0.9, capsize=0, label=band,
@@ -104,12 +86,12 @@ def _probabilities(axes: Axes, found: Explanation) -> None:
     shown = [k for k in range(len(found.classes)) if values[1:, k].max() >= SHOWN]
     order = sorted(shown, key=lambda k: -found.probability[-1, k])
     for k in order:
-        line, colour = LINES[k % len(LINES)], CLASSES[k % len(CLASSES)]
+        colour, line = class_look(k)
         wide = 2.4 if k == found.best else 1.6
         axes.plot(days, values[:, k], ds="steps-post", ls=line, lw=wide, color=colour, label=found.classes[k])
     if len(shown) < len(found.classes):
         rest = [k for k in range(len(found.classes)) if k not in shown]
-        axes.plot(days, values[:, rest].sum(1), ds="steps-post", ls=":", lw=1, color="#888888", label=OTHERS)
+        axes.plot(days, values[:, rest].sum(1), ds="steps-post", ls=":", lw=1, color=GREY, label=OTHERS)
     axes.set_ylim(-0.02, 1.02)
     axes.set_ylabel("probability")
     _legend(axes)
@@ -124,7 +106,7 @@ def _influence(axes: Axes, found: Explanation) -> None:
     name = found.classes[found.best]
     for band in _bands(found):
         here = found.passbands == band
-        colour, marker = _look(band)
+        colour, marker = passband_look(band)
         axes.vlines(found.days[here], 0, found.influence[here], color=colour, lw=2.2)
         axes.plot(found.days[here], found.influence[here], marker, ms=4, color=colour)
         axes.plot(found.days[here], found.change[here], marker, ms=5, mfc="none", mec=colour, mew=0.9, alpha=0.8)
@@ -134,8 +116,8 @@ def _influence(axes: Axes, found: Explanation) -> None:
     decisive = found.decisive()
     axes.plot(found.days[decisive], found.influence[decisive], "o", ms=10, mfc="none", mec="black", mew=1.1)
     axes.set_ylabel(f"effect on log odds\nof {name}")
-    axes.plot([], [], "-o", lw=2.2, ms=4, color="#444444", label="in the end: with it\nminus without it")
-    axes.plot([], [], "o", ms=5, mfc="none", color="#444444", label="when it came in:\nafter minus before it")
+    axes.plot([], [], "-o", lw=2.2, ms=4, color=GREY, label="in the end: with it\nminus without it")
+    axes.plot([], [], "o", ms=5, mfc="none", color=GREY, label="when it came in:\nafter minus before it")
     _legend(axes)
 
 
