@@ -33,8 +33,8 @@ class Gallery:
     def keep(self, name: str, figure: Figure, caption: str) -> Picture:
         """Write the figure as PNG and PDF, and draw it for the page."""
         path = self.folder / f"{name}.png"
-        figure.draw_without_rendering()  # lays out, once for both files
-        figure.set_layout_engine("none")
+        figure.draw_without_rendering()  # lays out, once for all files
+        figure.set_layout_engine(None)  # "none" would leave a placeholder, for which every file is drawn twice
         for file, options in ((path, {"dpi": 150}), (path.with_suffix(".pdf"), {"metadata": {"CreationDate": None}})):
             with atomic_path(file) as temporary:
                 figure.savefig(temporary, **options)
