@@ -34,8 +34,6 @@ def _run(given: argparse.Namespace) -> str:
 
     torch.set_num_threads(1)
     plugins.use(given.trust)
-    if given.n < 1:
-        raise ValueError(f"-n is {given.n}: choose 1 object or more")
     labelling = Labelling(given.strategy, random=given.random, where=given.where)
     output = writer_for(given.output, given.input) if given.output else None
     labelled = read_ids(given.labelled) if given.labelled else []

@@ -11,6 +11,7 @@ from tlclass.inputs.labelling import STRATEGIES, Labelling
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.serving.choosing import choose
+from tlclass.serving.model import Model
 from tlclass.surveys import door
 
 
@@ -43,6 +44,12 @@ def test_labelled_objects_and_those_that_cannot_be_classified_are_not_chosen(
         choose(released_model, some, 5, Labelling(), ["nobody"])
 
 
+def test_a_model_of_python_gives_the_same_list(released_model: TrainedModel, curves: LightCurves) -> None:
+    found = Model(released_model).choose(curves, 6, strategy="entropy", where="n_observations > 3", seed=2)
+    expected = choose(released_model, curves, 6, Labelling("entropy", where="n_observations > 3"), seed=2)
+    pd.testing.assert_frame_equal(found, expected.to_pandas())
+
+
 def test_the_command_writes_a_file_or_prints(
     released_folder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -69,7 +76,7 @@ def test_the_command_writes_a_file_or_prints(
         (["--where", "__import__('os') < 3"], "condition"),
         (["--where", "colour < 3"], "colour"),
         (["--strategy", "entropie"], "entropy"),
-        (["-n", "0"], "-n is 0"),
+        (["-n", "0"], "0 objects"),
         (["-n", "100000"], "100000"),
         (["--labelled", "absent.txt"], "absent.txt"),
         (["-o", "list.xyz"], "list.xyz"),

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tlclass.inputs.labelling import Labelling
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.checkpoint import load_model as load_files
+from tlclass.serving.choosing import choose
 from tlclass.serving.explanation import Explanation, explain
 from tlclass.serving.predictions import predict
 from tlclass.serving.priors import Prior
@@ -101,6 +103,35 @@ class Model:
             FileNotFoundError, ValueError: the source cannot be read, has no such object, or nothing can be said about it.
         """
         return explain(self.trained, self._read(source, options), object_id, _name(source))
+
+    def choose(
+        self,
+        source: door.Source,
+        n: int = 100,
+        *,
+        strategy: str = "margin",
+        where: str | None = None,
+        random: float = 0.0,
+        labelled: Sequence[str] = (),
+        seed: int = 0,
+        **options: Any,
+    ) -> pd.DataFrame:
+        """The n objects to label next, the most wanted first; see `tlclass.serving.choosing.choose`.
+
+        Args:
+            source: see `predict`. n: how many objects. options: see `predict`.
+            strategy: how to choose, one of `tlclass.inputs.labelling.STRATEGIES`.
+            where: a condition that the objects fulfil, e.g. `"peak_mag < 19 and p(TDE) > 0.1"`.
+            random: share of the n that is drawn at random instead.
+            labelled: ids of objects that have a label already; they are not chosen again.
+            seed: of all draws.
+
+        Raises:
+            FileNotFoundError, ValueError: the source cannot be read, or fewer than n objects may be chosen.
+        """
+        curves, labelling = self._read(source, options), Labelling(strategy, random=random, where=where)
+        frame: pd.DataFrame = choose(self.trained, curves, n, labelling, labelled, seed, _name(source)).to_pandas()
+        return frame
 
     def _read(self, source: door.Source, options: Mapping[str, Any]) -> LightCurves:
         return door.read(source, self.trained.passbands, options, self.trained.input)
