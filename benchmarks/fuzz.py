@@ -539,13 +539,13 @@ def outcomes(numbers: Sequence[int], chosen: Mapping[str, Kind], work: Path, see
             finally:
                 os._exit(0)
         os.close(into)
-        batch, done = left[:BATCH], 0
+        batch, done, broken = left[:BATCH], 0, False
         with os.fdopen(out, "rb") as pipe:
             for line in pipe:
                 yield batch[done], line.decode().rstrip("\n")
-                done += 1
+                done, broken = done + 1, line.startswith(b"BROKEN")
         _, status = os.waitpid(child, 0)
-        if done < len(batch):
+        if done < len(batch) and not broken:
             yield batch[done], f"FAILED: the process ended with {os.waitstatus_to_exitcode(status)}"
             done += 1
         left = left[done:]
@@ -571,7 +571,7 @@ def run(
             if outcome not in (READ, REFUSED):
                 failures.append(f"{title} (--seed {seed} --kind '{wanted}' --only {number}) {outcome}")
                 print(failures[-1], file=sys.stderr, flush=True)
-                if keep is not None:
+                if keep is not None and folder.is_dir():
                     shutil.copytree(folder, keep / str(number), symlinks=True, dirs_exist_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
     return counts, failures

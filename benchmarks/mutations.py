@@ -114,9 +114,9 @@ def _no_column(lines: Lines, draw: Draw) -> Lines:
 
 
 def _renamed(lines: Lines, draw: Draw) -> Lines:
-    lines[0][draw.integers(len(lines[0]))] = [*CELLS, *lines[0], "jd", "mag", "flux_njy", "zp", "label"][
-        draw.integers(len(CELLS))
-    ]
+    names = [*CELLS, *lines[0], "jd", "mag", "flux_njy", "zp", "label"]
+    if lines[0]:
+        lines[0][draw.integers(len(lines[0]))] = names[draw.integers(len(names))]
     return lines
 
 

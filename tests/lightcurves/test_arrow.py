@@ -34,6 +34,14 @@ def test_an_object_in_two_parts_is_an_error_and_leaves_no_file(tmp_path: Path) -
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_without_a_light_curve_is_refused(tmp_path: Path) -> None:
+    with pa.OSFile(str(tmp_path / "c.arrow"), "wb") as file, pa.ipc.new_file(file, to_arrow(make_curves()).schema):
+        pass
+    for reading in (read, lambda path: list(read_parts(path))):
+        with pytest.raises(ValueError, match=r"c\.arrow holds no light curves"):
+            reading(tmp_path / "c.arrow")
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_written_and_read_back_is_equal(suffix: str, tmp_path: Path) -> None:
     ids = np.array(["ZTF18å", "星雲", "a b/c", "1"])

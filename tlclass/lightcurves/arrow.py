@@ -86,11 +86,13 @@ def read_parts(path: Path, verify: bool = True, sealed: bool = False) -> Iterato
         sealed: whether every set must have one.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: the file is damaged or holds no light curves.
     """
     with readable(path, "light curves"):
         file = pa.ipc.open_file(pa.memory_map(str(path)))
         batches = [file.get_batch_with_custom_metadata(number) for number in range(file.num_record_batches)]
+        if not batches:
+            raise ValueError(f"{path} holds no light curves")
         if verify:  # Arrow follows offsets without looking
             for batch, _ in batches:
                 batch.validate(full=True)
@@ -120,8 +122,6 @@ def read(path: Path) -> LightCurves:
     """
     if Path(path).suffix == ".arrow":
         parts = list(read_parts(path))
-        if not parts:
-            raise ValueError(f"{path} holds no light curves")
         return parts[0] if len(parts) == 1 else concatenate(parts)
     with readable(path, "light curves"):
         table = pq.read_table(path, partitioning=None, page_checksum_verification=True)
