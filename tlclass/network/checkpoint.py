@@ -130,7 +130,7 @@ def load_model(path: Path) -> TrainedModel:
         about = description_of(folder / DESCRIPTION)
         if about["format"] not in READABLE:
             raise ValueError(
-                f"{folder / DESCRIPTION} has format {about['format']}, this version reads {' and '.join(map(str, READABLE))}: update tlclass"
+                f"{folder / DESCRIPTION} has format {shortened(about['format'])}, this version reads {' and '.join(map(str, READABLE))}: update tlclass"
             )
         for name, digest in ((WEIGHTS, about["weights_sha256"]), (RELIABILITY, about.get("reliability_sha256"))):
             if digest is not None and (not (folder / name).is_file() or _digest(folder / name) != digest):

@@ -113,12 +113,12 @@ def _encoded(model: TrainedModel, selected: LightCurves, origin: str) -> Encoded
         raise ValueError(f"{origin} and the model {model.folder or model.survey}: {error}") from None
 
 
-def _logits(model: TrainedModel, latents: Sequence[Tensor]) -> Tensor:
+def _logits(model: TrainedModel, latents: Sequence[Tensor], origin: str) -> Tensor:
     logits = logits_of(model.members, latents)
     try:
         refuse_lost(logits)
     except ValueError as error:
-        raise ValueError(f"{model.folder or model.survey}: {error}") from None
+        raise ValueError(f"{origin} and the model {model.folder or model.survey}: {error}") from None
     return logits
 
 
@@ -134,7 +134,7 @@ class _Found:
         self.latents = _latents(model, encoded, self.views)
         self.shape = statistics(encoded, model.encoding)
         self.observations = torch.from_numpy(self.views.observations)
-        logits = _logits(model, self.latents)
+        logits = _logits(model, self.latents, origin)
         plain = log_probabilities(model.calibration, logits, self.observations)
         log_probability, self.prior = reweighed(model, plain, asked.prior)
         self.probability = log_probability.exp()

@@ -3,6 +3,7 @@
 import io
 import logging
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -178,8 +179,7 @@ class AlertPackets:
             objects = {name: column[labelled] for name, column in objects.items()}
             rows = rows[labelled[owner[rows["packet"]]]]
         rows, dropped = _one_row_per_exposure(rows, owner, heads["issued"])
-        bands = [self.passbands.called(name, SYSTEMS[survey]) for name in rows["band"].astype(str).tolist()]
-        codes, known = self.passbands.resolved(np.array(bands, dtype=object), str(self.path), self.unknown_passbands)
+        codes, known = self.passbands.resolved(self._bands(rows, survey), str(self.path), self.unknown_passbands)
         if not known.all():
             rows, codes = rows[known], codes[known]
             dropped[UNKNOWN_PASSBAND] = int(np.count_nonzero(~known))
@@ -189,6 +189,12 @@ class AlertPackets:
         observations["object_id"] = names[owner[rows["packet"]]]
         observations["passband"] = codes
         return from_columns(objects, observations, self.passbands.names, str(self.path), dropped, part)
+
+    def _bands(self, rows: Array, survey: str) -> Array:
+        """(n,) object, names of the passbands in the system of the survey."""
+        given, number = np.unique(rows["band"], return_inverse=True)
+        names = [self.passbands.called(name.decode(errors="replace"), SYSTEMS[survey]) for name in given.tolist()]
+        return np.array(names, dtype=object)[number]
 
     def _labels(self, names: Array) -> Array:
         """(n,) str, the label of each object, empty where the table has none or a blank or "-"."""
@@ -362,7 +368,7 @@ def _streams(file: Path) -> Iterator[tuple[str, IO[bytes]]]:
                     content = archive.extractfile(member)
                     yield f"{file}:{member.name}", io.BytesIO(content.read() if content else b"")
             _refuse_truncated(archive)
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, zlib.error, OSError, EOFError) as error:
         raise ValueError(_damaged(str(file), error)) from error
 
 

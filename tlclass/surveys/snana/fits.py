@@ -261,7 +261,7 @@ def _read_table(path: Path) -> tuple[fits.Header, Array]:
         for key in HEADER_KEYS:  # a card is parsed when it is asked for
             header.get(key)
         return header, _rows(content[table:data], content[data:])
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, MemoryError, fits.VerifyError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, MemoryError, fits.VerifyError) as error:
         raise ValueError(f"{path} cannot be read as an SNANA FITS file: {sentence(error)}") from error
 
 

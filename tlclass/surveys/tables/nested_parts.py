@@ -22,6 +22,8 @@ from tlclass.surveys.tables.nested import Nested, flattened, is_own, known_leave
 from tlclass.surveys.tables.objects import Objects, object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import converted, joined, observation_columns
 
+VALUE_SIZE = 4  # bytes of a value in a file, between one of a flag or a repeated name and eight of a float64
+
 
 def nested_in_parts(reader: Nested, rows: int, decisive: int = DECISIVE) -> Iterator[LightCurves]:
     """What `reader.read` reads, about so many observations at a time, in the order of the files.
@@ -109,10 +111,13 @@ def _about(
 
 
 def _objects_at_once(metadata: pq.FileMetaData, rows: int) -> int | None:
-    """How many objects have about so many observations; None if all of them have no more."""
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    values = sum(max((group.column(c).num_values for c in range(group.num_columns)), default=0) for group in groups)
-    return None if values <= rows else max(int(rows * metadata.num_rows / values), 1)
+    """How many objects have about so many observations; None if all of them have no more.
+
+    By the size of the row groups: to ask for that of a column ends the process where the footer is damaged (pyarrow 26).
+    """
+    size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    observations = size / (VALUE_SIZE * max(metadata.num_columns, 1))
+    return None if observations <= rows else max(int(rows * metadata.num_rows / observations), 1)
 
 
 def _batches(file: Path, objects: int, columns: list[str] | None) -> Iterator[pa.Table]:
