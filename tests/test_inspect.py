@@ -25,7 +25,7 @@ def inspect(data: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixtu
     """`inspect("survey=bts", data=FOLDER)`: exit code and what was printed."""
 
     def call(*words: str, data: Path = data, cache: Path = cache) -> tuple[int, str]:
-        code = main([*words, f"paths.data={data}", f"paths.cache={cache}", "-o", str(tmp_path / "report")])
+        code = main([*words, "-o", str(tmp_path / "report"), f"paths.data={data}", f"paths.cache={cache}"])
         printed = capsys.readouterr()
         assert "Traceback" not in printed.err
         return code, printed.out + printed.err
@@ -182,6 +182,11 @@ def test_a_reader_that_is_not_installed_is_said_and_exits_with_2(
     monkeypatch.setitem(sys.modules, "fastavro", None)
     code, said = inspect("survey=ztf_alerts", data=tmp_path, cache=tmp_path / "cache")
     assert code == 2 and f"needs fastavro: {install('alerts')}\n" in said
+
+
+def test_settings_are_named_by_the_word_of_this_command(inspect: Inspect) -> None:
+    code, said = inspect("survey=bts", "survey.reader.columns.label=null")
+    assert code == 2 and "survey.reader.columns.label" in said and "target" not in said.partition("error: ")[2]
 
 
 def test_survey_stands_for_the_target() -> None:

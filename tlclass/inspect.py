@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("-o", "--output", type=Path, help="folder of the report (inspect/NAME)")
     parser.add_argument("--config-dir", help="folder with cards of your own")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     logging.getLogger("tlclass.surveys").setLevel(logging.INFO)
     try:
@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = one_sentence(error)
         if said is None:
             raise
-        said = re.sub("^target '", "survey '", said)  # the word of this command line
+        said = re.sub(r"(?<![\w.])target(?=\.\w|=| ')", "survey", said)  # the word of this command line
         sys.stderr.write(f"error: {said}\n")
         return 2
 

@@ -65,7 +65,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("settings", nargs="*", metavar="key=value", help="survey=NAME and keys of its card")
     parser.add_argument("-o", "--output", type=Path, help="file to write: .parquet, or .arrow to open memory-mapped")
     parser.add_argument("--plot", type=Path, help="also draw examples of every class into this image")
-    return parser.parse_args(argv)
+    return parser.parse_intermixed_args(argv)
 
 
 def _simulate_with_bars(reader: Simulation | Union) -> LightCurves:

@@ -18,7 +18,7 @@ from tlclass.simulate import load_simulation, main, marked
 def test_writes_a_file_and_a_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, sheet = tmp_path / "set.parquet", tmp_path / "sheet.png"
     arguments = ["survey=bts_simulated", "n_objects=12", "classes=[SNIa, TDE]", "mix.SNIa=22"]
-    assert main([*arguments, "-o", str(path), "--plot", str(sheet)]) == 0
+    assert main([arguments[0], "-o", str(path), *arguments[1:], "--plot", str(sheet)]) == 0
     curves = read(path)
     assert np.unique(curves.label, return_counts=True)[1].tolist() == [6, 6]
     assert {"peak_abs_mag", "host_av"} <= set(curves.extra)
