@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.composed import kept
 from tests.data.raw_surveys import write_all
 from tlclass import train
 from tlclass.experiments import composition
@@ -28,6 +30,8 @@ from tlclass.experiments.plan import Plan, plan_from
 from tlclass.experiments.run import run_job
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, from_columns
+from tlclass.report.document import Gallery
+from tlclass.report.pages import Picture
 from tlclass.surveys.survey import Reader, cached, pieces_of
 from tlclass.training.settings import FitSettings
 
@@ -47,6 +51,12 @@ Job = Callable[..., Plan]
 Composed = Callable[..., dict[str, Any]]
 # Folders that no other setting is made of: filled in after composing, so that tests share compositions.
 FOLDERS = re.compile(r"paths\.(cache|models|results)=(.+)")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cards_read_once() -> Iterator[None]:
+    with kept():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -131,14 +141,27 @@ def transferred_job(settings: Job, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-def train_cli(monkeypatch: pytest.MonkeyPatch, overrides: list[str], restored_logging: None) -> Callable[..., None]:
-    """`python -m tlclass.train` in this process, with the small overrides before the given ones."""
+def train_cli(
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str], restored_logging: None, undrawn: None
+) -> Callable[..., None]:
+    """`python -m tlclass.train` in this process, with the small overrides before the given ones; sweeps end undrawn."""
 
     def call(*more: str) -> None:
         monkeypatch.setattr(sys, "argv", ["tlclass.train", *overrides, *more])
         train.main()
 
     return call
+
+
+def keep_undrawn(gallery: Gallery, name: str, figure: object, caption: str) -> Picture:
+    """In place of `Gallery.keep`: figures are made and not written, which takes most of a report's time."""
+    return Picture(gallery.folder / f"{name}.png", caption, f"<svg>{name}</svg>")
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """See `keep_undrawn`."""
+    monkeypatch.setattr(Gallery, "keep", keep_undrawn)
 
 
 @pytest.fixture
@@ -182,17 +205,25 @@ def run_process(*arguments: str, cwd: Path, **environment: str) -> subprocess.Co
     )
 
 
-def start_forked(words: Sequence[str], cwd: Path, said_in: Path) -> BaseProcess:
+def start_forked(
+    words: Sequence[str], cwd: Path, said_in: Path, drawn: bool = False, **environment: str | None
+) -> BaseProcess:
     """`tlclass.train` with these words in a process group of its own, which has imported everything already.
 
-    What it writes goes to the file `said_in`; `exitcode` is that of the command, negative for a signal.
+    What it writes goes to the file `said_in`; figures of a report are written if `drawn`; a variable of the environment
+    that is None is taken away. `exitcode` is that of the command, negative for a signal.
     """
 
     def run() -> None:
         os.setsid()
+        if not drawn:
+            Gallery.keep = keep_undrawn  # type: ignore[method-assign]
         os.chdir(cwd)
         os.environ["OMP_NUM_THREADS"] = "1"  # of its own children
         os.environ["PYTHONPATH"] = str(ROOT)
+        for name in [name for name, value in environment.items() if value is None]:
+            os.environ.pop(name, None)
+        os.environ |= {name: value for name, value in environment.items() if value is not None}
         descriptor = os.open(said_in, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for stream in (1, 2):
             os.dup2(descriptor, stream)
@@ -200,7 +231,17 @@ def start_forked(words: Sequence[str], cwd: Path, said_in: Path) -> BaseProcess:
         for handler in logging.getLogger().handlers[:]:  # pytest's
             logging.getLogger().removeHandler(handler)
         sys.argv = ["tlclass.train", *words]
-        train.main()
+        code: Any = 1
+        try:
+            train.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        except BaseException:
+            traceback.print_exc()
+        finally:  # at once: what pytest has for its own end is not this process's
+            sys.stdout.flush()
+            os._exit(int(code))
 
     process = multiprocessing.get_context("fork").Process(target=run)
     with warnings.catch_warnings():

@@ -57,8 +57,9 @@ def test_the_help_of_train_fits_a_screen_and_keeps_the_comments_of_its_file() ->
     written = (CONF / "train.yaml").read_text().split("\nhydra:")[0].splitlines()
     for key, _, comment in commented(written):
         assert any(line.split()[0].split("=")[0] == key and comment[:20] in line for line in lines if line.strip()), key
-    for group in ("source", "target", "freeze_policy", "logger", "+experiment=", "+debug="):
-        assert group in text
+    for word in ("source", "target", "freeze_policy", "from_scratch", "labels", "logger", "+experiment=", "+debug="):
+        assert word in text
+    assert "paths.data=FOLDER" in text
 
 
 @pytest.mark.parametrize(

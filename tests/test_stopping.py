@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.interrupts import WORDS, interrupt
-from tests.conftest import ROOT
+from benchmarks.interrupts import WORDS
+from tests.conftest import ROOT, start_forked
 from tlclass import stopping
 from tlclass.locking import held
 
@@ -105,10 +105,17 @@ def test_a_process_ends_with_its_parent(tmp_path: Path) -> None:
 def test_an_interrupted_sweep_begins_no_further_job_and_says_so_once(
     signum: signal.Signals, launcher: str, tmp_path: Path
 ) -> None:
-    """`python -m benchmarks.interrupts` repeats this as often as you like."""
-    words = [*WORDS, f"launcher={launcher}", f"paths.models={tmp_path / 'models'}", f"paths.cache={tmp_path / 'cache'}"]
-    seconds = float(np.random.default_rng().uniform(0, 8))
-    seen = interrupt(words, tmp_path / "results", seconds, signum, group=signum == signal.SIGINT)
-    assert seen.code == 128 + signum and seen.after == 0, seen.text
-    assert seen.text.count(signum.name) == 1 and "Traceback" not in seen.text and "error: " not in seen.text
-    assert not list((tmp_path / "results").rglob("failed.json")) and not list((tmp_path / "results").rglob(".sweep-*"))
+    """`python -m benchmarks.interrupts` repeats this as often as you like, from the start of the command on."""
+    folder, said = tmp_path / "results", tmp_path / "said"
+    paths = [f"paths.{name}={tmp_path / name}" for name in ("results", "models", "cache")]
+    process = start_forked([*WORDS, f"launcher={launcher}", *paths], tmp_path, said)
+    while not any(folder.glob("*/.sweep-*/total.json")) and process.is_alive():
+        time.sleep(0.02)
+    time.sleep(float(np.random.default_rng().uniform(0, 4)))
+    wall, pid = time.time(), process.pid or 0
+    (os.killpg if signum == signal.SIGINT else os.kill)(pid, signum)  # Ctrl-C reaches every process of the terminal
+    process.join(100)
+    text, begun = said.read_text(), [path.stat().st_mtime for path in folder.rglob("job.json")]
+    assert process.exitcode == 128 + signum and not [moment for moment in begun if moment > wall + 1], text
+    assert text.count(signum.name) == 1 and "Traceback" not in text and "error: " not in text
+    assert not list(folder.rglob("failed.json")) and not list(folder.rglob(".sweep-*"))

@@ -53,14 +53,6 @@ def test_the_composed_configuration_is_shown(
 
 
 @pytest.mark.slow
-def test_help_from_another_folder(process: Process, tmp_path: Path) -> None:
-    help_text = process("tlclass.train", "--help", cwd=tmp_path)
-    assert help_text.returncode == 0, help_text.stderr
-    assert all(word in help_text.stdout for word in ("freeze_policy", "from_scratch", "labels", "paths.data=FOLDER"))
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.slow
 def test_the_front_door(process: Process, overrides: list[str], tmp_path: Path, data: Path) -> None:
     """Train, sweep, report and predict as a user does, from another folder, saying nothing alarming."""
     (tmp_path / "cwd").mkdir()
@@ -80,12 +72,8 @@ def test_the_front_door(process: Process, overrides: list[str], tmp_path: Path, 
     results = tmp_path / "cwd" / "results" / "plasticc2bts"
     assert len(jobs(results)) == 2
     assert (results / "full" / "n50" / "seed0" / "metrics.csv").exists()
-    report = process("tlclass.report", str(results), cwd=tmp_path)
-    assert (
-        report.returncode == 0
-        and "from_scratch" in report.stdout
-        and "plasticc (simulated) to bts (real)" in report.stdout
-    )
+    assert "from_scratch" in run.stdout and "plasticc (simulated) to bts (real)" in run.stdout  # the report
+    assert (results / "figures" / "learning_curves.pdf").stat().st_size > 1000
     assert {"results.csv", "summary.csv"} <= {path.name for path in results.iterdir()}
     out = process(
         "tlclass.predict", str(results / "full" / "n50" / "seed0"), str(data / "ztf_bts"), "-o", "out.csv", cwd=tmp_path

@@ -30,16 +30,23 @@ def test_pretraining_happens_once_and_is_reused(
 
 
 def test_pretraining_depends_on_what_decides_it_only(settings: Job, data: Path, tmp_path: Path) -> None:
-    models = f"paths.models={tmp_path / 'models'}"
-    for number, more in enumerate((["labels=50%"], ["fit.learning_rate=0.02"], ["seed=0", "head=mlp"])):
-        run_job(settings("freeze_policy=full", models, *more), tmp_path / str(number))
-    assert len(list((tmp_path / "models").rglob("result.json"))) == 1
+    """The folder of a source model is that of its content; `test_pretraining_happens_once_and_is_reused` uses one."""
     shutil.copytree(data, tmp_path / "data")
-    run_job(settings("freeze_policy=full", models, f"paths.data={tmp_path / 'data'}"), tmp_path / "moved")
-    assert len(list((tmp_path / "models").rglob("result.json"))) == 1
-    for number, more in enumerate(("model.hidden=9", "+trainer.gradient_clip_val=1"), start=2):
-        run_job(settings("freeze_policy=full", models, more), tmp_path / more)
-        assert len(list((tmp_path / "models").rglob("result.json"))) == number
+    moved = f"paths.data={tmp_path / 'data'}"
+
+    def folder(*more: str) -> list[Path]:
+        return source_folders(settings("freeze_policy=full", *more))
+
+    for more in (
+        ["labels=50%"],
+        ["fit.learning_rate=0.02"],
+        ["seed=0", "head=mlp"],
+        ["freeze_policy=head_only"],
+        [moved],
+    ):
+        assert folder(*more) == folder(), more
+    others = [folder("model.hidden=9"), folder("+trainer.gradient_clip_val=1"), folder("pretrain.seed=1"), folder()]
+    assert len({tuple(each) for each in others}) == len(others)
 
 
 def test_ensembles_of_two_pretraining_seeds_share_no_source_model(settings: Job, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@ import logging
 import os
 import resource
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,15 +12,15 @@ import pandas as pd
 import pytest
 
 from tests.conftest import Job, jobs, result, said, start_forked
-from tlclass import predict
-from tlclass.experiments import sweep
+from tlclass import predict, train
+from tlclass.experiments import run, sweep
+from tlclass.experiments.plan import Plan
 from tlclass.experiments.run import run_job
 from tlclass.extras import install
 from tlclass.network.checkpoint import load_model
 from tlclass.training import fit
 
 CLI = Callable[..., None]
-Process = Callable[..., subprocess.CompletedProcess[str]]
 SCRATCH = "freeze_policy=from_scratch"
 JOBLIB = "launcher=joblib"
 
@@ -112,35 +111,60 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_the_job_goes_on_from_it(
 # -- sweeps
 
 
-def test_an_option_of_a_group_replaces_the_axis_inside_it(train_cli: CLI, tmp_path: Path) -> None:
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Where the jobs of a sweep would run; none does, and there is no report."""
+    folders: list[Path] = []
+
+    def run_job(plan: Plan, folder: Path) -> dict[str, float]:
+        folders.append(folder)
+        (folder / "result.json").touch()
+        return {"auroc_macro": 0.5}
+
+    monkeypatch.setattr(run, "run_job", run_job)
+    monkeypatch.setattr(train, "write_report", lambda folder: None)
+    return folders
+
+
+def test_the_command_line_replaces_the_axes_of_an_experiment(
+    train_cli: CLI, untrained: list[Path], tmp_path: Path
+) -> None:
     """`data_fraction` is another word for the experiment's axis `labels`."""
-    reader = ["source=plasticc", "target=bts"]
-    train_cli("+experiment=ztf2bts", *reader, "-m", SCRATCH, "seed=0", "data_fraction=n100,50pct")
-    assert sorted(rows(tmp_path / "results")) == [f"ztf2bts/from_scratch/{name}/seed0" for name in ("50pct", "n100")]
-
-
-def test_a_sweep_ends_with_its_report(train_cli: CLI, tmp_path: Path) -> None:
-    train_cli(SCRATCH, "seed=0,1", "-m")
-    assert {"summary.csv", "results.csv"} <= {path.name for path in (tmp_path / "results" / "default").iterdir()}
-    assert not list((tmp_path / "results" / "default").glob(".sweep*"))
+    place = tmp_path / "results"
+    for words in (
+        ["+experiment=ztf2bts", "source=plasticc", "data_fraction=n100,50pct"],
+        ["+experiment=plasticc2bts", "labels=100,50%"],
+    ):
+        untrained.clear()
+        train_cli(*words, "target=bts", "-m", SCRATCH, "seed=0")
+        name = words[0].partition("=")[2]
+        assert untrained == [place / f"{name}/from_scratch/{budget}/seed0" for budget in ("n100", "50pct")]
 
 
 @pytest.mark.slow
-def test_joblib_gives_the_rows_of_one_process_and_names_what_failed(
-    train_cli: CLI, process: Process, overrides: list[str], tmp_path: Path
+def test_other_processes_give_the_rows_of_one_and_a_failed_job_is_named_and_takes_nothing_down(
+    train_cli: CLI, overrides: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    axes = [SCRATCH, "labels=50,60,5000"]
-    with pytest.raises(SystemExit):
+    """With several sources, which other processes must know too."""
+    subdir = "hydra.sweep.subdir=${hydra:runtime.choices.source}/${labels_name:${labels}}"
+    axes = ["source=[bts,plasticc]", "freeze_policy=full", "labels=5000,50,60", subdir]
+    with pytest.raises(SystemExit) as stop:
         train_cli(*axes, "-m")
+    message = said(capsys)
+    assert stop.value.code == 1 and message.count("error:") == 1
+    assert all(part in message for part in ("bts+plasticc/n5000", "labels=5000", "131"))
     alone = rows(tmp_path / "results")
+    assert list(alone) == [f"default/bts+plasticc/{name}" for name in ("n50", "n60")]
     words = [*overrides, *axes, JOBLIB, f"paths.results={tmp_path / 'parallel'}", "-m"]
-    parallel = process("tlclass.train", *words, cwd=tmp_path)
-    assert parallel.returncode == 1
-    [named] = [line for line in parallel.stderr.splitlines() if line.startswith("error: ")]
-    assert "n5000/seed0" in named and "131" in named
-    assert rows(tmp_path / "parallel") == alone and len(alone) == 2
-    assert "sweep: 2 of 3 jobs done, 0 running, 1 failed" in parallel.stderr
-    assert "Error executing job" not in parallel.stderr
+    parallel = start_forked(words, tmp_path, tmp_path / "said")
+    parallel.join(170)
+    text = (tmp_path / "said").read_text()
+    assert parallel.exitcode == 1, text
+    [named] = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert "bts+plasticc/n5000" in named and "131" in named
+    assert rows(tmp_path / "parallel") == alone
+    assert "sweep: 2 of 3 jobs done, 0 running, 1 failed" in text
+    assert "Error executing job" not in text
 
 
 @pytest.mark.slow
@@ -175,7 +199,7 @@ def test_a_killed_sweep_run_again_gives_the_table_of_an_uninterrupted_one(
     finished = len(rows(tmp_path / "results"))
     assert finished < 4, "the sweep was over before it could be stopped"
     train_cli(*axes, models, "-m")
-    train_cli(*axes, f"paths.results={tmp_path / 'whole'}", f"paths.models={tmp_path / 'm'}", "-m")
+    train_cli(*axes, f"paths.results={tmp_path / 'whole'}", "-m")
     assert rows(tmp_path / "results") == rows(tmp_path / "whole") and len(rows(tmp_path / "whole")) == 4
     tables = [pd.read_csv(tmp_path / name / "default" / "summary.csv") for name in ("results", "whole")]
     pd.testing.assert_frame_equal(*tables)
@@ -198,20 +222,17 @@ def test_a_missing_launcher_is_answered_with_its_pip_line(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("drawn", [[], ["augmentation=alerts", "fit.balance=true"]], ids=["plain", "augmented"])
 def test_two_processes_of_a_distributed_fit_end_where_one_does(
-    drawn: list[str],
-    settings: Job,
-    tmp_path: Path,
-    overrides: list[str],
-    process: Callable[..., subprocess.CompletedProcess[str]],
+    settings: Job, tmp_path: Path, overrides: list[str]
 ) -> None:
+    """With augmented and balanced batches; plain ones are in training/test_task.py."""
     more = [SCRATCH, "fit.max_epochs=6", "encoding=asinh", "labels=80"]  # 2 x 32
-    more += drawn
+    more += ["augmentation=alerts", "fit.balance=true"]
     one = run_job(settings(*more), tmp_path / "one")
     here = [item for item in overrides if item != "trainer=cpu"]
-    run = process("tlclass.train", *here, *more, "trainer=ddp", "trainer.accelerator=cpu", cwd=tmp_path)
-    assert run.returncode == 0, run.stderr
+    forked = start_forked([*here, *more, "trainer=ddp", "trainer.accelerator=cpu"], tmp_path, tmp_path / "said")
+    forked.join(170)
+    assert forked.exitcode == 0, (tmp_path / "said").read_text()
     two = json.loads((tmp_path / "results" / "default" / "from_scratch" / "n80" / "seed0" / "result.json").read_text())
     assert one["best_epoch"] >= 0 and one["steps"] == two["steps"] and one["epochs"] == two["epochs"]
     for score in ("best_score", "auroc_macro", "log_loss"):
@@ -221,41 +242,13 @@ def test_two_processes_of_a_distributed_fit_end_where_one_does(
 # -- from the command line
 
 
-def test_the_word_for_a_sweep_may_stand_anywhere(train_cli: CLI, tmp_path: Path) -> None:
-    """`+experiment=plasticc2bts -m seed=0,1,2` is what the help says and what people type."""
-    train_cli(SCRATCH, "-m", "seed=0,1")
-    assert jobs(tmp_path / "results") == [f"default/from_scratch/all/seed{seed}" for seed in (0, 1)]
-
-
-def test_a_sweep_leaves_a_result_per_job_at_its_coordinates(train_cli: CLI, tmp_path: Path) -> None:
-    train_cli(
-        "experiment_name=sweep",
-        "seed=0,1",
-        "freeze_policy=from_scratch,full",
-        "labels=50",
-        "-m",
-    )
+def test_a_sweep_leaves_a_result_per_job_at_its_coordinates_and_a_report(train_cli: CLI, tmp_path: Path) -> None:
+    """`+experiment=plasticc2bts -m seed=0,1,2` is what the help says and what people type: -m stands anywhere."""
+    train_cli("experiment_name=sweep", "-m", "seed=0,1", "freeze_policy=from_scratch,full", "labels=50")
     expected = [f"sweep/{policy}/n50/seed{seed}" for policy in ("from_scratch", "full") for seed in (0, 1)]
     assert jobs(tmp_path / "results") == expected
-
-
-def test_the_command_line_replaces_an_axis_of_an_experiment(train_cli: CLI, tmp_path: Path) -> None:
-    train_cli("+experiment=plasticc2bts", "-m", "seed=0", "freeze_policy=from_scratch", "labels=all,25%")
-    assert jobs(tmp_path / "results") == [f"plasticc2bts/from_scratch/{budget}/seed0" for budget in ("25pct", "all")]
-
-
-def test_one_failed_job_does_not_take_the_sweep_down(
-    train_cli: CLI, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as stop:
-        train_cli("freeze_policy=from_scratch", "labels=5000,50", "-m")
-    assert stop.value.code == 1
-    assert jobs(tmp_path / "results") == ["default/from_scratch/n50/seed0"]
-    message = said(capsys)
-    assert (
-        all(part in message for part in ("from_scratch/n5000/seed0", "labels=5000", "131"))
-        and message.count("error:") == 1
-    )
+    assert {"summary.csv", "results.csv"} <= {path.name for path in (tmp_path / "results" / "sweep").iterdir()}
+    assert not list((tmp_path / "results" / "sweep").glob(".sweep*"))
 
 
 def test_two_surveys_of_other_bands_and_photometry_are_one_source_through_the_front_door(
@@ -271,10 +264,9 @@ def test_two_surveys_of_other_bands_and_photometry_are_one_source_through_the_fr
         f"paths.models={models}",
         "augmentation@pretrain.augmentation=alerts",
         "-m",
-        "seed=0,1",
-        "pretrain.seed=0",
+        "seed=0",
     )
-    assert jobs(tmp_path / "results") == [f"default/full/all/seed{seed}" for seed in (0, 1)]
+    assert jobs(tmp_path / "results") == ["default/full/all/seed0"]
     row = result(tmp_path / "results/default/full/all/seed0")
     assert row["source"] == "bts+plasticc" and row["target"] == "bts" and row["source_simulated"]
     (source,) = [path.parent for path in models.rglob("model.json")]
@@ -292,15 +284,3 @@ def test_two_surveys_of_other_bands_and_photometry_are_one_source_through_the_fr
     table.to_parquet(tmp_path / "alerts.parquet")
     predict.main([str(source), str(tmp_path / "alerts.parquet"), *bands, "-o", str(tmp_path / "out.csv")])
     assert len(pd.read_csv(tmp_path / "out.csv")) == 168
-
-
-@pytest.mark.slow
-def test_other_processes_know_several_sources_too(process: Process, overrides: list[str], tmp_path: Path) -> None:
-    axes = [
-        "source=[bts,plasticc]",
-        "hydra.sweep.subdir=${hydra:runtime.choices.source}",
-        "freeze_policy=full",
-    ]
-    run = process("tlclass.train", *overrides, *axes, "launcher=joblib", "-m", cwd=tmp_path)
-    assert run.returncode == 0, run.stderr
-    assert jobs(tmp_path / "results") == ["default/bts+plasticc"]

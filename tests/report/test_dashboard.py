@@ -1,14 +1,12 @@
 import json
 import os
 import struct
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import start_forked
 from tlclass.report.dashboard import CURVES
 
 
@@ -32,14 +30,8 @@ def records(path: Path) -> list[Any]:
     return read
 
 
-def without_login(home: Path) -> dict[str, str]:
-    """The environment of a user who never ran `wandb login`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_") and name != "NETRC"}
-    return {**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-
-
 def sweep(overrides: list[str], tmp_path: Path, *more: str) -> str:
-    """What a sweep of two seeds with `logger=wandb` writes."""
+    """What a sweep of two seeds with `logger=wandb` writes, of a user who never ran `wandb login`."""
     words = [
         "freeze_policy=full",
         "seed=0,1",
@@ -47,12 +39,12 @@ def sweep(overrides: list[str], tmp_path: Path, *more: str) -> str:
         "source=plasticc",
         f"paths.models={tmp_path / 'models'}",
     ]
-    done = subprocess.run(
-        [sys.executable, "-m", "tlclass.train", *overrides, *words, *more, "-m"],
-        cwd=tmp_path, env=without_login(tmp_path), capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
+    absent = dict.fromkeys([name for name in os.environ if name.startswith("WANDB_") or name == "NETRC"])
+    said = tmp_path / f"said{len(list(tmp_path.glob('said*')))}"
+    process = start_forked([*overrides, *words, *more, "-m"], tmp_path, said, drawn=True, HOME=str(tmp_path), **absent)
+    process.join(170)
+    assert process.exitcode == 0, said.read_text()
+    return said.read_text()
 
 
 def runs_below(*folders: Path) -> dict[str, list[tuple[Any, list[Any]]]]:

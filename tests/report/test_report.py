@@ -14,7 +14,7 @@ from tlclass.report import write_report
 from tlclass.report.__main__ import main
 from tlclass.report.diagnostics import confusion_shares, reliability
 from tlclass.report.document import Gallery, scores
-from tlclass.report.pages import Paragraph, Picture
+from tlclass.report.pages import Paragraph
 from tlclass.report.provenance import UNKNOWN, command
 from tlclass.report.published import panel_of, published_curves
 from tlclass.report.sweep import read_sweeps
@@ -33,16 +33,6 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     with redirect_stdout(StringIO()) as out:
         main([str(folder)])
     return folder, out.getvalue()
-
-
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are made and not written, which takes most of a report's time."""
-
-    def keep(gallery: Gallery, name: str, figure: object, caption: str) -> Picture:
-        return Picture(gallery.folder / f"{name}.png", caption, f"<svg>{name}</svg>")
-
-    monkeypatch.setattr(Gallery, "keep", keep)
 
 
 def test_the_command_writes_tables_pages_and_every_figure(reported: tuple[Path, str]) -> None:
@@ -149,14 +139,16 @@ def test_jobs_without_predictions_history_and_counts_are_named(undrawn: None, tm
     assert "No job of from_scratch left a history.json" in said and "No job left a survey.json" in said
 
 
-@pytest.mark.slow
-def test_two_folders_are_compared_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_folders_are_compared_side_by_side(
+    undrawn: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folders = [write_sweep(tmp_path / name, ARMS, (100,), range(2), classes=("TDE",)) for name in ("a", "b")]
     before = sorted(path for path in folders[1].rglob("*"))
     main([str(folder) for folder in folders])
     (written,) = folders[0].glob("compared_with_*")
     assert str(written) in capsys.readouterr().out
-    assert (written / "figures" / "comparison.png").exists() and "Side by side" in (written / "report.md").read_text()
+    text = (written / "report.md").read_text()
+    assert "(figures/comparison.png)" in text and "Side by side" in text
     assert set(pd.read_csv(written / "summary.csv")["sweep"]) == {f"e ({folder})" for folder in folders}
     assert sorted(path for path in folders[1].rglob("*")) == before
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from tlclass import stopping
 from tlclass.experiments.axes import subdir, varied
@@ -60,15 +60,21 @@ def settle_axes(config: DictConfig) -> None:
         if name in config.launcher:
             refuse_wrong_size(config.launcher[name], f"launcher.{name}")
     params = config.hydra.sweeper.params or {}
-    axes = varied(params, config.hydra.overrides.task)
+    axes = varied(params, as_written(config.hydra.overrides.task))
     with open_dict(config):
         for axis in [axis for axis in params if params[axis] is None]:
             del params[axis]
         if "source" in params:
             params["source"] = without_lists(f"source={params['source']}").removeprefix("source=")
-        if not any(word.startswith("hydra.sweep.subdir=") for word in config.hydra.overrides.hydra):
+        if not any(word.startswith("hydra.sweep.subdir=") for word in as_written(config.hydra.overrides.hydra)):
             arm_chosen = "arm" in axes or config.hydra.runtime.choices.arm is not None
             config.hydra.overrides.hydra.append(f'hydra.sweep.subdir="{subdir(axes, arm_chosen)}"')
+
+
+def as_written(words: ListConfig) -> list[str]:
+    """Words of the command line with their interpolations, which mean nothing before a job begins."""
+    written: list[str] = OmegaConf.to_container(words, resolve=False)  # type: ignore[assignment]
+    return written
 
 
 def refuse_wrong_size(number: object, what: str) -> None:
@@ -89,6 +95,6 @@ def number_of_jobs(config: DictConfig) -> int | None:
     if config.hydra.runtime.choices.get("hydra/sweeper") != "basic":
         return None
     words = [*(f"{name}={value}" for name, value in (config.hydra.sweeper.params or {}).items())]
-    overrides = OverridesParser.create().parse_overrides([*words, *config.hydra.overrides.task])
+    overrides = OverridesParser.create().parse_overrides([*words, *as_written(config.hydra.overrides.task)])
     lengths = {o.key_or_group: sum(1 for _ in o.sweep_iterator()) if o.is_sweep_override() else 1 for o in overrides}
     return math.prod(lengths.values())
