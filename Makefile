@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 JOBS ?= 2
-EXTRAS ?= dev
+EXTRAS ?= alerts,baselines,joblib
 export OMP_NUM_THREADS ?= 1
 
 help: ## this list
@@ -13,11 +13,17 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+	touch $@
+
+$(BIN)/.dev: $(BIN)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	# Rubin's alert schemas, for tests; what its own tools need is left out
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps lsst-alert-packet
 	touch $@
 
-install: $(BIN)/.installed ## create .venv with pinned versions
+install: $(BIN)/.installed ## create .venv with pinned versions, for use
+
+develop: $(BIN)/.dev ## the same with all that tests, lint and types need
 
 demo: install ## pretrain, transfer and compare with training from scratch, in a few minutes
 	$(BIN)/python -m tlclass.train -m +experiment=demo_bts
@@ -30,20 +36,20 @@ plasticc: install ## download the PLAsTiCC training set (82 MB, from a Python pa
 released: install ## make the models that ship with the package (JOBS=16: about 15 minutes; run again to go on)
 	$(BIN)/python -m tlclass.release --jobs $(JOBS)
 
-test: install ## all tests
+test: develop ## all tests
 	$(BIN)/python -m pytest -n $(JOBS)
 
-test-fast: install ## tests that take less than 5 s each
+test-fast: develop ## tests that take less than 5 s each
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
 
 test-all: test ## the same as test
 
-lint: install ## style and import contracts
+lint: develop ## style and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-types: install ## mypy --strict
+types: develop ## mypy --strict
 	$(BIN)/mypy
 
 docs: $(BIN)/.docs ## the documentation as a site in site/, every warning an error
@@ -60,7 +66,7 @@ release: install ## build wheel and sdist in dist/, install each in an empty env
 	$(BIN)/python -m build --outdir dist
 	bash .ci/smoke dist/*.whl dist/*.tar.gz
 
-bench: install ## benchmarks, as ratios
+bench: develop ## benchmarks, as ratios
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python -m benchmarks.readers
 	$(BIN)/python -m benchmarks.prediction
@@ -68,4 +74,4 @@ bench: install ## benchmarks, as ratios
 clean: ## remove the environment and what tests leave
 	rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo plasticc released test test-fast test-all lint types docs release bench clean
+.PHONY: help install develop demo plasticc released test test-fast test-all lint types docs release bench clean
