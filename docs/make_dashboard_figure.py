@@ -1,4 +1,4 @@
-"""Draw docs/figures/dashboard.png: what panels of a dashboard show, from a sweep of SIMULATED light curves. It is no screenshot.
+r"""Draw docs/figures/dashboard.png: what panels of a dashboard show, from a sweep of SIMULATED light curves. It is no screenshot.
 
 tlclass train -m experiment=demo_bts experiment_name=dashboard labels=100,300,1000 freeze_policy=from_scratch,full "logger=[csv,wandb]" \\
   sizes.ztf_simulated=4000 sizes.bts_simulated=2500 pretrain.fit.max_epochs=4
