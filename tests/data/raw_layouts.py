@@ -2,7 +2,8 @@
 
 Sources: ZTF forced photometry service (Masci et al. 2023), ATLAS forced photometry server ("Output Description"), Open Astronomy
 Catalog API (README), Gaia Science Alerts (alert pages), ASAS-SN Sky Patrol (light curve CSV), ALeRCE API (detections), Lasair for
-LSST API (diaSourcesList), SNANA files of Foundation and RAISIN, SkyPortal (photometry CSV), Rubin DP1 (ForcedSourceOnDiaObject).
+LSST API (diaSourcesList), SNANA files of Foundation and RAISIN, SkyPortal (photometry CSV), Rubin DP1 (ForcedSourceOnDiaObject), ALeRCE TAP (ztf_forced_photometry), Multimodal Universe (ps1_sne_ia
+and des_y3_sne_ia on Hugging Face).
 """
 
 from pathlib import Path
@@ -44,6 +45,19 @@ ALERCE = """tid,mjd,candid,fid,pid,diffmaglim,isdiffpos,nid,distnr,magpsf,magpsf
 ztf,58000.25,111,1,222,20.5,1,333,0.5,19.0,18.0,18.9,0.1,0.01,0.9,true,false,ZTF1,10.0,5.0,true
 ztf,58001.25,112,2,223,20.5,-1,334,0.5,19.5,18.0,18.9,0.3,100.0,0.9,true,false,ZTF1,10.0,5.0,true
 """
+ALERCE_TAP = """oid,sid,measurement_id,pid,mjd,fid,ra,dec,mag,e_mag,mag_corr,e_mag_corr,isdiffpos,corrected,dubious,field,diffmaglim,procstatus
+36028941000000001,0,1,100,59000.25,1,10.0,20.0,19.0,0.05,18.0,0.02,1,True,False,500,20.5,0
+36028941000000001,0,2,101,59001.25,2,10.0,20.0,20.0,0.30,18.5,0.02,-1,True,False,500,20.5,0
+36028941000000001,0,3,102,59002.25,2,10.0,20.0,100.0,100.0,,,1,False,True,500,20.5,56
+"""
+# Its columns are lists in one struct; what is missing is padded with -99 d and fluxes of 0.
+MULTIMODAL = {
+    "lightcurve": [{
+        "band": ["g", "g", "i", "r", "r"], "flux": [-1.5, 137.0, 0.0, 2.25, 0.0], "flux_err": [9.75, 11.5, 0.0, 11.25, 0.0],
+        "time": [55680.25, 55711.25, -99.0, 55692.25, -99.0],
+    }],
+    "ra": [34.5], "dec": [-29.0], "redshift": [0.25], "host_log_mass": [-99.0], "object_id": ["PS0909006"], "obj_type": ["SN Ia"],
+}  # fmt: skip
 LASAIR_LSST = """diaSourceId,diaObjectId,midpointMjdTai,band,psfFlux,psfFluxErr,ra,decl,pixelFlags_bad,reliability
 1,42,61000.25,g,3981.07,200.0,10.0,5.0,False,0.9
 2,42,61001.25,r,-3981.07,200.0,10.0,5.0,False,0.9

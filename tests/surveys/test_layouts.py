@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.data import raw_layouts as raw
@@ -34,6 +36,9 @@ READ: dict[str, tuple[str, str, Passbands, dict[str, Any], tuple[list[float], li
     ),
     "ALeRCE detections": (
         raw.ALERCE, "detections.csv", ZTF, {}, ([58000.25, 58001.25], ["ztfg", "ztfr"], [10**3.4, -(10**3.2)], [True, False]),
+    ),
+    "ALeRCE forced photometry (TAP)": (
+        raw.ALERCE_TAP, "forced.csv", ZTF, {}, ([59000.25, 59001.25], ["ztfg", "ztfr"], [10**3.4, -1000], [True, False]),
     ),
     "Lasair for LSST": (
         raw.LASAIR_LSST, "lasair.csv", LSST, {}, ([61000.25, 61001.25], ["lsstg", "lsstr"], [3981.07 * NJY, -3981.07 * NJY], [True, False]),
@@ -74,6 +79,16 @@ def test_a_published_layout_is_read_rightly(name: str, tmp_path: Path) -> None:
     assert curves.mjd.tolist() == pytest.approx(mjd, abs=1e-8) and len(curves) == 1
     assert [curves.passbands[code] for code in curves.passband] == band
     assert np.allclose(curves.flux, flux, rtol=1e-5) and curves.detected.tolist() == detected
+
+
+def test_the_padded_lists_of_multimodal_universe_are_read_when_their_unit_is_given(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pydict(raw.MULTIMODAL), tmp_path / "ps1.parquet")
+    with pytest.raises(ValueError, match=r"ps1.parquet: nothing states the unit of flux.*--flux-unit"):
+        door.read(tmp_path / "ps1.parquet", LSST)
+    curves = door.read(tmp_path / "ps1.parquet", LSST, {"flux_unit": "fluxcal"})
+    assert curves.mjd.tolist() == [55680.25, 55692.25, 55711.25] and curves.flux.tolist() == [-1.5, 2.25, 137.0]
+    assert [curves.passbands[code] for code in curves.passband] == ["lsstg", "lsstr", "lsstg"]
+    assert curves.redshift.tolist() == [0.25] and curves.detected.tolist() == [False, False, True]
 
 
 @pytest.mark.parametrize("name", REFUSED)
