@@ -2,8 +2,8 @@
 
 Sources: ZTF forced photometry service (Masci et al. 2023), ATLAS forced photometry server ("Output Description"), Open Astronomy
 Catalog API (README), Gaia Science Alerts (alert pages), ASAS-SN Sky Patrol (light curve CSV), ALeRCE API (detections), Lasair for
-LSST API (diaSourcesList), SNANA files of Foundation and RAISIN, SkyPortal (photometry CSV), Rubin DP1 (ForcedSourceOnDiaObject), ALeRCE TAP (ztf_forced_photometry), Multimodal Universe (ps1_sne_ia
-and des_y3_sne_ia on Hugging Face).
+LSST API (diaSourcesList), SNANA files of Foundation and RAISIN, SkyPortal (photometry CSV), Rubin DP1 (ForcedSourceOnDiaObject),
+ALeRCE TAP (ztf_forced_photometry), Multimodal Universe (ps1_sne_ia and des_y3_sne_ia on Hugging Face).
 """
 
 from pathlib import Path

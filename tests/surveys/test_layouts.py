@@ -83,8 +83,6 @@ def test_a_published_layout_is_read_rightly(name: str, tmp_path: Path) -> None:
 
 def test_the_padded_lists_of_multimodal_universe_are_read_when_their_unit_is_given(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pydict(raw.MULTIMODAL), tmp_path / "ps1.parquet")
-    with pytest.raises(ValueError, match=r"ps1.parquet: nothing states the unit of flux.*--flux-unit"):
-        door.read(tmp_path / "ps1.parquet", LSST)
     curves = door.read(tmp_path / "ps1.parquet", LSST, {"flux_unit": "fluxcal"})
     assert curves.mjd.tolist() == [55680.25, 55692.25, 55711.25] and curves.flux.tolist() == [-1.5, 2.25, 137.0]
     assert [curves.passbands[code] for code in curves.passband] == ["lsstg", "lsstr", "lsstg"]
