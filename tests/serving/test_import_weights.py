@@ -95,13 +95,21 @@ def write_h5(weights: PaperWeights, path: Path, **changed: Any) -> None:
 
 
 def write_onnx(weights: PaperWeights, path: Path) -> None:
-    """A graph with the names that tf2onnx gives to the weights of Keras; its loops are left empty."""
+    """A graph with the names that tf2onnx gives to the weights of Keras, as in the authors' files.
+
+    Its loops are left empty; their first step stands before them.
+    """
     onnx = pytest.importorskip("onnx")
     arrays, nodes, before = {}, [], "state_in"
     for number, layer in enumerate(weights.gru, 1):
-        place = f"StatefulPartitionedCall/model/gru_{number}/PartitionedCall"
-        arrays[f"{place}/while/input/_9"], arrays[f"{place}/while/input/_11"] = layer.kernel, layer.recurrent
-        arrays[f"{place}/unstack-folded-0"], arrays[f"{place}/unstack-folded-1"] = layer.bias
+        place = "model_1/gru/PartitionedCall" if number == 1 else "model_1/gru_1/PartitionedCall"
+        kernels = [f"Func/{place}/input/_{10 * number + k}:0" for k in (2, 3)]
+        biases = [f"ConstantFolding/{place}/unstack-folded-{k}:0" for k in (0, 1)]
+        arrays |= dict(zip([*kernels, *biases], (layer.kernel, layer.recurrent, *layer.bias), strict=True))
+        for kernel, bias, product in zip(kernels, biases, ("MatMul", "MatMul_1"), strict=True):
+            product = f"{place}/{product}:0"
+            nodes.append(onnx.helper.make_node("MatMul", [f"{place}/start{product}", kernel], [product]))
+            nodes.append(onnx.helper.make_node("Add", [product, bias], [f"{product}_sum"]))
     for place in ("state", "joint", "latent", "head"):
         part = getattr(weights, place)
         arrays[f"{place}/MatMul/ReadVariableOp:0"], arrays[f"const_{place}"] = part.kernel, part.bias

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -230,21 +229,27 @@ def _loop_bias(arrays: Mapping[str, npt.NDArray[Any]], place: str) -> Array:
         names = [name for name in arrays if re.search(rf"unstack.*-{number}(:0)?$", name)]
         if not names:
             raise ValueError("no biases of the GRUs as tf2onnx names them were found: give the Keras file (.h5)")
-        best = max(names, key=lambda name: _shared(name, place))
+        best, *others = sorted(names, key=lambda name: _shared(name, place), reverse=True)
+        if others and _shared(others[0], place) == _shared(best, place):
+            raise ValueError(
+                f"which bias of {best} and {others[0]} is that of {place} is not known: give the Keras file (.h5)"
+            )
         rows.append(np.asarray(arrays[best], dtype=np.float32).ravel())
     return np.stack(rows)
 
 
 def _shared(name: str, place: str) -> int:
-    """How many parts of a path two names have in common from the start."""
-    pairs = zip(name.split("/"), place.split("/"), strict=False)
-    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+    """How many parts of their paths two names have in common, such as `model_1` and `gru_1`; they begin differently."""
+    return len({*name.split("/")} & {*place.split("/")})
 
 
 def _dense_in_order(graph: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[Dense]:
-    """The dense layers outside of loops: a product with a constant matrix, then the sum with a constant vector."""
+    """The dense layers: a product with a constant matrix, then the sum with a constant vector.
+
+    Outside of loops; the first step of a loop, which tf2onnx writes before it, multiplies with the loop's own matrices.
+    """
     for node in graph.node:
-        if node.op_type not in ("MatMul", "Gemm") or node.input[1] not in arrays:
+        if node.op_type not in ("MatMul", "Gemm") or node.input[1] not in arrays or LOOP_KERNEL.match(node.input[1]):
             continue
         after = next((n for n in graph.node if n.op_type == "Add" and node.output[0] in n.input), None)
         bias = [name for name in (after.input if after else node.input[2:]) if name in arrays]
