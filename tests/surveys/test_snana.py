@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
 
 from tests.conftest import equal_curves, read_cached, shared_data
 from tests.data.raw_snana import ELASTICC, write_elasticc, write_pair
@@ -74,6 +75,15 @@ def test_what_snana_writes_for_unknown_is_unknown(flag: float, tmp_path: Path) -
 def test_without_a_flagged_row_the_header_states_the_trigger(stated: float, expected: float, tmp_path: Path) -> None:
     curves = one(tmp_path, {**CURVE, "photflag": [0, 4096, 4096, 0]}, MJD_TRIGGER=[stated])
     assert np.array_equal(curves.trigger_mjd, [expected], equal_nan=True)
+
+
+@pytest.mark.parametrize("value", [10**18 * 99, "many", -1, 4096.5])
+def test_flags_in_a_header_that_are_no_bits_are_refused_with_the_file(value: Any, tmp_path: Path) -> None:
+    _, phot = write_pair(tmp_path / "X", "a", {"7": CURVE}, packed=False)
+    with fits.open(phot, mode="update") as hdus:
+        hdus[0].header["PHOTFLAG_DETECT"] = value
+    with pytest.raises(ValueError, match=rf"{phot.name} .*PHOTFLAG_DETECT.* a whole number"):
+        SnanaFits(tmp_path, LSST).read()
 
 
 def test_the_older_name_of_the_band_column_and_unpacked_files(tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ NUMPY_TYPES = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">
 COLUMN_CARD = re.compile(rb"(TTYPE|TFORM)(\d+) *= '([^']*)'")
 SCALED_CARD = re.compile(rb"(?:TSCAL|TZERO)\d+ *=")
 NUMBER_CARD = re.compile(rb"(TFIELDS|NAXIS1|NAXIS2) *= +(\d+)")
-HEADER_KEYS = ("PHOTFILE", "VERSION", "MWEBV_APPLYFLAG", "PHOTFLAG_DETECT", "PHOTFLAG_TRIGGER")
+FLAG_KEYS = ("PHOTFLAG_DETECT", "PHOTFLAG_TRIGGER")
+HEADER_KEYS = ("PHOTFILE", "VERSION", "MWEBV_APPLYFLAG", *FLAG_KEYS)
 HEAD_NAME = re.compile(r"(.+)_HEAD(\.fits?(?:\.gz)?)", re.IGNORECASE)
 
 
@@ -259,7 +260,9 @@ def _read_table(path: Path) -> tuple[fits.Header, Array]:
         data = _header_end(content, table)
         header = fits.Header.fromstring(content[:table])
         for key in HEADER_KEYS:  # a card is parsed when it is asked for
-            header.get(key)
+            value = header.get(key)
+            if key in FLAG_KEYS and value is not None and not (isinstance(value, int) and 0 <= value < 2**31):
+                raise ValueError(f"the header's {key} is {shortened(value)}: it must be a whole number below 2^31")
         return header, _rows(content[table:data], content[data:])
     except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, MemoryError, fits.VerifyError) as error:
         raise ValueError(f"{path} cannot be read as an SNANA FITS file: {sentence(error)}") from error
