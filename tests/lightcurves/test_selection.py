@@ -165,3 +165,12 @@ def test_selecting_twice_is_selecting_once(curves: LightCurves) -> None:
     selection = Selection(Photometry("detections"), window=(-30.0, 70.0))
     once = selection.apply(curves, "t")
     assert equal_curves(selection.apply(replace(once), "t"), once)
+
+
+@pytest.mark.parametrize("days", [5, "ab", [1], [3, 1], [None, 2], [float("nan"), 1.0]])
+def test_days_that_are_no_interval_are_refused(days: Any) -> None:
+    for make in (lambda: Selection(window=days), lambda: Trigger(search=days)):
+        with pytest.raises(ValueError, match=r"^selection\.(window|trigger\.search) is .*first and last day"):
+            make()
+    with pytest.raises(ValueError, match=r"selection\.trigger\.gap_days is x"):
+        Trigger(gap_days="x")  # type: ignore[arg-type]

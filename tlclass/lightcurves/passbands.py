@@ -110,7 +110,7 @@ class Passbands:
             ValueError: a band is unknown and `unknown` is `error`, or it is neither of the two.
         """
         if unknown not in UNKNOWN:
-            raise ValueError(f"unknown_passbands is '{unknown}': choose one of {', '.join(UNKNOWN)}")
+            raise ValueError(f"unknown_passbands is '{shortened(unknown)}': choose one of {', '.join(UNKNOWN)}")
         encoded = pa.array(raw).dictionary_encode()
         index = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
         spelled = [*(_spelling(name) for name in encoded.dictionary.to_pylist()), "(missing)"]

@@ -72,8 +72,14 @@ class Trigger:
     gap_days: float = 30 / 1440
 
     def __post_init__(self) -> None:
-        """Refuse an unknown rule."""
+        """Refuse an unknown rule, and days that are none."""
         _one_of("selection.trigger.rule", self.rule, TRIGGER_RULES)
+        if self.search is not None:
+            _refuse_no_days("selection.trigger.search", self.search, "the trigger of the survey", "[-30, 100]")
+        if isinstance(self.gap_days, bool) or not isinstance(self.gap_days, int | float) or not self.gap_days >= 0:
+            raise ValueError(
+                f"selection.trigger.gap_days is {shortened(self.gap_days)}: give a number of days of at least 0"
+            )
 
     def near_survey_trigger(self, curves: LightCurves) -> LightCurves:
         """Drop observations outside `search`."""
@@ -111,10 +117,7 @@ class Selection:
 
     def __post_init__(self) -> None:
         """Refuse a window without days and numbers that are none."""
-        if len(self.window) != 2 or not self.window[0] < self.window[1]:
-            raise ValueError(
-                f"selection.window is {list(self.window)}: give its first and last day relative to time zero, e.g. [-30, 70]"
-            )
+        _refuse_no_days("selection.window", self.window, "time zero", "[-30, 70]")
         for name in ("min_observations", "max_observations"):
             number = getattr(self, name)
             if not isinstance(number, int) or isinstance(number, bool) or number < 1:
@@ -233,6 +236,15 @@ def first_mjd(curves: LightCurves, mask: Array) -> Array:
     return first
 
 
+def _refuse_no_days(what: str, days: object, since: str, example: str) -> None:
+    """Raise ValueError unless `days` are a first and a later last day."""
+    two = not isinstance(days, str) and isinstance(days, Sequence) and len(days) == 2
+    if not two or not all(isinstance(day, int | float) for day in days) or not days[0] < days[1]:  # type: ignore[index, attr-defined]
+        raise ValueError(
+            f"{what} is {shortened(days)}: give its first and last day relative to {since}, e.g. {example}"
+        )
+
+
 def _one_of(what: str, given: str, allowed: Sequence[str]) -> None:
     if given not in allowed:
-        raise ValueError(f"{what} is '{given}': choose one of {', '.join(allowed)}")
+        raise ValueError(f"{what} is '{shortened(given)}': choose one of {', '.join(allowed)}")
