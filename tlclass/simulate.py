@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tlclass.config import CONF
 from tlclass.experiments.cards import build_survey
 from tlclass.experiments.composition import about_survey, compose, one_sentence
-from tlclass.inspection.sheet import draw_sheet
-from tlclass.lightcurves.arrow import write
-from tlclass.lightcurves.curves import SIMULATED, LightCurves, concatenate
+from tlclass.inspection.sheet import PER_CLASS, Examples, draw_sheet
+from tlclass.lightcurves.arrow import write_parts
+from tlclass.lightcurves.curves import SIMULATED, LightCurves, with_passbands
 from tlclass.options import MISTAKES
 from tlclass.quoting import sentence
 from tlclass.simulator import Simulation
 from tlclass.surveys import Union
 
 SUFFIX = "_simulated"
+ROWS = 2_000_000  # observations in memory at a time
 WRITTEN = (".parquet", ".pq", ".arrow")
 
 
@@ -68,11 +69,15 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_intermixed_args(argv)
 
 
-def _simulate_with_bars(reader: Simulation | Union) -> LightCurves:
+def _simulate_with_bars(reader: Simulation | Union) -> Iterator[LightCurves]:
+    """The simulated light curves part after part, all with the same passbands."""
     parts: list[Any] = [part.reader for part in reader.parts.values()] if isinstance(reader, Union) else [reader]
+    names = tuple(dict.fromkeys(name for part in parts for name in part.bands))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bars:
-        return concatenate([_simulate(part, bars) for part in parts])
+        for part in parts:
+            for curves in _simulate(part, bars):
+                yield marked(with_passbands(curves, names))
 
 
 def marked(curves: LightCurves) -> LightCurves:
@@ -80,9 +85,9 @@ def marked(curves: LightCurves) -> LightCurves:
     return replace(curves, extra={**curves.extra, SIMULATED: np.ones(len(curves), dtype=bool)})
 
 
-def _simulate(simulation: Simulation, bars: Progress) -> LightCurves:
+def _simulate(simulation: Simulation, bars: Progress) -> Iterator[LightCurves]:
     task = bars.add_task(simulation.name, total=sum(simulation.counts().values()))
-    return simulation.read(lambda done, _: bars.update(task, completed=done))
+    return simulation.parts(ROWS, lambda done, _: bars.update(task, completed=done))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,13 +102,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _simulate_to_file(arguments: argparse.Namespace) -> None:
-    reader = _reader(arguments)
-    curves = marked(_simulate_with_bars(reader))
-    write(curves, arguments.output)
-    print(f"{curves.label.size} simulated light curves in {arguments.output}")
+    examples = Examples(PER_CLASS)
+    write_parts(_counted(_simulate_with_bars(_reader(arguments)), examples), arguments.output)
+    print(f"{examples.objects} simulated light curves in {arguments.output}")
     if arguments.plot is not None:
         title = "simulated light curves: flux (zero point 27.5) against days since trigger"
-        draw_sheet(curves, curves.label, arguments.plot, title)
+        draw_sheet(examples.curves, examples.names, arguments.plot, title)
+
+
+def _counted(parts: Iterator[LightCurves], examples: Examples) -> Iterator[LightCurves]:
+    """The parts; on the way the examples of each class are taken."""
+    for part in parts:
+        examples.look(part, part.label)
+        yield part
 
 
 def _reader(arguments: argparse.Namespace) -> Simulation | Union:

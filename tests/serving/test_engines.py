@@ -1,5 +1,8 @@
 """What other engines call gives what `predict` gives."""
 
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from benchmarks import engines as benchmark
 from tests.data.raw_tables import alerts, plain, write_nested
 from tlclass.serving import engines
 from tlclass.serving.engines import predict_batches, predict_partition, predictions_meta, predictions_schema
@@ -52,3 +56,26 @@ def test_a_partition_without_rows_has_the_columns(whole: pd.DataFrame, frame: pd
     full = predict_partition(frame, MODEL, asked, flux_unit="fluxcal")
     assert not len(meta) and meta.dtypes.equals(full.dtypes) and len(full.columns) > len(whole.columns)
     assert predict_partition(frame.iloc[:0], MODEL).dtypes.equals(whole.dtypes)
+
+
+def test_rows_of_an_object_that_stand_apart_are_an_error(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "ROWS", 30)
+    first = frame[frame.object_id == frame.object_id[0]]
+    apart = pd.concat([first.iloc[:5], frame[frame.object_id != frame.object_id[0]], first.iloc[5:]])
+    batches = pa.Table.from_pandas(apart, preserve_index=False).to_batches(max_chunksize=7)
+    with pytest.raises(ValueError, match=frame.object_id[0]):
+        list(predict_batches(batches, MODEL, flux_unit="fluxcal"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", list(benchmark.ENGINES))
+def test_the_documented_lines_give_in_each_engine_what_one_process_gives(engine: str, tmp_path: Path) -> None:
+    if find_spec(benchmark.ENGINES[engine]) is None:
+        pytest.skip(f"{benchmark.ENGINES[engine]} is not installed")
+    frame = benchmark.simulated(2000)
+    benchmark.write_input(frame, engine, tmp_path)
+    command = [sys.executable, "-m", "benchmarks.engines", "--run", engine, "--workers", "2", "--folder", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)  # engines leave threads and warnings behind
+    assert not done.returncode, done.stderr[-2000:]
+    expected = predict_partition(frame, MODEL, flux_unit="fluxcal")
+    assert benchmark.largest_difference(benchmark.written(tmp_path), expected) <= 1e-6

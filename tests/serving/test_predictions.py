@@ -1,15 +1,21 @@
+import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 import tlclass
 from tests.conftest import make_curves
+from tlclass.lightcurves.arrow import write
 from tlclass.network.checkpoint import TrainedModel
+from tlclass.serving.batch import predict_in_parts, writer_for
 from tlclass.serving.predictions import predict
 from tlclass.serving.request import Request
+from tlclass.surveys import door
 
 
 def probabilities(frame: pd.DataFrame) -> np.ndarray:  # type: ignore[type-arg]
@@ -111,6 +117,23 @@ def test_a_prior_shifts_probabilities_and_is_stated(prior: object, released_mode
 def test_a_wrong_prior_is_refused(wrong: dict[str, object], words: str, released_model: TrainedModel) -> None:
     with pytest.raises(ValueError, match=words):
         predict(released_model, make_curves(8), request=Request(**wrong))  # type: ignore[arg-type]
+
+
+def test_proportions_are_estimated_from_all_parts_together(
+    released_model: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curves, request = make_curves(30), Request(prior="estimate")
+    path = tmp_path / "curves.parquet"
+    write(curves, path)
+    monkeypatch.setattr(door, "parts", partial(door.parts, rows=len(curves.mjd) // 4))
+    output = tmp_path / "found.parquet"
+    done = predict_in_parts(released_model, path, request, {}, writer_for(output, path))
+    whole = predict(released_model, curves, request=request)
+    assert pq.read_metadata(output).num_row_groups > 2 and done.objects == 30
+    found = pq.read_table(output)
+    assert np.allclose(probabilities(found.to_pandas()), probabilities(whole.to_pandas()), atol=1e-6, equal_nan=True)
+    about = json.loads(whole.schema.metadata[b"tlclass.predictions"])
+    assert done.prior == about["prior"] and "estimated" in done.prior
 
 
 def test_the_public_api_takes_tables_of_every_kind(released_folder: Path, data: Path) -> None:

@@ -6,12 +6,14 @@ import resource
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import compose, equal_curves
+from tlclass import simulate
 from tlclass.config import CONF
 from tlclass.experiments.cards import build_survey
-from tlclass.lightcurves.arrow import read
+from tlclass.lightcurves.arrow import read, read_parts
 from tlclass.simulate import load_simulation, main, marked
 
 
@@ -24,6 +26,19 @@ def test_writes_a_file_and_a_sheet(tmp_path: Path, capsys: pytest.CaptureFixture
     assert {"peak_abs_mag", "host_av"} <= set(curves.extra)
     assert sheet.stat().st_size > 10_000
     assert "12 simulated light curves" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_a_set_is_written_in_pieces_and_is_the_same(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["survey=bts_simulated", "n_objects=9", "classes=[SNIa, TDE, SNII]"]
+    whole, pieces = tmp_path / f"whole.{suffix}", tmp_path / f"pieces.{suffix}"
+    assert main([*words, "-o", str(whole)]) == 0
+    monkeypatch.setattr(simulate, "ROWS", 1)  # an observation: every chunk is a piece
+    assert main([*words, "-o", str(pieces), "--plot", str(tmp_path / "sheet.png")]) == 0
+    written = len(list(read_parts(pieces))) if suffix == "arrow" else pq.read_metadata(pieces).num_row_groups
+    assert written >= 3 and equal_curves(read(pieces), read(whole))
 
 
 PARTS = {

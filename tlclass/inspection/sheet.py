@@ -9,15 +9,52 @@ import numpy.typing as npt
 
 from tlclass.atomic import atomic_path
 from tlclass.colors import passband_look, passband_order
-from tlclass.lightcurves.curves import LightCurves
+from tlclass.lightcurves.curves import LightCurves, concatenate
 
 Array = npt.NDArray[Any]
 
 HEAD = 0.65  # inches for title and legend
 ROW = 1.8  # inches of a class
+PER_CLASS = 4  # light curves in a row
 
 
-def draw_sheet(curves: LightCurves, names: Array, path: Path, title: str, per_class: int = 4) -> None:
+class Examples:
+    """The first light curves of every class, of sets that come one after the other.
+
+    Attributes:
+        objects: looked at so far.
+    """
+
+    def __init__(self, per_class: int = PER_CLASS):
+        self.per_class, self.objects = per_class, 0
+        self._held: list[LightCurves] = []
+        self._names: list[Array] = []
+
+    def look(self, curves: LightCurves, names: Array) -> None:
+        """Take a set and the class of each of its light curves into account."""
+        self.objects += len(curves)
+        known = self.names
+        wanted = [
+            np.flatnonzero(names == name)[: max(self.per_class - np.count_nonzero(known == name), 0)]
+            for name in np.unique(names)
+        ]
+        chosen = np.sort(np.concatenate([*wanted, np.empty(0, dtype=np.int64)]))
+        if len(chosen) or not self._held:
+            self._held.append(curves.take(chosen))
+            self._names.append(names[chosen])
+
+    @property
+    def curves(self) -> LightCurves:
+        """The chosen ones, in the order in which they came."""
+        return concatenate(self._held)
+
+    @property
+    def names(self) -> Array:
+        """The class of each."""
+        return np.concatenate([np.empty(0, dtype=str), *self._names])
+
+
+def draw_sheet(curves: LightCurves, names: Array, path: Path, title: str, per_class: int = PER_CLASS) -> None:
     """Draw the first light curves of every class against days since the trigger; hollow markers are not detected.
 
     Args:

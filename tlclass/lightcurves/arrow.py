@@ -26,6 +26,7 @@ from tlclass.lightcurves.curves import (
     pack,
     refuse_duplicates,
 )
+from tlclass.lightcurves.ids import Seen, hashes
 from tlclass.quoting import listed, sentence, shortened
 
 Array = npt.NDArray[Any]
@@ -41,44 +42,86 @@ def write(curves: LightCurves, path: Path) -> None:
 
     `.arrow` gives an uncompressed Arrow file that opens memory-mapped; any other suffix zstd Parquet.
     """
-    if Path(path).suffix == ".arrow":
-        write_parts([curves], path)
-        return
-    with atomic_path(Path(path)) as temporary:
-        pq.write_table(to_arrow(curves), temporary, compression="zstd", write_page_checksum=True)
+    write_parts([curves], path)
 
 
 def write_parts(parts: Iterable[LightCurves], path: Path) -> None:
-    """Write many sets into one `.arrow` file, atomically and one at a time, for `read_parts`.
+    """Write many sets into one file, atomically and one at a time; of Parquet each is a row group.
 
     Raises:
-        ValueError: an object id stands in two parts, their passbands differ, or there is no part.
+        ValueError: an object id stands in two parts, their passbands differ, there is no part, or another part of a Parquet file than
+            the first counts dropped observations (`.arrow` holds them for each part).
     """
-    names: list[Array] = []
+    path, seen = Path(path), Seen()
     passbands: set[tuple[str, ...]] = set()
-    with atomic_path(Path(path)) as temporary, pa.OSFile(str(temporary), "wb") as sink:
-        writer = None
-        for part in parts:
-            passbands.add(part.passbands)
-            if len(passbands) > 1:
-                listed = " and ".join(sorted(map(" ".join, passbands)))
-                raise ValueError(
-                    f"{path}: files with the passbands {listed} cannot be read as one survey: separate them"
-                )
-            table = to_arrow(part)
-            writer = writer or pa.ipc.new_file(sink, table.schema)
-            batch = pa.RecordBatch.from_arrays([_single_chunk(column) for column in table.columns], schema=table.schema)
-            about = {b"dropped": json.dumps(dict(part.dropped)), CHECKSUM: str(checksum(part))}
-            writer.write_batch(batch, custom_metadata=about)
-            names.append(part.object_id)
+    with atomic_path(path) as temporary:
+        writer: _Arrow | _Parquet | None = None
+        try:
+            for part in parts:
+                passbands.add(part.passbands)
+                if len(passbands) > 1:
+                    listed = " and ".join(sorted(map(" ".join, passbands)))
+                    raise ValueError(
+                        f"{path}: files with the passbands {listed} cannot be read as one survey: separate them"
+                    )
+                table = to_arrow(part)
+                writer = writer or (_Arrow if path.suffix == ".arrow" else _Parquet)(temporary, table.schema)
+                writer.write(table, part)
+                seen.look(part.object_id)
+        finally:
+            if writer is not None:
+                writer.close()
         if writer is None:
             raise ValueError(f"{path}: there are no light curves to write")
-        writer.close()
-        refuse_duplicates(np.sort(np.concatenate(names)), str(path))
+        repeated = seen.repeated()
+        if len(repeated):
+            names = writer.object_id()
+            refuse_duplicates(np.sort(names[np.isin(hashes(names), repeated)]), str(path))
+
+
+class _Arrow:
+    """An Arrow file, a batch per set, with its checksum."""
+
+    def __init__(self, path: Path, schema: pa.Schema):
+        self.path, self.sink = path, pa.OSFile(str(path), "wb")
+        self.writer = pa.ipc.new_file(self.sink, schema)
+        self.schema = schema
+
+    def write(self, table: pa.Table, part: LightCurves) -> None:
+        batch = pa.RecordBatch.from_arrays([_single_chunk(column) for column in table.columns], schema=self.schema)
+        about = {b"dropped": json.dumps(dict(part.dropped)), CHECKSUM: str(checksum(part))}
+        self.writer.write_batch(batch, custom_metadata=about)
+
+    def close(self) -> None:
+        self.writer.close()
+        self.sink.close()
+
+    def object_id(self) -> Array:
+        return np.concatenate([part.object_id for part in read_parts(self.path, verify=False)])
+
+
+class _Parquet:
+    """A Parquet file, a row group per set."""
+
+    def __init__(self, path: Path, schema: pa.Schema):
+        self.path, self.sets = path, 0
+        self.writer = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
+
+    def write(self, table: pa.Table, part: LightCurves) -> None:
+        if self.sets and part.dropped:
+            raise ValueError(f"{self.path}: Parquet counts dropped observations once: write an .arrow file")
+        self.sets += 1
+        self.writer.write_table(table.replace_schema_metadata(self.writer.schema.metadata))
+
+    def close(self) -> None:
+        self.writer.close()
+
+    def object_id(self) -> Array:
+        return np.asarray(pq.read_table(self.path, columns=["object_id"])["object_id"].to_numpy()).astype(str)
 
 
 def read_parts(path: Path, verify: bool = True, sealed: bool = False) -> Iterator[LightCurves]:
-    """The sets `write_parts` wrote, one at a time, memory-mapped.
+    """The sets `write_parts` wrote into an `.arrow` file, one at a time, memory-mapped.
 
     Args:
         path: the file.
@@ -89,21 +132,27 @@ def read_parts(path: Path, verify: bool = True, sealed: bool = False) -> Iterato
         ValueError: the file is damaged or holds no light curves.
     """
     with readable(path, "light curves"):
-        file = pa.ipc.open_file(pa.memory_map(str(path)))
-        batches = [file.get_batch_with_custom_metadata(number) for number in range(file.num_record_batches)]
-        if not batches:
+        count = pa.ipc.open_file(pa.memory_map(str(path))).num_record_batches
+        if not count:
             raise ValueError(f"{path} holds no light curves")
-        if verify:  # Arrow follows offsets without looking
-            for batch, _ in batches:
-                batch.validate(full=True)
-    for batch, metadata in batches:
-        about = dict(metadata or {})
+        for number in range(count if verify else 0):
+            _batch(path, number)[0].validate(full=True)  # Arrow follows offsets without looking
+    for number in range(count):
         with readable(path, "light curves"):
+            batch, metadata = _batch(path, number)
+            about = dict(metadata or {})
             curves = from_arrow(pa.Table.from_batches([batch]), str(path))
             curves = replace(curves, dropped=_dropped(about.get(b"dropped")))
         if verify and (sealed or CHECKSUM in about) and about.get(CHECKSUM) != str(checksum(curves)).encode():
             raise ValueError(f"{path} is damaged: its content does not match its checksum")
         yield curves
+
+
+def _batch(path: Path, number: int) -> tuple[pa.RecordBatch, Mapping[bytes, bytes] | None]:
+    """One set of a file, in a mapping of its own, so that no other set stays in memory with it."""
+    found: tuple[pa.RecordBatch, Mapping[bytes, bytes] | None]
+    found = pa.ipc.open_file(pa.memory_map(str(path))).get_batch_with_custom_metadata(number)
+    return found
 
 
 def intact(path: Path) -> bool:

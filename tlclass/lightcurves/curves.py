@@ -309,12 +309,18 @@ def check(curves: LightCurves, origin: str) -> LightCurves:
     return curves
 
 
+def with_passbands(curves: LightCurves, names: tuple[str, ...]) -> LightCurves:
+    """The same light curves with codes into these passbands, which hold all of theirs."""
+    codes = np.array([names.index(name) for name in curves.passbands], dtype=np.uint8)
+    return replace(curves, passbands=names, passband=codes[curves.passband])
+
+
 def concatenate(parts: list[LightCurves]) -> LightCurves:
     """Join sets over the union of their passbands; `extra` keeps the columns all of them have, and what is simulated."""
     if any(SIMULATED in part.extra for part in parts):
         parts = [replace(part, extra={SIMULATED: np.zeros(len(part), bool), **part.extra}) for part in parts]
     names = tuple(dict.fromkeys(name for part in parts for name in part.passbands))
-    codes = [np.array([names.index(name) for name in part.passbands], dtype=np.uint8)[part.passband] for part in parts]
+    codes = [with_passbands(part, names).passband for part in parts]
     shifts = np.concatenate([[0], np.cumsum([len(part.mjd) for part in parts])])
     offsets = [parts[0].offsets[:1], *(part.offsets[1:] + shift for part, shift in zip(parts, shifts, strict=False))]
     shared = [name for name in parts[0].extra if all(name in part.extra for part in parts)]

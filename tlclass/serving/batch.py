@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,14 +18,14 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tlclass.atomic import atomic_path
-from tlclass.lightcurves.curves import LightCurves, concatenate, log_dropped, sum_dropped
+from tlclass.lightcurves.curves import LightCurves, log_dropped, sum_dropped
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.network.checkpoint import TrainedModel, load_model
-from tlclass.serving.predictions import ABOUT, predict
-from tlclass.serving.priors import ESTIMATE
+from tlclass.serving.predictions import ABOUT, before_prior, predict
+from tlclass.serving.priors import ESTIMATE, assumed, estimated
 from tlclass.serving.recognise import recognised
 from tlclass.serving.released import model_folder, released
-from tlclass.serving.request import Request
+from tlclass.serving.request import Estimated, Request
 from tlclass.surveys import door
 
 log = logging.getLogger(__name__)
@@ -91,13 +91,20 @@ def predict_in_parts(
 ) -> Done:
     """Read, classify and write part after part.
 
+    Where the class proportions are estimated from the input, it is read and classified twice; memory then holds one part, and
+    the probabilities of all objects (8 bytes or less a class).
+
     Raises:
         FileNotFoundError, ValueError: see `tlclass.surveys.door.read` and `tlclass.serving.predictions.predict`.
     """
     columns = {"columns": {**model.input.get("columns", {}), **options["columns"]}} if "columns" in options else {}
-    parts = door.parts(source, model.passbands, {**options, **columns}, model.input)
+
+    def opened() -> Iterator[LightCurves]:
+        return door.parts(source, model.passbands, {**options, **columns}, model.input)
+
     if request.prior == ESTIMATE:
-        parts = iter([concatenate(list(parts))])
+        request = replace(request, prior=_proportions(model, opened(), str(source), request))
+    parts = opened()
     objects = silent = 0
     kept, dropped = [0], dict[str, int]()
     parts = _counted(parts, kept, dropped)
@@ -115,6 +122,14 @@ def predict_in_parts(
         log_dropped(dropped, kept[0], str(source))
         prior = json.loads(first.schema.metadata[ABOUT])["prior"]
     return Done(objects, silent, prior)
+
+
+def _proportions(model: TrainedModel, parts: Iterator[LightCurves], origin: str, request: Request) -> Estimated:
+    """The class proportions of all parts together; messages about them come when they are classified."""
+    old = assumed(model)
+    with _unlogged():
+        log_probability = [before_prior(model, part, origin, request) for part in parts]
+    return Estimated(estimated(log_probability, old))
 
 
 def _counted(parts: Iterator[LightCurves], kept: list[int], dropped: dict[str, int]) -> Iterator[LightCurves]:
@@ -153,14 +168,16 @@ def survey_of(source: Path, options: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _unlogged() -> Iterator[None]:
-    """Without messages of the readers: they come again when the input is read for the model that is chosen."""
-    logger = logging.getLogger("tlclass.surveys")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Without messages: they come again when the input is read to be classified."""
+    loggers = [logging.getLogger(name) for name in ("tlclass", "tlclass.surveys")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _readings() -> Iterator[tuple[Passbands, Mapping[str, Any]]]:

@@ -67,10 +67,17 @@ def predict_batches(
         object_id: the column of the ids.
 
     Raises:
-        ValueError: see `predict_partition`.
+        ValueError: see `predict_partition`, or the rows of an object stand apart.
     """
     tables = (pa.Table.from_batches([batch]) for batch in batches if batch.num_rows)
+    done: set[Any] = set()
     for part in consecutive(tables, ROWS, object_id):
+        ids = set(part[object_id].unique().to_pylist())
+        if ids & done:
+            raise ValueError(
+                f"the rows of object {min(ids & done)} do not stand together: sort each partition by {object_id} first"
+            )
+        done |= ids
         found = _loaded(model).table(part, request or Request(), options)
         yield from found.replace_schema_metadata(None).combine_chunks().to_batches()
 
@@ -88,4 +95,5 @@ def predictions_schema(model: str, request: Request | None = None) -> pa.Schema:
     curves = from_columns(
         {"object_id": np.array(["x"])}, {"owner": np.zeros(1, int), **one}, trained.passbands.names, "an example"
     )
-    return predict(trained, curves, "an example", request or Request()).schema.remove_metadata()
+    nothing = curves.take(np.empty(0, dtype=np.int64))
+    return predict(trained, nothing, "an example", request or Request()).schema.remove_metadata()

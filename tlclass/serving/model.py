@@ -13,9 +13,8 @@ from tlclass.network.checkpoint import load_model as load_files
 from tlclass.serving.choosing import choose
 from tlclass.serving.explanation import Explanation, explain
 from tlclass.serving.predictions import predict
-from tlclass.serving.priors import Prior
 from tlclass.serving.released import model_folder
-from tlclass.serving.request import Request
+from tlclass.serving.request import Prior, Request
 from tlclass.surveys import door
 from tlclass.training.card import CARD, card
 

@@ -77,14 +77,32 @@ def predict(
         ValueError: ids repeat, or a passband or metadata column is unknown.
     """
     asked = request or Request()
+    selected, left_out = _selected(model, curves, asked, origin)
+    found = _Found(model, curves, selected, asked, origin)
+    warning = np.array(warnings_for(model, curves, selected, left_out), dtype=object)
+    return found.table(warning)
+
+
+def before_prior(model: TrainedModel, curves: LightCurves, origin: str, asked: Request) -> Tensor:
+    """(V, K) log probabilities of all that `predict` classifies, under the class proportions that the model assumes.
+
+    Raises:
+        ValueError: see `predict`.
+    """
+    selected, _ = _selected(model, curves, asked, origin)
+    return _Found(model, curves, selected, asked, origin).plain
+
+
+def _selected(
+    model: TrainedModel, curves: LightCurves, asked: Request, origin: str
+) -> tuple[LightCurves, dict[str, Array]]:
+    """What is classified of these light curves, and how many observations of each object are in passbands left out."""
     check(curves, origin)
     model.passbands.wavelengths(curves.passbands, origin)
     kept, left_out = (curves, {}) if asked.keep_passbands else trained_passbands(model, curves, origin)
     selected, cuts = model.selection.select(kept)
     log_cuts(len(curves), cuts, origin)
-    found = _Found(model, curves, selected, asked, origin)
-    warning = np.array(warnings_for(model, curves, selected, left_out), dtype=object)
-    return found.table(warning)
+    return selected, left_out
 
 
 def trained_passbands(model: TrainedModel, curves: LightCurves, origin: str) -> tuple[LightCurves, dict[str, Array]]:
@@ -135,12 +153,12 @@ class _Found:
         self.shape = statistics(encoded, model.encoding)
         self.observations = torch.from_numpy(self.views.observations)
         logits = _logits(model, self.latents, origin)
-        plain = log_probabilities(model.calibration, logits, self.observations)
-        log_probability, self.prior = reweighed(model, plain, asked.prior)
-        self.probability = log_probability.exp()
+        self.plain = log_probabilities(model.calibration, logits, self.observations)
 
     def table(self, warning: Array) -> pa.Table:
         """See `predict`; `warning` is one per object."""
+        log_probability, self.prior = reweighed(self.model, self.plain, self.asked.prior)
+        self.probability = log_probability.exp()
         columns: dict[str, pa.Array] = {"object_id": pa.array(self.curves.object_id[self.rows.object])}
         if self.rows.at is not None:
             columns["mjd" if self.asked.every_observation else "at_days"] = pa.array(self.rows.at, from_pandas=True)

@@ -1,6 +1,6 @@
 """The proportions of the classes that probabilities assume, and how to change them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,11 @@ from torch import Tensor
 from tlclass.config import CONF
 from tlclass.network.calibration import with_prior
 from tlclass.network.checkpoint import TrainedModel
+from tlclass.serving.request import Estimated, Prior
 
 FLAT, ESTIMATE, MODEL = "flat", "estimate", "model"
 LEAST = 1e-4  # share of a class that is not quite absent
 STEPS, TOLERANCE = 1000, 1e-7
-
-Prior = str | Path | Mapping[str, float]
 
 
 def reweighed(model: TrainedModel, log_probability: Tensor, prior: Prior | None) -> tuple[Tensor, str]:
@@ -27,45 +26,64 @@ def reweighed(model: TrainedModel, log_probability: Tensor, prior: Prior | None)
         log_probability: of all objects.
         prior: None or `model` leave them as they are; `flat`; `estimate`: from these objects, by the expectation
             maximisation of Saerens, Latinne & Decaestecker 2002; the name of a taxonomy with shares (`bts`); a YAML or JSON file of
-            `class: share`; or such a mapping.
+            `class: share`; such a mapping; or what was estimated before from an input of which these objects are a part.
 
     Raises:
         ValueError: the model states no proportions, or the prior does not name its classes.
     """
     if prior is None or prior == MODEL:
         return log_probability, ""
-    if model.calibration is None:
-        raise ValueError(
-            "this model has no calibration, so the proportions its probabilities assume are not known: leave out the prior"
-        )
-    old = model.calibration.prior
+    old = assumed(model)
     if prior == ESTIMATE:
-        new = estimated(log_probability, old)
+        prior = Estimated(estimated([log_probability], old))
+    new: Sequence[float]
+    if isinstance(prior, Estimated):
+        new = prior.shares
     elif prior == FLAT:
         new = [1 / len(old)] * len(old)
     else:
         new = _shares(model, prior)
     words = ", ".join(f"{name} {100 * share:.1f} %" for name, share in zip(model.classes, new, strict=True))
-    how = "estimated from the input" if prior == ESTIMATE else FLAT if prior == FLAT else "as given"
+    how = "estimated from the input" if isinstance(prior, Estimated) else FLAT if prior == FLAT else "as given"
     return with_prior(log_probability, old, new), f"class proportions {how}: {words}"
 
 
-def estimated(log_probability: Tensor, old: tuple[float, ...]) -> list[float]:
-    """Class proportions of unlabelled objects, from (N, K) log probabilities that assume the proportions `old`."""
+def assumed(model: TrainedModel) -> tuple[float, ...]:
+    """The proportions of the classes that a model's probabilities assume.
+
+    Raises:
+        ValueError: it states none.
+    """
+    if model.calibration is None:
+        raise ValueError(
+            "this model has no calibration, so the proportions its probabilities assume are not known: leave out the prior"
+        )
+    return model.calibration.prior
+
+
+def estimated(parts: Sequence[Tensor], old: tuple[float, ...]) -> tuple[float, ...]:
+    """Class proportions of unlabelled objects.
+
+    Args:
+        parts: (N_i, K) log probabilities that assume the proportions `old`, of all objects in one or several parts.
+        old: see above.
+    """
     share = torch.tensor(old, dtype=torch.float64)
-    if not len(log_probability):
-        return [float(value) for value in share]
-    for _ in range(STEPS):
-        found = with_prior(log_probability, old, share.tolist()).exp().mean(0).clamp(min=LEAST)
+    number = sum(map(len, parts))
+    for _ in range(STEPS if number else 0):
+        total = torch.zeros_like(share)
+        for part in parts:
+            total += with_prior(part, old, share.tolist()).exp().sum(0)
+        found = (total / number).clamp(min=LEAST)
         found = found / found.sum()
         moved = float((found - share).abs().max())
         share = found
         if moved < TOLERANCE:
             break
-    return [float(value) for value in share]
+    return tuple(share.tolist())
 
 
-def _shares(model: TrainedModel, prior: Prior) -> list[float]:
+def _shares(model: TrainedModel, prior: str | Path | Mapping[str, float]) -> list[float]:
     stated = dict(prior) if isinstance(prior, Mapping) else _read(prior)
     total = dict.fromkeys(model.classes, 0.0)
     for name, share in stated.items():

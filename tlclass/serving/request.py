@@ -6,6 +6,16 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class Estimated:
+    """Class proportions, in the order of the model's classes, that were estimated from all parts of an input."""
+
+    shares: tuple[float, ...]
+
+
+Prior = str | Path | Mapping[str, float] | Estimated
+
+
+@dataclass(frozen=True)
 class Request:
     """Which rows and columns a table of predictions has.
 
@@ -27,7 +37,7 @@ class Request:
     embedding: bool = False
     top: int | None = None
     coverage: float | None = None
-    prior: str | Path | Mapping[str, float] | None = None
+    prior: Prior | None = None
     keep_passbands: bool = False
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from tlclass import stopping
 from tlclass.simulator.parameters import Array
 
 CHUNK = 1024  # trials of one class drawn from one random stream; never change it for the last chunk
+AHEAD = 8  # chunks per process that may wait to be collected
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Chunks:
         """Start the processes, if more than one is wanted."""
         self.observer = observer
         self.executor: ProcessPoolExecutor | None = None
+        self.ahead = AHEAD * n_jobs if n_jobs > 1 else 1  # chunks that are held at most
         if n_jobs > 1:
             self.executor = ProcessPoolExecutor(n_jobs, get_context("spawn"), _start_worker, (observer, os.getpid()))
 
@@ -73,7 +75,8 @@ class Chunks:
         """
         found, chunk, accepted = 0, 0, 0.5
         while found < wanted:
-            wave = max(1, round((wanted - found) / (CHUNK * max(accepted, 0.02)))) if self.executor else 1
+            wave = max(1, round((wanted - found) / (CHUNK * max(accepted, 0.02))))
+            wave = min(wave, self.ahead)
             for batch in self._observe(name, range(chunk, chunk + wave)):
                 stopping.check()
                 if found < wanted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -143,6 +143,10 @@ class Simulation:
     def read(self, progress: Progress | None = None) -> LightCurves:
         """Simulate; `progress` is called with (objects done, objects in all)."""
         return simulate(self, progress)
+
+    def parts(self, rows: int, progress: Progress | None = None) -> Iterator[LightCurves]:
+        """What `read` simulates, about so many observations at a time."""
+        return in_parts(self, rows, progress)
 
 
 class Observatory:
@@ -298,26 +302,48 @@ def first_value(objects: Array, values: Array, n: int) -> Array:
 
 def simulate(simulation: Simulation, progress: Progress | None = None) -> LightCurves:
     """Simulate all classes: classes in the order of the mix, objects in order of generation."""
+    (curves,) = in_parts(simulation, None, progress)
+    return curves
+
+
+def in_parts(simulation: Simulation, rows: int | None, progress: Progress | None = None) -> Iterator[LightCurves]:
+    """What `simulate` simulates, about so many observations at a time; None: all at once."""
     counts = {name: count for name, count in simulation.counts().items() if count > 0}
     total, done = sum(counts.values()), 0
-    labels, batches = [], []
+    held: list[_Batch] = []
     with Chunks(Observatory(simulation), simulation.n_jobs) as chunks:
         for name, count in counts.items():
-            found = 0
-            for batch in chunks.of_class(name, count):
-                batches.append(batch)
-                found += batch.counts.size
-                done += batch.counts.size
+            number = 0
+            for observed in chunks.of_class(name, count):
+                held.append(_Batch(name, number, observed))
+                number, done = number + observed.counts.size, done + observed.counts.size
                 if progress is not None:
                     progress(done, total)
-            labels += [name] * found
-    return _collect(simulation, np.array(labels, dtype=np.str_), batches)
+                if rows is not None and sum(batch.observed.mjd.size for batch in held) >= rows:
+                    yield _collect(simulation, held)
+                    held = []
+    if held:
+        yield _collect(simulation, held)
 
 
-def _collect(simulation: Simulation, label: Array, batches: list[Observed]) -> LightCurves:
+@dataclass(frozen=True)
+class _Batch:
+    """Objects of one class, the first of which has this number in it."""
+
+    name: str
+    number: int
+    observed: Observed
+
+    @property
+    def object_id(self) -> list[str]:
+        """Class and number of each object."""
+        return [f"{self.name}-{self.number + k:07d}" for k in range(self.observed.counts.size)]
+
+
+def _collect(simulation: Simulation, held: list[_Batch]) -> LightCurves:
+    batches = [batch.observed for batch in held]
     counts = np.concatenate([batch.counts for batch in batches])
     columns = {key: np.concatenate([b.columns[key] for b in batches]) for key in batches[0].columns}
-    number = np.concatenate([np.arange(np.sum(label == name)) for name in dict.fromkeys(label.tolist())])
     unknown = np.full(counts.size, np.nan)
     return LightCurves(
         passbands=tuple(simulation.bands),
@@ -327,8 +353,8 @@ def _collect(simulation: Simulation, label: Array, batches: list[Observed]) -> L
         flux_err=np.concatenate([batch.flux_err for batch in batches]),
         detected=np.concatenate([batch.detected for batch in batches]),
         offsets=np.append(0, np.cumsum(counts)).astype(np.int64),
-        object_id=np.array([f"{simulation.name}-{c}-{i:07d}" for c, i in zip(label, number, strict=True)]),
-        label=label,
+        object_id=np.array([f"{simulation.name}-{name}" for batch in held for name in batch.object_id]),
+        label=np.concatenate([np.full(batch.observed.counts.size, batch.name) for batch in held]),
         mwebv=columns.pop("mwebv"),
         ra=unknown,
         dec=unknown.copy(),

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -13,6 +12,7 @@ from tlclass import stopping
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.arrow import readable
 from tlclass.lightcurves.curves import LightCurves, check, refuse_unusable, sum_dropped
+from tlclass.lightcurves.ids import Seen
 from tlclass.surveys.tables import kinds
 from tlclass.surveys.tables.cells import text
 from tlclass.surveys.tables.columns import Form
@@ -35,13 +35,12 @@ def nested_in_parts(reader: Nested, rows: int, decisive: int = DECISIVE) -> Iter
     Raises:
         FileNotFoundError, ValueError: see `Nested.read`. That an id stands in two parts is found at the end.
     """
-    hashes = []
+    seen = Seen()
     for file in reader.files():
         for part in _file_in_parts(reader, file, rows, decisive):
-            hashes.append(pd.util.hash_array(part.object_id.astype(object), categorize=False))
+            seen.look(part.object_id)
             yield part
-    known = np.concatenate(hashes) if hashes else np.empty(0)
-    repeated = len(known) - len(np.unique(known))
+    repeated = len(seen.repeated())
     if repeated:
         raise ValueError(
             f"{reader.path}: {repeated} object id(s) stand in more than one place: an object must have one row in one file; merge its rows"
