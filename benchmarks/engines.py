@@ -108,8 +108,9 @@ def started(engine: str, workers: int) -> Iterator[None]:
             ray.shutdown()
 
 
-def run(engine: str, workers: int, folder: Path) -> float:
-    """Run the lines of docs/engines.md in `folder`, where they write `classes`; seconds."""
+def run(engine: str, workers: int, objects: int, folder: Path) -> float:
+    """Write so many light curves into `folder` and run the lines of docs/engines.md there, which write `classes`; seconds of the lines."""
+    write_input(simulated(objects), engine, folder)
     os.chdir(folder)
     with started(engine, workers):
         start = time.perf_counter()
@@ -133,24 +134,14 @@ def largest_difference(found: pd.DataFrame, expected: pd.DataFrame) -> float:
     return float(np.abs(found[names].to_numpy() - expected[names].to_numpy()).max())
 
 
-def _measure(engine: str, workers: int, frame: pd.DataFrame, expected: pd.DataFrame) -> tuple[float, float]:
+def _measure(engine: str, workers: int, objects: int, expected: pd.DataFrame) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_input(frame, engine, folder)
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.engines",
-            "--run",
-            engine,
-            "--workers",
-            str(workers),
-            "--folder",
-            name,
-        ]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        seconds = json.loads((folder / "seconds.json").read_text())
-        return seconds, largest_difference(written(folder), expected)
+        command = ["--run", engine, "--workers", str(workers), "--objects", str(objects), "--folder", name]
+        done = subprocess.run([sys.executable, "-m", "benchmarks.engines", *command], capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{engine} failed: {done.stderr}")
+        seconds = json.loads((Path(name) / "seconds.json").read_text())
+        return seconds, largest_difference(written(Path(name)), expected)
 
 
 def main() -> None:
@@ -162,7 +153,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="with the input of that measurement")
     given = parser.parse_args()
     if given.run:
-        (given.folder / "seconds.json").write_text(json.dumps(run(given.run, int(given.workers), given.folder)))
+        seconds = run(given.run, int(given.workers), given.objects, given.folder)
+        (given.folder / "seconds.json").write_text(json.dumps(seconds))
         return
     frame = simulated(given.objects)
     start = time.process_time()
@@ -176,7 +168,7 @@ def main() -> None:
             continue
         first = None
         for workers in map(int, given.workers.split(",")):
-            seconds, difference = _measure(engine, workers, frame, expected)
+            seconds, difference = _measure(engine, workers, given.objects, expected)
             first = first or seconds
             print(f"{engine:>8} {workers:7} {seconds:8.1f} {first / seconds:5.2f} {difference:18.1e}", flush=True)
 

@@ -1,6 +1,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from tlclass.experiments.composition import about_survey
 from tlclass.extras import install
 from tlclass.inspect import main
 from tlclass.inspection.account import duplicates, inspect_survey, wrong_times, wrong_wavelengths
-from tlclass.lightcurves.curves import concatenate
+from tlclass.inspection.gathering import Marks
+from tlclass.lightcurves.arrow import read_parts
 from tlclass.lightcurves.passbands import Passbands
+from tlclass.surveys import survey as survey_module
+from tlclass.surveys.parts import parts_of
 
 Inspect = Callable[..., tuple[int, str]]
 
@@ -139,9 +143,8 @@ def test_julian_dates_are_not_read_as_days(inspect: Inspect, changed: Callable[.
 
 
 def test_times_from_zero_are_a_simulation() -> None:
-    curves = make_curves()
-    assert not wrong_times(curves) and not wrong_times(replace(curves, mjd=curves.mjd - 59000))
-    assert wrong_times(replace(curves, mjd=curves.mjd + 2400000.5))
+    assert not wrong_times(59000, 59100) and not wrong_times(-30, 70)
+    assert wrong_times(2459000.5, 2459100.5)
 
 
 def test_swapped_wavelengths_are_named() -> None:
@@ -154,10 +157,37 @@ def test_swapped_wavelengths_are_named() -> None:
 
 def test_simulated_objects_may_share_a_position() -> None:
     curves = replace(make_curves(), ra=np.full(30, 10.0), dec=np.full(30, 10.0))
-    assert not duplicates(curves, curves, simulated=True)
-    assert "435 pair(s)" in duplicates(curves, curves, simulated=False)[0]
-    other = concatenate([curves.take(np.array([4]))])
-    assert len(duplicates(curves, other, simulated=True)) == 2  # same id, same observations
+    marks = Marks.of(curves)
+    assert not duplicates(marks, marks, simulated=True)
+    assert "435 pair(s)" in duplicates(marks, marks, simulated=False)[0]
+    other = Marks.of(curves.take(np.array([4])))
+    found = duplicates(marks, other, simulated=True)
+    assert len(found) == 2 and all(
+        "object4 and object4" in sentence for sentence in found
+    )  # same id, same observations
+
+
+def test_a_table_read_in_parts_has_the_same_account(
+    data: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    survey = build_survey(compose(["target=bts", f"paths.data={data}"])["target"])
+    whole = inspect_survey(survey, cache)
+    monkeypatch.setattr(survey_module, "LARGE", 0)
+    monkeypatch.setattr(survey_module, "parts_of", partial(parts_of, rows=500))
+    found = inspect_survey(survey, tmp_path)
+    (parsed,) = tmp_path.rglob("*.arrow")
+    assert len(list(read_parts(parsed))) > 2
+    for name in ("counts", "labels", "medians", "fluxes"):
+        pd.testing.assert_frame_equal(getattr(found, name), getattr(whole, name), rtol=1e-6)
+    assert (found.violations, found.notes) == (whole.violations, whole.notes)
+    assert (found.objects, found.observations, found.dropped) == (whole.objects, whole.observations, whole.dropped)
+
+    some = inspect_survey(survey, tmp_path, limit=whole.observations // 3)
+    assert whole.observations / 8 < len(some.curves.mjd) <= whole.observations / 3
+    assert some.counts.equals(whole.counts) and some.objects == whole.objects and some.violations == whole.violations
+    assert any(f"{len(some.curves):,} of {whole.objects:,}" in note for note in some.notes)
+    assert set(some.examples.names) == set(whole.examples.names)
+    assert some.fluxes["observations"].equals(whole.fluxes["observations"])
 
 
 @pytest.mark.parametrize(

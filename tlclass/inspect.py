@@ -62,7 +62,7 @@ def sections(target: Inspection, source: Inspection | None) -> list[Section]:
 def title_of(one: Inspection) -> str:
     """Name, size and whether it is simulated."""
     kind = "SIMULATED" if one.simulated else "real"
-    return f"{one.name}: {len(one.curves):,} light curves, {len(one.curves.mjd):,} observations, {kind}"
+    return f"{one.name}: {one.objects:,} light curves, {one.observations:,} observations, {kind}"
 
 
 def as_text(title: str, found: Sequence[Section]) -> str:
@@ -194,7 +194,10 @@ def write_report(target: Inspection, source: Inspection | None, folder: Path) ->
     if len(target.curves):
         images = [folder / "sheet.png", folder / "distributions.png"]
         draw_sheet(
-            target.curves, target.classes, images[0], f"{title}; flux (zero point 27.5) against days since trigger"
+            target.examples.curves,
+            target.examples.names,
+            images[0],
+            f"{title}; flux (zero point 27.5) against days since trigger",
         )
         draw_distributions([target, *([source] if source else [])], images[1])
     text = as_text(f"{title}\ncite: {target.citation or 'nothing stated in the card'}", found)

@@ -1,5 +1,7 @@
 """What is in a survey, and what is wrong with it: counts, medians per class, fluxes per passband, duplicates."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -9,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tlclass.inspection.gathering import SAMPLE, Gathered, Marks
+from tlclass.inspection.sheet import Examples
 from tlclass.inspection.violations import judged
-from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import MJD_RANGE, magnitude_of_flux
 from tlclass.lightcurves.taxonomy import DROPPED, Taxonomy
-from tlclass.surveys.survey import Selected, Survey, cached, pieces_of
+from tlclass.surveys.survey import Survey, cached, label_counts, pieces_of
 
 Array = npt.NDArray[Any]
 
@@ -33,11 +36,13 @@ class Inspection:
     Attributes:
         name: of the survey. simulated: whether its light curves are.
         citation: of the card.
-        curves: selected. classes: (n,) the class name of each.
+        objects, observations: selected ones.
+        curves: a random sample of the selected light curves, all where they have no more than `gathering.SAMPLE` observations.
+        examples: a few light curves of every class. marks: what tells all selected objects apart.
         counts: a row per class, a column per cut (Table 1 of the paper).
         labels: a row per raw label: its class and how many objects have it.
-        medians: a row per class, of the selected light curves.
-        fluxes: a row per passband: percentiles of detected flux, depth, signal to noise.
+        medians: a row per class, of the sample.
+        fluxes: a row per passband: all observations; percentiles of detected flux, depth, signal to noise of the sample.
         dropped: raw observations that were dropped, by reason.
         violations: what is wrong, a sentence each. notes: what deserves a look.
     """
@@ -45,8 +50,11 @@ class Inspection:
     name: str
     simulated: bool
     citation: str
+    objects: int
+    observations: int
     curves: LightCurves
-    classes: Array
+    examples: Examples
+    marks: Marks
     counts: pd.DataFrame
     labels: pd.DataFrame
     medians: pd.DataFrame
@@ -56,56 +64,82 @@ class Inspection:
     notes: list[str]
 
 
-def inspect_survey(survey: Survey, cache: Path) -> Inspection:
-    """Read a survey as training would, and check it; unknown labels are reported as violations, not raised.
+def inspect_survey(survey: Survey, cache: Path, limit: int = SAMPLE) -> Inspection:
+    """Read a survey and check it; unknown labels are reported as violations, not raised.
+
+    Memory holds a part of the survey, a sample of it, and about 60 bytes for each object. A table with a row per observation may be
+    larger than memory, as may one file with a row per object; of many files, each must fit.
+
+    Args:
+        survey: see there. cache: folder. limit: observations in the sample.
 
     Raises:
         FileNotFoundError, ValueError: the files are absent or not readable.
     """
+    survey, violations = _with_unknown_dropped(survey, cache)
+    known = survey.taxonomy
+    path, unread = survey.parsed(cache, bounded=True)
+    survey.check_labels(path)
+    found = Gathered(limit)
+    for part, selected, cuts in survey.selected(path):
+        found.look(part, selected, _classes(selected, known, survey.name), cuts)
+    curves, marks = found.sample.curves, found.marks
+    simulated = survey.simulated or found.simulated
+    fluxes = flux_table(curves)
+    fluxes["observations"] = [found.passbands[band] for band in fluxes.index]
+    notes = [f"no object of class {name} passed the cuts" for name in known.classes if not found.classes[name]]
+    if found.sample.halved:
+        notes.append(
+            f"medians, percentiles, figures and the checks of fluxes and times zero are of a random sample of {len(curves):,} of {found.objects:,} light "
+            "curves; counts, cuts and duplicates are of all"
+        )
+    violations += wrong_wavelengths(survey.passbands)
+    if not found.objects:
+        violations.append("no object is left after the cuts: check times, detections and the window in the card")
+    else:
+        present = sorted(found.classes)
+        if len(present) < 2:
+            violations.append(f"all objects are of class {present[0]}: training needs two classes or more")
+        violations += [*wrong_times(*found.mjd), *wrong_depths(fluxes)]
+        forced = survey.selection.photometry.kind == "forced"
+        violations += judged(curves, survey.passbands, forced, survey.typical_flux)
+        twice = duplicates(marks, marks, simulated)
+        (notes if simulated else violations).extend(twice)
+    if simulated and not survey.simulated:
+        notes.append("the files say that their light curves are simulated: training needs simulated=true in the card")
+    lost = sum(found.dropped.values()) / max(sum(found.dropped.values()) + found.read, 1)
+    if lost > 0.2:
+        notes.append(f"{lost:.0%} of the raw observations were dropped")
+    notes += [f"{count} files of {label} were not read: the taxonomy drops it" for label, count in unread.items()]
+    return Inspection(
+        survey.name, simulated, survey.citation, found.objects, found.observations, curves, found.examples, marks,
+        count_table(found, known), label_table(found.labels, known),
+        median_table(curves, _classes(curves, known, survey.name), known), fluxes, found.dropped, violations, notes,
+    )  # fmt: skip
+
+
+def _with_unknown_dropped(survey: Survey, cache: Path) -> tuple[Survey, list[str]]:
+    """The survey with a taxonomy that drops unknown labels and objects without one, and a sentence about each such label."""
     unknown = unknown_labels(survey, cache)
     known = replace(survey.taxonomy, dropped=[*survey.taxonomy.dropped, *unknown, ""])  # "": not classified
-    survey = replace(survey, taxonomy=known)
-    selected = survey.select(cache)
-    curves = selected.curves
-    classes = np.array([*known.classes, ""])[known.encode(curves.label, survey.name)]
     violations = [
         f"the label '{label}' ({count}) belongs to no class and is not listed as dropped: add it to the taxonomy"
         for label, count in unknown.items()
     ]
-    violations += wrong_wavelengths(survey.passbands)
-    simulated = survey.simulated or curves.simulated
-    counts, fluxes = count_table(selected, known, classes), flux_table(curves)
-    notes = [f"no object of class {name} passed the cuts" for name in known.classes if not (classes == name).any()]
-    if not len(curves):
-        violations.append("no object is left after the cuts: check times, detections and the window in the card")
-    else:
-        present = np.unique(classes)
-        if len(present) < 2:
-            violations.append(f"all objects are of class {present[0]}: training needs two classes or more")
-        violations += [*wrong_times(curves), *wrong_depths(fluxes)]
-        forced = survey.selection.photometry.kind == "forced"
-        violations += judged(curves, survey.passbands, forced, survey.typical_flux)
-        twice = duplicates(curves, curves, simulated)
-        (notes if simulated else violations).extend(twice)
-    if simulated and not survey.simulated:
-        notes.append("the files say that their light curves are simulated: training needs simulated=true in the card")
-    lost = sum(curves.dropped.values()) / max(sum(curves.dropped.values()) + selected.observations, 1)
-    if lost > 0.2:
-        notes.append(f"{lost:.0%} of the raw observations were dropped")
-    notes += [
-        f"{count} files of {label} were not read: the taxonomy drops it" for label, count in selected.unread.items()
-    ]
-    return Inspection(
-        survey.name, simulated, survey.citation, curves, classes, counts, label_table(selected, known),
-        median_table(curves, classes, known), fluxes, dict(curves.dropped), violations, notes,
-    )  # fmt: skip
+    return replace(survey, taxonomy=known), violations
+
+
+def _classes(curves: LightCurves, taxonomy: Taxonomy, origin: str) -> Array:
+    """(n,) the name of each one's class."""
+    names: Array = np.array([*taxonomy.classes, ""])[taxonomy.encode(curves.label, origin)]
+    return names
 
 
 def compare(target: Inspection, source: Inspection) -> tuple[list[str], list[str]]:
     """Violations and notes about two surveys together: shared objects, and fluxes that look like another unit."""
     violations = [
         f"{sentence} (target {target.name}, source {source.name})"
-        for sentence in duplicates(target.curves, source.curves, target.simulated or source.simulated)
+        for sentence in duplicates(target.marks, source.marks, target.simulated or source.simulated)
     ]
     notes = []
     for band in target.fluxes.index.intersection(source.fluxes.index):
@@ -127,51 +161,45 @@ def unknown_labels(survey: Survey, cache: Path) -> dict[str, int]:
     """Raw labels (of folders or objects) that the taxonomy does not list, with their counts."""
     taxonomy, pieces = survey.taxonomy, pieces_of(survey.reader)
     of_files = [getattr(piece, "label", "") for piece in pieces]
-    unknown = _unlisted(np.array([label for label in of_files if label]), taxonomy)
+    unknown = _unlisted(Counter(label for label in of_files if label), taxonomy)
     wanted = [
         piece
         for piece, label in zip(pieces, of_files, strict=True)
         if not label or taxonomy.index_of(label) not in (None, DROPPED)
     ]
     if wanted:
-        path = cached(wanted, cache / survey.name)
-        unknown |= _unlisted(np.concatenate([part.label for part in arrow.read_parts(path, verify=False)]), taxonomy)
+        unknown |= _unlisted(label_counts(cached(wanted, cache / survey.name, bounded=True)), taxonomy)
     return unknown
 
 
-def _unlisted(labels: Array, taxonomy: Taxonomy) -> dict[str, int]:
-    names, counts = np.unique(labels.astype(str), return_counts=True)
-    return {
-        str(name): int(count)
-        for name, count in zip(names, counts, strict=True)
-        if name and taxonomy.index_of(str(name).strip()) is None
-    }
+def _unlisted(labels: Mapping[str, int], taxonomy: Taxonomy) -> dict[str, int]:
+    return {name: count for name, count in sorted(labels.items()) if name and taxonomy.index_of(name.strip()) is None}
 
 
-def count_table(selected: Selected, taxonomy: Taxonomy, classes: Array) -> pd.DataFrame:
+def count_table(found: Gathered, taxonomy: Taxonomy) -> pd.DataFrame:
     """Objects per class as read, after each cut, and as analysed; dropped classes are one row."""
     rows = [*taxonomy.classes, "(dropped)"]
 
-    def tally(labels: Array) -> Array:
-        return np.bincount(taxonomy.encode(labels, "survey") % len(rows), minlength=len(rows))
+    def tally(labels: Mapping[str, int]) -> Array:
+        place = taxonomy.encode(np.array(list(labels), dtype=str), "survey") % len(rows)
+        return np.bincount(place, list(labels.values()), minlength=len(rows)).astype(np.int64)
 
-    left = tally(selected.curves.label) + sum(tally(cut.label) for cut in selected.cuts)
+    left = tally(found.labels)
     columns = {"read": left}
-    for cut in selected.cuts:
-        if len(cut):
-            left = left - tally(cut.label)
-            columns[f"without those {cut.reason}"] = left
+    for reason, cut in found.cuts.items():
+        if cut.total():
+            left = left - tally(cut)
+            columns[f"without those {reason}"] = left
     table = pd.DataFrame(columns, index=rows)
     return pd.concat([table, table.sum().to_frame("total").T])
 
 
-def label_table(selected: Selected, taxonomy: Taxonomy) -> pd.DataFrame:
+def label_table(labels: Mapping[str, int], taxonomy: Taxonomy) -> pd.DataFrame:
     """Raw labels, their class, and their objects as read."""
-    labels = np.concatenate([selected.curves.label, *(cut.label for cut in selected.cuts)])
-    names, counts = np.unique(labels, return_counts=True)
-    owners = [taxonomy.index_of(str(name).strip()) for name in names]
+    names = sorted(labels)
+    owners = [taxonomy.index_of(name.strip()) for name in names]
     classes = ["(dropped)" if owner in (None, DROPPED) else taxonomy.classes[int(owner or 0)] for owner in owners]
-    return pd.DataFrame({"class": classes, "objects": counts}, index=names).sort_values(
+    return pd.DataFrame({"class": classes, "objects": [labels[name] for name in names]}, index=names).sort_values(
         ["class", "objects"], ascending=[True, False]
     )
 
@@ -239,9 +267,8 @@ def wrong_wavelengths(passbands: Passbands) -> list[str]:
     ]
 
 
-def wrong_times(curves: LightCurves) -> list[str]:
-    """Times that cannot be MJD days (simulations may count from zero)."""
-    low, high = float(curves.mjd.min()), float(curves.mjd.max())
+def wrong_times(low: float, high: float) -> list[str]:
+    """First and last times that cannot be MJD days (simulations may count from zero)."""
     if high < MJD_RANGE[0] / 10 or (MJD_RANGE[0] < low and high < MJD_RANGE[1]):
         return []
     return [
@@ -258,34 +285,22 @@ def wrong_depths(fluxes: pd.DataFrame) -> list[str]:
     ]
 
 
-def duplicates(one: LightCurves, other: LightCurves, simulated: bool) -> list[str]:
+def duplicates(one: Marks, other: Marks, simulated: bool) -> list[str]:
     """Objects of one set that are in the other (or twice in it): by id, by their observations, by their position.
 
     Positions count for real objects only: simulations draw many objects at the same pointings.
     """
     within = one is other
-    found = {} if within else {"have the same id": _matches(one.object_id, other.object_id)}
-    found["have the same observations"] = _matches(_fingerprints(one), _fingerprints(other), within)
+    found = {} if within else {"have the same id": _matches(one.id_hash, other.id_hash)}
+    found["have the same observations"] = _matches(one.fingerprint, other.fingerprint, within)
     if not simulated:
         found[f"are within {SAME_PLACE:g} arcsec of each other"] = _neighbours(one, other)
     sentences = []
     for how, (left, right) in found.items():
         if len(left):
-            example = f"{one.object_id[left[0]]} and {other.object_id[right[0]]}"
+            example = f"{one.object_id[int(left[0])]} and {other.object_id[int(right[0])]}"
             sentences.append(f"{len(left)} pair(s) of objects {how}, e.g. {example}: keep one of each")
     return sentences
-
-
-def _fingerprints(curves: LightCurves) -> Array:
-    """(n,) a number per light curve that only equal observations share."""
-    weights = np.random.default_rng(0).uniform(1, 2, 4)
-    mixed = (
-        (curves.mjd % 1) * weights[0]
-        + curves.flux * weights[1]
-        + curves.flux_err * weights[2]
-        + curves.passband * weights[3]
-    )
-    return np.add.reduceat(mixed, curves.offsets[:-1]) if len(curves) else np.empty(0)
 
 
 def _matches(left: Array, right: Array, within: bool = False) -> tuple[Array, Array]:
@@ -298,7 +313,7 @@ def _matches(left: Array, right: Array, within: bool = False) -> tuple[Array, Ar
     return mine, theirs
 
 
-def _neighbours(one: LightCurves, other: LightCurves) -> tuple[Array, Array]:
+def _neighbours(one: Marks, other: Marks) -> tuple[Array, Array]:
     from astropy import units as u
     from astropy.coordinates import SkyCoord, search_around_sky
 

@@ -13,17 +13,16 @@ from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.surveys.alerts.reader import AlertPackets
 from tlclass.surveys.alerts.tables import holds_packets
+from tlclass.surveys.parts import ROWS, parts_of
 from tlclass.surveys.snana.fits import SnanaFits
 from tlclass.surveys.snana.text import SnanaText
-from tlclass.surveys.survey import Reader, pieces_of
+from tlclass.surveys.survey import Reader
 from tlclass.surveys.tables.nested import Nested, holds_lists, is_own, nested_curves
-from tlclass.surveys.tables.nested_parts import nested_in_parts
 from tlclass.surveys.tables.table import Table, table_curves
 
 Source: TypeAlias = Path | str | pd.DataFrame | pa.Table | LightCurves
 Settings = Mapping[str, Any]
 
-ROWS = 1_000_000  # observations in memory at a time
 IN_MEMORY = "the table"  # what to call a table that has no file
 
 
@@ -76,12 +75,7 @@ def parts(
         return
     path = Path(source)
     reader = _kind_of(path).open(path, passbands, reader_settings(stated, dict(trained or {})), stated)
-    if isinstance(reader, Nested):
-        yield from nested_in_parts(reader, rows)
-    elif isinstance(reader, Table | AlertPackets):
-        yield from reader.parts(rows)
-    else:
-        yield from (piece.read() for piece in pieces_of(reader))
+    yield from parts_of(reader, rows)
 
 
 def accepted(path: Path) -> list[Path]:

@@ -2,7 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,10 +19,12 @@ from tlclass.lightcurves.selection import Cut, Selection, merge_cuts
 from tlclass.lightcurves.taxonomy import DROPPED, Taxonomy
 from tlclass.locking import held
 from tlclass.surveys.parallel import in_order
+from tlclass.surveys.parts import divisible, parts_of
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
+LARGE = 200_000_000  # bytes of one raw file or table that is read in parts where memory is to stay bounded
 CACHE_VERSION = 6  # raise it when a reader's result changes for the same files
 
 
@@ -110,25 +113,42 @@ class Survey:
 
     def select(self, cache: Path) -> "Selected":
         """What `load` gives, with an account of what was left out; memory holds one part and the result."""
+        path, unread = self.parsed(cache)
+        self.check_labels(path)
+        selected, cuts = [], []
+        objects = observations = 0
+        for part, curves, cut in self.selected(path):
+            objects, observations = objects + len(part), observations + len(part.mjd)
+            selected.append(curves)
+            cuts.append(cut)
+        return Selected(concatenate(selected), merge_cuts(cuts), objects, observations, unread)
+
+    def parsed(self, cache: Path, bounded: bool = False) -> tuple[Path, dict[str, int]]:
+        """The file of all light curves, read now if it is not there; and files by label that the taxonomy drops, which were not read.
+
+        Args:
+            cache: folder. bounded: see `cached`.
+        """
         unread, pieces = self._wanted()
-        path = cached(pieces, cache / self.name)
-        labels = np.concatenate([part.label for part in arrow.read_parts(path, verify=False)])
-        if len(labels) and not (labels != "").any():
+        return cached(pieces, cache / self.name, bounded), unread
+
+    def check_labels(self, path: Path) -> None:
+        """Raise ValueError if no object of a parsed file has a label, or one has an unknown label."""
+        labels = label_counts(path)
+        if labels and not any(labels):
             advice = (
                 "give a table of them, target.reader.labels=FILE"
                 if hasattr(self.reader, "labels")
                 else "add a table of objects with one, or name its column with ++target.reader.columns.label=COLUMN"
             )
-            raise ValueError(f"{self.name}: none of its {len(labels)} objects has a class label: {advice}")
-        self.taxonomy.encode(labels[labels != ""], self.name)
-        selected, cuts = [], []
-        objects = observations = 0
+            raise ValueError(f"{self.name}: none of its {sum(labels.values())} objects has a class label: {advice}")
+        unknown = {name: n for name, n in labels.items() if name and self.taxonomy.index_of(name.strip()) is None}
+        self.taxonomy.encode(np.array(list(Counter(unknown).elements()), dtype=str), self.name)
+
+    def selected(self, path: Path) -> Iterator[tuple[LightCurves, LightCurves, list[Cut]]]:
+        """Part after part of a parsed file: its light curves, those that are selected, and what was cut."""
         for part in arrow.read_parts(path, verify=False):
-            objects, observations = objects + len(part), observations + len(part.mjd)
-            curves, cut = self._select(part)
-            selected.append(curves)
-            cuts.append(cut)
-        return Selected(concatenate(selected), merge_cuts(cuts), objects, observations, unread)
+            yield part, *self._select(part)
 
     def _wanted(self) -> tuple[dict[str, int], list[Reader]]:
         """Pieces by label that are left unread because the taxonomy drops them, and the readers of the others."""
@@ -219,12 +239,26 @@ def pieces_of(reader: Reader) -> list[Reader]:
     return pieces
 
 
-def cached(pieces: Sequence[Reader], folder: Path) -> Path:
+def label_counts(path: Path) -> Counter[str]:
+    """How many objects of a parsed file have each raw label."""
+    counts: Counter[str] = Counter()
+    for part in arrow.read_parts(path, verify=False):
+        names, numbers = np.unique(part.label, return_counts=True)
+        counts.update(dict(zip(names.tolist(), numbers.tolist(), strict=True)))
+    return counts
+
+
+def cached(pieces: Sequence[Reader], folder: Path, bounded: bool = False) -> Path:
     """The file below `folder` with what these readers read, made now if it is not there.
 
     The key covers the readers' settings and the raw files' names, sizes and times, so a changed
     file is parsed again, as is one whose cache is damaged (its checksum). Parsing is parallel over the
     pieces. A lock lets parallel jobs share one parse. A failure leaves no file.
+
+    Args:
+        pieces: readers. folder: of the cache.
+        bounded: read a table of more than `LARGE` bytes in parts; its objects then stand in another order than training has them in,
+            so it is a file of its own.
 
     Raises:
         ValueError: an object id stands in two pieces; or what a reader raises.
@@ -233,15 +267,23 @@ def cached(pieces: Sequence[Reader], folder: Path) -> Path:
     path = folder / f"{_key(pieces, files)}.arrow"
     if path.exists() and arrow.intact(path):  # a complete cache may be read only
         return path
+    size = sum(file.stat().st_size for file in files)
+    divided = len(pieces) == 1 and divisible(pieces[0]) and (not files or (bounded and size > LARGE))
+    if divided and files:
+        path = path.with_name(f"{path.stem}-parts.arrow")
     with held(path.with_suffix(".lock"), f"{folder.name}: another process is reading the files, waiting for it"):
         if path.exists() and not arrow.intact(path):
             log.warning("%s is damaged or from an earlier version: reading the files again", path)
             path.unlink()
         if not path.exists():
             log.info("reading %s (cached in %s from now on)", folder.name, path)
-            size = sum(file.stat().st_size for file in files)
-            arrow.write_parts(in_order(_read_checked, pieces, folder.name, size), path)
+            read = parts_of(pieces[0]) if divided else in_order(_read_checked, pieces, folder.name, size)
+            arrow.write_parts(map(_checked, read) if divided else read, path)
     return path
+
+
+def _checked(part: LightCurves) -> LightCurves:
+    return check(part, "a part of the input")
 
 
 def _read_checked(piece: Reader) -> LightCurves:

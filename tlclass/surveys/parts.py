@@ -1,0 +1,34 @@
+"""What a reader reads, in parts with other objects in each, so that memory holds one at a time."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tlclass.lightcurves.curves import LightCurves
+from tlclass.surveys.tables.nested import Nested
+from tlclass.surveys.tables.nested_parts import nested_in_parts
+
+if TYPE_CHECKING:
+    from tlclass.surveys.survey import Reader
+
+ROWS = 1_000_000  # observations in memory at a time
+
+
+def divisible(reader: "Reader") -> bool:
+    """Whether a reader reads less than a file at a time."""
+    return isinstance(reader, Nested) or hasattr(reader, "parts")
+
+
+def parts_of(reader: "Reader", rows: int = ROWS) -> Iterator[LightCurves]:
+    """About so many observations at a time where the format allows, in order of the ids or of the file; else a part is a file.
+
+    Raises:
+        FileNotFoundError, ValueError: see `Reader.read`.
+    """
+    if isinstance(reader, Nested):
+        yield from nested_in_parts(reader, rows)
+    elif hasattr(reader, "parts"):
+        yield from reader.parts(rows)
+    elif hasattr(reader, "pieces"):
+        yield from (piece.read() for piece in reader.pieces())
+    else:
+        yield reader.read()
