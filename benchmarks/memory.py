@@ -1,4 +1,7 @@
-"""Peak memory of `tlclass predict` on tables of more and more light curves: `python benchmarks/memory.py [--objects 100000,1000000]`.
+"""Peak memory of a command on tables of more and more light curves: `python benchmarks/memory.py [--objects 100000,1000000]`.
+
+`--commands predict,estimate,inspect,simulate`: `tlclass predict`, the same with `--prior estimate`, `tlclass inspect`, and `tlclass simulate` of so
+many light curves.
 
 Small light curves (12 points each on average), SIMULATED numbers, as Parquet with a row per observation: in order of time, so that the
 rows of an object are far apart, or sorted by object. Each prediction is a process of its own; its peak is what the kernel counted.
@@ -17,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 POINTS, NIGHTS = 12, 60
-CODE = "import sys; from tlclass.predict import main; main(sys.argv[1:])"
+CODE = "import sys; from tlclass.{command} import main; sys.exit(main(sys.argv[1:]))"
 
 
 def write(path: Path, objects: int, order: str) -> None:
@@ -43,13 +46,35 @@ def write(path: Path, objects: int, order: str) -> None:
         writer.close()
 
 
-def measure(model: str, path: Path, output: Path) -> tuple[float, float]:
-    """Peak memory in GB and seconds of one prediction."""
+def write_labels(path: Path, objects: int) -> None:
+    """A table of the class of each object."""
+    names = [f"ZTF26{row:09d}" for row in range(objects)]
+    label = np.array(["SN Ia", "SN II", "TDE"])[np.arange(objects) % 3]
+    pq.write_table(pa.table({"object_id": names, "class": label}), path)
+
+
+def words_of(command: str, model: str, objects: int, folder: Path) -> list[str]:
+    """The command line for the table in `folder`."""
+    table, output = folder / "table.parquet", folder / "out.parquet"
+    if command == "simulate":
+        return ["survey=bts_simulated", f"n_objects={objects}", "-o", str(output)]
+    if command == "inspect":
+        reader = [f"survey.reader.observations={table}", f"survey.reader.objects={folder / 'objects.parquet'}"]
+        cache = [f"paths.cache={folder / 'cache'}", "-o", str(folder / "report")]
+        return ["survey=table", *reader, "survey.reader.columns.label=class", "survey.reader.flux_unit=fluxcal", *cache]
+    return [model, str(table), "-o", str(output), *(["--prior", "estimate"] if command == "estimate" else [])]
+
+
+def measure(command: str, words: list[str]) -> tuple[float, float]:
+    """Peak memory in GB and seconds of one command."""
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", CODE, model, str(path), "-o", str(output)])
+    code = CODE.format(command="predict" if command == "estimate" else command)
+    process = subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"the prediction of {path} failed")
+    if os.waitstatus_to_exitcode(status) not in (
+        (0, 1) if command == "inspect" else (0,)
+    ):  # 1: something is wrong with the data
+        raise SystemExit(f"{command} {' '.join(words)} failed")
     return usage.ru_maxrss / 1e6, time.perf_counter() - start
 
 
@@ -58,19 +83,25 @@ def main() -> None:
     parser.add_argument("--model", default="ztf-alerts")
     parser.add_argument("--objects", default="100000,1000000")
     parser.add_argument("--orders", default="time,object")
+    parser.add_argument("--commands", default="predict")
     given = parser.parse_args()
-    print(f"{'light curves':>12} {'rows in order of':>16} {'table, GB':>9} {'peak, GB':>8} {'seconds':>8}")
-    with tempfile.TemporaryDirectory() as folder:
-        for objects in map(int, given.objects.split(",")):
-            for order in given.orders.split(","):
-                path = Path(folder) / "table.parquet"
-                write(path, objects, order)
-                peak, seconds = measure(given.model, path, Path(folder) / "out.parquet")
-                rows = pq.read_metadata(Path(folder) / "out.parquet").num_rows
-                assert rows == objects, f"{rows} rows for {objects} objects"
-                print(
-                    f"{objects:12,} {order:>16} {path.stat().st_size / 1e9:9.2f} {peak:8.2f} {seconds:8.0f}", flush=True
-                )
+    print(
+        f"{'command':>9} {'light curves':>12} {'rows in order of':>16} {'table, GB':>9} {'peak, GB':>8} {'seconds':>8}"
+    )
+    for objects in map(int, given.objects.split(",")):
+        for order in given.orders.split(","):
+            for command in given.commands.split(","):
+                with tempfile.TemporaryDirectory() as name:
+                    folder = Path(name)
+                    path = folder / "table.parquet"
+                    write(path, objects, order)
+                    write_labels(folder / "objects.parquet", objects)
+                    peak, seconds = measure(command, words_of(command, given.model, objects, folder))
+                    size = path.stat().st_size / 1e9
+                    print(f"{command:>9} {objects:12,} {order:>16} {size:9.2f} {peak:8.2f} {seconds:8.0f}", flush=True)
+                    if command != "inspect":
+                        rows = pq.read_metadata(folder / "out.parquet").num_rows
+                        assert rows == objects, f"{rows} rows for {objects} objects"
 
 
 if __name__ == "__main__":

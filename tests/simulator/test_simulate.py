@@ -38,7 +38,7 @@ def test_a_set_is_written_in_pieces_and_is_the_same(
     monkeypatch.setattr(simulate, "ROWS", 1)  # an observation: every chunk is a piece
     assert main([*words, "-o", str(pieces), "--plot", str(tmp_path / "sheet.png")]) == 0
     written = len(list(read_parts(pieces))) if suffix == "arrow" else pq.read_metadata(pieces).num_row_groups
-    assert written >= 3 and equal_curves(read(pieces), read(whole))
+    assert written >= 2 and equal_curves(read(pieces), read(whole))
 
 
 PARTS = {

@@ -24,7 +24,7 @@ from tlclass.surveys.parts import divisible, parts_of
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
-LARGE = 200_000_000  # bytes of one raw file or table that is read in parts where memory is to stay bounded
+LARGE = 30_000_000  # bytes of a table (Parquet: 1 to 2 million rows) from which it is read in parts where memory is to stay bounded
 CACHE_VERSION = 6  # raise it when a reader's result changes for the same files
 
 
