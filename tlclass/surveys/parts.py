@@ -1,7 +1,7 @@
 """What a reader reads, in parts with other objects in each, so that memory holds one at a time."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.surveys.tables.nested import Nested
@@ -15,7 +15,7 @@ ROWS = 1_000_000  # observations in memory at a time
 
 def divisible(reader: "Reader") -> bool:
     """Whether a reader reads less than a file at a time."""
-    return isinstance(reader, Nested) or hasattr(reader, "parts")
+    return isinstance(reader, Nested) or callable(getattr(reader, "parts", None))
 
 
 def parts_of(reader: "Reader", rows: int = ROWS) -> Iterator[LightCurves]:
@@ -26,8 +26,9 @@ def parts_of(reader: "Reader", rows: int = ROWS) -> Iterator[LightCurves]:
     """
     if isinstance(reader, Nested):
         yield from nested_in_parts(reader, rows)
-    elif hasattr(reader, "parts"):
-        yield from reader.parts(rows)
+    elif callable(getattr(reader, "parts", None)):
+        divided: Any = reader
+        yield from divided.parts(rows)
     elif hasattr(reader, "pieces"):
         yield from (piece.read() for piece in reader.pieces())
     else:
