@@ -91,7 +91,8 @@ def started(engine: str, workers: int) -> Iterator[None]:
     elif engine == "spark":
         from pyspark.sql import SparkSession
 
-        builder = SparkSession.builder.master(f"local[{workers}]").config("spark.pyspark.python", sys.executable)
+        os.environ["PYSPARK_PYTHON"] = sys.executable
+        builder = SparkSession.builder.master(f"local[{workers}]")
         builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.ui.enabled", "false")
         session = builder.config("spark.sql.shuffle.partitions", str(2 * FILES)).getOrCreate()
         try:
