@@ -121,7 +121,8 @@ def run(engine: str, workers: int, objects: int, folder: Path) -> float:
 
 def written(folder: Path) -> pd.DataFrame:
     """What the lines wrote, in order of the ids."""
-    files = [file for file in (folder / "classes").rglob("*.parquet") if not file.name.startswith("_")]
+    catalogue = folder / "classes" / "classes" / "dataset"  # of LSDB, which writes statistics beside it
+    files = sorted((catalogue if catalogue.is_dir() else folder / "classes").rglob("[!_]*.parquet"))
     found = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
     return found.sort_values("object_id", ignore_index=True)
 
