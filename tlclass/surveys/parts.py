@@ -10,7 +10,7 @@ from tlclass.surveys.tables.nested_parts import nested_in_parts
 if TYPE_CHECKING:
     from tlclass.surveys.survey import Reader
 
-ROWS = 1_000_000  # observations in memory at a time
+ROWS = 400_000  # observations in memory at a time: about 1 GB while they are classified
 
 
 def divisible(reader: "Reader") -> bool:
