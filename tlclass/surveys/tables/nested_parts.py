@@ -22,7 +22,7 @@ from tlclass.surveys.tables.nested import Nested, flattened, is_own, known_leave
 from tlclass.surveys.tables.objects import Objects, object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import converted, joined, observation_columns
 
-VALUE_SIZE = 4  # bytes of a value in a file, between one of a flag or a repeated name and eight of a float64
+VALUE_SIZE = 2  # bytes of a value in a file, between a fraction of one (a flag, a repeated name) and eight: rather too many parts than too large ones
 
 
 def nested_in_parts(reader: Nested, rows: int, decisive: int = DECISIVE) -> Iterator[LightCurves]:
