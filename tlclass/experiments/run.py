@@ -5,7 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
+from omegaconf import OmegaConf
 
 from tlclass.atomic import write_json, write_text
 from tlclass.experiments import job, pretraining, sweep
@@ -42,7 +42,7 @@ def run_job(plan: Plan, folder: Path) -> Row:
             log.info("%s is finished (macro AUROC %.3f): skipped", folder, row["auroc_macro"])
             return row
         start(folder, settings, data)
-        write_text(folder / "config.yaml", yaml.safe_dump(plan.config, sort_keys=False, allow_unicode=True))
+        write_text(folder / "config.yaml", OmegaConf.to_yaml(plan.config))
         row = {"config_key": plan.key, "experiment": plan.experiment_name, **train_and_score(plan, folder)}
         write_result(folder, {**row, "settings": settings})
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
