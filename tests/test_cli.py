@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_process
 from tlclass import __version__, cli, train
 from tlclass.config import CONF
 from tlclass.experiments.usage import commented, help_text
@@ -28,6 +28,11 @@ def test_help_lists_the_commands_with_a_line_each(capsys: pytest.CaptureFixture[
         lines = capsys.readouterr().out.splitlines()
         for name in cli.present():
             assert [line for line in lines if line.split()[:1] == [name] and cli.COMMANDS[name] in line]
+
+
+def test_the_report_starts_as_a_process_of_its_own(tmp_path: Path) -> None:
+    ended = run_process("tlclass.report", str(tmp_path), cwd=tmp_path)
+    assert ended.returncode == 2 and str(tmp_path) in ended.stderr and "Traceback" not in ended.stderr
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
