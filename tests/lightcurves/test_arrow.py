@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import equal_curves, make_curves
-from tlclass.lightcurves.arrow import intact, read, read_parts, to_arrow, write, write_parts
+from tlclass.lightcurves.arrow import intact, read, read_parts, readable, to_arrow, write, write_parts
 from tlclass.lightcurves.curves import LightCurves, check, concatenate, from_columns
 
 BANDS = ("ztfg", "ztfr")
@@ -32,6 +32,17 @@ def test_an_object_in_two_parts_is_an_error_and_leaves_no_file(tmp_path: Path) -
     with pytest.raises(ValueError, match="there are no light curves to write"):
         write_parts([], tmp_path / "c.arrow")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", ["c.arrow", "folder/c.arrow"])
+def test_an_error_about_a_file_names_it_or_its_folder(path: str) -> None:
+    with (
+        pytest.raises(ValueError, match=r"c\.arrow cannot be read as light curves: a value is 1\.5"),
+        readable(path, "light curves"),
+    ):
+        raise ValueError("a value is 1.5")
+    with pytest.raises(ValueError, match=r"^in folder/ nothing is read$"), readable("folder/c.arrow", "light curves"):
+        raise ValueError("in folder/ nothing is read")
 
 
 def test_a_file_without_a_light_curve_is_refused(tmp_path: Path) -> None:

@@ -195,7 +195,8 @@ def readable(path: Path | str, what: str) -> Iterator[None]:
             f"{path} cannot be read as {what}: it is damaged or of another kind ({said}); get it again, or remove it"
         ) from error
     except ValueError as error:
-        if Path(path).name in str(error) or str(Path(path).parent) in str(error):
+        folder = Path(path).parent  # of a plain name it is ".", which any sentence may hold
+        if Path(path).name in str(error) or (folder.name and str(folder) in str(error)):
             raise
         raise ValueError(f"{path} cannot be read as {what}: {sentence(error)}") from error
 
