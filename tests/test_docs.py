@@ -106,3 +106,51 @@ def test_workflows_call_targets_that_exist(path: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M))
     assert set(re.findall(r"run: make ([a-z-]+)", text)) <= targets
     assert all((ROOT / script).exists() for script in re.findall(r"run: bash (\S+)", text))
+
+
+def rows(text: str, *first: str) -> dict[tuple[str, ...], str]:
+    """Of the tables whose first columns are these: (first cells, column) -> cell, without bold type and standard deviation."""
+    found: dict[tuple[str, ...], str] = {}
+    header: list[str] = []
+    for line in text.splitlines():
+        cells = (
+            [re.sub(r" ± .*|\*", "", cell.strip()) for cell in line.strip("|").split("|")]
+            if line.startswith("|")
+            else []
+        )
+        if not header or not cells:
+            header = cells if tuple(cells[: len(first)]) == first else []
+        elif set(line) - set("|-"):
+            found |= {(*cells[: len(first)], column): cell for column, cell in zip(header, cells, strict=True)}
+    return found
+
+
+def test_the_short_tables_of_results_hold_what_the_long_ones_hold() -> None:
+    long = rows(markdown(DOCS / "results" / "real_ztf.md"), "arm", "labels")
+    page = markdown(DOCS / "results.md")
+    main = {
+        (arm, labels.removesuffix(" labels"), "macro"): cell
+        for (arm, labels), cell in rows(page, "arm").items()
+        if labels.endswith(" labels") and cell != "-"
+    }
+    early = rows(page, "arm", "labels")
+    assert len(main) > 20 and len(early) > 20
+    assert main == {key: long[key] for key in main}
+    assert early == {key: long[key] for key in early}
+
+
+def test_the_table_of_the_readme_holds_what_the_results_hold() -> None:
+    long = rows(markdown(DOCS / "results" / "real_ztf.md"), "arm", "labels")
+    table = rows(markdown(ROOT / "README.md"), "labelled real light curves")
+    names = {
+        r"`arm=transfer`": "transfer",
+        "`arm=transfer_literature`": "transfer_literature",
+        "LightGBM": "lightgbm",
+        "the paper's": "paper",
+    }
+    for name, arm in names.items():
+        stated = {
+            labels: cell for (row, labels), cell in table.items() if name in row and labels[0].isdigit() and cell != "-"
+        }
+        assert len(stated) >= 3
+        assert stated == {labels: f"{float(long[arm, labels, 'macro']):.2f}".lstrip("0") for labels in stated}
