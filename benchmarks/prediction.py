@@ -21,8 +21,8 @@ from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.network.classifier import build_classifier
 from tlclass.network.inference import logits_of
+from tlclass.network.released import model_folder
 from tlclass.serving.batch import predict_in_parts, writer_for
-from tlclass.serving.released import model_folder
 from tlclass.serving.request import Request
 from tlclass.surveys import door
 

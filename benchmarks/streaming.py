@@ -31,8 +31,8 @@ from tests.data.raw_alerts import complete, write_packets, ztf_schema, ztf_strea
 from tests.data.raw_surveys import SHAPES
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.checkpoint import TrainedModel, load_model
+from tlclass.network.released import model_folder
 from tlclass.serving.predictions import predict
-from tlclass.serving.released import model_folder
 from tlclass.streaming.arrivals import SEEN, Arrival
 from tlclass.streaming.engine import Engine
 from tlclass.streaming.metrics import Metrics

@@ -58,8 +58,8 @@ def run(given: argparse.Namespace) -> str:
     from tlclass.experiments.composition import compose
     from tlclass.experiments.result import CHECKPOINTS
     from tlclass.network.checkpoint import DESCRIPTION, load_model, save_model
+    from tlclass.network.released import model_folder
     from tlclass.seeds import stream
-    from tlclass.serving.released import model_folder
     from tlclass.surveys import door
     from tlclass.training.card import write_card
 

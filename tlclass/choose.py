@@ -27,9 +27,9 @@ def _run(given: argparse.Namespace) -> str:
 
     from tlclass import plugins
     from tlclass.network.checkpoint import load_model
+    from tlclass.network.released import model_folder
     from tlclass.serving.batch import as_csv, writer_for
     from tlclass.serving.choosing import choose, read_ids
-    from tlclass.serving.released import model_folder
     from tlclass.surveys import door
 
     torch.set_num_threads(1)

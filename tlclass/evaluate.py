@@ -65,9 +65,9 @@ def evaluate(
     from tlclass.experiments.scoring import score_model
     from tlclass.inputs.split import Protocol
     from tlclass.network.checkpoint import load_model
+    from tlclass.network.released import model_folder
     from tlclass.options import build
     from tlclass.report.evaluation import intervals, write_evaluation
-    from tlclass.serving.released import model_folder
     from tlclass.surveys import Survey
 
     if not any(word.startswith("target=") for word in words):

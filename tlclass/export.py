@@ -16,8 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="FILE.onnx, or FILE.pt2 for torch.export")
     given = parser.parse_args(arguments)
     from tlclass.network.checkpoint import load_model
+    from tlclass.network.released import model_folder
     from tlclass.serving.export import export, inputs_of
-    from tlclass.serving.released import model_folder
 
     with reported_mistakes():
         model = load_model(model_folder(given.model))

@@ -23,7 +23,7 @@ def _card(name: str) -> str:
 
 
 def _listing() -> str:
-    from tlclass.serving.released import RELEASED, released
+    from tlclass.network.released import RELEASED, released
 
     lines = []
     for name, about in released().items():

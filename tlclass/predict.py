@@ -54,8 +54,8 @@ def _run(given: argparse.Namespace, source: Path) -> str:
 def _model(given: str | None, source: Path, options: dict[str, Any]) -> tuple["TrainedModel", str]:
     """The model that is named, or the released one for the survey of the input; and what to call it."""
     from tlclass.network.checkpoint import load_model
+    from tlclass.network.released import model_folder
     from tlclass.serving.batch import survey_of
-    from tlclass.serving.released import model_folder
 
     name = given or survey_of(source, options)
     return load_model(model_folder(name)), name

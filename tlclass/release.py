@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
+from tlclass.network.released import RELEASED
 from tlclass.options import reported_mistakes
 from tlclass.serving.making import make, pretrain_all, recipes
-from tlclass.serving.released import RELEASED
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

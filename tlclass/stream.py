@@ -29,7 +29,7 @@ def _run(given: argparse.Namespace) -> None:
 
     from tlclass import plugins
     from tlclass.network.checkpoint import load_model
-    from tlclass.serving.released import model_folder
+    from tlclass.network.released import model_folder
     from tlclass.streaming.engine import Engine
     from tlclass.streaming.metrics import Metrics
     from tlclass.streaming.outputs import Lines

@@ -11,6 +11,7 @@ from tlclass.config import CONF
 from tlclass.experiments.composition import one_sentence
 from tlclass.experiments.plan import Plan, plan_from
 from tlclass.inputs.split import Labels
+from tlclass.network.released import RELEASED
 
 EXPERIMENTS = sorted((CONF / "experiment").glob("*.yaml"))
 ARMS = sorted(path.relative_to(CONF / "arm") for path in (CONF / "arm").rglob("*.yaml"))
@@ -262,3 +263,10 @@ BUILT_IN = ["experiment=best_transfer target=bts_simulated", "experiment=best_tr
 def test_no_recommended_recipe_simulates_source_and_target_with_the_same_seed(words: str) -> None:
     built = plan(words)
     assert built.source is not None and built.source.simulated and built.target.simulated  # else `plan` had refused
+
+
+def test_the_source_model_may_be_a_released_one_by_name() -> None:
+    chosen = plan("arm=transfer source_model=ztf-alerts-12").source_model
+    assert chosen is not None and chosen == RELEASED / "ztf-alerts-12"
+    text = refusal("arm=transfer source_model=ztf-alert")
+    assert "'ztf-alert'" in text and "ztf-alerts-12" in text and "model.json" in text

@@ -10,10 +10,10 @@ from tlclass.colors import PASSBANDS, class_look
 from tlclass.explain import main
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.checkpoint import TrainedModel, load_model
+from tlclass.network.released import RELEASED
 from tlclass.serving.explanation import Explanation, explain, log_odds
 from tlclass.serving.explanation_page import figure
 from tlclass.serving.predictions import predict
-from tlclass.serving.released import RELEASED
 from tlclass.serving.request import Request
 
 

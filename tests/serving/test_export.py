@@ -18,11 +18,11 @@ from tlclass.inputs.encoding import ENCODINGS, encode, encoding_from
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.network.classifier import build_classifier
+from tlclass.network.released import RELEASED
 from tlclass.serving.encoding_graph import Padded, encoded
 from tlclass.serving.export import description, export, inputs_of
 from tlclass.serving.model import Model
 from tlclass.serving.predictions import predict
-from tlclass.serving.released import RELEASED
 from tlclass.serving.request import Request
 from tlclass.serving.scanned import OLDEST
 

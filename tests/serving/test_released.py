@@ -9,9 +9,10 @@ import yaml
 
 from tests.conftest import run_process
 from tlclass import models
+from tlclass.network import released
 from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.predict import main
-from tlclass.serving import hub, released
+from tlclass.serving import hub
 from tlclass.serving.making import recipes
 from tlclass.training.heldout import HELDOUT
 

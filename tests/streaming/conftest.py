@@ -10,8 +10,8 @@ import pytest
 from tests.data.raw_alerts import Packet, write_packets, ztf_schema, ztf_stream
 from tests.data.raw_surveys import SHAPES
 from tlclass.network.checkpoint import TrainedModel, load_model
+from tlclass.network.released import model_folder
 from tlclass.serving.predictions import predict
-from tlclass.serving.released import model_folder
 from tlclass.streaming.arrivals import Arrival
 from tlclass.streaming.engine import Engine, Outcome
 from tlclass.streaming.reading import Reading, for_model

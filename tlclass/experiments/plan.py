@@ -25,6 +25,7 @@ from tlclass.inputs.labelling import Labelling
 from tlclass.inputs.split import Labels, Protocol
 from tlclass.network.classifier import ENCODERS
 from tlclass.network.heads import HEADS
+from tlclass.network.released import model_folder
 from tlclass.options import build, build_named, checked_options, nearest
 from tlclass.surveys import Several, Survey, Union
 from tlclass.training.distillation import Distillation
@@ -197,7 +198,7 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
         adaptation=adaptation_from(config, trust),
         pretrain=pretraining_from(config["pretrain"], trust),
         labelling=build(Labelling, config["labelling"], "labelling"),
-        source_model=scalars.source_model,
+        source_model=None if scalars.source_model is None else model_folder(scalars.source_model),
         members=scalars.members,
         seed=scalars.seed,
         process=Process(
@@ -248,7 +249,7 @@ class Scalars:
         threads: of torch in this process; sweeps run best with one each.
         overwrite: whether to replace a job whose configuration or data differ.
         progress: `auto` (a bar in a terminal, lines in a log file), true or false.
-        source_model: folder of a trained model to start from; null: pretrain on `source`, or use again what was pretrained.
+        source_model: model to start from: a released one (`ztf-alerts-12`), a folder or hf://USER/NAME; null: pretrain on `source` once and keep that model.
         tags: of the runs in dashboards.
         notes: of the runs in dashboards, e.g. why you ran this.
     """
@@ -259,7 +260,7 @@ class Scalars:
     threads: int
     overwrite: bool
     progress: bool | str
-    source_model: Path | None
+    source_model: str | None
     tags: tuple[str, ...]
     notes: str
 

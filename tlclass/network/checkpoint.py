@@ -30,6 +30,7 @@ from tlclass.quoting import shortened
 FORMAT = 2  # 1: without training range, calibration, prediction sets and novelty
 READABLE = (1, 2)
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+CARD = "README.md"  # the name that model hubs show
 RELIABILITY = "reliability.safetensors"  # arrays of the prediction sets and of the novelty
 
 

@@ -21,10 +21,10 @@ from tlclass.atomic import atomic_path
 from tlclass.lightcurves.curves import LightCurves, log_dropped, sum_dropped
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.network.checkpoint import TrainedModel, load_model
+from tlclass.network.released import model_folder, released
 from tlclass.serving.predictions import ABOUT, before_prior, predict
 from tlclass.serving.priors import ESTIMATE, assumed, estimated
 from tlclass.serving.recognise import recognised
-from tlclass.serving.released import model_folder, released
 from tlclass.serving.request import Estimated, Request
 from tlclass.surveys import door
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from tlclass.inputs.labelling import Labelling
 from tlclass.lightcurves.curves import LightCurves
-from tlclass.network.checkpoint import TrainedModel
+from tlclass.network.checkpoint import CARD, TrainedModel
 from tlclass.network.checkpoint import load_model as load_files
+from tlclass.network.released import model_folder
 from tlclass.serving.choosing import choose
 from tlclass.serving.explanation import Explanation, explain
 from tlclass.serving.predictions import predict
-from tlclass.serving.released import model_folder
 from tlclass.serving.request import Prior, Request
 from tlclass.surveys import door
-from tlclass.training.card import CARD, card
+from tlclass.training.card import card
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tlclass.lightcurves.curves import LightCurves
-from tlclass.serving.released import released
+from tlclass.network.released import released
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,9 @@ from typing import Any
 import yaml
 
 from tlclass.atomic import write_text
-from tlclass.network.checkpoint import TrainedModel
+from tlclass.network.checkpoint import CARD, TrainedModel
 from tlclass.training.distillation import ADAPTED
 
-CARD = "README.md"  # the name that model hubs show
 PAPER = "Gupta et al. 2025, Transfer Learning for Transient Classification, arXiv:2502.18558"
 TRIGGER = {
     "first_detection": "the first detection",

@@ -24,7 +24,7 @@ def model_folder(name: str | Path) -> Path:
     """
     text = str(name)
     if text.startswith(HUB):
-        from tlclass.serving.hub import download
+        from tlclass.network.hub import download
 
         return download(text.removeprefix(HUB))
     if isinstance(name, str) and (RELEASED / text / DESCRIPTION).is_file() and "/" not in text:
