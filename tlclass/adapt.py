@@ -36,7 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_arguments(parser)
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with reported_mistakes():
         message = run(given)
     sys.stdout.write(message)
@@ -64,11 +63,12 @@ def run(given: argparse.Namespace) -> str:
     from tlclass.training.card import write_card
 
     torch.set_num_threads(1)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # after its import, which sets it to INFO
     plugins.use(given.trust)
     if given.most < 1:
-        raise ValueError(f"--most is {given.most}: give a number of light curves")
+        raise ValueError(f"--most is {given.most}: give a number of light curves, 1 or more")
     if (given.output / DESCRIPTION).exists():
-        raise ValueError(f"{given.output} holds a model already: choose another folder")
+        raise ValueError(f"output {given.output} already holds a model: choose another folder with -o")
     how = adaptation_from(compose(["adapt=distill", *given.set]), trust=False)
     if how is None:
         raise ValueError("--set adapt=none would adapt nothing: leave it out")

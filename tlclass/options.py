@@ -125,7 +125,7 @@ def _no_truth(kind: str) -> BeforeValidator:
 
     def refuse(value: Any) -> Any:
         if isinstance(value, bool):
-            raise PydanticCustomError(f"{kind}_type", "a number is wanted")
+            raise PydanticCustomError(f"{kind}_type", "a number is expected")
         return value
 
     return BeforeValidator(refuse)
@@ -134,7 +134,7 @@ def _no_truth(kind: str) -> BeforeValidator:
 def _no_plain_value(value: Any) -> Any:
     """Refuse a word, a number or a list where an object that does something is wanted."""
     if value is None or isinstance(value, str | int | float | list | tuple | Mapping):
-        raise PydanticCustomError("mapping_type", "settings are wanted")
+        raise PydanticCustomError("mapping_type", "a group of settings is expected")
     return value
 
 

@@ -129,7 +129,7 @@ def _reader(arguments: argparse.Namespace) -> Simulation | Union:
         raise ValueError("no output was given: add -o FILE.parquet")
     bad = [setting for setting in arguments.settings if "=" not in setting]
     if bad:
-        raise ValueError(f"settings are key=value, got {bad[0]!r}")
+        raise ValueError(f"{bad[0]!r} is not a setting: write NAME=VALUE, e.g. n_objects=50")
     settings = dict(setting.split("=", 1) for setting in arguments.settings)
     overrides = [setting for setting in arguments.settings if not setting.startswith("survey=")]
     reader = load_simulation(settings.get("survey", ""), overrides)

@@ -120,12 +120,12 @@ def refuse_untrained(arm: Arm, trial: Job, sources: Sources) -> None:
     """Raise ValueError if the arm cannot predict without labels."""
     advice = "draw the first labels at random, e.g. labelling.initial=30"
     if not arm.needs_source:
-        raise ValueError(f"arm={arm.name} predicts nothing before it has labels: {advice}")
+        raise ValueError(f"arm={arm.name} cannot predict before it has labels: {advice}")
     try:
         arm.check(trial, sources)
     except ValueError as error:
         raise ValueError(
-            f"the first labels are to be chosen by predictions without labels: {error}; or {advice}"
+            f"labelling chooses the first labels by predictions of the source model: {error}; or {advice}"
         ) from error
 
 

@@ -58,7 +58,7 @@ def score_model(
     if len(present) < 2:
         raise ValueError(
             f"{survey.name}: {len(data.split.test)} objects of class {', '.join(data.classes[k] for k in present)} can be scored, but "
-            "one class alone has no AUROC: check the labels and the cuts of its card"
+            "an AUROC needs two classes: check the labels and the cuts of its card"
         )
     tested = data.curves.object_id[data.split.test].tolist()
     seen, more = seen_in_training(model, home, survey, tested)

@@ -45,7 +45,7 @@ class Pool:
             ValueError: there are none.
         """
         if self.latent is None:
-            raise ValueError("it compares latent vectors, and trees have none: choose entropy, margin or balanced")
+            raise ValueError("it compares latent vectors, which trees do not have: choose entropy, margin or balanced")
         spread = self.latent.std(axis=0)
         return np.asarray((self.latent - self.latent.mean(axis=0)) / np.where(spread > TINY, spread, 1))
 

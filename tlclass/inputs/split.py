@@ -205,7 +205,7 @@ def split_of(drawn: Array, label: Array, seed: int, protocol: Protocol, pool: Ar
     tested = np.setdiff1d(pool, drawn) if test is None else test
     if not len(tested):
         raise ValueError(
-            f"the budget takes all {len(drawn)} objects and test={protocol.test} leaves none to test on: "
+            f"the label budget takes all {len(drawn)} objects, so test={protocol.test} leaves no test objects: "
             "choose fewer labels or protocol.test=fixed"
         )
     return Split(np.sort(train), np.sort(val), tested, len(pool))

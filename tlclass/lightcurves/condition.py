@@ -69,7 +69,7 @@ class Condition:
         reader = _Reader(self.text)
         if len(reader.tokens) > LONGEST:
             raise ValueError(
-                f"condition '{shortened(self.text)}': it has {len(reader.tokens)} words and signs, at most {LONGEST} are read"
+                f"condition '{shortened(self.text)}': it has {len(reader.tokens)} words and signs, but at most {LONGEST} are allowed"
             )
         found = reader.either()
         if reader.place < len(reader.tokens):
@@ -145,7 +145,7 @@ class _Reader:
 
 def _compared(columns: Columns, name: str, sign: str, wanted: float | str) -> Array:
     if name not in columns:
-        raise ValueError(f"condition: there is no column {name}; there are {', '.join(columns)}")
+        raise ValueError(f"condition: there is no column {name}; the columns are {', '.join(columns)}")
     values = np.asarray(columns[name])
     numeric = values.dtype.kind in "fiub"
     if numeric != isinstance(wanted, float):

@@ -68,7 +68,9 @@ def refuse_misfit(build: Callable[[], nn.Module], members: int, tensors: Mapping
     found = {name.split(".")[1] for name in tensors if name.startswith("members.")}
     stated = members if members != 1 else 0
     if not isinstance(members, int) or isinstance(members, bool) or len(found) != stated or not tensors:
-        raise ValueError(f"{origin}: it states {shortened(members)} network(s), its weights are of {len(found) or 1}")
+        raise ValueError(
+            f"{origin}: it states {shortened(members)} network(s), but its weights are of {len(found) or 1}: copy both files again"
+        )
     own = {name.removeprefix("members.0."): tensor for name, tensor in tensors.items()} if found else dict(tensors)
     largest = max(tensor.numel() for tensor in own.values())
     count = 0

@@ -75,7 +75,7 @@ def predict_batches(
         ids = set(part[object_id].unique().to_pylist())
         if ids & done:
             raise ValueError(
-                f"the rows of object {min(ids & done)} do not stand together: sort each partition by {object_id} first"
+                f"the rows of object {min(ids & done)} are not next to each other: sort each partition by {object_id} first"
             )
         done |= ids
         found = _loaded(model).table(part, request or Request(), options)

@@ -152,7 +152,7 @@ def _place(curves: LightCurves, object_id: str, origin: str) -> int:
         return int(found[0])
     near = get_close_matches(object_id, curves.object_id.tolist(), n=3) or curves.object_id[:3].tolist()
     raise ValueError(
-        f"{origin}: no object '{shortened(object_id)}' among {len(curves)}: name one of them, such as {', '.join(near)}"
+        f"{origin}: there is no object '{shortened(object_id)}' among the {len(curves)} objects: name one of them, such as {', '.join(near)}"
     )
 
 

@@ -192,7 +192,7 @@ def _from_onnx(path: Path) -> PaperWeights:
     dense = list(_dense_in_order(graph, arrays))
     if len(dense) != 4:
         raise ValueError(
-            f"{len(dense)} dense layers, the paper's network without the object's numbers has 4 ({LAYOUT})"
+            f"the file has {len(dense)} dense layers, but the paper's network without metadata has 4 ({LAYOUT})"
         )
     return PaperWeights((first, second), *dense)
 
@@ -232,7 +232,7 @@ def _loop_bias(arrays: Mapping[str, npt.NDArray[Any]], place: str) -> Array:
         best, *others = sorted(names, key=lambda name: _shared(name, place), reverse=True)
         if others and _shared(others[0], place) == _shared(best, place):
             raise ValueError(
-                f"which bias of {best} and {others[0]} is that of {place} is not known: give the Keras file (.h5)"
+                f"the graph does not show which of {best} and {others[0]} is the bias of {place}: give the Keras file (.h5)"
             )
         rows.append(np.asarray(arrays[best], dtype=np.float32).ravel())
     return np.stack(rows)

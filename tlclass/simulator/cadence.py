@@ -181,7 +181,7 @@ def parse_cadence(config: Mapping[str, Any], bands: Sequence[str]) -> NightlyCad
     """Read the `cadence` block of a survey card."""
     kind = config.get("kind")
     if kind not in CADENCES:
-        raise ValueError(f"cadence.kind must be one of {sorted(CADENCES)}, got {kind!r}")
+        raise ValueError(f"cadence.kind is {kind!r}: choose one of {', '.join(sorted(CADENCES))}")
     values = dict(config)
     if "weather" in values:
         values["weather"] = record(Weather, values["weather"], "cadence.weather")

@@ -55,10 +55,10 @@ class Population:
         """Build from the mapping with the keys `cosmology`, `scatter` and `classes`."""
         missing = sorted({"cosmology", "scatter", "classes"} - set(config))
         if missing:
-            raise ValueError(f"population lacks {missing}")
+            raise ValueError(f"population lacks the keys {', '.join(missing)}")
         unknown = sorted(set(config) - {"cosmology", "scatter", "classes"})
         if unknown:
-            raise ValueError(f"population has unknown keys {unknown}")
+            raise ValueError(f"population has the unknown keys {', '.join(unknown)}")
         classes = [Transient.from_config(name, {**config["scatter"], **c}) for name, c in config["classes"].items()]
         return cls(record(Cosmology, config["cosmology"], "population.cosmology"), tuple(classes))
 
@@ -66,7 +66,7 @@ class Population:
         """Position of a class, which enters the random seeds."""
         names = [transient.name for transient in self.classes]
         if name not in names:
-            raise ValueError(f"class {name!r} is not in the population: {names}")
+            raise ValueError(f"class {name!r} is not in the population; its classes are {', '.join(names)}")
         return names.index(name)
 
 

@@ -90,7 +90,7 @@ class Simulation:
         optional = ("classes", "n_objects", "keep", "window", "n_jobs")
         for key in ("n_objects", "seed", "full_size", "n_jobs"):
             if not isinstance(config.get(key, 1), int | None):
-                raise ValueError(f"{key} must be a whole number, got {config[key]!r}")
+                raise ValueError(f"{key} is {config[key]!r}: give a whole number")
         unknown = sorted(set(config) - set(allowed))
         missing = [key for key in allowed if key not in config and key not in optional]
         if unknown or missing:
@@ -109,18 +109,20 @@ class Simulation:
         for name, share in self.mix.items():
             self.population.index(name)
             if share < 0:
-                raise ValueError(f"mix.{name} must not be negative, got {share}")
+                raise ValueError(f"mix.{name} is {share}: choose 0 or more")
         unknown = sorted(set(self.classes or ()) - set(self.mix))
         if unknown:
-            raise ValueError(f"classes has {unknown}, which are not in the mix: {list(self.mix)}")
+            raise ValueError(
+                f"classes names {', '.join(unknown)}, which the mix does not have: choose from {', '.join(self.mix)}"
+            )
         if sum(self.shares().values()) <= 0:
             raise ValueError(f"mix needs at least one positive share, got {self.shares()}")
         if self.n_objects is not None and self.n_objects < 1:
-            raise ValueError(f"n_objects must be at least 1 or null (all {self.full_size}), got {self.n_objects}")
+            raise ValueError(f"n_objects is {self.n_objects}: choose 1 or more, or null for all {self.full_size}")
         if self.seed < 0:
-            raise ValueError(f"seed must be 0 or more, got {self.seed}")
+            raise ValueError(f"seed is {self.seed}: choose 0 or more")
         if self.n_jobs < 1:
-            raise ValueError(f"n_jobs must be at least 1, got {self.n_jobs}")
+            raise ValueError(f"n_jobs is {self.n_jobs}: choose 1 or more")
 
     def shares(self) -> dict[str, float]:
         """The part of the mix that is simulated."""

@@ -116,7 +116,7 @@ class Topic:
             if offsets:
                 self.consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:  # the store counts
-            log.warning("Kafka: the broker was not told how far the stream is: %s", error)
+            log.warning("Kafka: the offsets were not committed to the broker (the state folder has them): %s", error)
 
 
 class TopicOutput:
@@ -157,7 +157,7 @@ class TopicOutput:
                 self.producer.poll(0)
         if self.producer.flush(PATIENCE) or failed:
             raise OSError(
-                f"Kafka: predictions were not taken by topic {self.topic}: {failed[0] if failed else 'no answer'}"
+                f"Kafka: topic {self.topic} did not accept predictions: {failed[0] if failed else 'no answer'}"
             )
         self.delivered = number
         return number

@@ -202,7 +202,7 @@ def _refuse_id(name: str, origin: str) -> None:
     """Raise ValueError for an id that no survey gives."""
     if not name.isprintable() or not 0 < len(name) <= LONGEST_TEXT:
         raise ValueError(
-            f"{origin}: '{shortened(name)}' is no object id: up to {LONGEST_TEXT} printable characters are one"
+            f"{origin}: '{shortened(name)}' is not an object id: give 1 to {LONGEST_TEXT} printable characters"
         )
 
 

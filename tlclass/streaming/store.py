@@ -51,7 +51,7 @@ class Store:
             ) from error
         if self.fact("model", model) != model:
             raise ValueError(
-                f"{path} holds the state of a stream by another model ({self.fact('model')}): give another --state"
+                f"{path} holds the state of a stream with another model ({self.fact('model')}): give another --state"
             )
         self.set_fact("model", model)
 
@@ -113,7 +113,7 @@ class Store:
             self.db.execute("COMMIT")
         except sqlite3.Error as error:
             raise OSError(
-                f"{self.path} could not be written: {error}; the stream stops as the last commit left it"
+                f"{self.path} could not be written: {error}; the stream stopped at its last commit: run the same command again"
             ) from error
         self._changed, self._facts, self._known = {}, {}, set()
         return gone

@@ -226,7 +226,7 @@ def matching(curves: LightCurves, conditions: Mapping[str, Any], origin: str) ->
     for column, wanted in conditions.items():
         if column not in curves.extra:
             raise ValueError(
-                f"{origin}: no column '{column}' to choose objects by; there are {', '.join(curves.extra) or 'none'}"
+                f"{origin}: there is no column '{column}' to select objects by; the columns are {', '.join(curves.extra) or 'none'}"
             )
         values = wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
         keep &= np.isin(curves.extra[column], np.array(values))

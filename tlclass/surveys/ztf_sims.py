@@ -102,7 +102,7 @@ class ZTFSims:
         if not len(curves) == len(labels) == len(hosts) > 0:
             raise ValueError(
                 f"{self.folder}: {self.light_curves}, {self.labels} and {self.hosts} have {len(curves)}, {len(labels)} "
-                f"and {len(hosts)} elements; they must be of one and the same run of the authors' preprocessing"
+                f"and {len(hosts)} elements; they must come from the same run of the authors' preprocessing"
             )
         _check_arrays(curves, files[0])
         try:

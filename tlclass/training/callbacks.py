@@ -76,7 +76,8 @@ class ProgressLines(Callback):
         """Say where training is."""
         if time.monotonic() - self.said > 10:
             self.said = time.monotonic()
-            scores = ", ".join(f"{name} {float(value):.3f}" for name, value in trainer.callback_metrics.items())
+            known = {name: float(value) for name, value in trainer.callback_metrics.items() if not value.isnan()}
+            scores = ", ".join(f"{name} {value:.3f}" for name, value in known.items())
             log.info(
                 "epoch %d of at most %s, step %d: %s",
                 trainer.current_epoch + 1,

@@ -59,10 +59,12 @@ class Distillation:
         for option in ("class_weights", "balance"):
             if getattr(self.fit, option):
                 raise ValueError(
-                    f"adapt.fit.{option} is true, but without labels no class has a number of objects: set it to false"
+                    f"adapt.fit.{option} is true, but without labels the numbers of objects per class are not known: set it to false"
                 )
         if self.fit.monitor != "val/loss":
-            raise ValueError(f"adapt.fit.monitor is '{self.fit.monitor}': without labels there is val/loss alone")
+            raise ValueError(
+                f"adapt.fit.monitor is '{self.fit.monitor}': choose val/loss, the only score without labels"
+            )
         if not 0 < self.validation_fraction < 1:
             raise ValueError(
                 f"adapt.validation_fraction is {self.validation_fraction}: choose a share between 0 and 1, such as 0.1"
@@ -104,7 +106,7 @@ def distil(
         summary = finetune(start, lesson, how.fit, folder / f"member{number}", process)
         assert summary is not None
         log.info(
-            "adapt=%s: network %d learnt from %d unlabelled light curves, loss on those that validate %.4f -> %.4f",
+            "adapt=%s: network %d learnt from %d unlabelled light curves, validation loss %.4f -> %.4f",
             how.name, number, len(unlabelled), summary.initial_score, summary.best_score,
         )  # fmt: skip
 

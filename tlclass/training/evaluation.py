@@ -92,7 +92,9 @@ def parts_of_test(data: LightCurveDataModule) -> dict[str, torch.Tensor]:
     for name, conditions in survey.subsets.items():
         absent = [column for column in conditions if column not in tested.extra]
         if absent:
-            log.warning("%s: no column %s, so the subset %s is not scored", survey.name, ", ".join(absent), name)
+            log.warning(
+                "%s: there is no column %s, so the subset %s is not scored", survey.name, ", ".join(absent), name
+            )
             continue
         inside = matching(tested, conditions, survey.name)
         if not inside.any():

@@ -70,7 +70,7 @@ def weighted_losses(loss: Loss, logits: Tensor, label: Tensor, class_weights: Te
     each = loss(logits, label)
     if each.shape != label.shape[:1]:
         raise ValueError(
-            f"the loss gives {each.numel()} value(s) for {len(label)} objects, but one for each is needed: "
+            f"the loss gives {each.numel()} value(s) for {len(label)} objects, but one for each object is needed: "
             "set loss.reduction=none, or return (N,) losses"
         )
     weights = class_weights[label] if label.ndim == 1 else label @ class_weights

@@ -108,7 +108,6 @@ class FitSettings:
 def name_overruled(max_epochs: int, min_steps: int, epochs: int) -> None:
     """Log that a fit may last longer than the user's number of epochs."""
     log.warning(
-        "fit.max_epochs=%d, but fit.min_steps=%d takes %d epochs with so few labels: training may last %d epochs; "
-        "set fit.min_steps=0 to end after %d",
-        max_epochs, min_steps, epochs, epochs, max_epochs,
+        "with so few light curves fit.min_steps=%d takes up to %d epochs, more than fit.max_epochs=%d: set fit.min_steps=0 to end after %d",
+        min_steps, epochs, max_epochs, max_epochs,
     )  # fmt: skip

@@ -308,9 +308,7 @@ class AlertPackets:
         except Exception as error:  # whatever a damaged file makes of fastavro
             raise ValueError(f"{_damaged(origin, error)}, or {self.schema} is not the schema of id {number}") from error
         if stream.read(1) or not isinstance(packet, dict):
-            raise ValueError(
-                f"{origin} has another length than {self.schema} gives: that is not the schema of id {number}"
-            )
+            raise ValueError(f"{origin} has another length than {self.schema} gives: give the schema of id {number}")
         return str(schema["name"]), packet
 
     def convert(self, name: str, packet: Packet, origin: str) -> tuple[str, Head | None, list[Row]]:

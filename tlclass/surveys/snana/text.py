@@ -259,7 +259,7 @@ class _Lines:
 
 def _object(file: Path, header: Mapping[str, str], names: Sequence[str], rows: Sequence[Sequence[str]]) -> _Object:
     if not header.get("SNID"):
-        raise ValueError(f"{file}: observations without a key SNID before them: correct the file")
+        raise ValueError(f"{file}: observations come before the key SNID: correct the file")
     origin = f"{file}: object {header['SNID']}"
     place = {column: index for index, column in enumerate(names, 1)}
     band = next((column for column in BAND_NAMES if column in place), BAND_NAMES[0])

@@ -96,7 +96,7 @@ def _header(path: Path) -> list[str]:
         except csv.Error as error:
             raise pa.ArrowInvalid(f"its first line is not a list of column names: {error}") from error
     if not header:
-        raise ValueError(f"{path} cannot be read: the file is empty, or its first line is")
+        raise ValueError(f"{path} cannot be read: the file or its first line is empty")
     if len(header) == 1 and re.search(r"\w[;\t| ]+\w", header[0]):
         raise ValueError(
             f"{path} cannot be read: its first line '{shortened(header[0])}' has no commas: put the names of the columns there, and "

@@ -45,7 +45,7 @@ class Rows:
     def _decided(self, batches: Batches, decisive: int) -> Facts:
         """The first pass over a file."""
         origin = str(batches.path)
-        log.info("%s: looking through the table, which is read in parts", origin)
+        log.info("%s: reading the table in parts", origin)
         before = copy.copy(self.order)
         judgement = Judgement(batches.found, self.form, origin, decisive)
         for table in batches:
@@ -70,7 +70,7 @@ class Rows:
         """Converted rows of a part of the objects at a time, about so many."""
         if self.order.ascending:
             return consecutive(self.chunks(), rows)
-        log.info("rows of an object do not stand together: they are sorted into temporary files first")
+        log.info("the rows of an object are not next to each other: sorting them into temporary files first")
         return by_range(self.chunks(), self.order.boundaries(rows))
 
 

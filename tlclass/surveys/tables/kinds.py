@@ -29,7 +29,7 @@ def refuse_doubles(names: Sequence[str], origin: str) -> None:
     """Raise ValueError if two columns have one name: nothing says which is meant."""
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
-        raise ValueError(f"{origin}: the column(s) {listed(doubled)} stand twice: rename or remove one of each")
+        raise ValueError(f"{origin}: the column(s) {listed(doubled)} appear twice: rename or remove one of each")
 
 
 def _plain(column: pa.ChunkedArray, what: str) -> pa.ChunkedArray:

@@ -138,7 +138,7 @@ def _refuse_shared(files: Sequence[Path], parts: Sequence[LightCurves]) -> None:
         for name in part.object_id.tolist():
             if home.setdefault(name, file) is not file:
                 raise ValueError(
-                    f"object {name} stands in {home[name]} and in {file}: an object must have one row in one file; "
+                    f"object {name} is in both {home[name]} and {file}: an object must have one row in one file; "
                     "merge its rows, or move one file away"
                 )
 

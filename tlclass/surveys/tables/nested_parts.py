@@ -43,7 +43,7 @@ def nested_in_parts(reader: Nested, rows: int, decisive: int = DECISIVE) -> Iter
     repeated = len(seen.repeated())
     if repeated:
         raise ValueError(
-            f"{reader.path}: {repeated} object id(s) stand in more than one place: an object must have one row in one file; merge its rows"
+            f"{reader.path}: {repeated} object id(s) are in more than one place: an object must have one row in one file; merge its rows"
         )
 
 

@@ -99,7 +99,7 @@ def only_unit(column: pa.ChunkedArray, name: str, origin: str) -> str | None:
     units = {unit.lower() for unit in given}
     if len(units) > 1 or not units <= set(ZERO_POINTS):
         raise ValueError(
-            f"{origin}: column {name} has {', '.join(given)}: fluxes are read in one unit of {', '.join(ZERO_POINTS)}; convert them, "
+            f"{origin}: column {name} has {', '.join(given)}: all fluxes must be in one of the units {', '.join(ZERO_POINTS)}; convert them, "
             "or call magnitudes mag and mag_err"
         )
     return units.pop() if units else None
