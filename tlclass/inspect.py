@@ -40,8 +40,8 @@ def sections(target: Inspection, source: Inspection | None) -> list[Section]:
         violations, notes = violations + worse, notes + more
         violations += [f"{source.name}: {sentence}" for sentence in source.violations]
     found: list[Section] = [
-        (f"{len(violations)} violation(s)", violations),
-        ("notes", notes),
+        (f"violations: {len(violations)}", violations or ["none"]),
+        ("notes", notes or ["none"]),
         ("objects per class, as read and after each cut", target.counts),
         ("raw labels", target.labels),
         (

@@ -64,7 +64,10 @@ def proved_unit(
         return form.default_unit
     by_depth = unit_by_depth(value["flux_err"], band, form.passbands.names)
     if by_depth is not None:
-        message = "%s: nothing states the unit of %s; it is taken as %s, the only unit that gives the depth of the survey: set flux_unit if that is wrong"
+        message = (
+            "%s: nothing states the unit of %s; it is taken as %s, the only unit that gives the depth of the survey: "
+            "if that is wrong, give ++target.reader.flux_unit=UNIT (in predict: --flux-unit)"
+        )
         log.warning(message, origin, found["flux"], by_depth)
         return by_depth
     if not len(value["flux"]):
