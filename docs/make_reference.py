@@ -21,7 +21,8 @@ PAGE = Path(__file__).with_name("configuration.md")
 HEAD = """# Configuration
 
 This page lists every setting of `tlclass train`, `evaluate` and `inspect`. Replace a default on the command line, e.g.
-`fit.learning_rate=3e-3`. `tlclass train --cfg job` prints the composed configuration of a command. `docs/make_reference.py` writes this page from the typed plan and from `conf/`.
+`fit.learning_rate=3e-3`. `tlclass train --cfg job` prints the composed configuration of a command.
+`docs/make_reference.py` writes this page from the typed plan and from `conf/`.
 """
 SECTIONS: dict[str, tuple[str, type, type, str]] = {  # heading: place, class of the fields, class of the docstring, introduction
     "General": ("", Scalars, Scalars, "Settings that belong to no group."),
