@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# --use-pep517: one package of the constraints has no pyproject.toml, and pip would warn about it
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 -c constraints.txt
 JOBS ?= 2
 EXTRAS ?= alerts,baselines,joblib
 export OMP_NUM_THREADS ?= 1
@@ -11,14 +13,15 @@ help: ## this list
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+	@echo "installing torch and its CUDA libraries (about 3 GB) into $(VENV): this takes some minutes"
+	$(PIP) "torch==2.13.0"
+	$(PIP) -e ".[$(EXTRAS)]"
 	touch $@
 
 $(BIN)/.dev: $(BIN)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(PIP) -e ".[dev]"
 	# Rubin's alert schemas, for tests; what its own tools need is left out
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps lsst-alert-packet
+	$(PIP) --no-deps lsst-alert-packet
 	touch $@
 
 install: $(BIN)/.installed ## create .venv with pinned versions, for use
@@ -57,11 +60,11 @@ docs: $(BIN)/.docs ## the documentation as a site in site/, every warning an err
 	$(BIN)/mkdocs build --strict
 
 $(BIN)/.docs: $(BIN)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(PIP) -e ".[docs]"
 	touch $@
 
 release: install ## build wheel and sdist in dist/, install each in an empty environment and classify a file with it
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[release]"
+	$(PIP) -e ".[release]"
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
 	bash .ci/smoke dist/*.whl dist/*.tar.gz
