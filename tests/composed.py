@@ -3,15 +3,18 @@
 Only cards of `conf/` are kept; words that change single settings are applied anew every time, as are cards of other folders.
 """
 
-import copy
+import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
-from omegaconf import DictConfig
+from hydra._internal.defaults_list import DefaultsList, Overrides
+from omegaconf.base import Box
 
 from tlclass.config import CONF
 
@@ -20,27 +23,45 @@ OWN = str(CONF.resolve())
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Within this block every card is read once and every list of cards merged once."""
-    files: dict[str, Any] = {}
-    merged: dict[Any, DictConfig] = {}
+    """Within this block every card is read once, the same choices are listed once and every list is merged once."""
+    files: dict[str, bytes] = {}  # pickled: a copy of it takes a third of the time of a deep copy
+    lists: dict[Any, DefaultsList] = {}
+    merged: dict[Any, bytes] = {}
     read, merge = ConfigRepository.load_config, ConfigLoaderImpl._compose_config_from_defaults_list
+    listed = config_loader_impl.create_defaults_list
 
     def load_config(self: ConfigRepository, config_path: str) -> Any:
         if not own(self):
             return read(self, config_path)
         if config_path not in files:
-            files[config_path] = read(self, config_path)
-        return copy.deepcopy(files[config_path])
+            files[config_path] = pickle.dumps(read(self, config_path))
+        return pickle.loads(files[config_path])
 
-    def compose(self: ConfigLoaderImpl, defaults: Sequence[Any], repo: Any) -> DictConfig:
+    def compose(self: ConfigLoaderImpl, defaults: Sequence[Any], repo: Any) -> Any:
         if not own(repo):
             return merge(self, list(defaults), repo)
         key = tuple((each.config_path, each.parent, each.package, each.is_self, each.primary) for each in defaults)
         if key not in merged:
-            merged[key] = merge(self, list(defaults), repo)
-        return copy.deepcopy(merged[key])
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Box, "_re_parent", lambda node: None)  # of the whole tree after each of its cards
+                config = merge(self, list(defaults), repo)
+            config._re_parent()
+            merged[key] = pickle.dumps(config)
+        return pickle.loads(merged[key])
+
+    def choose(repo: Any, config_name: Any, overrides_list: Any, prepend_hydra: bool, skip_missing: bool) -> Any:
+        arguments = (repo, config_name, overrides_list, prepend_hydra, skip_missing)
+        if not own(repo):
+            return listed(*arguments)
+        values = Overrides(repo, overrides_list).config_overrides  # they choose no card
+        groups = tuple(each.input_line for each in overrides_list if not any(each is value for value in values))
+        key = (config_name, groups, prepend_hydra, skip_missing)
+        if key not in lists:
+            lists[key] = listed(*arguments)
+        return replace(lists[key], defaults=list(lists[key].defaults), config_overrides=values)
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config_loader_impl, "create_defaults_list", choose)
         patch.setattr(ConfigRepository, "load_config", load_config)
         patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", compose)
         yield

@@ -1,5 +1,6 @@
 """Compose the settings of a job from command-line overrides; everything that is specific to Hydra."""
 
+import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,8 +88,14 @@ def as_hydra_wants(words: Sequence[str]) -> list[str]:
 def name_surveys(folders: Sequence[Path]) -> None:
     """Make every card in the `survey` groups of these folders a choice of `source` and of `target`."""
     for name in sorted({path.stem for folder in folders for path in (folder / "survey").glob("*.yaml")}):
-        for group in ROLES:
-            ConfigStore.instance().store(name, {"defaults": [{"/survey@_here_": name}]}, group, provider="tlclass")
+        _name_survey(name)
+
+
+@functools.cache
+def _name_survey(name: str) -> None:
+    """Store the choice of one card, the first time that it is met; a choice is the same for every card of a name."""
+    for group in ROLES:
+        ConfigStore.instance().store(name, {"defaults": [{"/survey@_here_": name}]}, group, provider="tlclass")
 
 
 def own_folders(words: Sequence[str]) -> list[Path]:
