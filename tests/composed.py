@@ -1,12 +1,13 @@
 """Keeps what Hydra reads and merges while tests run: the same files merged in the same order give the same settings.
 
-Only cards of `conf/` are kept; words that change single settings are applied anew every time, as are cards of other folders.
+Words that change single settings are applied anew every time. Cards of a user's own folder are read again when one changes.
 """
 
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,23 +25,21 @@ OWN = str(CONF.resolve())
 @contextmanager
 def kept() -> Iterator[None]:
     """Within this block every card is read once, the same choices are listed once and every list is merged once."""
-    files: dict[str, bytes] = {}  # pickled: a copy of it takes a third of the time of a deep copy
+    files: dict[Any, bytes] = {}  # pickled: a copy of it takes a third of the time of a deep copy
     lists: dict[Any, DefaultsList] = {}
     merged: dict[Any, bytes] = {}
     read, merge = ConfigRepository.load_config, ConfigLoaderImpl._compose_config_from_defaults_list
-    listed = config_loader_impl.create_defaults_list
+    make_list = config_loader_impl.create_defaults_list
 
     def load_config(self: ConfigRepository, config_path: str) -> Any:
-        if not own(self):
-            return read(self, config_path)
-        if config_path not in files:
-            files[config_path] = pickle.dumps(read(self, config_path))
-        return pickle.loads(files[config_path])
+        key = (cards(self), config_path)
+        if key not in files:
+            files[key] = pickle.dumps(read(self, config_path))
+        return pickle.loads(files[key])
 
     def compose(self: ConfigLoaderImpl, defaults: Sequence[Any], repo: Any) -> Any:
-        if not own(repo):
-            return merge(self, list(defaults), repo)
-        key = tuple((each.config_path, each.parent, each.package, each.is_self, each.primary) for each in defaults)
+        listed = tuple((each.config_path, each.parent, each.package, each.is_self, each.primary) for each in defaults)
+        key = (cards(repo), listed)
         if key not in merged:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(Box, "_re_parent", lambda node: None)  # of the whole tree after each of its cards
@@ -50,14 +49,11 @@ def kept() -> Iterator[None]:
         return pickle.loads(merged[key])
 
     def choose(repo: Any, config_name: Any, overrides_list: Any, prepend_hydra: bool, skip_missing: bool) -> Any:
-        arguments = (repo, config_name, overrides_list, prepend_hydra, skip_missing)
-        if not own(repo):
-            return listed(*arguments)
         values = Overrides(repo, overrides_list).config_overrides  # they choose no card
         groups = tuple(each.input_line for each in overrides_list if not any(each is value for value in values))
-        key = (config_name, groups, prepend_hydra, skip_missing)
+        key = (cards(repo), config_name, groups, prepend_hydra, skip_missing)
         if key not in lists:
-            lists[key] = listed(*arguments)
+            lists[key] = make_list(repo, config_name, overrides_list, prepend_hydra, skip_missing)
         return replace(lists[key], defaults=list(lists[key].defaults), config_overrides=values)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -67,6 +63,8 @@ def kept() -> Iterator[None]:
         yield
 
 
-def own(repo: Any) -> bool:
-    """Whether the package's cards are the only files."""
-    return [source.path for source in repo.get_sources() if source.scheme() == "file"] == [OWN]
+def cards(repo: Any) -> tuple[Any, ...]:
+    """The folders of cards, and of a user's own every card with its time; those of the package do not change."""
+    folders = [source.path for source in repo.get_sources() if source.scheme() == "file"]
+    own = [path for folder in folders if folder != OWN for path in sorted(Path(folder).rglob("*.yaml"))]
+    return (*folders, *((str(path), path.stat().st_mtime_ns) for path in own))

@@ -206,18 +206,35 @@ def run_process(*arguments: str, cwd: Path, **environment: str) -> subprocess.Co
 
 
 def start_forked(
-    words: Sequence[str], cwd: Path, said_in: Path, drawn: bool = False, **environment: str | None
+    words: Sequence[str],
+    cwd: Path,
+    said_in: Path,
+    drawn: Sequence[str] = (),
+    forked_workers: bool = False,
+    first: Callable[[], None] = lambda: None,
+    **environment: str | None,
 ) -> BaseProcess:
     """`tlclass.train` with these words in a process group of its own, which has imported everything already.
 
-    What it writes goes to the file `said_in`; figures of a report are written if `drawn`; a variable of the environment
-    that is None is taken away. `exitcode` is that of the command, negative for a signal.
+    What it writes goes to the file `said_in`; of the figures of a report only those in `drawn` are written; a variable
+    of the environment that is None is taken away. `exitcode` is that of the command, negative for a signal. With `forked_workers`
+    the workers of `launcher=joblib` are forked too; as they start for a user, each of them imports for 5 s. `first` is called
+    in the new process before the command.
     """
 
     def run() -> None:
         os.setsid()
-        if not drawn:
-            Gallery.keep = keep_undrawn  # type: ignore[method-assign]
+        if forked_workers:
+            from joblib.externals.loky.backend.context import set_start_method
+
+            warnings.filterwarnings("ignore", "`fork` start method should not be used", UserWarning)
+            set_start_method("fork")
+        keep = Gallery.keep
+
+        def keep_some(gallery: Gallery, name: str, *rest: Any) -> Picture:
+            return (keep if name in drawn else keep_undrawn)(gallery, name, *rest)
+
+        Gallery.keep = keep_some  # type: ignore[method-assign]
         os.chdir(cwd)
         os.environ["OMP_NUM_THREADS"] = "1"  # of its own children
         os.environ["PYTHONPATH"] = str(ROOT)
@@ -233,6 +250,7 @@ def start_forked(
         sys.argv = ["tlclass.train", *words]
         code: Any = 1
         try:
+            first()
             train.main()
             code = 0
         except SystemExit as end:

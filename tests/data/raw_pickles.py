@@ -3,6 +3,7 @@
 python -m tests.data.raw_pickles FOLDER
 """
 
+import functools
 import pickle
 import sys
 from pathlib import Path
@@ -38,12 +39,21 @@ def table(shape: str, generator: np.random.Generator) -> Table:
 
 
 def tables(seed: int = 4) -> dict[str, dict[str, Table]]:
-    """Class -> id -> light curve."""
+    """Class -> id -> light curve; the caller may change them."""
+    content: dict[str, dict[str, Table]] = pickle.loads(_pickled(seed))
+    return content
+
+
+@functools.cache
+def _pickled(seed: int) -> bytes:
+    """Making the tables takes much longer than a copy of them."""
     generator = np.random.default_rng(seed)
-    return {
-        name: {f"{number}_{generator.integers(10**8)}": table(shape, generator) for number in range(count)}
-        for name, (_, shape, count) in CLASSES.items()
-    }
+    return pickle.dumps(
+        {
+            name: {f"{number}_{generator.integers(10**8)}": table(shape, generator) for number in range(count)}
+            for name, (_, shape, count) in CLASSES.items()
+        }
+    )
 
 
 def write_tables(folder: Path, seed: int = 4, protocol: int = 4) -> None:

@@ -4,6 +4,7 @@ The names are those of the ZTF alert schema, ANTARES, ALeRCE (both versions of i
 data products, PLAsTiCC, the BTS explorer and nested-pandas.
 """
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,11 @@ PLASTICC = {"g": 1, "r": 2}
 
 def alerts(count: int = 12, seed: int = 5, shapes: tuple[str, ...] = tuple(SHAPES)) -> pd.DataFrame:
     """Rows object_id, class, mjd, band, mag, mag_err, positive of `count` objects; mag is NaN for upper limits."""
+    return _alerts(count, seed, shapes).copy()
+
+
+@functools.cache
+def _alerts(count: int, seed: int, shapes: tuple[str, ...]) -> pd.DataFrame:
     generator = np.random.default_rng(seed)
     return pd.concat(
         [_one(number, shapes[number % len(shapes)], generator) for number in range(count)], ignore_index=True

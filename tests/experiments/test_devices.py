@@ -10,7 +10,7 @@ import pytest
 
 from tlclass.experiments.devices import cuda_devices, lease, on_device, workers
 
-SPAWN = multiprocessing.get_context("spawn")
+FORK = multiprocessing.get_context("fork")  # no imports: the locks are what is tested
 DEVICES = ["a", "b"]
 
 
@@ -25,12 +25,13 @@ def hold(folder: Path, number: int, seconds: float, jobs_per_device: int = 1) ->
         busy.unlink()
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("jobs_per_device", [1, 2])
 def test_jobs_share_two_devices_never_more_than_allowed_on_one_and_leave_none_idle(
     tmp_path: Path, jobs_per_device: int
 ) -> None:
     number = 2 * jobs_per_device * 2 + 1
-    jobs = [SPAWN.Process(target=hold, args=(tmp_path, k, 0.5, jobs_per_device)) for k in range(number)]
+    jobs = [FORK.Process(target=hold, args=(tmp_path, k, 0.5, jobs_per_device)) for k in range(number)]
     for job in jobs:
         job.start()
     for job in jobs:
@@ -75,8 +76,9 @@ def test_the_launcher_starts_a_worker_for_every_place(monkeypatch: pytest.Monkey
     assert compose(["launcher=cuda", "launcher.jobs_per_device=8"])["launcher"]["n_jobs"] == 16
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_the_lease_of_a_killed_process_is_free_again(tmp_path: Path) -> None:
-    job = SPAWN.Process(target=hold, args=(tmp_path, 0, 60))
+    job = FORK.Process(target=hold, args=(tmp_path, 0, 60))
     job.start()
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("job0-*")) and time.monotonic() < deadline:

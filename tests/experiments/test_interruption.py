@@ -3,20 +3,16 @@
 import logging
 import os
 import signal
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import Job, result, start_forked, validations
 from tlclass.experiments.run import run_job
+from tlclass.training.task import FitTask
 
-LONG = [
-    "fit.max_epochs=12",
-    "fit.patience_epochs=200",
-    "model.hidden=32",
-    "fit.truncate=0.3",
-]
+LONG = ["fit.max_epochs=6", "fit.patience_epochs=200", "fit.truncate=0.3"]
 CHOSEN = ["method=chosen", "method.folds=2", "~method.candidates.probe_then_full", "fit.average=0.9"]
 
 
@@ -51,14 +47,21 @@ def test_an_interrupted_job_ends_where_an_uninterrupted_one_does(
     job = settings(*LONG, *more)
     run_job(job, tmp_path / "whole")
     folder = tmp_path / "results" / "default" / policy / "all" / "seed0"
-    process = start_forked([*overrides, *LONG, *more], tmp_path, tmp_path / "said")
     checkpoint = folder / "checkpoints" / "member0" / stage / "last.ckpt"
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists() and process.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(0.1)  # into the middle of it
-    os.kill(process.pid or 0, how)
-    process.join(60)
+
+    def interrupted() -> None:
+        """The process sends itself the signal in the middle of an epoch after the checkpoint."""
+        step = FitTask.training_step
+
+        def noted(self: FitTask, batch: Any, number: int) -> Any:
+            if number == 2 and checkpoint.exists():
+                os.kill(os.getpid(), how)
+            return step(self, batch, number)
+
+        FitTask.training_step = noted  # type: ignore[method-assign]
+
+    process = start_forked([*overrides, *LONG, *more], tmp_path, tmp_path / "said", first=interrupted)
+    process.join(120)
     assert not (folder / "result.json").exists(), "the job was over before it could be interrupted"
     assert checkpoint.exists(), (tmp_path / "said").read_text()
     assert process.exitcode == (-9 if how == signal.SIGKILL else 143)

@@ -88,7 +88,7 @@ CARDS = {
     "method/my_folds.yaml": "defaults: [folds, _self_]\n_target_: mine.MyFolds\nname: mine\nfolds: 2\n",
 }
 WORDS = [
-    "arm=transfer", "members=1", "source=ztf_simulated", "source.n_objects=240", "target=bts", "protocol.test=fixed", "trust=[mine]",
+    "arm=transfer", "members=1", "source=plasticc", "target=bts", "protocol.test=fixed", "trust=[mine]",
     "model=mean", "head@pretrain.head=scaled", "encoding=squashed", "loss=brier", "loss@pretrain.loss=brier", "method=my_folds", "arm.name=mine",
     "fit.max_epochs=2", "fit.min_steps=0", "fit.batch_size=32", "pretrain.fit.max_epochs=2", "progress=false", "trainer=cpu", "logger=none",
     "experiment_name=mine", "-m", "labels=40,60",

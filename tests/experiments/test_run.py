@@ -143,8 +143,11 @@ def test_a_finished_job_without_a_score_is_skipped_too(train_cli: CLI, settings:
     assert not (folder / "failed.json").exists()
 
 
-@pytest.mark.parametrize("policy", ["from_scratch", "full"])
-@pytest.mark.parametrize("interrupted", [False, True], ids=["finished", "interrupted"])
+@pytest.mark.parametrize(
+    ("policy", "interrupted"),
+    [("from_scratch", True), ("full", False)],
+    ids=["target, interrupted", "source, finished"],
+)
 def test_a_job_whose_data_changed_is_refused_unless_overwritten(
     interrupted: bool, policy: str, settings: Job, data: Path, tmp_path: Path
 ) -> None:

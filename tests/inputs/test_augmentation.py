@@ -70,7 +70,7 @@ def augmentations(draw: st.DrawFn) -> Augmentation:
     return Augmentation(**options)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(
     augmentation=augmentations(),
     kind=st.sampled_from(["forced", "detections", "mixed"]),

@@ -1,5 +1,7 @@
 """Result folders of sweeps that were never run: scores follow a given curve, so that laws can be stated."""
 
+import functools
+import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -71,8 +73,8 @@ def write_job(
         "test": dict.fromkeys(classes, 20),
     }
     (folder / "survey.json").write_text(json.dumps({"target": target, "source": None}))
-    write_predictions(folder, seed, classes)
-    write_mistakes(folder, classes)
+    (folder / "predictions.parquet").write_bytes(predictions(seed, tuple(classes)))
+    (folder / "mistakes.parquet").write_bytes(mistakes(tuple(classes)))
     timing = {"seconds": 90.0, "ended": f"2026-01-0{seed + 1}T12:00:00+00:00", "machine": "Linux x86_64, 2 CPU cores"}
     (folder / "timing.json").write_text(json.dumps(timing | {"versions": {"tlclass": "0.1.0", "torch": "2.13.0"}}))
     if policy not in ("forest", "lightgbm"):
@@ -81,8 +83,9 @@ def write_job(
         (folder / "history.json").write_text(json.dumps(history))
 
 
-def write_mistakes(folder: Path, classes: Sequence[str]) -> None:
-    """Two objects of the last class, taken for the first."""
+@functools.cache
+def mistakes(classes: tuple[str, ...]) -> bytes:
+    """A file of two objects of the last class, taken for the first."""
     days = np.array([-3.0, 0.0, 5.0, 12.0])
     one = {
         "class": classes[-1],
@@ -96,7 +99,12 @@ def write_mistakes(folder: Path, classes: Sequence[str]) -> None:
         "at_days": np.array([0, 10]),
     }
     one |= {f"p({name})": np.array([0.5, 0.9 if number == 0 else 0.1]) for number, name in enumerate(classes)}
-    pd.DataFrame([{"object_id": f"object{k}", **one} for k in range(2)]).to_parquet(folder / "mistakes.parquet")
+    return parquet(pd.DataFrame([{"object_id": f"object{k}", **one} for k in range(2)]))
+
+
+def parquet(table: pd.DataFrame) -> bytes:
+    table.to_parquet(file := io.BytesIO())
+    return file.getvalue()
 
 
 def line(step: int, auroc: float) -> dict[str, float]:
@@ -104,8 +112,9 @@ def line(step: int, auroc: float) -> dict[str, float]:
     return {"step": step, "epoch": step, "seconds": step / 10, "val/loss": 1.0, "val/auroc_macro": auroc}
 
 
-def write_predictions(folder: Path, seed: int, classes: Sequence[str]) -> None:
-    """Twenty test objects per class, most of them right."""
+@functools.cache
+def predictions(seed: int, classes: tuple[str, ...]) -> bytes:
+    """A file of twenty test objects per class, most of them right."""
     generator = np.random.default_rng(seed)
     label = np.repeat(np.arange(len(classes)), 20)
     logits = generator.normal(size=(len(label), len(classes))) + 2 * np.eye(len(classes))[label]
@@ -113,4 +122,4 @@ def write_predictions(folder: Path, seed: int, classes: Sequence[str]) -> None:
     table = pd.DataFrame({"object_id": np.arange(len(label)).astype(str), "class": np.array(classes)[label]})
     for number, name in enumerate(classes):
         table[f"p({name})"] = probability[:, number]
-    table.to_parquet(folder / "predictions.parquet")
+    return parquet(table)

@@ -41,7 +41,15 @@ def sweep(overrides: list[str], tmp_path: Path, *more: str) -> str:
     ]
     absent = dict.fromkeys([name for name in os.environ if name.startswith("WANDB_") or name == "NETRC"])
     said = tmp_path / f"said{len(list(tmp_path.glob('said*')))}"
-    process = start_forked([*overrides, *words, *more, "-m"], tmp_path, said, drawn=True, HOME=str(tmp_path), **absent)
+    process = start_forked(
+        [*overrides, *words, *more, "-m"],
+        tmp_path,
+        said,
+        drawn=["learning_curves"],
+        forked_workers=True,
+        HOME=str(tmp_path),
+        **absent,
+    )
     process.join(170)
     assert process.exitcode == 0, said.read_text()
     return said.read_text()

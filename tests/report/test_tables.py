@@ -31,9 +31,9 @@ def sweep_of(folder: Path) -> Sweep:
     return sweep
 
 
-@pytest.fixture
-def sweep(tmp_path: Path) -> Sweep:
-    return sweep_of(write_sweep(tmp_path, ARMS))
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    return sweep_of(write_sweep(tmp_path_factory.mktemp("sweep"), ARMS))
 
 
 def test_mean_standard_deviation_interval_and_n_per_cell(sweep: Sweep) -> None:

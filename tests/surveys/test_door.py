@@ -1,5 +1,7 @@
 """Laws of the door: whatever the form of the input, the same light curves or the same refusal."""
 
+import functools
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from tests.data.raw_snana_text import write_snana_text
 from tests.data.raw_tables import LAYOUTS, alerts, plain, write, write_nested
 from tests.surveys.test_table import BANDS
 from tlclass.lightcurves import arrow
-from tlclass.lightcurves.curves import check
+from tlclass.lightcurves.curves import LightCurves, check
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.surveys import door
 
@@ -29,11 +31,17 @@ GIVEN: dict[str, Give] = {
 }
 
 
+@functools.cache
+def from_file(layout: str) -> LightCurves:
+    """What a Parquet file of this layout gives."""
+    with tempfile.TemporaryDirectory() as folder:
+        return door.read(write(LAYOUTS[layout](alerts()), Path(folder) / "a.parquet"), BANDS)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("form", GIVEN)
 def test_a_table_in_memory_is_judged_as_a_file(form: str, layout: str, tmp_path: Path) -> None:
-    frame = LAYOUTS[layout](alerts())
-    expected = door.read(write(frame, tmp_path / "file" / "a.parquet"), BANDS)
+    frame, expected = LAYOUTS[layout](alerts()), from_file(layout)
     got = check(door.read(GIVEN[form](frame, tmp_path), BANDS), form)
     assert np.allclose(got.flux, expected.flux, rtol=2e-6) and np.allclose(got.mjd, expected.mjd, rtol=0, atol=2e-9)
     assert got.dropped == expected.dropped and got.object_id.tolist() == expected.object_id.tolist()

@@ -38,11 +38,12 @@ def rows(layout: str, frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-@pytest.fixture
-def long(tmp_path: Path) -> LightCurves:
-    write(plain(alerts()), tmp_path / "long" / "observations.parquet")
-    write(objects(alerts()), tmp_path / "long" / "objects.parquet")
-    return Table(folder=tmp_path / "long", passbands=BANDS, default_unit="fluxcal").read()
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> LightCurves:
+    folder = tmp_path_factory.mktemp("long")
+    write(plain(alerts()), folder / "observations.parquet")
+    write(objects(alerts()), folder / "objects.parquet")
+    return Table(folder=folder, passbands=BANDS, default_unit="fluxcal").read()
 
 
 @pytest.mark.parametrize("form", FORMS)

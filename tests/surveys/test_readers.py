@@ -127,7 +127,7 @@ def expected(objects: Objects) -> LightCurves:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_what_was_written_arrives_checked_sorted_and_counted(name: str, data: st.DataObject) -> None:
     write, ids = FORMATS[name]

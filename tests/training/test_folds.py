@@ -201,7 +201,7 @@ def candidates(*more: str) -> list[FreezePolicy]:
 
 @pytest.mark.parametrize("head", ["linear", "source"])
 def test_a_choice_leaves_what_a_policy_leaves(head: str, settings: Job, tmp_path: Path) -> None:
-    job = settings("method=chosen", "method.folds=2", f"head={head}", "fit.max_epochs=2", LABELS)
+    job = settings("method=chosen", "method.folds=2", f"head={head}", "fit.max_epochs=2", "fit.min_steps=0", LABELS)
     row = run_job(job, tmp_path / "job")
     names = (["zero"] if head == "source" else []) + ["head_only", "probe_then_full", "full"]
     assert [key for key in row if key.startswith("choice/")] == [

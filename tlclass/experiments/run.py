@@ -5,8 +5,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from tlclass.atomic import write_json, write_text
 from tlclass.experiments import job, pretraining, sweep
 from tlclass.experiments.adapting import adapted, starting_points
@@ -18,6 +16,7 @@ from tlclass.experiments.plan import Plan
 from tlclass.experiments.provenance import TIMING, provenance
 from tlclass.experiments.result import CHECKPOINTS, decisive, finished, start, write_result
 from tlclass.experiments.rounds import with_labels
+from tlclass.experiments.written import as_yaml
 from tlclass.network.checkpoint import model_digest
 from tlclass.training.metrics import Row
 
@@ -42,7 +41,7 @@ def run_job(plan: Plan, folder: Path) -> Row:
             log.info("%s is finished (macro AUROC %.3f): skipped", folder, row["auroc_macro"])
             return row
         start(folder, settings, data)
-        write_text(folder / "config.yaml", OmegaConf.to_yaml(plan.config))
+        write_text(folder / "config.yaml", as_yaml(plan.config))
         row = {"config_key": plan.key, "experiment": plan.experiment_name, **train_and_score(plan, folder)}
         write_result(folder, {**row, "settings": settings})
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
