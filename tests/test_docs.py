@@ -1,5 +1,6 @@
 """The documentation holds together: links lead somewhere, pages are in the navigation, what is generated is up to date."""
 
+import functools
 import json
 import re
 import runpy
@@ -19,6 +20,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
+@functools.cache
 def markdown(path: Path) -> str:
     """The text of a page; of a notebook that of its Markdown cells; snippets are put in."""
     text = path.read_text(encoding="utf-8")
@@ -28,6 +30,7 @@ def markdown(path: Path) -> str:
     return re.sub(r'^--8<-- "(.+)"$', lambda match: (ROOT / match[1]).read_text(encoding="utf-8"), text, flags=re.M)
 
 
+@functools.cache
 def anchors(path: Path) -> set[str]:
     """Of the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", markdown(path), flags=re.M | re.S), flags=re.M)

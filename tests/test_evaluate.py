@@ -69,14 +69,16 @@ def test_a_jobs_own_test_part_gives_the_scores_of_its_row(
     assert "taken for" in (tmp_path / "scores" / "objects.html").read_text()
 
 
-def test_objects_that_the_model_learnt_from_are_named(evaluate: Evaluate, job: Path) -> None:
+def test_objects_that_the_model_learnt_from_are_named(evaluate: Evaluate, undrawn: None, job: Path) -> None:
     stored = json.loads((job / "split.json").read_text())
     seen = len(stored["train"]) + len(stored["val"])
     found = evaluate(job, "target=bts")
     assert found["labels"] == seen and any(str(seen) in note and "--test-part" in note for note in found["notes"])
 
 
-def test_a_model_without_its_list_of_objects_may_have_seen_them(evaluate: Evaluate, job: Path, tmp_path: Path) -> None:
+def test_a_model_without_its_list_of_objects_may_have_seen_them(
+    evaluate: Evaluate, undrawn: None, job: Path, tmp_path: Path
+) -> None:
     for name in ("model.json", "model.safetensors", "reliability.safetensors"):
         (tmp_path / "released").mkdir(exist_ok=True)
         shutil.copy(job / name, tmp_path / "released" / name)
@@ -84,7 +86,9 @@ def test_a_model_without_its_list_of_objects_may_have_seen_them(evaluate: Evalua
     assert "bts" in note and "split.json" in note
 
 
-def test_classes_are_summed_where_the_taxonomy_contains_them(evaluate: Evaluate, job: Path, tmp_path: Path) -> None:
+def test_classes_are_summed_where_the_taxonomy_contains_them(
+    evaluate: Evaluate, undrawn: None, job: Path, tmp_path: Path
+) -> None:
     (tmp_path / "cards" / "taxonomy").mkdir(parents=True)
     (tmp_path / "cards" / "taxonomy" / "coarse.yaml").write_text(
         "_target_: tlclass.lightcurves.taxonomy.Taxonomy\n"
@@ -103,7 +107,7 @@ def test_classes_are_summed_where_the_taxonomy_contains_them(evaluate: Evaluate,
     assert one.loc[both, "p(core-collapse)"].to_numpy() == pytest.approx(expected.to_numpy(), abs=1e-6)
 
 
-def test_a_class_that_the_model_does_not_know_is_not_scored(evaluate: Evaluate, job: Path) -> None:
+def test_a_class_that_the_model_does_not_know_is_not_scored(evaluate: Evaluate, undrawn: None, job: Path) -> None:
     found = evaluate(job, "target=plasticc")
     assert any("no class for" in note for note in found["notes"])
     assert math.isfinite(found["auroc_macro"]) and found["simulated"]

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import compose, make_curves
+from tlclass import inspect as inspect_module
 from tlclass.experiments.cards import build_survey
 from tlclass.experiments.composition import about_survey
 from tlclass.extras import install
@@ -25,8 +26,28 @@ Inspect = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def inspect(data: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> Inspect:
-    """`inspect("survey=bts", data=FOLDER)`: exit code and what was printed."""
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The images, which `inspect` names and does not draw."""
+    images: list[Path] = []
+
+    def draw(path: Path) -> None:
+        images.append(path)
+        path.write_bytes(b"")
+
+    monkeypatch.setattr(inspect_module, "draw_sheet", lambda curves, names, path, title: draw(path))
+    monkeypatch.setattr(inspect_module, "draw_distributions", lambda surveys, path: draw(path))
+    return images
+
+
+@pytest.fixture
+def inspect(inspect_and_draw: Inspect, drawn: list[Path]) -> Inspect:
+    """`inspect("survey=bts", data=FOLDER)`: exit code and what was printed; without drawing, most of the time it takes."""
+    return inspect_and_draw
+
+
+@pytest.fixture
+def inspect_and_draw(data: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> Inspect:
+    """The same with the images."""
 
     def call(*words: str, data: Path = data, cache: Path = cache) -> tuple[int, str]:
         code = main([*words, "-o", str(tmp_path / "report"), f"paths.data={data}", f"paths.cache={cache}"])
@@ -52,8 +73,8 @@ def changed(data: Path, tmp_path: Path) -> Callable[..., Path]:
     return call
 
 
-def test_a_sound_survey_is_described_and_exits_with_0(inspect: Inspect, tmp_path: Path) -> None:
-    code, said = inspect("survey=bts", "source=plasticc_table", "source.typical_flux=544")
+def test_a_sound_survey_is_described_and_exits_with_0(inspect_and_draw: Inspect, tmp_path: Path) -> None:
+    code, said = inspect_and_draw("survey=bts", "source=plasticc_table", "source.typical_flux=544")
     assert code == 0 and "violations: 0" in said and "real" in said and "SIMULATED" in said
     names = ("report.txt", "report.html", "sheet.png", "distributions.png")
     assert all((tmp_path / "report" / name).stat().st_size > 1000 for name in names)
