@@ -2,12 +2,14 @@
 
 import csv
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import start_forked
+import pytest
 
 CLI = Callable[..., None]
+Process = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ["freeze_policy=from_scratch", "target=bts"]
 
 
@@ -24,23 +26,14 @@ def test_one_batch_trains_one_batch_and_can_be_repeated(train_cli: CLI, tmp_path
 
 
 def test_a_network_learns_a_few_objects_by_heart(train_cli: CLI, tmp_path: Path) -> None:
-    train_cli(
-        *SMALL,
-        "debug=overfit",
-        "logger=csv",
-        "model.hidden=32",
-        "fit.learning_rate=0.03",
-        "fit.max_epochs=60",
-        "fit.patience_epochs=300",
-    )
+    train_cli(*SMALL, "debug=overfit", "logger=csv", "model.hidden=32", "fit.max_epochs=150", "fit.patience_epochs=300")
     (path,) = (tmp_path / "results" / "debug").rglob("metrics.csv")
     with path.open() as file:
         losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row.get("train/loss")]
     assert losses[-1] < 0.2 * losses[0]
 
 
-def test_the_profiler_tells_where_the_time_goes(overrides: list[str], tmp_path: Path) -> None:
-    run = start_forked([*overrides, *SMALL, "debug=profiler"], tmp_path, tmp_path / "said")
-    run.join(170)
-    said = (tmp_path / "said").read_text()
-    assert run.exitcode == 0 and "run_training_epoch" in said, said
+@pytest.mark.slow
+def test_the_profiler_tells_where_the_time_goes(process: Process, overrides: list[str], tmp_path: Path) -> None:
+    run = process("tlclass.train", *overrides, *SMALL, "debug=profiler", cwd=tmp_path)
+    assert run.returncode == 0 and "run_training_epoch" in run.stdout, run.stderr
