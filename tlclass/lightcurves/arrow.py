@@ -201,6 +201,14 @@ def readable(path: Path | str, what: str) -> Iterator[None]:
         raise ValueError(f"{path} cannot be read as {what}: {sentence(error)}") from error
 
 
+def parquet(path: Path | str) -> pq.ParquetFile:
+    """A Parquet file that is read a batch at a time: checksums are verified, and no batch stays in memory after the next.
+
+    Arrow's own default (`pre_buffer`) keeps what it has read of a file until its end.
+    """
+    return pq.ParquetFile(path, page_checksum_verification=True, buffer_size=1 << 20, pre_buffer=False)
+
+
 def checksum(curves: LightCurves) -> int:
     """CRC-32 of all that a set of light curves holds, whatever file it stands in; 1 to 3 GB/s."""
     columns = {name: getattr(curves, name) for name in (*OBSERVATION_DTYPES, "passband", "offsets")}

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from tlclass.lightcurves.arrow import parquet
 from tlclass.lightcurves.voids import NAMES
 
 ROWS_AT_ONCE = 1000  # packets are Python objects while they are read
@@ -41,9 +41,9 @@ def packets_in(file: Path) -> Iterator[dict[str, Any]]:
         ValueError: the file is damaged.
     """
     try:
-        parquet = pq.ParquetFile(file)
-        leaves = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
-        for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=[path for path in leaves if _wanted(path)]):
+        table = parquet(file)
+        leaves = [table.schema.column(number).path for number in range(len(table.schema))]
+        for batch in table.iter_batches(ROWS_AT_ONCE, columns=[path for path in leaves if _wanted(path)]):
             yield from batch.to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{file} cannot be read: {error}") from error

@@ -10,7 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from tlclass import stopping
-from tlclass.lightcurves.arrow import readable
+from tlclass.lightcurves.arrow import parquet, readable
 from tlclass.surveys.tables.columns import CONTEXT, FLAG, NUMBERS, TEXT
 from tlclass.surveys.tables.files import PARQUET, schema_of
 from tlclass.surveys.tables.kinds import plain, refuse_doubles
@@ -66,7 +66,7 @@ class Batches:
             yield plain(batch, str(self.path))
 
     def _parquet(self, columns: list[str]) -> Iterator[pa.Table]:
-        file = pq.ParquetFile(self.path, page_checksum_verification=True, buffer_size=1 << 20)
+        file = parquet(self.path)
         schema = None
         for batch in file.iter_batches(self.rows, columns=columns):
             batch.validate(full=True)

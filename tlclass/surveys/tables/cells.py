@@ -131,7 +131,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _as_text(value: object) -> str:
     given = (value.decode(errors="replace") if isinstance(value, bytes) else str(value)).strip()
-    return re.sub(r"^(-?\d+)\.0$", r"\1", given)
+    return given[:-2] if given.endswith(".0") and re.fullmatch(r"-?\d+", given[:-2]) else given
 
 
 def _is_number(value: object) -> bool:

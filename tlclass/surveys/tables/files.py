@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from tlclass.lightcurves.arrow import readable
+from tlclass.lightcurves.arrow import parquet, readable
 from tlclass.quoting import shortened
 from tlclass.surveys.tables.kinds import plain, refuse_doubles
 
@@ -123,7 +123,7 @@ def read_table(
     refuse_doubles([name for name in schema_of(path).names if name in columns], str(path))
     with readable(path, "a table"):
         if path.suffix in PARQUET:  # not read_table: it adds columns of the path
-            table = pq.ParquetFile(path, page_checksum_verification=True).read(columns=list(columns))
+            table = parquet(path).read(columns=list(columns))
             table.validate(full=True)
             return plain(table, str(path))
         kinds = dict.fromkeys(text, pa.dictionary(pa.int32(), pa.string()))

@@ -179,7 +179,7 @@ def partitions(files: Sequence[Path]) -> list[Path]:
 def read_known(file: Path, form: Form) -> tuple[pa.Table, list[str]]:
     """The columns and parts of columns that have a name of ours, and the names of the others: catalogues are wide."""
     with readable(file, "a table"):
-        parquet = pq.ParquetFile(file, page_checksum_verification=True)
+        parquet = arrow.parquet(file)
         known, unread = known_leaves(parquet, form)
         table = parquet.read(columns=known)
         table.validate(full=True)

@@ -68,12 +68,12 @@ def _file_in_parts(reader: Nested, file: Path, rows: int, decisive: int) -> Iter
 def _in_parts(file: Path, objects: int, form: Form, decisive: int) -> Iterator[LightCurves]:
     origin = str(file)
     with readable(file, "a table"):
-        parquet = pq.ParquetFile(file, page_checksum_verification=True)
-        known, unread = known_leaves(parquet, form)
+        whole = arrow.parquet(file)
+        known, unread = known_leaves(whole, form)
         schema = next(iter(_batches(file, 1, known))).schema
     kinds.refuse_doubles(schema.names, origin)
     plain = plain_columns(schema)
-    about, column = _about(parquet, plain, unread, form, origin)
+    about, column = _about(whole, plain, unread, form, origin)
     judgement = found = None
     for table in _batches(file, objects, known):
         flat = flattened(table.select([column]), table.drop_columns(plain), form, origin)
@@ -120,8 +120,7 @@ def _objects_at_once(metadata: pq.FileMetaData, rows: int) -> int | None:
 
 
 def _batches(file: Path, objects: int, columns: list[str] | None) -> Iterator[pa.Table]:
-    parquet = pq.ParquetFile(file, page_checksum_verification=True, buffer_size=1 << 20)
-    batches = parquet.iter_batches(objects, columns=columns)
+    batches = arrow.parquet(file).iter_batches(objects, columns=columns)
     while True:
         with readable(file, "a table"):
             batch = next(batches, None)
