@@ -90,8 +90,28 @@ def head_settings(head: Mapping[str, Any], source: TrainedModel | None, taxonomy
             "list the source's class names in the target's taxonomy, or choose head=linear or head=mlp"
         )
     weighed = head.get("use_shares", False) and taxonomy.shares
-    shares = list(taxonomy.shares_of(source.classes)) if weighed else None
+    shares = weights(source, taxonomy) if weighed else None
     return {"name": "source", "source": dict(source.head), "class_map": list(class_map), "shares": shares}
+
+
+def weights(source: TrainedModel, taxonomy: Taxonomy) -> list[float] | None:
+    """By what the probability of each source class is multiplied: its share here over the share that the source assumes.
+
+    A pretrained source assumes equal classes. A released model assumes shares of its own (`SourceHead`); one with the classes of this
+    taxonomy is taken as it is, None.
+
+    Raises:
+        ValueError: the taxonomy lacks the share of a class.
+    """
+    assumed = source.head.get("shares")
+    if assumed is None:
+        return list(taxonomy.shares_of(source.classes))
+    if source.classes == taxonomy.classes:
+        return None
+    total = np.zeros(len(source.classes))
+    mapped = np.array(source.head["class_map"])
+    np.add.at(total, mapped[mapped >= 0], np.array(assumed)[mapped >= 0])
+    return (np.array(taxonomy.shares_of(source.classes)) / total).tolist()
 
 
 def source_state(source: TrainedModel, head: Mapping[str, Any]) -> Mapping[str, torch.Tensor]:

@@ -1,0 +1,24 @@
+"""Where a fit starts: the head that a source model brings along."""
+
+import torch
+
+from tests.conftest import Job
+from tlclass.experiments.start import head_settings, source_state, weights
+from tlclass.network.checkpoint import load_model
+from tlclass.network.classifier import build_classifier
+from tlclass.network.released import model_folder
+
+
+def test_a_released_model_as_the_source_keeps_the_class_shares_that_it_assumes_once(settings: Job) -> None:
+    """The twelve classes of `ztf-alerts-12`, weighed for the five of the BTS, are what `ztf-alerts` says."""
+    source, released = load_model(model_folder("ztf-alerts-12")), load_model(model_folder("ztf-alerts"))
+    plan = settings("arm=transfer", "source_model=ztf-alerts-12", "labels=0", "members=1")
+    assert plan.source_model == model_folder("ztf-alerts-12") and plan.source is None
+    head = head_settings({"name": "source", "use_shares": True}, source, released.taxonomy)
+    network = build_classifier(source.encoder, head, len(source.encoding.channels), len(released.classes), 0)
+    network.load_state_dict(source_state(source, head), strict=False)
+    latent = torch.randn(20, network.encoder.out_features, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        ours, theirs = (torch.softmax(head(latent), dim=1) for head in (network.head, released.classifier.head))
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    assert weights(released, released.taxonomy) is None  # its classes are the target's
