@@ -1,5 +1,7 @@
 """Where a fit starts: the head that a source model brings along."""
 
+from dataclasses import replace
+
 import torch
 
 from tests.conftest import Job
@@ -16,9 +18,10 @@ def test_a_released_model_as_the_source_keeps_the_class_shares_that_it_assumes_o
     assert plan.source_model == model_folder("ztf-alerts-12") and plan.source is None
     head = head_settings({"name": "source", "use_shares": True}, source, released.taxonomy)
     network = build_classifier(source.encoder, head, len(source.encoding.channels), len(released.classes), 0)
-    network.load_state_dict(source_state(source, head), strict=False)
+    one = replace(source, classifier=source.members[0])
+    network.load_state_dict(source_state(one, head), strict=False)
     latent = torch.randn(20, network.encoder.out_features, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        ours, theirs = (torch.softmax(head(latent), dim=1) for head in (network.head, released.classifier.head))
+        ours, theirs = (torch.softmax(head(latent), dim=1) for head in (network.head, released.members[0].head))
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
     assert weights(released, released.taxonomy) is None  # its classes are the target's

@@ -111,7 +111,7 @@ def weights(source: TrainedModel, taxonomy: Taxonomy) -> list[float] | None:
     total = np.zeros(len(source.classes))
     mapped = np.array(source.head["class_map"])
     np.add.at(total, mapped[mapped >= 0], np.array(assumed)[mapped >= 0])
-    return (np.array(taxonomy.shares_of(source.classes)) / total).tolist()
+    return [share / before for share, before in zip(taxonomy.shares_of(source.classes), total.tolist(), strict=True)]
 
 
 def source_state(source: TrainedModel, head: Mapping[str, Any]) -> Mapping[str, torch.Tensor]:
