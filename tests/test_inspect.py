@@ -17,7 +17,7 @@ from tlclass.extras import install
 from tlclass.inspect import main
 from tlclass.inspection.account import duplicates, inspect_survey, wrong_times, wrong_wavelengths
 from tlclass.inspection.gathering import Marks
-from tlclass.lightcurves.arrow import read_parts
+from tlclass.lightcurves.arrow import checksum, read_parts
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.surveys import survey as survey_module
 from tlclass.surveys.parts import parts_of
@@ -192,7 +192,7 @@ def test_a_table_read_in_parts_has_the_same_account(
     data: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     survey = build_survey(compose(["target=bts", f"paths.data={data}"])["target"])
-    whole = inspect_survey(survey, cache)
+    whole, (curves, label) = inspect_survey(survey, cache), survey.load(cache)
     monkeypatch.setattr(survey_module, "LARGE", 0)
     monkeypatch.setattr(survey_module, "parts_of", partial(parts_of, rows=500))
     found = inspect_survey(survey, tmp_path)
@@ -202,6 +202,10 @@ def test_a_table_read_in_parts_has_the_same_account(
         pd.testing.assert_frame_equal(getattr(found, name), getattr(whole, name), rtol=1e-6)
     assert (found.violations, found.notes) == (whole.violations, whole.notes)
     assert (found.objects, found.observations, found.dropped) == (whole.objects, whole.observations, whole.dropped)
+
+    again, labels = survey.load(tmp_path)  # what training takes
+    order, other = np.argsort(curves.object_id), np.argsort(again.object_id)
+    assert checksum(again.take(other)) == checksum(curves.take(order)) and (labels[other] == label[order]).all()
 
     some = inspect_survey(survey, tmp_path, limit=whole.observations // 3)
     assert whole.observations / 8 < len(some.curves.mjd) <= whole.observations / 3

@@ -78,7 +78,7 @@ def inspect_survey(survey: Survey, cache: Path, limit: int = SAMPLE) -> Inspecti
     """
     survey, violations = _with_unknown_dropped(survey, cache)
     known = survey.taxonomy
-    path, unread = survey.parsed(cache, bounded=True)
+    path, unread = survey.parsed(cache)
     survey.check_labels(path)
     found = Gathered(limit)
     for part, selected, cuts in survey.selected(path):
@@ -168,7 +168,7 @@ def unknown_labels(survey: Survey, cache: Path) -> dict[str, int]:
         if not label or taxonomy.index_of(label) not in (None, DROPPED)
     ]
     if wanted:
-        unknown |= _unlisted(label_counts(cached(wanted, cache / survey.name, bounded=True)), taxonomy)
+        unknown |= _unlisted(label_counts(cached(wanted, cache / survey.name)), taxonomy)
     return unknown
 
 

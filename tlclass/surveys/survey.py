@@ -24,7 +24,7 @@ from tlclass.surveys.parts import divisible, parts_of
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
-LARGE = 30_000_000  # bytes of a table (Parquet: 1 to 2 million rows) from which it is read in parts where memory is to stay bounded
+LARGE = 100_000_000  # bytes of a table (Parquet: some 5 million rows) from which it is read in parts
 CACHE_VERSION = 6  # raise it when a reader's result changes for the same files
 
 
@@ -123,14 +123,14 @@ class Survey:
             cuts.append(cut)
         return Selected(concatenate(selected), merge_cuts(cuts), objects, observations, unread)
 
-    def parsed(self, cache: Path, bounded: bool = False) -> tuple[Path, dict[str, int]]:
+    def parsed(self, cache: Path) -> tuple[Path, dict[str, int]]:
         """The file of all light curves, read now if it is not there; and files by label that the taxonomy drops, which were not read.
 
         Args:
-            cache: folder. bounded: see `cached`.
+            cache: folder.
         """
         unread, pieces = self._wanted()
-        return cached(pieces, cache / self.name, bounded), unread
+        return cached(pieces, cache / self.name), unread
 
     def check_labels(self, path: Path) -> None:
         """Raise ValueError if no object of a parsed file has a label, or one has an unknown label."""
@@ -248,7 +248,7 @@ def label_counts(path: Path) -> Counter[str]:
     return counts
 
 
-def cached(pieces: Sequence[Reader], folder: Path, bounded: bool = False) -> Path:
+def cached(pieces: Sequence[Reader], folder: Path) -> Path:
     """The file below `folder` with what these readers read, made now if it is not there.
 
     The key covers the readers' settings and the raw files' names, sizes and times, so a changed
@@ -256,9 +256,8 @@ def cached(pieces: Sequence[Reader], folder: Path, bounded: bool = False) -> Pat
     pieces. A lock lets parallel jobs share one parse. A failure leaves no file.
 
     Args:
-        pieces: readers. folder: of the cache.
-        bounded: read a table of more than `LARGE` bytes in parts; its objects then stand in another order than training has them in,
-            so it is a file of its own.
+        pieces: readers; a table of more than `LARGE` bytes is read in parts, and its objects come in the order of `parts_of`.
+        folder: of the cache.
 
     Raises:
         ValueError: an object id stands in two pieces; or what a reader raises.
@@ -268,9 +267,7 @@ def cached(pieces: Sequence[Reader], folder: Path, bounded: bool = False) -> Pat
     if path.exists() and arrow.intact(path):  # a complete cache may be read only
         return path
     size = sum(file.stat().st_size for file in files)
-    divided = len(pieces) == 1 and divisible(pieces[0]) and (not files or (bounded and size > LARGE))
-    if divided and files:
-        path = path.with_name(f"{path.stem}-parts.arrow")
+    divided = len(pieces) == 1 and divisible(pieces[0]) and (not files or size > LARGE)
     with held(path.with_suffix(".lock"), f"{folder.name}: another process is reading the files, waiting for it"):
         if path.exists() and not arrow.intact(path):
             log.warning("%s is damaged or from an earlier version: reading the files again", path)
