@@ -55,6 +55,14 @@ def test_a_command_gets_the_words_behind_its_name(monkeypatch: pytest.MonkeyPatc
     assert seen == [["tlclass train", "seed=1", "-m"]]
 
 
+@pytest.mark.parametrize("command", ["inspect", "simulate"])
+def test_a_command_that_fails_ends_with_its_code(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [])
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "survey=none_simulated", "-o", "none.parquet"])
+    assert ended.value.code == 2
+
+
 def test_the_help_of_train_fits_a_screen_and_keeps_the_comments_of_its_file() -> None:
     text = help_text(CONF)
     lines = text.splitlines()

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command named by the first word with the remaining words as arguments.
 
     Raises:
-        SystemExit: 2 if there is no such command, else as the command ends.
+        SystemExit: 2 if there is no such command, else the code of a command that failed.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = words[0] if words else "--help"
@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(2)
     else:
         sys.argv = [f"tlclass {name}", *words[1:]]
-        import_module(module_of(name)).main()
+        if code := import_module(module_of(name)).main():
+            raise SystemExit(code)
 
 
 def module_of(name: str) -> str:
