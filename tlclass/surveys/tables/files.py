@@ -72,7 +72,7 @@ def existing(file: Path) -> Path:
 
 
 def _no_folder(folder: Path) -> str:
-    return f"no data folder {folder}: set paths.data=FOLDER to the folder that holds it"
+    return f"no data folder {folder}: set paths.data=FOLDER to the folder with your files"
 
 
 def schema_of(path: Path) -> pa.Schema:
