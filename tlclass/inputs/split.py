@@ -140,7 +140,7 @@ class Labels:
         size = self.count if self.count is not None else round(pool * (self.fraction or 0))
         if not 0 <= size <= pool or 0 < size < 5:
             raise ValueError(
-                f"labels={size}: {pool} labelled objects are available; choose 5 to {pool}, or 0 for no training"
+                f"labels={size}: {pool} labelled objects are available outside the test part: choose 5 to {pool}, or 0 for no training"
             )
         return size
 
