@@ -137,7 +137,7 @@ def read_results(folder: Path) -> "list[Row]":
         )
     if not paths:
         raise FileNotFoundError(
-            f"no {RESULT} below {folder}: run `python -m tlclass.train +experiment=plasticc2bts` first, or name the folder of its results"
+            f"no {RESULT} below {folder}: name the folder of an experiment, results/NAME, or run `tlclass train` first"
         )
     return [_parsed(path) | {"folder": str(path.parent)} for path in paths]
 

@@ -164,7 +164,7 @@ def _model_folder(path: Path) -> Path:
     for name in (DESCRIPTION, WEIGHTS):
         if not (folder / name).is_file():
             raise FileNotFoundError(
-                f"no model at {folder}: it must hold {DESCRIPTION} and {WEIGHTS}, as `python -m tlclass.train` leaves them"
+                f"no model at {folder}: name a folder with {DESCRIPTION} and {WEIGHTS}, which `tlclass train` writes"
             )
     return folder
 
