@@ -187,7 +187,7 @@ def test_a_name_that_states_a_unit_wins_over_the_unit_of_the_model(model: Path, 
         ),
         (
             ["/no/model", "{data}", "-o", "{out}"],
-            "error: no model at /no/model: it must hold model.json and model.safetensors",
+            "error: no model at /no/model: name a folder with model.json and model.safetensors",
         ),
         (
             ["{model}", "{empty}", "-o", "{out}"],

@@ -105,7 +105,7 @@ def test_all_rows_below_a_folder_are_read(tmp_path: Path) -> None:
 
 
 def test_no_result_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=f"no result.json below {tmp_path}: run `python -m tlclass.train"):
+    with pytest.raises(FileNotFoundError, match=f"no result.json below {tmp_path}: name the folder of an experiment"):
         read_results(tmp_path)
 
 

@@ -87,7 +87,7 @@ def test_a_missing_file_says_what_must_be_there(name: str, tmp_path: Path) -> No
     (tmp_path / name).unlink()
     with pytest.raises(
         FileNotFoundError,
-        match=f"no model at {tmp_path}: it must hold model.json and model.safetensors, as `python -m tlclass.train`",
+        match=f"no model at {tmp_path}: name a folder with model.json and model.safetensors",
     ):
         load_model(tmp_path)
 

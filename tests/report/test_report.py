@@ -217,4 +217,4 @@ def test_an_empty_folder_says_what_to_run(tmp_path: Path, capsys: pytest.Capture
     with pytest.raises(SystemExit) as stop:
         main([str(tmp_path)])
     assert stop.value.code == 2
-    assert f"no result.json below {tmp_path}: run `python -m tlclass.train" in capsys.readouterr().err
+    assert f"no result.json below {tmp_path}: name the folder of an experiment" in capsys.readouterr().err

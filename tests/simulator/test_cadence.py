@@ -50,7 +50,7 @@ def test_more_visits_a_night_on_some_pointings() -> None:
 
 
 def test_unknown_cadence_and_band_are_errors() -> None:
-    with pytest.raises(ValueError, match="must be one of"):
+    with pytest.raises(ValueError, match=r"cadence\.kind is 'hourly': choose one of"):
         load_simulation("ztf_simulated", ["cadence.kind=hourly"])
     with pytest.raises(ValueError, match="lsstx"):
         load_simulation("lsst_simulated", ["cadence.pairs=[[lsstu, lsstx]]"])

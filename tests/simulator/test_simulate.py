@@ -85,9 +85,9 @@ def test_the_population_is_that_of_the_survey_or_of_its_part() -> None:
             ["survey=bts", "-o", "x"],
             "no simulated survey 'bts': choose survey= from ['alerts_simulated', 'bts_simulated'",
         ),
-        (["survey=ztf_simulated", "fast", "-o", "x"], "settings are key=value"),
-        (["survey=ztf_simulated", "n_objects=0", "-o", "x"], "n_objects must be at least 1"),
-        (["survey=ztf_simulated", "seed=-1", "-o", "x"], "seed must be 0 or more, got -1"),
+        (["survey=ztf_simulated", "fast", "-o", "x"], "'fast' is not a setting"),
+        (["survey=ztf_simulated", "n_objects=0", "-o", "x"], "n_objects is 0: choose 1 or more"),
+        (["survey=ztf_simulated", "seed=-1", "-o", "x"], "seed is -1: choose 0 or more"),
         (["survey=ztf_simulated", "-o", "s.csv"], "output s.csv: choose a name that ends in .parquet, .pq, .arrow"),
     ],
 )

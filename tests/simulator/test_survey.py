@@ -212,11 +212,11 @@ def test_second_detection_needs_its_gap() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("mix.SNIa=-1", "must not be negative"),
-        ("classes=[SNIa, KN]", "classes has ['KN']"),
-        ("n_objects=0", "n_objects must be at least 1"),
+        ("mix.SNIa=-1", "mix.SNIa is -1"),
+        ("classes=[SNIa, KN]", "classes names KN"),
+        ("n_objects=0", "n_objects is 0: choose 1 or more"),
         ("n_objects=many", "whole number"),
-        ("n_jobs=0", "n_jobs must be at least 1"),
+        ("n_jobs=0", "n_jobs is 0: choose 1 or more"),
         ("systematics.error_floor=low", "needs 1 number"),
     ],
 )

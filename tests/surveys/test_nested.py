@@ -95,7 +95,7 @@ def test_an_object_stands_in_one_file(tmp_path: Path, long: LightCurves) -> None
     for name in ("a.parquet", "b.parquet"):
         arrow.write(long, tmp_path / "two" / name)
     with pytest.raises(
-        ValueError, match=rf"object {long.object_id[0]} stands in .*a.parquet and in .*b.parquet: an object"
+        ValueError, match=rf"object {long.object_id[0]} is in both .*a.parquet and .*b.parquet: an object"
     ):
         Nested(tmp_path / "two", BANDS, default_unit="fluxcal").read()
 

@@ -147,7 +147,7 @@ MISTAKES = {
     "no names": (HEADER + "OBS: 1 g 1 1\n", r"0.dat, line 10: 4 values where VARLIST names 0 columns"),
     "text": (HEADER + TABLE.replace("-5.5", "faint"), r"0.dat: object a1, FLUXCAL: could not convert string to float: 'faint'"),
     "column": (HEADER + TABLE.replace("FLUXCALERR", "ERR"), r"0.dat: object a1 lacks the column\(s\) FLUXCALERR; VARLIST has MJD"),
-    "no id": (HEADER.replace("SNID", "ID") + TABLE, r"0.dat: observations without a key SNID before them"),
+    "no id": (HEADER.replace("SNID", "ID") + TABLE, r"0.dat: observations come before the key SNID"),
     "other file": ("README\n", r"0.dat: no key SNID, .*: set reader.pattern"),
     "band": (HEADER + TABLE.replace(" i ", " H "), r"unknown passband 'H( of DES)?' \(1 observations\); known are lsstg"),
     "twice": ((HEADER + TABLE) * 2, r"object id\(s\) appear more than once, e.g. a1"),

@@ -232,7 +232,7 @@ def test_a_missing_column_lists_what_there_is_and_how_to_name_it(tmp_path: Path)
 def test_extra_columns_are_read_where_present_and_needed_where_they_choose(tmp_path: Path) -> None:
     curves = table(tmp_path, extra=("origin",))
     assert "origin" not in curves.extra
-    with pytest.raises(ValueError, match="no column 'origin' to choose objects by"):
+    with pytest.raises(ValueError, match="no column 'origin' to select objects by"):
         matching(curves, {"origin": "x"}, "table")
 
 
@@ -370,7 +370,7 @@ def test_objects_are_chosen_by_their_extra_columns(tmp_path: Path) -> None:
     assert matching(curves, {"field": 8}, "t").tolist() == [False, True, False]
     assert matching(curves, {"field": [8, 9]}, "t").tolist() == [False, True, True]
     assert matching(curves, {}, "t").all()
-    with pytest.raises(ValueError, match=r"t: no column 'colour' to choose objects by; there are field"):
+    with pytest.raises(ValueError, match=r"t: there is no column 'colour' to select objects by; the columns are field"):
         matching(curves, {"colour": 1}, "t")
 
 
