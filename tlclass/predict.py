@@ -1,4 +1,7 @@
-"""`tlclass predict [MODEL] INPUT -o OUT.parquet`: class probabilities for light curves."""
+"""`tlclass predict [MODEL] INPUT -o OUT.parquet`: class probabilities for light curves.
+
+A survey's card instead of the input: `tlclass predict MODEL survey=NAME [paths.data=FOLDER] [key=value] -o OUT.parquet`.
+"""
 
 import argparse
 import logging
@@ -14,22 +17,24 @@ from tlclass.serving.reading import MODEL, add_arguments, reading_options
 
 if TYPE_CHECKING:
     from tlclass.network.checkpoint import TrainedModel
+    from tlclass.surveys import Survey
 
 log = logging.getLogger(__name__)
 
 STDIN = "-"
+SURVEY = "survey="
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
-    given = _parser().parse_args(arguments)
+    given = _parser().parse_intermixed_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    with reported_mistakes(), _input(given.input, given.format) as source:
+    with reported_mistakes(), _input(given) as source:
         message = _run(given, source)
     sys.stdout.write(message)
 
 
-def _run(given: argparse.Namespace, source: Path) -> str:
+def _run(given: argparse.Namespace, source: "Path | Survey") -> str:
     import torch
 
     from tlclass import plugins
@@ -51,28 +56,51 @@ def _run(given: argparse.Namespace, source: Path) -> str:
     return f"{named}: {done.objects} objects, {done.silent} not classifiable, to {given.output}{note}{prior}\n"
 
 
-def _model(given: str | None, source: Path, options: dict[str, Any]) -> tuple["TrainedModel", str]:
+def _model(given: str | None, source: "Path | Survey", options: dict[str, Any]) -> tuple["TrainedModel", str]:
     """The model that is named, or the released one for the survey of the input; and what to call it."""
     from tlclass.network.checkpoint import load_model
     from tlclass.network.released import model_folder
     from tlclass.serving.batch import survey_of
 
-    name = given or survey_of(source, options)
+    name = given or survey_of(source, options)  # type: ignore[arg-type]  # a card comes with a model
     return load_model(model_folder(name)), name
 
 
 @contextmanager
-def _input(given: str, form: str) -> Iterator[Path]:
-    """The path of the input; standard input goes through a temporary file."""
-    if given != STDIN:
-        yield Path(given)
+def _input(given: argparse.Namespace) -> Iterator["Path | Survey"]:
+    """The path of the input, or the survey of a card; standard input goes through a temporary file."""
+    words = [given.input, *given.settings]
+    if (given.model or "").startswith(SURVEY):
+        raise ValueError(f"{given.model}: name a model before the survey, e.g. tlclass predict MODEL {given.model}")
+    if given.input.startswith(SURVEY):
+        yield _survey(words, given)
+        return
+    if given.settings:
+        raise ValueError(
+            f"{' '.join(words)}: give one input, or a survey's card with its settings, {SURVEY}NAME paths.data=FOLDER"
+        )
+    if given.input != STDIN:
+        yield Path(given.input)
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"stdin.{form}"
+        path = Path(folder) / f"stdin.{given.format}"
         with path.open("wb") as file:
             while block := sys.stdin.buffer.read(1 << 20):
                 file.write(block)
         yield path
+
+
+def _survey(words: Sequence[str], given: argparse.Namespace) -> "Survey":
+    """The survey that words such as `survey=NAME survey.key=value paths.data=FOLDER` state."""
+    from tlclass.experiments.cards import build_survey
+    from tlclass.experiments.composition import about_survey, compose
+    from tlclass.surveys import Survey
+
+    settings = compose([about_survey(word) for word in words], given.config_dir)
+    survey = build_survey(settings["target"], [*given.trust] or settings["trust"])
+    if not isinstance(survey, Survey):
+        raise ValueError(f"{words[0]} is of several surveys of different objects: classify one at a time")
+    return survey
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,8 +113,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "input",
-        help="light curves: a table (.parquet, .csv), a folder, alert packets (.avro, tar), SNANA files, or - for standard input",
+        help="light curves: a table (.parquet, .csv), a folder, alert packets (.avro, tar), SNANA files, - for standard input, or survey=NAME",
     )
+    add(
+        "settings",
+        nargs="*",
+        metavar="key=value",
+        help="of survey=NAME: paths.data=FOLDER, matches=FILE, survey.key=value",
+    )
+    add("--config-dir", help="folder with cards of your own")
     add("-o", "--output", type=Path, required=True, help="probabilities: .parquet, .csv or .jsonl")
     add(
         "--at-days",

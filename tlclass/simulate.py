@@ -3,7 +3,7 @@
     python -m tlclass.simulate survey=lsst_simulated n_objects=20000 -o lsst.parquet --plot sheet.png
 
 Keys are those of the survey's card in `conf/survey`, with dots inside blocks: `systematics.outlier_fraction=0`; of a
-survey in parts, `reader.parts.faint.n_objects=1000`.
+survey in parts, `reader.parts.faint.n_objects=1000`; of surveys of one sky, `surveys.ztf.n_objects=1000`.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ from tlclass.lightcurves.arrow import write_parts
 from tlclass.lightcurves.curves import SIMULATED, LightCurves, with_passbands
 from tlclass.options import MISTAKES
 from tlclass.quoting import sentence
-from tlclass.simulator import Simulation
+from tlclass.simulator import JointSimulation, Simulation
 from tlclass.surveys import Union
 
+Simulated = Simulation | JointSimulation | Union
 SUFFIX = "_simulated"
 ROWS = 2_000_000  # observations in memory at a time
 WRITTEN = (".parquet", ".pq", ".arrow")
 
 
-def load_simulation(survey: str, overrides: Sequence[str] = ()) -> Simulation | Union:
+def load_simulation(survey: str, overrides: Sequence[str] = ()) -> Simulated:
     """The reader of the card `conf/survey/<survey>.yaml` after `key=value` overrides; of a survey in parts, of all parts.
 
     Raises:
@@ -57,7 +58,7 @@ def load_simulation(survey: str, overrides: Sequence[str] = ()) -> Simulation | 
             "inside blocks)"
         ) from error
     built: Any = build_survey(card)
-    reader: Simulation | Union = built.reader
+    reader: Simulated = built.reader
     return reader
 
 
@@ -69,7 +70,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_intermixed_args(argv)
 
 
-def _simulate_with_bars(reader: Simulation | Union) -> Iterator[LightCurves]:
+def _simulate_with_bars(reader: Simulated) -> Iterator[LightCurves]:
     """The simulated light curves part after part, all with the same passbands."""
     parts: list[Any] = [part.reader for part in reader.parts.values()] if isinstance(reader, Union) else [reader]
     names = tuple(dict.fromkeys(name for part in parts for name in part.bands))
@@ -85,7 +86,7 @@ def marked(curves: LightCurves) -> LightCurves:
     return replace(curves, extra={**curves.extra, SIMULATED: np.ones(len(curves), dtype=bool)})
 
 
-def _simulate(simulation: Simulation, bars: Progress) -> Iterator[LightCurves]:
+def _simulate(simulation: Simulation | JointSimulation, bars: Progress) -> Iterator[LightCurves]:
     task = bars.add_task(simulation.name, total=sum(simulation.counts().values()))
     return simulation.parts(ROWS, lambda done, _: bars.update(task, completed=done))
 
@@ -117,7 +118,7 @@ def _counted(parts: Iterator[LightCurves], examples: Examples) -> Iterator[Light
         yield part
 
 
-def _reader(arguments: argparse.Namespace) -> Simulation | Union:
+def _reader(arguments: argparse.Namespace) -> Simulated:
     """The simulation that the command line asks for.
 
     Raises:

@@ -25,7 +25,11 @@ ALLOWED = (
     "tlclass.training.losses",
     "tlclass.training.schedules",
 )
-FUNCTIONS = ("tlclass.simulator.simulated_survey",)
+FUNCTIONS = (
+    "tlclass.simulator.simulated_survey",
+    "tlclass.simulator.joint_simulated_survey",
+    "tlclass.surveys.joint_survey",
+)
 CONSTRUCTORS = ("from_mapping",)  # class methods that build such a class
 NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 

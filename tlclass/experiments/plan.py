@@ -27,7 +27,7 @@ from tlclass.network.classifier import ENCODERS
 from tlclass.network.heads import HEADS
 from tlclass.network.released import model_folder
 from tlclass.options import build, build_named, checked_options, nearest
-from tlclass.surveys import Several, Survey, Union
+from tlclass.surveys import Joint, Several, Survey, Union
 from tlclass.training.distillation import Distillation
 from tlclass.training.fit import Process, refuse_reserved
 from tlclass.training.settings import FitSettings
@@ -425,6 +425,8 @@ def simulation_seeds(survey: Survey | Several) -> Iterator[int]:
         parts = list(survey.parts.values())
     elif isinstance(survey.reader, Union):
         parts = list(survey.reader.parts.values())
+    elif isinstance(survey.reader, Joint):
+        parts = list(survey.reader.surveys.values())
     elif isinstance(seed := getattr(survey.reader, "seed", None), int):
         yield seed
     for part in parts:

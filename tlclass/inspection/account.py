@@ -88,6 +88,9 @@ def inspect_survey(survey: Survey, cache: Path, limit: int = SAMPLE) -> Inspecti
     fluxes = flux_table(curves)
     fluxes["observations"] = [found.passbands[band] for band in fluxes.index]
     notes = [f"no object of class {name} passed the cuts" for name in known.classes if not found.classes[name]]
+    if found.seen_by:
+        listed = ", ".join(f"{surveys} {count:,}" for surveys, count in sorted(found.seen_by.items()))
+        notes.append(f"light curves by the surveys that observe them: {listed}")
     if found.sample.halved:
         notes.append(
             f"medians, percentiles, figures and the checks of fluxes and times zero are of a random sample of {len(curves):,} of {found.objects:,} light "

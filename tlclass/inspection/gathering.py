@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tlclass.inspection.sheet import Examples
+from tlclass.lightcurves.by_survey import SEEN_BY
 from tlclass.lightcurves.curves import LightCurves, concatenate, sum_dropped
 from tlclass.lightcurves.ids import hashes
 from tlclass.lightcurves.selection import Cut
@@ -80,6 +81,7 @@ class Gathered:
         objects, observations: as selected. read: observations as read.
         labels: raw label -> objects as read. cuts: reason -> raw label -> objects, in the order of the cuts.
         classes: class -> selected objects. passbands: name -> selected observations.
+        seen_by: surveys -> selected objects that these surveys observe, of a joint survey.
         mjd: the first and the last time. dropped: see `LightCurves`.
         simulated: whether a part says so. sample, examples: of the selected light curves.
     """
@@ -87,6 +89,7 @@ class Gathered:
     def __init__(self, limit: int = SAMPLE):
         self.objects = self.observations = self.read = 0
         self.labels, self.classes, self.passbands = Counter[str](), Counter[str](), Counter[str]()
+        self.seen_by = Counter[str]()
         self.cuts: dict[str, Counter[str]] = {}
         self.mjd: tuple[float, float] = (np.inf, -np.inf)
         self.dropped: dict[str, int] = {}
@@ -102,6 +105,7 @@ class Gathered:
         for cut in cuts:
             self.cuts[cut.reason] = self.cuts.get(cut.reason, Counter()) + counted(cut.label)
         self.classes += counted(classes)
+        self.seen_by += counted(curves.extra.get(SEEN_BY, np.empty(0, dtype=str)))
         numbers = np.bincount(curves.passband, minlength=len(curves.passbands)).tolist()
         self.passbands += Counter(dict(zip(curves.passbands, numbers, strict=True)))
         self.mjd = (curves.mjd.min(initial=self.mjd[0]), curves.mjd.max(initial=self.mjd[1]))

@@ -1,13 +1,14 @@
 """Which observations are analysed: photometry kind, time zero, window. The same code for every survey."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tlclass.lightcurves.by_survey import SHOWN, counted_by, named_surveys
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.quoting import shortened
 from tlclass.seeds import uniform_by_name
@@ -40,19 +41,107 @@ class Photometry:
         """Refuse an unknown kind."""
         _one_of("selection.photometry.kind", self.kind, PHOTOMETRY_KINDS)
 
+    @property
+    def summary(self) -> str:
+        """In words, for a model's card."""
+        return f"{self.kind} (a detection has S/N {self.snr})" if self.snr is not None else self.kind
+
     def apply(self, curves: LightCurves) -> LightCurves:
         """Drop the epochs that this kind of photometry lacks; redefine `detected` by the S/N threshold."""
+        detected, kept = self.judge(curves)
+        curves = curves if detected is curves.detected else replace(curves, detected=detected)
+        return curves if kept is None else curves.keep(kept)
+
+    def judge(self, curves: LightCurves) -> tuple[Array, Array | None]:
+        """(n_obs,) bool which observations are detections, and which this kind of photometry has; None: all of them."""
+        detected = curves.detected
         low, high = self.snr if isinstance(self.snr, Sequence) else (self.snr, self.snr)
         if low is not None and high is not None:
             draw = uniform_by_name(curves.object_id, f"snr/{self.seed}") if low != high else 0.0
             threshold = np.full(len(curves), low + (high - low) * draw, dtype=np.float32)
-            curves = replace(curves, detected=curves.flux > threshold[curves.owner] * curves.flux_err)
+            detected = curves.flux > threshold[curves.owner] * curves.flux_err
         if self.kind == "forced":
-            return curves
+            return detected, None
         if self.kind == "detections":
-            return curves.keep(curves.detected)
+            return detected, detected
         forced = uniform_by_name(curves.object_id, f"forced/{self.seed}") < self.forced_fraction
-        return curves.keep(curves.detected | forced[curves.owner])
+        return detected, detected | forced[curves.owner]
+
+
+@dataclass(frozen=True)
+class JointPhotometry:
+    """The photometry of objects that several surveys observe: each survey's own kind, told by the passband.
+
+    Attributes:
+        kinds: survey -> its photometry.
+        passbands: survey -> the names of its passbands.
+        shares: of the objects that all surveys observe, which share is shown as these surveys see it, e.g. `{ztf: 0.25, lsst: 0.25,
+            ztf+lsst: 0.5}`, drawn by the object id; empty: all with everything. For training; a model file states none.
+    """
+
+    kinds: Mapping[str, Photometry]
+    passbands: Mapping[str, Sequence[str]]
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+    snr = None  # each survey has its own
+
+    def __post_init__(self) -> None:
+        """Refuse shares of surveys that are not there, and such that do not add up to 1."""
+        for name, share in self.shares.items():
+            unknown = sorted(set(name.split("+")) - set(self.kinds))
+            if unknown:
+                raise ValueError(
+                    f"shares: {', '.join(map(shortened, unknown))} is none of the surveys {', '.join(self.kinds)}: write one of them, or "
+                    f"several with a plus between, e.g. {'+'.join(self.kinds)}"
+                )
+            if isinstance(share, bool) or not isinstance(share, int | float) or not share >= 0:
+                raise ValueError(f"shares: {name} is {shortened(share)}: give a share of at least 0")
+        total = sum(self.shares.values())
+        if self.shares and not abs(total - 1) < 1e-6:
+            raise ValueError(f"shares add up to {total:g}: they must add up to 1")
+
+    @property
+    def kind(self) -> str:
+        """The kind of all surveys, `mixed` where they differ."""
+        kinds = {photometry.kind for photometry in self.kinds.values()}
+        return kinds.pop() if len(kinds) == 1 else "mixed"
+
+    @property
+    def summary(self) -> str:
+        """See `Photometry.summary`."""
+        return "; ".join(f"{name}: {photometry.summary}" for name, photometry in self.kinds.items())
+
+    def apply(self, curves: LightCurves) -> LightCurves:
+        """Apply each survey's rule to its passbands; the extra column `shown` says whose observations an object has."""
+        survey = self._survey_of(curves)
+        detected, kept = curves.detected.copy(), np.ones(len(curves.mjd), dtype=bool)
+        for number, photometry in enumerate(self.kinds.values()):
+            own = survey == number
+            found, has = photometry.judge(curves)
+            detected[own] = found[own]
+            kept[own] = True if has is None else has[own]
+        seen: Array = counted_by(curves, survey, kept, len(self.kinds)) > 0
+        shown = seen & self._shown(curves.object_id, np.asarray(seen.all(axis=1)))
+        curves = replace(
+            curves, detected=detected, extra={**curves.extra, SHOWN: named_surveys(shown, tuple(self.kinds))}
+        )
+        allowed = (survey < 0) | shown[curves.owner, survey]
+        return curves.keep(kept & allowed)
+
+    def _survey_of(self, curves: LightCurves) -> Array:
+        """(n_obs,) place of the survey that took each observation, -1 for none of them."""
+        places = {band: number for number, bands in enumerate(self.passbands.values()) for band in bands}
+        return np.array([places.get(band, -1) for band in curves.passbands], dtype=np.int64)[curves.passband]
+
+    def _shown(self, object_id: Array, by_all: Array) -> Array:
+        """(n, surveys) bool, whose observations each object is shown with; all unless a share hides some."""
+        shown = np.ones((len(object_id), len(self.kinds)), dtype=bool)
+        if self.shares:
+            edges = np.cumsum(list(self.shares.values()))[:-1]
+            drawn = np.searchsorted(edges, uniform_by_name(object_id, "shares"), side="right")
+            sets = np.array([[one in name.split("+") for one in self.kinds] for name in self.shares])
+            shown[by_all] = sets[drawn[by_all]]
+        return shown
 
 
 @dataclass(frozen=True)
@@ -109,7 +198,7 @@ class Selection:
         max_observations: of longer light curves the earliest are kept (N_t of the paper).
     """
 
-    photometry: Photometry = field(default_factory=Photometry)
+    photometry: Photometry | JointPhotometry = field(default_factory=Photometry)
     trigger: Trigger = field(default_factory=Trigger)
     window: Sequence[float] = (-30.0, 70.0)
     min_observations: int = 1
@@ -126,12 +215,17 @@ class Selection:
     @classmethod
     def from_mapping(cls, settings: dict[str, Any]) -> "Selection":
         """The inverse of `to_mapping`."""
-        parts = {"photometry": Photometry(**settings["photometry"]), "trigger": Trigger(**settings["trigger"])}
+        parts = {"photometry": _photometry(settings["photometry"]), "trigger": Trigger(**settings["trigger"])}
         return cls(**{**settings, **parts})
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain types, stored with a model."""
-        return asdict(self)
+        settings = asdict(self)
+        if isinstance(
+            self.photometry, JointPhotometry
+        ):  # what a model is given is classified with all its observations
+            settings["photometry"] = {name: settings["photometry"][name] for name in ("kinds", "passbands")}
+        return settings
 
     def apply(self, curves: LightCurves, origin: str) -> LightCurves:
         """The selected light curves with `trigger_mjd` set to time zero.
@@ -234,6 +328,13 @@ def first_mjd(curves: LightCurves, mask: Array) -> Array:
     first = np.full(len(curves), np.nan)
     first[owner] = curves.mjd[rows[position]]
     return first
+
+
+def _photometry(settings: dict[str, Any]) -> Photometry | JointPhotometry:
+    """The inverse of what `Selection.to_mapping` makes of it."""
+    if "kinds" not in settings:
+        return Photometry(**settings)
+    return JointPhotometry({name: Photometry(**one) for name, one in settings["kinds"].items()}, settings["passbands"])
 
 
 def _refuse_no_days(what: str, days: object, since: str, example: str) -> None:

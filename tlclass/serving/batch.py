@@ -26,7 +26,7 @@ from tlclass.serving.predictions import ABOUT, before_prior, predict
 from tlclass.serving.priors import ESTIMATE, assumed, estimated
 from tlclass.serving.recognise import recognised
 from tlclass.serving.request import Estimated, Request
-from tlclass.surveys import door
+from tlclass.surveys import Survey, door
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Output:
                 writer.close()
 
 
-def writer_for(path: Path, given: Path) -> Output:
+def writer_for(path: Path, given: Path | Survey) -> Output:
     """The output `path`, checked before anything is read.
 
     Raises:
@@ -78,18 +78,20 @@ def writer_for(path: Path, given: Path) -> Output:
     if path.suffix not in OUTPUTS:
         raise ValueError(f"output {path}: choose a name that ends in {', '.join(OUTPUTS)}")
     if path.exists():
-        read = door.accepted(given) or [given]
+        read = given.reader.files() if isinstance(given, Survey) else door.accepted(given) or [given]
         if os.path.realpath(path) in {
             os.path.realpath(file) for file in read
         }:  # as resolve, also of links that go round
-            raise ValueError(f"output {path} is a file of the input {given} and would replace it: choose another name")
+            raise ValueError(
+                f"output {path} is a file of the input {door.name_of(given)} and would replace it: choose another name"
+            )
     return Output(path)
 
 
 def predict_in_parts(
-    model: TrainedModel, source: Path, request: Request, options: Mapping[str, Any], output: Output
+    model: TrainedModel, source: Path | Survey, request: Request, options: Mapping[str, Any], output: Output
 ) -> Done:
-    """Read, classify and write part after part.
+    """Read, classify and write part after part; a survey is read as its card says.
 
     Where the class proportions are estimated from the input, it is read and classified twice; memory then holds one part, and
     the probabilities of all objects (8 bytes or less a class).
@@ -99,17 +101,19 @@ def predict_in_parts(
     """
     columns = {"columns": {**model.input.get("columns", {}), **options["columns"]}} if "columns" in options else {}
 
+    origin = door.name_of(source)
+
     def opened() -> Iterator[LightCurves]:
         return door.parts(source, model.passbands, {**options, **columns}, model.input)
 
     if request.prior == ESTIMATE:
-        request = replace(request, prior=_proportions(model, opened(), str(source), request))
+        request = replace(request, prior=_proportions(model, opened(), origin, request))
     parts = opened()
     objects = silent = 0
     kept, dropped = [0], dict[str, int]()
     parts = _counted(parts, kept, dropped)
     with _progress() as bar:
-        first = predict(model, next(parts), str(source), request)
+        first = predict(model, next(parts), origin, request)
         with output.opened(first.schema) as writer:
             table: pa.Table | None = first
             while table is not None:
@@ -118,8 +122,8 @@ def predict_in_parts(
                 silent += _silent(table)
                 bar(objects)
                 following = next(parts, None)
-                table = None if following is None else predict(model, following, str(source), request)
-        log_dropped(dropped, kept[0], str(source))
+                table = None if following is None else predict(model, following, origin, request)
+        log_dropped(dropped, kept[0], origin)
         prior = json.loads(first.schema.metadata[ABOUT])["prior"]
     return Done(objects, silent, prior)
 

@@ -72,7 +72,8 @@ class Model:
         """Class probabilities, one row per object, in its order; see `tlclass.serving.predictions.predict`.
 
         Args:
-            source: a file or folder, a pandas or Arrow table, or `LightCurves`; see `tlclass.surveys.door.read`.
+            source: a file or folder, a pandas or Arrow table, `LightCurves`, or a survey (`tlclass.load_survey`), such as one of several
+                surveys of the same objects; see `tlclass.surveys.door.read`.
             at_days, every_observation, embedding, top, coverage, prior, keep_passbands: see
                 `tlclass.serving.request.Request`.
             options: how to read the source, such as `columns={"mjd": "time"}` or `flux_unit="ujy"`.
@@ -101,7 +102,7 @@ class Model:
         Raises:
             FileNotFoundError, ValueError: the source cannot be read, has no such object, or nothing can be said about it.
         """
-        return explain(self.trained, self._read(source, options), object_id, _name(source))
+        return explain(self.trained, self._read(source, options), object_id, door.name_of(source))
 
     def choose(
         self,
@@ -129,7 +130,9 @@ class Model:
             FileNotFoundError, ValueError: the source cannot be read, or fewer than n objects may be chosen.
         """
         curves, labelling = self._read(source, options), Labelling(strategy, random=random, where=where)
-        frame: pd.DataFrame = choose(self.trained, curves, n, labelling, labelled, seed, _name(source)).to_pandas()
+        frame: pd.DataFrame = choose(
+            self.trained, curves, n, labelling, labelled, seed, door.name_of(source)
+        ).to_pandas()
         return frame
 
     def _read(self, source: door.Source, options: Mapping[str, Any]) -> LightCurves:
@@ -137,12 +140,7 @@ class Model:
 
     def table(self, source: door.Source, request: Request, options: Mapping[str, Any]) -> pa.Table:
         """What `predict` gives, as an Arrow table."""
-        return predict(self.trained, self._read(source, options), _name(source), request)
-
-
-def _name(source: door.Source) -> str:
-    """What to call a source in messages."""
-    return str(source) if isinstance(source, str | Path) else door.IN_MEMORY
+        return predict(self.trained, self._read(source, options), door.name_of(source), request)
 
 
 def load_model(name: str | Path) -> Model:

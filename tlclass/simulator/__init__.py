@@ -6,6 +6,7 @@ Nothing is read from disk and nothing is downloaded; all numbers live in `conf/p
 from tlclass.simulator.bands import Bands, band_flux, rest_frame_magnitudes
 from tlclass.simulator.card import simulated_survey
 from tlclass.simulator.instrument import Band, Systematics
+from tlclass.simulator.joint import JointSimulation, joint_simulated_survey
 from tlclass.simulator.population import Limits, Population
 from tlclass.simulator.survey import Discovery, Observatory, Simulation, simulate
 from tlclass.simulator.transients import Gap, Transient
@@ -15,6 +16,7 @@ __all__ = [
     "Bands",
     "Discovery",
     "Gap",
+    "JointSimulation",
     "Limits",
     "Observatory",
     "Population",
@@ -22,6 +24,7 @@ __all__ = [
     "Systematics",
     "Transient",
     "band_flux",
+    "joint_simulated_survey",
     "rest_frame_magnitudes",
     "simulate",
     "simulated_survey",

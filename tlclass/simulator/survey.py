@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from numpy.random import Generator
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.simulator.bands import Bands, band_flux
 from tlclass.simulator.cadence import NightlyCadence, PairCadence, build_pool, parse_cadence
-from tlclass.simulator.chunks import CHUNK, Chunks, Observed
+from tlclass.simulator.chunks import CHUNK, Observed
+from tlclass.simulator.gathering import Progress, observed_in_parts
 from tlclass.simulator.histories import Histories, evolve
 from tlclass.simulator.instrument import Band, Instrument, Systematics, Visits, flux_of
+from tlclass.simulator.objects import Objects, Seen
 from tlclass.simulator.parameters import Array, Pair, record
 from tlclass.simulator.population import Limits, Population, Volume, volume_tables
 from tlclass.simulator.transients import Gap
@@ -24,7 +26,6 @@ VERSION = 1  # raise it whenever the same settings give other light curves
 DUST_SHEET = (0.024, 0.45, 0.003, 1.0)  # E(B-V) at the pole, sigma of its log, bounds: Milky Way dust
 LATITUDE = 0.17  # smallest |sin b|
 MILKY_WAY_RV = 3.1
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -189,35 +190,42 @@ class Observatory:
     def observe(self, name: str, chunk: int) -> Observed:
         """Observe one chunk of class `name` and return the accepted objects."""
         simulation = self.simulation
-        index = simulation.population.index(name)
-        transient = simulation.population.classes[index]
-        rng = np.random.default_rng([simulation.seed, index, chunk])
+        rng = np.random.default_rng([simulation.seed, simulation.population.index(name), chunk])
+        seen = self.look(self.draw(name, rng), rng)
+        return seen.of(seen.accepted)
+
+    def draw(self, name: str, rng: Generator) -> Objects:
+        """A chunk of objects of class `name`, as they are whoever looks at them."""
+        simulation = self.simulation
+        transient = simulation.population.classes[simulation.population.index(name)]
         drawn = self.volume(name).draw(transient, simulation.limits, simulation.gap, rng, CHUNK)
         histories = evolve(transient, drawn, rng)
         mwebv = milky_way_reddening(rng, CHUNK)
         stretch = (1 + drawn["redshift"]) * simulation.gap.time_scale
-        start, objects, visit = self._visits(histories.peak_time * stretch, rng)
-        since = self.pool.mjd[visit] - self.pool.start - start[objects]
-        phase = since / stretch[objects] + transient.lead
-        flux = self._flux(histories, mwebv, objects, visit, phase)
-        columns = {"redshift": drawn["redshift"], "mwebv": mwebv, "host_av": drawn["host_av"]}
-        columns["peak_abs_mag"] = drawn["peak_magnitude"]
-        columns["peak_mjd"] = self.pool.start + start + histories.peak_time * stretch
-        pool = self.pool
-        visits = Visits(objects, pool.band[visit], pool.depth[visit], pool.mjd[visit], since, flux)
-        return self._detect(visits, columns, rng)
+        start = rng.uniform(-60.0, simulation.cadence.length - 70.0, CHUNK)
+        return Objects(histories, mwebv, stretch, start, self.pool.start)
 
-    def _visits(self, rise: Array, rng: Generator) -> tuple[Array, Array, Array]:
-        """Place objects on the sky and in time, given their observed rise, (n,) days or NaN.
+    def look(self, objects: Objects, rng: Generator) -> Seen:
+        """Observe objects of any sky from pointings, with weather and noise of this survey."""
+        pool, rise = self.pool, objects.histories.peak_time * objects.stretch
+        start = objects.start + (objects.origin - pool.start)
+        owner, visit = self._visits(start, rise, rng)
+        since = pool.mjd[visit] - pool.start - start[owner]
+        phase = since / objects.stretch[owner] + objects.histories.transient.lead
+        flux = self._flux(objects.histories, objects.mwebv, owner, visit, phase)
+        visits = Visits(owner, pool.band[visit], pool.depth[visit], pool.mjd[visit], since, flux)
+        return self._detect(visits, {**objects.columns, "peak_mjd": pool.start + start + rise}, rng)
+
+    def _visits(self, start: Array, rise: Array, rng: Generator) -> tuple[Array, Array]:
+        """Place objects that start at so many days, (n,), on the sky, given their observed rise, (n,) days or NaN.
 
         Returns:
-            start, (n,) days; and the object and index in the pool, (m,), of all visits that may be kept.
+            The object and index in the pool, (m,), of all visits that may be kept.
         """
         first, last = self.simulation.keep
-        start = rng.uniform(-60.0, self.simulation.cadence.length - 70.0, CHUNK)
         pointing = rng.integers(self.pool.pointings, size=CHUNK)
         latest = np.where(np.isnan(rise), 200.0, 60.0 + 1.25 * np.nan_to_num(rise))  # of a trigger
-        return start, *self.pool.between(pointing, start + first, start + latest + last)
+        return self.pool.between(pointing, start + first, start + latest + last)
 
     def _flux(self, histories: Histories, mwebv: Array, objects: Array, visit: Array, phase: Array) -> Array:
         """Noiseless flux of all visits, (m,) float32: zero before the object exists."""
@@ -230,7 +238,7 @@ class Observatory:
         flux[on] = band_flux(histories, self.bands, drawn["redshift"], epochs, *dust) * scale[objects[on]]
         return flux
 
-    def _detect(self, visits: Visits, columns: dict[str, Array], rng: Generator) -> Observed:
+    def _detect(self, visits: Visits, columns: dict[str, Array], rng: Generator) -> Seen:
         simulation = self.simulation
         flux, noise, error = self.instrument.measure(visits, rng)
         keep = self.instrument.keeps(visits, rng)
@@ -252,10 +260,7 @@ class Observatory:
             end = columns["days_trigger_to_peak"] + simulation.limits.peak_trail
             after = visits.objects[keep & detected & (days > end[visits.objects])]
             accepted &= np.isnan(end) | (np.bincount(after, minlength=CHUNK) > 0)
-        keep &= accepted[visits.objects]
-        counts = np.bincount(visits.objects[keep], minlength=CHUNK)[accepted]
-        chosen = {key: values[accepted] for key, values in columns.items()}
-        return Observed(counts, visits.mjd[keep], visits.band[keep], flux[keep], error[keep], detected[keep], chosen)
+        return Seen(visits, flux, error, detected, keep, accepted, columns)
 
     def _threshold(self, rng: Generator) -> Array:
         """Signal to noise that the epochs of each object must exceed, (CHUNK,) float32."""
@@ -310,57 +315,4 @@ def simulate(simulation: Simulation, progress: Progress | None = None) -> LightC
 
 def in_parts(simulation: Simulation, rows: int | None, progress: Progress | None = None) -> Iterator[LightCurves]:
     """What `simulate` simulates, about so many observations at a time; None: all at once."""
-    counts = {name: count for name, count in simulation.counts().items() if count > 0}
-    total, done = sum(counts.values()), 0
-    held: list[_Batch] = []
-    with Chunks(Observatory(simulation), simulation.n_jobs) as chunks:
-        for name, count in counts.items():
-            number = 0
-            for observed in chunks.of_class(name, count):
-                held.append(_Batch(name, number, observed))
-                number, done = number + observed.counts.size, done + observed.counts.size
-                if progress is not None:
-                    progress(done, total)
-                if rows is not None and sum(batch.observed.mjd.size for batch in held) >= rows:
-                    yield _collect(simulation, held)
-                    held = []
-    if held:
-        yield _collect(simulation, held)
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Objects of one class, the first of which has this number in it."""
-
-    name: str
-    number: int
-    observed: Observed
-
-    @property
-    def object_id(self) -> list[str]:
-        """Class and number of each object."""
-        return [f"{self.name}-{self.number + k:07d}" for k in range(self.observed.counts.size)]
-
-
-def _collect(simulation: Simulation, held: list[_Batch]) -> LightCurves:
-    batches = [batch.observed for batch in held]
-    counts = np.concatenate([batch.counts for batch in batches])
-    columns = {key: np.concatenate([b.columns[key] for b in batches]) for key in batches[0].columns}
-    unknown = np.full(counts.size, np.nan)
-    return LightCurves(
-        passbands=tuple(simulation.bands),
-        mjd=np.concatenate([batch.mjd for batch in batches]),
-        passband=np.concatenate([batch.band for batch in batches]),
-        flux=np.concatenate([batch.flux for batch in batches]),
-        flux_err=np.concatenate([batch.flux_err for batch in batches]),
-        detected=np.concatenate([batch.detected for batch in batches]),
-        offsets=np.append(0, np.cumsum(counts)).astype(np.int64),
-        object_id=np.array([f"{simulation.name}-{name}" for batch in held for name in batch.object_id]),
-        label=np.concatenate([np.full(batch.observed.counts.size, batch.name) for batch in held]),
-        mwebv=columns.pop("mwebv"),
-        ra=unknown,
-        dec=unknown.copy(),
-        redshift=columns.pop("redshift"),
-        trigger_mjd=columns.pop("trigger_mjd"),
-        extra=columns,
-    )
+    yield from observed_in_parts(simulation, Observatory(simulation), rows, progress)

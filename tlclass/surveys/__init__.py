@@ -1,6 +1,7 @@
 """Surveys: what is known of each data set, and one reader per file format."""
 
 from tlclass.surveys.alerts.reader import AlertPackets
+from tlclass.surveys.joint.reader import Joint, joint_survey
 from tlclass.surveys.plasticc import PlasticcCSV
 from tlclass.surveys.several import Several
 from tlclass.surveys.snana.fits import SnanaFits
@@ -12,6 +13,7 @@ from tlclass.surveys.ztf_sims import ZTFSims, ZTFSimTables
 
 __all__ = [
     "AlertPackets",
+    "Joint",
     "Nested",
     "PlasticcCSV",
     "Several",
@@ -22,4 +24,5 @@ __all__ = [
     "Union",
     "ZTFSimTables",
     "ZTFSims",
+    "joint_survey",
 ]

@@ -16,11 +16,11 @@ from tlclass.surveys.alerts.tables import holds_packets
 from tlclass.surveys.parts import ROWS, parts_of
 from tlclass.surveys.snana.fits import SnanaFits
 from tlclass.surveys.snana.text import SnanaText
-from tlclass.surveys.survey import Reader
+from tlclass.surveys.survey import Reader, Survey
 from tlclass.surveys.tables.nested import Nested, holds_lists, is_own, nested_curves
 from tlclass.surveys.tables.table import Table, table_curves
 
-Source: TypeAlias = Path | str | pd.DataFrame | pa.Table | LightCurves
+Source: TypeAlias = Path | str | pd.DataFrame | pa.Table | LightCurves | Survey
 Settings = Mapping[str, Any]
 
 IN_MEMORY = "the table"  # what to call a table that has no file
@@ -29,14 +29,14 @@ IN_MEMORY = "the table"  # what to call a table that has no file
 def read(
     source: Source, passbands: Passbands, options: Settings | None = None, trained: Settings | None = None
 ) -> LightCurves:
-    """Light curves of a file, a folder, a pandas or Arrow table, or as they are; all by the same rules.
+    """Light curves of a file, a folder, a pandas or Arrow table, a survey, or as they are; all by the same rules.
 
     A folder holds tables of observations and of objects, files with one row per object and list columns, alert packets
     (.avro, or tar archives of them), or SNANA files (FITS or text). A file is of one of these kinds. A table in memory
     has a row per observation, or a row per object and list columns. Labels are not read.
 
     Args:
-        source: the path or table; light curves are passed through.
+        source: the path or table; light curves are passed through; a survey is read as its card says, unselected.
         passbands: to resolve band names.
         options: what the user states about the input; of `columns` (our name -> its column) and `flux_unit`, see
             `tlclass.surveys.Table`.
@@ -49,6 +49,8 @@ def read(
     if isinstance(source, LightCurves):
         return source
     stated = dict(options or {})
+    if isinstance(source, Survey):
+        return _reader_of(source, stated).read()
     settings = reader_settings(stated, dict(trained or {}))
     if isinstance(source, pd.DataFrame | pa.Table):
         return _read_table(_arrow(source), passbands, settings)
@@ -73,9 +75,27 @@ def parts(
     if isinstance(source, LightCurves | pd.DataFrame | pa.Table):
         yield read(source, passbands, options, trained)
         return
+    if isinstance(source, Survey):
+        yield from parts_of(_reader_of(source, stated), rows)
+        return
     path = Path(source)
     reader = _kind_of(path).open(path, passbands, reader_settings(stated, dict(trained or {})), stated)
     yield from parts_of(reader, rows)
+
+
+def name_of(source: Source) -> str:
+    """What to call a source in messages."""
+    if isinstance(source, Survey):
+        return source.name
+    return str(source) if isinstance(source, str | Path) else IN_MEMORY
+
+
+def _reader_of(survey: Survey, stated: Settings) -> Reader:
+    if stated:
+        raise ValueError(
+            f"the card of {survey.name} states how its files are read: leave out {', '.join(stated)}, or set them in the card, e.g. reader.flux_unit=njy"
+        )
+    return survey.reader
 
 
 def accepted(path: Path) -> list[Path]:

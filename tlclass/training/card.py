@@ -53,11 +53,10 @@ def _purpose(model: TrainedModel) -> str:
 
 def _input(model: TrainedModel) -> str:
     photometry, trigger, seen = model.selection.photometry, model.selection.trigger, model.trained_on
-    detection = f" (a detection has S/N {photometry.snr})" if photometry.snr is not None else ""
     low, high = model.selection.window
     rows = [
         ("passbands trained on", ", ".join(seen.passbands) if seen else "not recorded"),
-        ("photometry", f"{photometry.kind}{detection}"),
+        ("photometry", photometry.summary),
         ("time zero", TRIGGER.get(trigger.rule, trigger.rule)),
         (
             "window",

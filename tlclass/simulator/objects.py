@@ -1,0 +1,65 @@
+"""A chunk of drawn objects, and what a survey sees of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tlclass.simulator.chunks import CHUNK, Observed
+from tlclass.simulator.histories import Histories
+from tlclass.simulator.instrument import Visits
+from tlclass.simulator.parameters import Array
+
+
+@dataclass(frozen=True)
+class Objects:
+    """A chunk of drawn objects, before anyone looks at them.
+
+    Attributes:
+        histories: how they evolve, with what was drawn of them.
+        mwebv: (n,) E(B-V) of the Milky Way, mag.
+        stretch: (n,) observed days per day of the object.
+        start: (n,) days since `origin` at which they begin.
+        origin: MJD.
+    """
+
+    histories: Histories
+    mwebv: Array
+    stretch: Array
+    start: Array
+    origin: float
+
+    @property
+    def columns(self) -> dict[str, Array]:
+        """What light curves state of them."""
+        drawn = self.histories.drawn
+        columns = {"redshift": drawn["redshift"], "mwebv": self.mwebv, "host_av": drawn["host_av"]}
+        return columns | {"peak_abs_mag": drawn["peak_magnitude"]}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a survey sees of a chunk of objects.
+
+    Attributes:
+        visits: all of them; and of each visit, (m,): flux, flux_err, detected, and whether it is kept.
+        accepted: (n,) bool, the objects that pass the survey's limits.
+        columns: (n,) per object.
+    """
+
+    visits: Visits
+    flux: Array
+    flux_err: Array
+    detected: Array
+    keep: Array
+    accepted: Array
+    columns: dict[str, Array]
+
+    def of(self, chosen: Array) -> Observed:
+        """The kept observations of the objects where the (n,) mask is true."""
+        visits, keep = self.visits, self.keep & chosen[self.visits.objects]
+        counts = np.bincount(visits.objects[keep], minlength=CHUNK)[chosen]
+        columns = {key: values[chosen] for key, values in self.columns.items()}
+        flat = (visits.mjd[keep], visits.band[keep], self.flux[keep], self.flux_err[keep], self.detected[keep])
+        return Observed(counts, *flat, columns)
