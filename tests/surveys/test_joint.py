@@ -118,7 +118,7 @@ def test_photometry_is_each_surveys_own_and_time_zero_the_first_detection_of_any
 
 
 def test_shares_show_some_objects_as_one_survey_sees_them(both: Path) -> None:
-    survey = survey_of(both, "+shares={ztf: 1.0}")
+    survey = survey_of(both, "+shares=ztf")
     selected, _ = survey.selection.select(survey.reader.read())
     assert selected.extra["shown"].tolist() == ["ztf", "ztf", "ztf", "lsst"]  # d is LSST's alone
     assert selected.extra["seen_by"].tolist() == ["ztf", "ztf+lsst", "ztf+lsst", "lsst"]
@@ -143,7 +143,7 @@ def test_shares_are_drawn_by_the_object_in_the_given_proportions() -> None:
     ("words", "said"),
     [
         (["+shares={ztf: 0.5}"], ["shares", "0.5"]),
-        (["+shares={des: 1.0}"], ["des", "ztf, lsst"]),
+        (["+shares=des"], ["des", "ztf, lsst"]),
         (["+shares={ztf: -1, lsst: 2}"], ["ztf", "-1"]),
         (["+selection.photometry={_target_: tlclass.lightcurves.selection.Photometry, kind: mixed}"], ["surveys.NAME.selection.photometry"]),
         (["passbands@surveys.lsst.passbands=ztf"], ["ztf", "lsst", "ztfg"]),
@@ -244,7 +244,7 @@ def test_every_file_and_the_cross_match_decide_the_cache_key(renamed: Path) -> N
 
 
 def test_a_model_file_keeps_the_photometry_of_each_survey_and_no_shares(both: Path) -> None:
-    selection = survey_of(both, "+shares={ztf: 1.0}").selection
+    selection = survey_of(both, "+shares=ztf").selection
     stored = Selection.from_mapping(selection.to_mapping())
     assert stored == replace(selection, photometry=replace(selection.photometry, shares={}))
     assert stored.photometry.kind == "mixed" and "ztf: detections" in stored.photometry.summary

@@ -16,6 +16,7 @@ from tlclass.lightcurves.ids import hashes
 from tlclass.lightcurves.passbands import joined
 from tlclass.lightcurves.selection import JointPhotometry, Photometry, Selection
 from tlclass.lightcurves.taxonomy import Taxonomy
+from tlclass.quoting import shortened
 from tlclass.surveys.joint.crossmatch import Matches, no_matches, read_matches
 from tlclass.surveys.joint.merging import merged
 from tlclass.surveys.joint.spilling import Spill
@@ -187,7 +188,7 @@ def joint_facts(
     surveys: Mapping[str, Survey],
     taxonomy: Taxonomy,
     selection: Selection,
-    shares: Mapping[str, float] | None = None,
+    shares: Mapping[str, float] | str | None = None,
     simulated: bool = False,
     where: Mapping[str, Any] | None = None,
     subsets: Mapping[str, Mapping[str, Any]] | None = None,
@@ -198,7 +199,7 @@ def joint_facts(
 
     Args:
         name, surveys, taxonomy, selection: see `joint_survey`.
-        shares: see `JointPhotometry`.
+        shares: see `JointPhotometry`; a word is the only share: `ztf` shows what ZTF alone sees.
         simulated: whether the light curves are; also where one of the surveys is.
         where, typical_flux: see `Survey`.
         subsets: see `Survey`; without any, what each survey alone and all of them are shown.
@@ -215,7 +216,7 @@ def joint_facts(
     photometry = JointPhotometry(
         {one: _own_photometry(name, one, survey) for one, survey in surveys.items()},
         {one: survey.passbands.names for one, survey in surveys.items()},
-        dict(shares or {}),
+        _shares(name, shares),
     )
     cited = dict.fromkeys(text for text in (citation, *(survey.citation for survey in surveys.values())) if text)
     return {
@@ -228,6 +229,16 @@ def joint_facts(
         "citation": "; ".join(cited),
         "typical_flux": typical_flux,
     }
+
+
+def _shares(name: str, shares: Mapping[str, float] | str | None) -> dict[str, float]:
+    if isinstance(shares, str):
+        return {shares: 1.0}
+    if shares is not None and not isinstance(shares, Mapping):
+        raise ValueError(
+            f"{name}: shares is {shortened(shares)}: give a share for each way to show an object, e.g. {{ztf: 0.4, ztf+lsst: 0.6}}, or one of them"
+        )
+    return {str(one): share for one, share in (shares or {}).items()}
 
 
 def _own_photometry(name: str, one: str, survey: Survey) -> Photometry:
