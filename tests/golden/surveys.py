@@ -13,7 +13,7 @@ from tests.data.raw_pickles import write_lists, write_tables
 from tests.data.raw_snana import flags, write_elasticc, write_pair
 from tests.data.raw_snana_text import write_snana_text
 from tests.data.raw_surveys import light_curve, write_all
-from tests.data.raw_tables import LAYOUTS, alerts, explorer, plain, write, write_nested
+from tests.data.raw_tables import LAYOUTS, alerts, explorer, plain, plain_magnitudes, write, write_nested
 from tests.golden import door
 
 Array = npt.NDArray[Any]
@@ -54,6 +54,9 @@ SURVEYS: dict[str, list[str]] = {
         name: [f"target={name}", *(f"target.reader.parts.{part}.n_objects=24" for part in parts)]
         for name, parts in PARTS.items()
     },
+    "faint_simulated": ["target=faint_simulated", "target.n_objects=60"],
+    "joint_simulated": ["target=joint_simulated", "target.surveys.ztf.n_objects=48"],
+    "ztf_and_lsst": ["target=ztf_and_lsst"],
 }  # fmt: skip
 
 
@@ -108,6 +111,9 @@ def write_tables_of_every_layout(folder: Path) -> None:
     about = frame.drop_duplicates("object_id")[["object_id", "class"]].assign(ra=10.0, dec=-5.0, A_V=0.31)
     write(plain(frame), folder / "ztf_forced" / "observations.csv")
     write(explorer(frame), folder / "ztf_forced" / "explorer.csv")
+    for survey, later in (("ztf", 0.0), ("lsst", 0.4)):  # the same objects, days apart
+        write(plain_magnitudes(frame.assign(mjd=frame["mjd"] + later)), folder / survey / "observations.csv")
+        write(explorer(frame), folder / survey / "explorer.csv")
     for form in FORMS:
         write_nested(plain(frame), about, folder / "nested" / f"{form}.parquet", form)
 

@@ -46,11 +46,12 @@ PARTS = {
     "plasticc_simulated": ("wide", "deep"),
     "forced_simulated": ("faint", "bright", "colour"),
 }
+PLACE = {"joint_simulated": "surveys.ztf."}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "survey").glob("*_simulated.yaml")))
 def test_every_built_in_survey_is_written_as_it_is_trained_on(name: str, tmp_path: Path) -> None:
-    places = [f"reader.parts.{part}." for part in PARTS.get(name, ())] or [""]
+    places = [f"reader.parts.{part}." for part in PARTS.get(name, ())] or [PLACE.get(name, "")]
     settings = [f"{place}{setting}" for place in places for setting in ("n_objects=4", "classes=[SNIa]")]
     assert main([f"survey={name}", *settings, "-o", str(tmp_path / "set.parquet")]) == 0
     card = compose([f"target={name}", *(f"target.{setting}" for setting in settings)])["target"]
