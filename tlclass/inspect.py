@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ import pandas as pd
 from tlclass.atomic import atomic_path, write_text
 from tlclass.colors import OKABE_ITO, passband_look
 from tlclass.experiments.cards import Trust, build_survey
-from tlclass.experiments.composition import about_survey, compose, one_sentence
+from tlclass.experiments.composition import about_survey, compose, of_survey, one_sentence
 from tlclass.inspection.account import PERCENTILES, Inspection, compare, inspect_survey
 from tlclass.inspection.sheet import draw_sheet
 from tlclass.report.pages import Block, Heading, Items, Picture, Table, page
@@ -181,8 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = one_sentence(error)
         if said is None:
             raise
-        said = re.sub(r"(?<![\w.])target(?=\.\w|=| ')", "survey", said)  # the word of this command line
-        sys.stderr.write(f"error: {said}\n")
+        sys.stderr.write(f"error: {of_survey(said)}\n")
         return 2
 
 

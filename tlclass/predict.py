@@ -70,10 +70,13 @@ def _model(given: str | None, source: "Path | Survey", options: dict[str, Any]) 
 def _input(given: argparse.Namespace) -> Iterator["Path | Survey"]:
     """The path of the input, or the survey of a card; standard input goes through a temporary file."""
     words = [given.input, *given.settings]
-    if (given.model or "").startswith(SURVEY):
-        raise ValueError(f"{given.model}: name a model before the survey, e.g. tlclass predict MODEL {given.model}")
+    named = next((word for word in (given.model, given.input) if word and word.startswith(SURVEY)), "")
+    if named and (named != given.input or given.model is None):
+        raise ValueError(f"{named}: name a model before the survey, e.g. tlclass predict ztf-alerts {named}")
     if given.input.startswith(SURVEY):
-        yield _survey(words, given)
+        from tlclass.serving.surveys import stated_survey
+
+        yield stated_survey(words, given.config_dir, given.trust)
         return
     if given.settings:
         raise ValueError(
@@ -88,19 +91,6 @@ def _input(given: argparse.Namespace) -> Iterator["Path | Survey"]:
             while block := sys.stdin.buffer.read(1 << 20):
                 file.write(block)
         yield path
-
-
-def _survey(words: Sequence[str], given: argparse.Namespace) -> "Survey":
-    """The survey that words such as `survey=NAME survey.key=value paths.data=FOLDER` state."""
-    from tlclass.experiments.cards import build_survey
-    from tlclass.experiments.composition import about_survey, compose
-    from tlclass.surveys import Survey
-
-    settings = compose([about_survey(word) for word in words], given.config_dir)
-    survey = build_survey(settings["target"], [*given.trust] or settings["trust"])
-    if not isinstance(survey, Survey):
-        raise ValueError(f"{words[0]} is of several surveys of different objects: classify one at a time")
-    return survey
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -163,6 +163,15 @@ def about_survey(word: str) -> str:
     return word if key in BESIDE else f"{prefix}target.{key}{rest}"
 
 
+def of_survey(message: str) -> str:
+    """A message about the target in the words of commands whose survey is their target, see `about_survey`.
+
+    >>> of_survey("unknown setting target.reader: set target=bts")
+    'unknown setting survey.reader: set survey=bts'
+    """
+    return re.sub(r"(?<![\w.])target(?=\.\w|=| ')", "survey", message)
+
+
 def without_lists(word: str) -> str:
     """A word of the command line in which a list of sources is one choice: `source=[a,b]` becomes `source=a+b`.
 

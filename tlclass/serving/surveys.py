@@ -1,9 +1,10 @@
 """A survey by the name of its card, without Hydra on the caller's side."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tlclass.experiments.cards import build_survey
-from tlclass.experiments.composition import compose
+from tlclass.experiments.composition import about_survey, compose, of_survey
 from tlclass.surveys import Several, Survey
 
 
@@ -21,3 +22,24 @@ def load_survey(name: str, data: str | Path = "data", **changes: object) -> Surv
     words = [f"{key.replace('__', '.')}={value}" for key, value in changes.items()]
     settings = compose([f"source={name}", f"paths.data={Path(data).resolve()}", *(f"source.{word}" for word in words)])
     return build_survey(settings["source"])
+
+
+def stated_survey(words: Sequence[str], config_dir: str | None = None, trust: Sequence[str] = ()) -> Survey:
+    """The survey that words of a command line such as `survey=NAME survey.key=value paths.data=FOLDER` state.
+
+    Args:
+        words: see `about_survey`.
+        config_dir: folder with cards of the user's own.
+        trust: packages whose classes the card may build.
+
+    Raises:
+        ValueError: a word means nothing, or the card is of several surveys of different objects.
+    """
+    try:
+        settings = compose([about_survey(word) for word in words], config_dir)
+        survey = build_survey(settings["target"], list(trust) or settings["trust"])
+    except ValueError as error:
+        raise ValueError(of_survey(str(error))) from error
+    if not isinstance(survey, Survey):
+        raise ValueError(f"{words[0]} is of several surveys of different objects: classify one at a time")
+    return survey
