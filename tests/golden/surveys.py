@@ -54,8 +54,8 @@ SURVEYS: dict[str, list[str]] = {
         name: [f"target={name}", *(f"target.reader.parts.{part}.n_objects=24" for part in parts)]
         for name, parts in PARTS.items()
     },
-    "faint_simulated": ["target=faint_simulated", "target.n_objects=24", "target.classes=[SNIa,TDE]"],
-    "joint_simulated": ["target=joint_simulated", "target.surveys.ztf.n_objects=24", "target.surveys.ztf.classes=[SNIa,TDE]"],
+    "faint_simulated": ["target=faint_simulated", "target.n_objects=60"],
+    "joint_simulated": ["target=joint_simulated", "target.surveys.ztf.n_objects=48"],
     "ztf_and_lsst": ["target=ztf_and_lsst"],
 }  # fmt: skip
 
