@@ -103,15 +103,15 @@ def test_a_process_ends_with_its_parent(tmp_path: Path) -> None:
     ids=str,
 )
 def test_an_interrupted_sweep_begins_no_further_job_and_says_so_once(
-    signum: signal.Signals, launcher: str, tmp_path: Path
+    signum: signal.Signals, launcher: str, cache: Path, tmp_path: Path
 ) -> None:
     """`python -m benchmarks.interrupts` repeats this as often as you like, from the start of the command on."""
     folder, said = tmp_path / "results", tmp_path / "said"
-    paths = [f"paths.{name}={tmp_path / name}" for name in ("results", "models", "cache")]
+    paths = [f"paths.results={folder}", f"paths.models={tmp_path / 'models'}", f"paths.cache={cache}"]
     process = start_forked([*WORDS, f"launcher={launcher}", *paths], tmp_path, said)
     while not any(folder.glob("*/.sweep-*/total.json")) and process.is_alive():
         time.sleep(0.02)
-    time.sleep(float(np.random.default_rng().uniform(0, 4)))
+    time.sleep(float(np.random.default_rng().uniform(0, 2)))
     wall, pid = time.time(), process.pid or 0
     (os.killpg if signum == signal.SIGINT else os.kill)(pid, signum)  # Ctrl-C reaches every process of the terminal
     process.join(100)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import jobs, said
+from tlclass import predict
 
 Process = Callable[..., subprocess.CompletedProcess[str]]
 CLI = Callable[..., None]
@@ -54,7 +55,10 @@ def test_the_composed_configuration_is_shown(
 
 @pytest.mark.slow
 def test_the_front_door(process: Process, overrides: list[str], tmp_path: Path, data: Path) -> None:
-    """Train, sweep, report and predict as a user does, from another folder, saying nothing alarming."""
+    """Train, sweep and report as a user does, from another folder, saying nothing alarming, and predict.
+
+    `tlclass predict` in a process of its own is in serving/test_released.py.
+    """
     (tmp_path / "cwd").mkdir()
     here = [item for item in overrides if not item.startswith(("paths.results", "logger"))]
     sweep = [
@@ -75,7 +79,5 @@ def test_the_front_door(process: Process, overrides: list[str], tmp_path: Path, 
     assert "from_scratch" in run.stdout and "plasticc (simulated) to bts (real)" in run.stdout  # the report
     assert (results / "figures" / "learning_curves.pdf").stat().st_size > 1000
     assert {"results.csv", "summary.csv"} <= {path.name for path in results.iterdir()}
-    out = process(
-        "tlclass.predict", str(results / "full" / "n50" / "seed0"), str(data / "ztf_bts"), "-o", "out.csv", cwd=tmp_path
-    )
-    assert out.returncode == 0 and len(pd.read_csv(tmp_path / "out.csv")) == 168
+    predict.main([str(results / "full" / "n50" / "seed0"), str(data / "ztf_bts"), "-o", str(tmp_path / "out.csv")])
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 168

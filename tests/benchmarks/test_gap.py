@@ -20,7 +20,8 @@ def rows(n: int, shift: float = 0.0, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(shift, 1, (n, 4))
 
 
-def test_equal_samples_cannot_be_told_apart_and_unequal_ones_can() -> None:
+def test_equal_samples_cannot_be_told_apart_and_unequal_ones_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gap, "TREES", 100)
     same, _ = gap.domain_auc(rows(300), rows(300, seed=1))
     apart, importance = gap.domain_auc(rows(300), rows(300, seed=1) + np.array([0, 0, 2, 0]))
     assert abs(same - 0.5) < 0.08
@@ -95,12 +96,13 @@ def test_no_object_of_the_test_part_is_looked_at(data: Path, tmp_path: Path) -> 
 def test_the_page_is_written(
     data: Path, cache: Path, models: Path, settings: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = [f"source.reader.parts.{part}.n_objects=600" for part in ("faint", "bright", "deep")]
+    small = [f"source.reader.parts.{part}.n_objects=200" for part in ("faint", "bright", "deep")]
     run_job(settings("+experiment=best_transfer", "members=1", "labels=0", *small), tmp_path / "job")
     model = next(models.glob("alerts_simulated-*/seed0"))
     (tmp_path / "figures").mkdir()
     monkeypatch.setattr(gap, "DOCS", tmp_path)
     monkeypatch.setattr(gap, "TREES", 20)
+    monkeypatch.setattr(gap, "LEAST", 150)
     given = ["--data", str(data), "--model", str(model), "--cache", str(cache), *small]
     monkeypatch.setattr("sys.argv", ["gap.py", *given])
     gap.main()

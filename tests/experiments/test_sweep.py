@@ -188,7 +188,7 @@ def test_a_killed_sweep_run_again_gives_the_table_of_an_uninterrupted_one(
     """
     axes = ["freeze_policy=from_scratch,full", "seed=0,1", "fit.max_epochs=10"]
     models = f"paths.models={tmp_path / 'models'}"
-    process = start_forked([*overrides, *axes, JOBLIB, models, "-m"], tmp_path, tmp_path / "said")
+    process = start_forked([*overrides, *axes, JOBLIB, models, "-m"], tmp_path, tmp_path / "said", forked_workers=True)
     deadline = time.monotonic() + 120
     while not rows(tmp_path / "results") and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -225,12 +225,16 @@ def test_a_missing_launcher_is_answered_with_its_pip_line(
 def test_two_processes_of_a_distributed_fit_end_where_one_does(
     settings: Job, tmp_path: Path, overrides: list[str]
 ) -> None:
-    """With augmented and balanced batches; plain ones are in training/test_task.py."""
+    """With augmented and balanced batches, in forked processes; plain ones in spawned processes are in training/test_task.py."""
     more = [SCRATCH, "fit.max_epochs=6", "encoding=asinh", "labels=80"]  # 2 x 32
     more += ["augmentation=alerts", "fit.balance=true"]
     one = run_job(settings(*more), tmp_path / "one")
     here = [item for item in overrides if item != "trainer=cpu"]
-    forked = start_forked([*here, *more, "trainer=ddp", "trainer.accelerator=cpu"], tmp_path, tmp_path / "said")
+    forked = start_forked(
+        [*here, *more, "trainer=ddp", "trainer.accelerator=cpu", "trainer.strategy=ddp_fork"],
+        tmp_path,
+        tmp_path / "said",
+    )
     forked.join(170)
     assert forked.exitcode == 0, (tmp_path / "said").read_text()
     two = json.loads((tmp_path / "results" / "default" / "from_scratch" / "n80" / "seed0" / "result.json").read_text())
