@@ -39,8 +39,8 @@ def sections(target: Inspection, source: Inspection | None) -> list[Section]:
         violations, notes = violations + worse, notes + more
         violations += [f"{source.name}: {sentence}" for sentence in source.violations]
     found: list[Section] = [
-        (f"violations: {len(violations)}", violations or ["none"]),
-        ("notes", notes or ["none"]),
+        (f"violations: {len(violations)}", violations),
+        ("notes", notes),
         ("objects per class, as read and after each cut", target.counts),
         ("raw labels", target.labels),
         (
@@ -68,7 +68,7 @@ def as_text(title: str, found: Sequence[Section]) -> str:
     """Plain text, tables aligned."""
     blocks = [title]
     for heading, body in found:
-        said = "\n".join(f"- {line}" for line in body) if isinstance(body, list) else body.to_string()
+        said = "\n".join(f"- {line}" for line in body or ["none"]) if isinstance(body, list) else body.to_string()
         blocks.append(f"{heading}\n{said}".strip())
     return "\n\n".join(blocks) + "\n"
 
