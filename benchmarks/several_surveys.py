@@ -1,7 +1,7 @@
 """What the observations of a second survey add: the same simulated objects as ZTF alone, LSST alone and both see them. SIMULATED.
 
     python -m tlclass.train +experiment=several_surveys -m
-    python benchmarks/several_surveys.py results/several_surveys/*/all/seed* --cache ~/.cache/tlclass
+    python -m benchmarks.several_surveys results/several_surveys/*/all/seed* --cache ~/.cache/tlclass
 
 The objects are drawn with another seed than those of training, and both surveys observe each of them. Days count from the first
 detection of either survey. Before a survey's own first detection there is nothing to classify: its probabilities are equal.
