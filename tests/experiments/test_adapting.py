@@ -200,7 +200,7 @@ def test_the_command_writes_a_model_of_its_own(
     assert load_model(tmp_path / "few").training["adapted"]["objects"] <= 40
     with pytest.raises(SystemExit):
         command(ensemble, table, tmp_path / "few")
-    assert "holds a model already" in capsys.readouterr().err
+    assert "already holds a model" in capsys.readouterr().err
 
 
 def test_too_few_light_curves_are_one_sentence(

@@ -201,6 +201,21 @@ def _one_card(word: str, listed: Sequence[Any]) -> str:
     return choice
 
 
+def paths_to(name: str, settings: DictConfig) -> list[str]:
+    """Where a name stands below these settings, with dots: `n_objects` of a survey in parts is that of each part.
+
+    >>> paths_to("n_objects", DictConfig({"reader": {"parts": {"faint": {"n_objects": 3}}}}))
+    ['reader.parts.faint.n_objects']
+    """
+    found = []
+    for key in map(str, settings):
+        below = settings._get_node(key)
+        found += [key] if key == name else []
+        if isinstance(below, DictConfig) and not (below._is_none() or below._is_interpolation()):
+            found += [f"{key}.{path}" for path in paths_to(name, below)]
+    return sorted(found, key=lambda path: path.count("."))
+
+
 def in_words(error: BaseException) -> str:
     """Hydra's message without its internals; its hint often hides in the cause."""
     resolved = re.match(r"ValueError raised while resolving interpolation: (.*)", str(error))
@@ -216,7 +231,9 @@ def in_words(error: BaseException) -> str:
         siblings = [
             f"{place}.{name}" if place else str(name) for name in map(str, absent.parent_node) if name != "hydra"
         ]
-        close = nearest(str(absent.full_key), siblings)
+        name = str(absent.full_key).rpartition(".")[2]
+        inside = [f"{place}.{path}" if place else path for path in paths_to(name, absent.parent_node)]
+        close = f" (did you mean {' or '.join(inside[:3])}?)" if inside else nearest(str(absent.full_key), siblings)
         return f"unknown setting {absent.full_key}{close}: the known ones are {', '.join(siblings)}"
     twice = re.search(r"@source\.parts\.(\w+)\S* appears more than once", text)
     if twice:
