@@ -1,7 +1,7 @@
 """What the observations of a second survey add: the same simulated objects as ZTF alone, LSST alone and both see them. SIMULATED.
 
     python -m tlclass.train +experiment=several_surveys -m
-    python -m benchmarks.several_surveys results/several_surveys/*/all/seed* --cache ~/.cache/tlclass
+    python -m benchmarks.several_surveys results/several_surveys/*/all/seed*
 
 The objects are drawn with another seed than those of training, and both surveys observe each of them. Days count from the first
 detection of either survey. Before a survey's own first detection there is nothing to classify: its probabilities are equal.
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from tlclass.experiments.composition import compose
 from tlclass.inputs.batches import CurveDataset
 from tlclass.inputs.datamodule import subset
 from tlclass.inputs.encoding import encode
@@ -87,7 +88,7 @@ def main() -> None:
         "--objects", type=int, default=8000, help="that are simulated; those that both surveys observe are scored"
     )
     parser.add_argument("--seed", type=int, default=910)
-    parser.add_argument("--cache", type=Path, default=Path("cache"))
+    parser.add_argument("--cache", type=Path, default=Path(compose([])["paths"]["cache"]))
     parser.add_argument("-o", "--output", type=Path, help="also write the numbers into this .json")
     given = parser.parse_args()
     torch.set_num_threads(1)

@@ -13,13 +13,8 @@ from hydra.errors import HydraException
 from tlclass.quoting import shortened
 
 WORD = re.compile(r"(?P<key>\+{0,2}[\w./@][\w./@-]*)=(?P<value>.*)", re.DOTALL)
-ELSEWHERE = (
-    "source_model",
-    "target.matches",
-    "source.matches",
-    "hydra.run.dir",
-    "hydra.sweep.dir",
-)  # further settings that are paths
+# Further settings that are paths.
+ELSEWHERE = ("source_model", "target.matches", "source.matches", "hydra.run.dir", "hydra.sweep.dir")
 QUOTES = ("'", '"')
 
 

@@ -10,9 +10,7 @@ from tlclass.lightcurves.curves import LightCurves
 
 Array = npt.NDArray[Any]
 
-SEEN_BY = (
-    "seen_by"  # extra column: the surveys that have observations of an object, whatever their photometry makes of them
-)
+SEEN_BY = "seen_by"  # extra column: the surveys that have observations of an object, before their photometry is chosen
 SHOWN = "shown"  # extra column: the surveys whose observations an object has
 
 

@@ -221,9 +221,7 @@ class Selection:
     def to_mapping(self) -> dict[str, Any]:
         """Plain types, stored with a model."""
         settings = asdict(self)
-        if isinstance(
-            self.photometry, JointPhotometry
-        ):  # what a model is given is classified with all its observations
+        if isinstance(self.photometry, JointPhotometry):  # a model classifies all observations that it is given
             settings["photometry"] = {name: settings["photometry"][name] for name in ("kinds", "passbands")}
         return settings
 

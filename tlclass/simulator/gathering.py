@@ -1,4 +1,4 @@
-"""Chunks of all classes as light curves: classes in the order of the plan, objects in order of generation."""
+"""Chunks of all classes as light curves: classes in the order of the mix, objects in order of generation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tlclass.simulator.instrument import Band
 Progress = Callable[[int, int], None]
 
 
-class Plan(Protocol):
+class Simulated(Protocol):
     """What is to be simulated: `Simulation`, or several that look at one sky."""
 
     @property
@@ -35,9 +35,9 @@ class Plan(Protocol):
 
 
 def observed_in_parts(
-    simulation: Plan, observer: Observer, rows: int | None, progress: Progress | None = None
+    simulation: Simulated, observer: Observer, rows: int | None, progress: Progress | None = None
 ) -> Iterator[LightCurves]:
-    """What an observer sees of the objects of a plan; see `in_parts`."""
+    """What an observer sees of the objects of a simulation; see `in_parts`."""
     counts = {name: count for name, count in simulation.counts().items() if count > 0}
     total, done = sum(counts.values()), 0
     held: list[_Batch] = []
@@ -70,7 +70,7 @@ class _Batch:
         return [f"{self.name}-{self.number + k:07d}" for k in range(self.observed.counts.size)]
 
 
-def _collect(simulation: Plan, held: list[_Batch]) -> LightCurves:
+def _collect(simulation: Simulated, held: list[_Batch]) -> LightCurves:
     batches = [batch.observed for batch in held]
     counts = np.concatenate([batch.counts for batch in batches])
     columns = {key: np.concatenate([b.columns[key] for b in batches]) for key in batches[0].columns}

@@ -268,6 +268,8 @@ def cached(pieces: Sequence[Reader], folder: Path) -> Path:
         return path
     size = sum(file.stat().st_size for file in files)
     divided = len(pieces) == 1 and divisible(pieces[0]) and (not files or size > LARGE)
+    if divided and files:
+        path = path.with_name(f"{path.stem}-parts.arrow")  # not a file of before, in which they come in another order
     with held(path.with_suffix(".lock"), f"{folder.name}: another process is reading the files, waiting for it"):
         if path.exists() and not arrow.intact(path):
             log.warning("%s is damaged or from an earlier version: reading the files again", path)

@@ -17,6 +17,7 @@ from tlclass.lightcurves.passbands import joined
 from tlclass.lightcurves.selection import JointPhotometry, Photometry, Selection
 from tlclass.lightcurves.taxonomy import Taxonomy
 from tlclass.quoting import shortened
+from tlclass.surveys.grouping import MOST_FILES
 from tlclass.surveys.joint.crossmatch import Matches, no_matches, read_matches
 from tlclass.surveys.joint.merging import merged
 from tlclass.surveys.joint.spilling import Spill
@@ -28,7 +29,6 @@ log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 BYTES = 20  # of a file for each observation in it: of Parquet, the smallest; others give smaller parts
-MOST_PARTS = 500
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Joint:
         Each survey's own reader must read in parts, or its files must each fit into memory.
         """
         size = sum(file.stat().st_size for file in self.files())
-        number = min(-(-size // (rows * BYTES)), MOST_PARTS)
+        number = min(-(-size // (rows * BYTES)), MOST_FILES)
         if number < 2:
             yield self.read()
             return
