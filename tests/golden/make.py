@@ -20,8 +20,9 @@ from tests.golden import door, jobs, surveys
 HERE = Path(__file__).parent
 ROWS, ENCODED, PROBABILITIES = (HERE / f"{name}.json" for name in ("rows", "encoded", "probabilities"))
 CURVES = HERE / "curves.csv"
-MODELS = {  # folder -> the job that trained it
+MODELS: dict[str, str | None] = {  # folder -> the job that trained it; None: an ensemble of before, with a novelty score of format 2
     "model_v1": "layerwise", "model_v1_paper": "paper", "model_v1_metadata": "metadata", "model_v1_ensemble": "transfer_ensemble",
+    "model_v2": None,
 }  # fmt: skip
 
 
@@ -51,19 +52,24 @@ def write_models(workspace: Path) -> None:
     write(plain(alerts(12)).assign(mwebv=0.1).round(5), CURVES)
     probabilities = {}
     for folder, job in MODELS.items():
-        if not (workspace / "results" / job).exists():
-            jobs.run(job, workspace)
-        (HERE / folder).mkdir(exist_ok=True)
-        for file in door.MODEL:
-            shutil.copy(jobs.job_folder(job, workspace) / file, HERE / folder / file)
+        if job is not None:
+            _copy_model(folder, job, workspace)
         probabilities[folder] = predicted(folder, workspace)
     write_json(PROBABILITIES, probabilities)
 
 
+def _copy_model(folder: str, job: str, workspace: Path) -> None:
+    if not (workspace / "results" / job).exists():
+        jobs.run(job, workspace)
+    (HERE / folder).mkdir(exist_ok=True)
+    for file in door.MODEL:
+        shutil.copy(jobs.job_folder(job, workspace) / file, HERE / folder / file)
+
+
 def predicted(folder: str, workspace: Path) -> dict[str, list[float | None]]:
-    """What a stored model makes of the stored light curves: object -> probabilities, null where it is not classified."""
+    """What a stored model makes of the stored light curves: object -> probabilities and novelty / 100, null where it is not classified."""
     table = door.predict(HERE / folder, CURVES, workspace / f"{folder}.csv")
-    probability = table.filter(like="p(").round(9)
+    probability = table.filter(like="p(").join(table.filter(like="novelty") / 100).round(9)
     rows = [[None if value != value else value for value in row] for row in probability.to_numpy().tolist()]
     return dict(zip(table.object_id.tolist(), rows, strict=True))
 

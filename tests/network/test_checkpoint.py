@@ -106,7 +106,7 @@ def test_tampered_weights_are_refused(tmp_path: Path) -> None:
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     save_model(model(), tmp_path)
     rewrite(tmp_path, format=99)
-    with pytest.raises(ValueError, match=r"has format 99, this version reads 1 and 2: update tlclass"):
+    with pytest.raises(ValueError, match=r"has format 99, this version reads 1, 2, 3: update tlclass"):
         load_model(tmp_path)
 
 

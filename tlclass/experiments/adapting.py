@@ -30,8 +30,7 @@ from tlclass.training.calibration import fit_sets
 from tlclass.training.distillation import ADAPTED, Distillation, distil, loaded_whole, teacher
 from tlclass.training.finetune import Start
 from tlclass.training.fit import Process
-from tlclass.training.novelty import fit_novelty
-from tlclass.training.reliability import see
+from tlclass.training.reliability import novelty_of, see
 
 NONE = "none"
 
@@ -169,7 +168,5 @@ def reliable_without_labels(
     probability = log_probabilities(model.calibration, seen.logits, seen.observations).exp()
     return {
         "sets": fit_sets(probability, seen.observations, None, seen.weight) if model.sets else None,
-        "novelty": fit_novelty(seen.latent, seen.observations, seen.kind, seen.weight, seen.shape)
-        if model.novelty
-        else None,
+        "novelty": novelty_of(seen) if model.novelty else None,
     }

@@ -1,7 +1,8 @@
 """What a light curve does as a whole, in a few numbers after every observation: for telling what is none of the classes.
 
 The network's latent vector holds what tells the classes apart, and little else. Variable stars fall below zero in difference
-images, flares and kilonovae are gone after one or two detections, microlensing is bright; none of the classes is like that.
+images, flares and kilonovae are gone after one or two detections, so that little of their light comes late; microlensing is
+bright. None of the classes is like that.
 """
 
 from typing import Any
@@ -15,17 +16,24 @@ Array = npt.NDArray[np.float64]
 
 STATISTICS = (
     "below zero", "fastest fall", "typical change", "detections", "days between detections", "highest flux / error", "highest flux",
+    "late flux", "days since detection", "mean day",
 )  # fmt: skip
+TELLING = (
+    "fastest fall", "typical change", "detections", "highest flux", "late flux", "days since detection", "mean day",
+)  # fmt: skip  # by which the novelty is judged; the first seven of all in models before format 3
 SNR = 5.0  # of a detection
 CALM = 0.1  # share of the flux by which any light curve may change from one observation to the next
 FIRST_DAY = 0.5  # added to the days between two observations
+LATE = 5.0  # days after the first detection
 
 
 def statistics(encoded: Encoded, encoding: Encoding) -> Array | None:
-    """(n_obs, 7) `STATISTICS`, each as log(1 + value), from the observations up to each; causal.
+    """(n_obs, 10) `STATISTICS`, each as log(1 + value), from the observations up to each; causal.
 
     Below zero: the largest negative flux / error. Changes: between neighbours in a passband, in units of the errors and 10 % of the
-    flux, divided by the root of the days between them; the largest loss, and the mean size. Detections: flux / error above 5.
+    flux, divided by the root of the days between them; the largest loss, and the mean size. Detections: flux / error above 5. Late
+    flux: the mean of what is later than 5 d after the first detection, by the errors, as a share of the highest flux since that
+    detection. Mean day: of the days since the first detection, weighted by (flux / error)^2.
 
     None for an encoding from which the photometry cannot be read (`tlclass.inputs.encoding.Invertible`).
     """
@@ -46,6 +54,7 @@ def statistics(encoded: Encoded, encoding: Encoding) -> Array | None:
         _span(seen.days, detected, owner),
         _largest_so_far(np.maximum(snr, 0), owner),
         _largest_so_far(np.maximum(seen.flux, 0), owner),
+        *_since_detection(seen, detected, first, owner),
     ]
     return np.log1p(np.column_stack(columns))
 
@@ -64,17 +73,40 @@ def _changes(seen: Observed, owner: npt.NDArray[np.int64]) -> tuple[Array, npt.N
     return change, known
 
 
+def _since_detection(
+    seen: Observed, detected: npt.NDArray[np.bool_], first: npt.NDArray[np.int64], owner: npt.NDArray[np.int64]
+) -> tuple[Array, Array, Array]:
+    """(n_obs,) late flux, days since the first detection and mean day, see `statistics`; 0 before that detection."""
+    days = np.maximum(seen.days - _first_detection(seen.days, detected, owner), 0.0)
+    since = detected | (days > 0)
+    late = days > LATE
+    highest = _largest_so_far(np.where(since, np.maximum(seen.flux, 0), 0), owner)
+    precision = _sum_so_far(late / seen.flux_err**2, first, owner)
+    mean = _sum_so_far(late * seen.flux / seen.flux_err**2, first, owner) / np.where(precision > 0, precision, 1.0)
+    weight = np.where(since, np.maximum(seen.flux / seen.flux_err, 0) ** 2, 0.0)
+    light = _sum_so_far(weight, first, owner)
+    center = _sum_so_far(weight * days, first, owner) / np.where(light > 0, light, 1.0)
+    return np.maximum(mean, 0) / np.where(highest > 0, highest, 1.0), days, np.maximum(center, 0)
+
+
+def _first_detection(days: Array, detected: npt.NDArray[np.bool_], owner: npt.NDArray[np.int64]) -> Array:
+    """(n_obs,) day of the object's first detection; infinite where there is none."""
+    first = np.full(int(owner[-1]) + 1 if len(owner) else 0, np.inf)
+    np.minimum.at(first, owner[detected], days[detected])
+    return np.asarray(first[owner])
+
+
 def _sum_so_far(values: npt.NDArray[Any], first: npt.NDArray[np.int64], owner: npt.NDArray[np.int64]) -> Array:
-    """(n_obs,) running sum within each object, which begins at its row `first`."""
-    total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    return np.asarray(total[1:] - total[first[owner]])
+    """(n_obs,) running sum within each object, which begins at its row `first`; rounded alike whatever objects are beside it."""
+    rank = np.arange(len(owner)) - first[owner]
+    table = np.zeros((len(first), int(rank.max(initial=-1)) + 1))
+    table[owner, rank] = values
+    return np.asarray(table.cumsum(axis=1)[owner, rank])
 
 
 def _span(days: Array, detected: npt.NDArray[np.bool_], owner: npt.NDArray[np.int64]) -> Array:
     """(n_obs,) days from the first to the last detection so far; 0 where there is none."""
-    first = np.full(int(owner[-1]) + 1 if len(owner) else 0, np.inf)
-    np.minimum.at(first, owner[detected], days[detected])
-    since = np.where(detected, days - first[owner], 0.0)
+    since = np.where(detected, days - _first_detection(days, detected, owner), 0.0)
     return _largest_so_far(np.nan_to_num(since, posinf=0.0, neginf=0.0), owner)
 
 

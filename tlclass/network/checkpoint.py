@@ -27,8 +27,8 @@ from tlclass.network.training_range import TrainingRange
 from tlclass.options import MISTAKES
 from tlclass.quoting import shortened
 
-FORMAT = 2  # 1: without training range, calibration, prediction sets and novelty
-READABLE = (1, 2)
+FORMAT = 3  # 2: the novelty score looks at other statistics, and at no entropy. 1: without training range, calibration, sets and novelty
+READABLE = (1, 2, 3)
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 CARD = "README.md"  # the name that model hubs show
 RELIABILITY = "reliability.safetensors"  # arrays of the prediction sets and of the novelty
@@ -131,7 +131,7 @@ def load_model(path: Path) -> TrainedModel:
         about = description_of(folder / DESCRIPTION)
         if about["format"] not in READABLE:
             raise ValueError(
-                f"{folder / DESCRIPTION} has format {shortened(about['format'])}, this version reads {' and '.join(map(str, READABLE))}: update tlclass"
+                f"{folder / DESCRIPTION} has format {shortened(about['format'])}, this version reads {', '.join(map(str, READABLE))}: update tlclass"
             )
         for name, digest in ((WEIGHTS, about["weights_sha256"]), (RELIABILITY, about.get("reliability_sha256"))):
             if digest is not None and (not (folder / name).is_file() or _digest(folder / name) != digest):

@@ -123,11 +123,14 @@ def explain(model: TrainedModel, curves: LightCurves, object_id: str, origin: st
     encoded = encode(selected, model.passbands, model.encoding, model.metadata)
     latents = [encode_every_step(member.encoder, CurveDataset(encoded)) for member in model.members]
     observations = torch.arange(1, len(selected.mjd) + 1)
-    probability = log_probabilities(model.calibration, logits_of(model.members, latents), observations).exp()
+    logits = logits_of(model.members, latents)
+    probability = log_probabilities(model.calibration, logits, observations).exp()
     before = model.calibration.prior if model.calibration else np.full(len(model.classes), 1 / len(model.classes))
     shape = statistics(encoded, model.encoding)
     last = None if shape is None else torch.from_numpy(shape[-1:])
-    novelty = model.novelty(torch.cat(latents, dim=1)[-1:], observations[-1:], last) if model.novelty else None
+    novelty = None
+    if model.novelty is not None:
+        novelty = model.novelty(torch.cat(latents, dim=1)[-1:], observations[-1:], logits[-1:], last)
     return Explanation(
         object_id=object_id,
         model=model.training.get("release") or model.survey,

@@ -125,9 +125,7 @@ def _blocks(found: Explanation, image: Path) -> list[Block]:
     trained = "simulated" if found.simulated else "real"
     lines = [f"Model {found.model}, trained on {trained} light curves."]
     if found.novelty is not None:
-        lines.append(
-            f"Novelty: {found.novelty:.0f} % of the known objects of similar length lie nearer to one of its classes."
-        )
+        lines.append(f"Novelty: {found.novelty:.0f} % of the known objects of similar length are less unusual.")
     lines += [f"Warning: {found.warning}."] if found.warning else []
     return [
         Heading(summary(found), 1),

@@ -152,8 +152,8 @@ class _Found:
         self.latents = _latents(model, encoded, self.views)
         self.shape = statistics(encoded, model.encoding)
         self.observations = torch.from_numpy(self.views.observations)
-        logits = _logits(model, self.latents, origin)
-        self.plain = log_probabilities(model.calibration, logits, self.observations)
+        self.logits = _logits(model, self.latents, origin)
+        self.plain = log_probabilities(model.calibration, self.logits, self.observations)
 
     def table(self, warning: Array) -> pa.Table:
         """See `predict`; `warning` is one per object."""
@@ -178,7 +178,7 @@ class _Found:
     def _novelty(self, score: Novelty) -> Array:
         """(V,) percentile among known objects."""
         shape = None if self.shape is None else torch.from_numpy(self.shape[self.views.row])
-        return score(torch.cat(self.latents, dim=1), self.observations, shape).numpy()
+        return score(torch.cat(self.latents, dim=1), self.observations, self.logits, shape).numpy()
 
     def _classes(self) -> dict[str, pa.Array]:
         names, p = np.array(self.model.classes), self.probability.numpy()

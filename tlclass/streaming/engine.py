@@ -194,7 +194,9 @@ class Engine:
         """By the latent vectors of each network, (N, L), the (N,) numbers of observations and the statistics for the novelty."""
         logits = logits_of(self.model.members, latents)
         probability = log_probabilities(self.model.calibration, logits, steps).exp()
-        novelty = self.model.novelty(torch.cat(latents, dim=1), steps, shape).tolist() if self.model.novelty else None
+        score, novelty = self.model.novelty, None
+        if score is not None:
+            novelty = score(torch.cat(latents, dim=1), steps, logits, shape).tolist()
         inside = None
         if self.coverage is not None and self.model.sets is not None:
             inside = self.model.sets(probability, steps, self.coverage).numpy()

@@ -1,4 +1,4 @@
-"""Fit the novelty score to latent vectors of known objects."""
+"""Fit the novelty score to known objects: their latent vectors, logits and light curves."""
 
 from dataclasses import replace
 
@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tlclass.network.novelty import Distances, Novelty
+from tlclass.inputs.shape import STATISTICS, TELLING
+from tlclass.network.novelty import Distances, Novelty, entropy
 
 EDGES = (4, 8, 14, 24)  # observations: groups of light curves with distributions of their own
 AXES = 32  # on which latent vectors are projected
@@ -16,29 +17,35 @@ FEWEST = 5  # views of a class in a group; of fewer the mean over all lengths is
 
 
 def fit_novelty(
-    latent: Tensor, observations: Tensor, kind: Tensor, weight: Tensor, shape: Tensor | None = None
+    latent: Tensor,
+    observations: Tensor,
+    kind: Tensor,
+    weight: Tensor,
+    logits: Tensor,
+    shape: Tensor | None = None,
 ) -> Novelty:
-    """Distances from the classes in the latent space, and in the statistics of the light curves, by their length.
+    """How unusual known objects are, by the length of their light curves.
 
     Every second light curve sets the distances, the others their percentiles.
 
     Args:
-        latent: (V, L). observations: (V,). kind: (V,) class. weight: (V,) of each view in the percentiles.
-        shape: (V, S) of `tlclass.inputs.shape.statistics`; None: the latent vectors alone.
+        latent: (V, L). observations: (V,). kind: (V,) class. weight: (V,) of each view in the percentiles. logits: (V, K).
+        shape: (V, S) of `tlclass.inputs.shape.statistics`; None leaves them out.
     """
     odd = torch.arange(len(latent)) % 2 == 1
     near = fit_distances(latent, observations, kind, odd)
-    behaves = None if shape is None else fit_distances(shape, observations, kind, odd)
     group = torch.bucketize(observations, near.edges, right=True)
 
-    def quantiles(distance: Tensor) -> Tensor:
-        return torch.stack([_of_group(distance, weight, odd, group == number) for number in range(len(EDGES) + 1)])
+    def quantiles(value: Tensor) -> Tensor:
+        return torch.stack([_of_group(value, weight, odd, group == number) for number in range(len(EDGES) + 1)])
 
-    alone = Novelty(near, quantiles(near(latent, observations)))
-    if behaves is None or shape is None:
-        return alone
-    both = replace(alone, shape=behaves)
-    return replace(both, joint=quantiles(both.distance(latent, observations, shape)))
+    found = Novelty(near, quantiles(near(latent, observations)), entropy=quantiles(entropy(logits)))
+    if shape is not None:
+        columns = torch.tensor([STATISTICS.index(name) for name in TELLING])
+        behaves = fit_distances(shape[:, columns], observations, kind, odd)
+        behaviour = quantiles(behaves(shape[:, columns], observations))
+        found = replace(found, shape=behaves, behaviour=behaviour, columns=columns)
+    return replace(found, joint=quantiles(found.unusual(latent, observations, logits, shape)))
 
 
 def fit_distances(vector: Tensor, observations: Tensor, kind: Tensor, odd: Tensor) -> Distances:

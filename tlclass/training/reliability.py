@@ -19,6 +19,7 @@ from tlclass.network.calibration import Calibration, log_probabilities
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.classifier import Classifier
 from tlclass.network.inference import encode_every_step, logits_of
+from tlclass.network.novelty import Novelty
 from tlclass.network.training_range import TrainingRange, joined, measure
 from tlclass.training.calibration import fit_calibration, fit_sets, views_of
 from tlclass.training.heldout import Heldout, common, read_heldout
@@ -114,8 +115,12 @@ def made_reliable(
     widened = chosen is held and known[0].simulated and model.survey != known[0].survey
     sets = fit_sets(probability, chosen.observations, None if widened else chosen.label, chosen.weight)
     described = held if held is not None else _final(model, data)
-    novelty = fit_novelty(described.latent, described.observations, described.kind, described.weight, described.shape)
-    return replace(model, calibration=calibration, sets=sets, novelty=novelty)
+    return replace(model, calibration=calibration, sets=sets, novelty=novelty_of(described))
+
+
+def novelty_of(seen: Seen) -> Novelty:
+    """The novelty score of networks by what they make of known objects."""
+    return fit_novelty(seen.latent, seen.observations, seen.kind, seen.weight, seen.logits, seen.shape)
 
 
 def _of_heldout(held: Seen, source: TrainedModel, model: TrainedModel) -> Calibration:
