@@ -18,9 +18,10 @@ STATISTICS = (
     "below zero", "fastest fall", "typical change", "detections", "days between detections", "highest flux / error", "highest flux",
     "late flux", "days since detection", "mean day",
 )  # fmt: skip
+# By these the novelty is judged; by the first seven of all in models of format 2.
 TELLING = (
     "fastest fall", "typical change", "detections", "highest flux", "late flux", "days since detection", "mean day",
-)  # fmt: skip  # by which the novelty is judged; the first seven of all in models before format 3
+)  # fmt: skip
 SNR = 5.0  # of a detection
 CALM = 0.1  # share of the flux by which any light curve may change from one observation to the next
 FIRST_DAY = 0.5  # added to the days between two observations
