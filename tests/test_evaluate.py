@@ -13,6 +13,7 @@ from tlclass.evaluate import main
 from tlclass.experiments.plan import plan_from
 from tlclass.experiments.run import run_job
 from tlclass.lightcurves.taxonomy import Taxonomy
+from tlclass.serving.evaluating import add_to_card
 
 Evaluate = Callable[..., dict[str, Any]]
 
@@ -67,6 +68,32 @@ def test_a_jobs_own_test_part_gives_the_scores_of_its_row(
         assert name in said and name in report, name
     assert (tmp_path / "scores" / "report.html").read_text().count("<svg") == 3
     assert "taken for" in (tmp_path / "scores" / "objects.html").read_text()
+
+
+def test_scores_go_into_the_card_of_the_model(evaluate: Evaluate, job: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(job, copy)
+    found = evaluate(copy, "target=bts", "--test-part", "--card", "Made-up BTS")
+    card = (copy / "README.md").read_text()
+    scores = card.split("### Made-up BTS")[1].split("## Calibration")[0]
+    for day in (5, 10, 20):
+        assert f"after {day} d" in scores and f"{found[f'auroc/SN Ia@{day}d']:.3f} (" in scores
+        assert f"{found[f'ece@{day}d']:.3f}" in scores and f"{found[f'sets_90@{day}d']:.3f}" in scores
+    assert f"{found['auroc/SN Ia']:.3f} (" in scores and "real objects" in scores
+    add_to_card(copy, "Made-up BTS", found)
+    assert (copy / "README.md").read_text() == card  # replaced, not added again
+
+
+def test_a_released_model_is_scored_and_its_own_card_stays(
+    data: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["target=bts", f"paths.data={data}", f"paths.cache={cache}", "-o", str(tmp_path / "scores")]
+    main(["ztf-alerts", *words])
+    found = json.loads((tmp_path / "scores" / "scores.json").read_text())
+    assert found["seed"] == 0 and found["labels"] == 0 and not any("may have been trained" in n for n in found["notes"])
+    with pytest.raises(SystemExit):
+        main(["ztf-alerts", *words, "--card", "mine"])
+    assert "ztf-alerts" in capsys.readouterr().err
 
 
 def test_objects_that_the_model_learnt_from_are_named(evaluate: Evaluate, undrawn: None, job: Path) -> None:

@@ -9,7 +9,9 @@ import torch
 
 from tlclass.network.released import RELEASED
 from tlclass.options import reported_mistakes
-from tlclass.serving.making import make, pretrain_all, recipes
+from tlclass.serving.making import make, pretrain_all, recipes, score
+
+log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,13 +24,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models", type=Path, default=Path("models"), help="where pretrained networks are kept")
     parser.add_argument("--cache", type=Path, help="where simulated light curves are kept")
     parser.add_argument(
+        "--data", type=Path, help="folder of the labelled surveys on which the models are scored for their cards"
+    )
+    parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a word of tlclass.train, for trials"
     )
     given = parser.parse_intermixed_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(1)
     words = [f"paths.models={given.models.resolve()}", "trainer=cpu", "progress=false", "logger=none", *given.set]
-    words += [f"paths.cache={given.cache.resolve()}"] if given.cache else []
+    cache = [f"paths.cache={given.cache.resolve()}"] if given.cache else []
+    words += cache
     with reported_mistakes():
         unknown = [name for name in given.names if name not in known]
         if unknown:
@@ -37,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         pretrain_all(chosen, words, given.jobs)
         for recipe in chosen:
             make(recipe, words, given.folder / recipe.name)
+            if given.data:
+                score(recipe, [f"paths.data={given.data.resolve()}", *cache], given.folder / recipe.name)
+            elif recipe.scored:
+                log.warning("%s is not scored on %s: give --data FOLDER", recipe.name, "; ".join(recipe.scored))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from tlclass.network.calibration import Calibration
@@ -16,10 +17,13 @@ def test_probabilities_for_real_light_curves_are_less_sure_and_keep_their_order(
 
 
 def test_without_evidence_the_probabilities_are_the_proportions_that_the_calibration_states() -> None:
-    """They lie between the expected proportions and these flattened by the temperature alone."""
     found = widened(SIMULATED)
     nothing = SIMULATED.temperature * torch.tensor([PRIOR]).log()  # of a network that knows the proportions alone
     np.testing.assert_allclose(found(nothing, torch.tensor([10]))[0].exp(), found.prior, rtol=1e-6)
-    flattened = torch.softmax(torch.tensor(PRIOR).log() * SIMULATED.temperature / found.temperature, dim=0)
-    assert flattened[0] < found.prior[0] < PRIOR[0]
     assert "simulated" in found.fitted_on
+
+
+def test_rare_classes_may_be_less_rare_in_a_real_sample() -> None:
+    """A part of the proportions is given to all classes alike, so the rarest gains most."""
+    gained = np.array(widened(SIMULATED).prior) / PRIOR
+    assert gained[0] < 1 < gained[1] < gained[2] and sum(widened(SIMULATED).prior) == pytest.approx(1)

@@ -100,6 +100,8 @@ def comparable(model: TrainedModel, survey: Survey) -> tuple[Survey, list[str]]:
 def seen_in_training(model: TrainedModel, home: Path, survey: Survey, tested: list[str]) -> tuple[int, list[str]]:
     """How many of these objects the model was trained or validated on, as far as its folder says, and a sentence about it."""
     path = (home if home.is_dir() else home.parent) / SPLIT
+    if (model.training.get("row") or model.training).get("labels") == 0:
+        return 0, []
     if not path.is_file():
         unsaid = f"The model was trained on {survey.name} too, and {path} is absent, so it may have been trained on objects scored here."
         return 0, [unsaid] if model.survey == survey.name else []
@@ -137,7 +139,7 @@ def coordinates(model: TrainedModel, survey: Survey, protocol: Protocol, seen: i
         "simulated": survey.simulated,
         "arm": str(model.training.get("arm", "model")),
         "reference": False,
-        "seed": int(model.training.get("seed", 0)),
+        "seed": first_seed(model),
         "test": protocol.test,
         "labels": seen,
         "n_test": tested,
@@ -147,3 +149,9 @@ def coordinates(model: TrainedModel, survey: Survey, protocol: Protocol, seen: i
         "members": len(model.members),
         "parameters": sum(tensor.numel() for tensor in model.classifier.parameters()),
     }
+
+
+def first_seed(model: TrainedModel) -> int:
+    """The seed of a model; of a released ensemble, whose networks have one each, that of the first."""
+    seed = model.training.get("seed", 0)
+    return int(seed[0] if isinstance(seed, list) else seed)

@@ -78,7 +78,7 @@ class Sweep:
     def classes(self) -> list[str]:
         """The target's classes."""
         names = [str(name) for name in self.jobs.columns]
-        scored = [name.removeprefix("auroc/") for name in names if name.startswith("auroc/")]
+        scored = [name.removeprefix("auroc/") for name in names if name.startswith("auroc/") and "@" not in name]
         return [name for name in scored if self.has(f"n/{name}") or self.has(f"auroc/{name}")]
 
     @property

@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -20,12 +21,14 @@ from tlclass.experiments.pretraining import pretrained
 from tlclass.experiments.start import head_settings, new_model, source_state
 from tlclass.network.checkpoint import TrainedModel, as_one, load_model, save_model
 from tlclass.network.transfer import FreezePolicy, transfer
+from tlclass.serving.evaluating import evaluate
 from tlclass.training.card import write_card
 from tlclass.training.reliability import made_reliable
 
 log = logging.getLogger(__name__)
 
 RECIPES = CONF / "release"
+TEST_PART = "--test-part"  # of `tlclass evaluate`
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Recipe:
         overrides: words of `tlclass.train`.
         survey: `ztf` or `lsst`: which survey's light curves it is the default for, or None.
         photometry: `detections` or `forced`: which kind of them.
-        measured: scores on real light curves for the card, name -> text.
+        scored: surveys on which the model is scored for its card, title -> words of `tlclass evaluate`.
+        measured: what no command measures, for the card, name -> text.
         limits: what else users must know, for the card.
     """
 
@@ -47,6 +51,7 @@ class Recipe:
     overrides: tuple[str, ...]
     survey: str | None = None
     photometry: str | None = None
+    scored: Mapping[str, Sequence[str]] = field(default_factory=dict)
     measured: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
 
@@ -128,6 +133,7 @@ def assemble(recipe: Recipe, plan: Plan, networks: Sequence[Path], folder: Path)
         "command": f"tlclass release {recipe.name}",
         "source": sources[0].survey,
         "seed": [source.training["seed"] for source in sources],
+        "labels": 0,
         "counts": sources[0].training.get("counts"),
         "source_auroc_macro": [source.training["row"]["auroc_macro"] for source in sources],
         "default_for": {"survey": recipe.survey, "photometry": recipe.photometry} if recipe.survey else None,
@@ -139,6 +145,19 @@ def assemble(recipe: Recipe, plan: Plan, networks: Sequence[Path], folder: Path)
     write_card(model, folder)
     log.info("released model %s: %s", recipe.name, folder)
     return model
+
+
+def score(recipe: Recipe, words: Sequence[str], folder: Path) -> None:
+    """Score the released model in `folder` on the surveys that its recipe names, and put the scores into its card.
+
+    Args:
+        words: further words, e.g. `paths.data=FOLDER` of the surveys' files.
+    """
+    for title, given in recipe.scored.items():
+        with TemporaryDirectory() as output:
+            chosen = [word for word in given if word != TEST_PART]
+            evaluate(folder, [*chosen, *words], TEST_PART in given, Path(output), card=title)
+        log.info("%s is scored on: %s", recipe.name, title)
 
 
 def _zero_shot(training: Training, source: TrainedModel) -> TrainedModel:

@@ -27,6 +27,7 @@ VIEW_DAYS = (
 SPREAD = {"log_temperature": 0.7, "slope": 0.3, "bias": 0.5}  # expected size of each, against fits to few objects
 EDGES = (4, 9, 18)  # observations: groups of prediction sets
 COVERAGE = tuple(round(0.5 + 0.01 * step, 2) for step in range(50))
+LEVELS = tuple(round(0.01 * step, 2) for step in range(1, 101))  # of each class, at which thresholds are tried
 FEWEST = 30  # objects of a class for thresholds of its own; fewer share those of all classes
 
 
@@ -134,6 +135,11 @@ def _minimise(values: Tensor, loss: Callable[[], Tensor]) -> None:
 def fit_sets(probability: Tensor, observations: Tensor, label: Tensor | None, weight: Tensor) -> PredictionSets:
     """Thresholds of prediction sets from calibrated probabilities of objects that the network was not trained on.
 
+    Within a group of lengths each class has thresholds of its own, so that its objects are covered like those of the
+    others. A set also holds the most probable class, so objects of the largest class are always covered in the first
+    days, when every light curve looks most like it. Thresholds at the coverage itself would then cover too much in all;
+    they are those of the lowest level, the same for all classes, at which sets cover as many objects as asked for.
+
     Args:
         probability: (V, K). observations: (V,).
         label: (V,) class index; None takes the probabilities at their word, where the labelled objects are only
@@ -141,32 +147,49 @@ def fit_sets(probability: Tensor, observations: Tensor, label: Tensor | None, we
         weight: (V,), see `fit_calibration`.
 
     Returns:
-        Per group of lengths and class the weighted quantiles of 1 - p(true class), with the correction for a finite
-        number of objects; those of all classes together where a class has fewer than `FEWEST` views in a group.
+        Thresholds with the correction for a finite number of objects; those of all classes together where a class has
+        fewer than `FEWEST` views in a group.
     """
     edges = torch.tensor(EDGES)
-    classes = probability.shape[1]
+    probability, classes = probability.double(), probability.shape[1]
     group = torch.bucketize(observations, edges, right=True)
-    truth = probability.double() if label is None else torch.nn.functional.one_hot(label, classes).double()
+    truth = probability if label is None else torch.nn.functional.one_hot(label, classes).double()
     counts = truth * weight.double()[:, None]  # (V, K)
-    score = 1 - probability.double()
-    threshold = torch.empty(len(EDGES) + 1, classes, len(COVERAGE))
+    found = []
     for number in range(len(EDGES) + 1):
         here = group == number if (group == number).any() else torch.ones_like(group, dtype=torch.bool)
-        shared = _quantiles(score[here].flatten(), counts[here].flatten())
-        for k in range(classes):
-            enough = float(truth[here, k].sum()) >= FEWEST
-            threshold[number, k] = _quantiles(score[here, k], counts[here, k]) if enough else shared
-    objects = counts.sum(0).round().to(torch.int64)
-    return PredictionSets(edges, torch.tensor(COVERAGE), threshold, objects)
+        score, counted = 1 - probability[here], counts[here]
+        shared = _quantiles(score.flatten(), counted.flatten())
+        enough = truth[here].sum(0) >= FEWEST
+        each = [_quantiles(score[:, k], counted[:, k]) if enough[k] else shared for k in range(classes)]
+        found.append(_lowest(torch.stack(each), score, counted))
+    return PredictionSets(edges, torch.tensor(COVERAGE), torch.stack(found), counts.sum(0).round().to(torch.int64))
 
 
 def _quantiles(score: Tensor, weight: Tensor) -> Tensor:
-    """(G,) smallest score below which so much of the weight lies, the object to come included as infinitely far."""
+    """(len(LEVELS),) smallest score below which so much of the weight lies, the object to come included as infinitely far."""
     score, weight = score[weight > 0], weight[weight > 0]
     order = torch.argsort(score)
-    size = weight.sum().square() / weight.square().sum()
-    reached = weight[order].cumsum(0) / weight.sum() * (size / (size + 1))
-    place = torch.searchsorted(reached, torch.tensor(COVERAGE, dtype=torch.float64) - 1e-9)
+    reached = weight[order].cumsum(0) / weight.sum() * _finite(weight)
+    place = torch.searchsorted(reached, torch.tensor(LEVELS, dtype=torch.float64) - 1e-9)
     beyond = place >= len(score)
-    return torch.where(beyond, 1.0, score[order][place.clamp(max=len(score) - 1)]).float()
+    return torch.where(beyond, 1.0, score[order][place.clamp(max=len(score) - 1)])
+
+
+def _lowest(threshold: Tensor, score: Tensor, counts: Tensor) -> Tensor:
+    """(K, len(COVERAGE)) thresholds of the lowest level at which sets with the most probable class cover so much.
+
+    Args:
+        threshold: (K, len(LEVELS)). score: (V, K) 1 - probability. counts: (V, K) how much of each view is of each class.
+    """
+    best = torch.nn.functional.one_hot(score.argmin(1), score.shape[1]).bool()
+    size = _finite(counts.sum(1))
+    inside = [float(counts[(score <= level) | best].sum() / counts.sum()) * size for level in threshold.T]
+    places = [next((n for n, share in enumerate(inside) if share >= wanted - 1e-9), -1) for wanted in COVERAGE]
+    return threshold[:, places].float()
+
+
+def _finite(weight: Tensor) -> Tensor:
+    """N / (n + 1) for n objects of equal weight: one more than those at hand must be covered."""
+    size = weight.sum().square() / weight.square().sum()
+    return size / (size + 1)

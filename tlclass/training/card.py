@@ -10,8 +10,12 @@ import yaml
 from tlclass.atomic import write_text
 from tlclass.network.checkpoint import CARD, TrainedModel
 from tlclass.training.distillation import ADAPTED
+from tlclass.training.evaluation import SETS
 
 PAPER = "Gupta et al. 2025, Transfer Learning for Transient Classification, arXiv:2502.18558"
+MACRO = "auroc_macro"
+EVALUATIONS = "evaluations"  # of a model's `training`: title -> scores of it on another survey, by the names of a row
+CARD_DAYS = (5, 10, 20)  # since time zero, of early scores
 TRIGGER = {
     "first_detection": "the first detection",
     "second_detection": "the second detection",
@@ -94,37 +98,48 @@ def _training(model: TrainedModel) -> str:
 
 
 def _scores(model: TrainedModel) -> str:
-    row: Mapping[str, Any] = model.training.get("row") or {}
-    lines = []
-    if "auroc_macro" in row:
-        lines.append(
-            _table(
-                ("class", "test objects", "AUROC (95 % interval)"), [_class_row(row, name) for name in model.classes]
-            )
+    about = model.training
+    row: Mapping[str, Any] = about.get("row") or {}
+    parts = [_evaluation(f"Test objects of {row.get('target', model.survey)}", row)] if MACRO in row else []
+    parts += [_evaluation(title, row) for title, row in (about.get(EVALUATIONS) or {}).items()]
+    further = [f"- {name}: {text}" for name, text in (about.get("measured") or {}).items()]
+    if about.get("source_auroc_macro"):
+        scores = ", ".join(_number(value) for value in about["source_auroc_macro"])
+        further.append(
+            f"- Macro AUROC of each network on simulated light curves that were held out (all classes of the source): {scores}."
         )
-        lines.append(
-            f"Macro AUROC {_number(row['auroc_macro'])}, macro F1 {_number(row.get('f1_macro'))}, balanced accuracy {_number(row.get('balanced_accuracy'))}, "
-            f"log loss {_number(row.get('log_loss'))}, expected calibration error {_number(row.get('ece'))}."
-        )
-        days = [name.removeprefix("auroc_macro@") for name in row if name.startswith("auroc_macro@")]
-        shown = {"auroc_macro": "macro AUROC", "f1_macro": "macro F1", "balanced_accuracy": "balanced accuracy"}
-        if days:
-            rows = [(day[:-1], *(_number(row.get(f"{name}@{day}")) for name in shown)) for day in days]
-            lines.append(_table(("days since time zero", *shown.values()), rows))
-    for name, text in (model.training.get("measured") or {}).items():
-        lines.append(f"- {name}: {text}")
-    if model.training.get("source_auroc_macro"):
-        scores = ", ".join(_number(value) for value in model.training["source_auroc_macro"])
-        lines.append(
-            f"Macro AUROC of each network on simulated light curves that were held out (all classes of the source): {scores}."
-        )
-    return "## Scores\n\n" + "\n\n".join(lines) if lines else ""
+    if further:
+        parts.append("\n".join(["### Further measurements\n", *further] if parts else further))
+    return "\n\n".join(["## Scores", *parts]) if parts else ""
 
 
-def _class_row(row: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    value, positive = row.get(f"auroc/{name}"), row.get(f"n/{name}") or 0
-    total = sum(number or 0 for key, number in row.items() if key.startswith("n/"))
-    return name, f"{positive:.0f}", _interval(value, positive, total - positive)
+def _evaluation(title: str, row: Mapping[str, Any]) -> str:
+    """Scores by class and by days since time zero, with intervals of the AUROCs."""
+    classes = [name.removeprefix("n/") for name in row if name.startswith("n/") and row[name]]
+    objects = {name: float(row[f"n/{name}"]) for name in classes}
+    total = sum(objects.values())
+    days = [day for day in CARD_DAYS if f"{MACRO}@{day}d" in row]
+    heads = {f"@{day}d": f"after {day} d" for day in days} | {"": "complete"}
+    by_class = [
+        (name, f"{n:.0f}", *(_interval(row.get(f"auroc/{name}{when}"), n, total - n) for when in heads))
+        for name, n in objects.items()
+    ]
+    shown = {
+        MACRO: "macro AUROC", "f1_macro": "macro F1", "balanced_accuracy": "balanced accuracy", "log_loss": "log loss",
+        "ece": "calibration error (ECE)", SETS: "90 % sets that hold the class",
+    }  # fmt: skip
+    by_day = [(head, *(_number(row.get(f"{name}{when}")) for name in shown)) for when, head in heads.items()]
+    kind = "simulated" if row.get("simulated") else "real"
+    note = f"{total:,.0f} {kind} objects." if "simulated" in row else f"{total:,.0f} objects."
+    labels = "AUROC of each class against the others (95 % interval, Hanley and McNeil 1982):"
+    return "\n\n".join(
+        [
+            f"### {title}",
+            f"{note} {labels}",
+            _table(("class", "objects", *heads.values()), by_class),
+            _table(("light curve", *shown.values()), by_day),
+        ]
+    )
 
 
 def _interval(value: float | None, positive: float, negative: float) -> str:

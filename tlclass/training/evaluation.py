@@ -18,12 +18,13 @@ from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.heads import membership, summed
 from tlclass.network.inference import predict_logits
 from tlclass.surveys.survey import matching
-from tlclass.training.metrics import Scores, classification_scores, confusion_matrix, decision_scores, macro_auroc
+from tlclass.training.metrics import Scores, classification_scores, confusion_matrix
 from tlclass.training.mistakes import MISTAKES, write_mistakes
 
 log = logging.getLogger(__name__)
 
 DAYS = (0, 5, 10, 20, 30, 50, 70)  # since the trigger, for early classification
+COVERAGE, SETS = 0.9, "sets_90"  # of prediction sets; name of the score, the share of sets that hold the true class
 
 
 def evaluate(
@@ -31,7 +32,8 @@ def evaluate(
 ) -> Scores:
     """Score a network on the test part, its probabilities calibrated as `predict` gives them; see `score`.
 
-    `log_loss_uncalibrated` and `ece_uncalibrated` are those of the plain softmax.
+    `log_loss_uncalibrated` and `ece_uncalibrated` are those of the plain softmax; `sets_90` is the share of 90 % prediction
+    sets that hold the true class.
 
     Args:
         model: the network.
@@ -45,12 +47,34 @@ def evaluate(
     early = early_logits(model.classifier, data, plain, steps)
     logits = log_probabilities(model.calibration, plain, tested.lengths)
     early = {day: log_probabilities(model.calibration, some, steps[day]) for day, some in early.items()}
+    held = {"": covered(model, logits, tested.lengths, data, class_map)}
+    held |= {f"@{day}d": covered(model, some, steps[day], data, class_map) for day, some in early.items()}
     if class_map is not None:
         member = membership(class_map, len(data.classes))
         plain, logits = summed(torch.log_softmax(plain.double(), dim=1), member), summed(logits, member)
         early = {day: summed(some, member) for day, some in early.items()}
     before = classification_scores(plain, tested.label.cpu(), data.classes)
-    return score(logits, early, data, folder) | {f"{name}_uncalibrated": before[name] for name in ("log_loss", "ece")}
+    scores = score(logits, early, data, folder) | {
+        f"{SETS}{when}": share for when, share in held.items() if share is not None
+    }
+    return scores | {f"{name}_uncalibrated": before[name] for name in ("log_loss", "ece")}
+
+
+def covered(
+    model: TrainedModel,
+    logits: torch.Tensor,
+    steps: torch.Tensor,
+    data: LightCurveDataModule,
+    class_map: Sequence[int] | None,
+) -> float | None:
+    """The share of test objects whose 90 % prediction set holds their class; None for a model without prediction sets."""
+    if model.sets is None:
+        return None
+    inside = model.sets(logits.exp(), steps, COVERAGE)
+    if class_map is not None:
+        inside = (inside.float() @ membership(class_map, len(data.classes)).exp()) > 0
+    label = torch.from_numpy(data.label[data.split.test])
+    return float(inside[torch.arange(len(label)), label].double().mean())
 
 
 def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCurveDataModule, folder: Path) -> Scores:
@@ -63,7 +87,8 @@ def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCu
         folder: for `predictions.parquet`, `mistakes.parquet`, `confusion.json` and `split.json`.
 
     Returns:
-        Scores of the whole test part, and by `<part>/<score>` those of its parts, see `parts_of_test`; those of thirds where there are any.
+        Scores of the whole test part, by `<score>@<day>d` those of early light curves, and by `<part>/<score>` those of its
+        parts, see `parts_of_test`; those of thirds where there are any.
     """
     part, survey = data.split.test, data.survey
     label = torch.from_numpy(data.label[part])
@@ -73,8 +98,8 @@ def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCu
         known = {key: value for key, value in some.items() if name not in THIRDS or not math.isnan(value)}
         scores |= {f"{name}/{key}": value for key, value in known.items() if not key.startswith("auprc")}
     for day, seen in early.items():
-        then = {"auroc_macro": macro_auroc(seen, label), **decision_scores(seen, label)}
-        scores |= {f"{name}@{day}d": value for name, value in then.items()}
+        then = classification_scores(seen, label, data.classes)
+        scores |= {f"{name}@{day}d": value for name, value in then.items() if not name.startswith(("auprc", "n/"))}
     write_predictions(folder / "predictions.parquet", data, logits)
     write_mistakes(folder / MISTAKES, data, logits, early)
     write_json(

@@ -1,0 +1,89 @@
+"""Score a trained model on a labelled survey: scores, predictions, report, and a place in the card of the model."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from tlclass import plugins
+from tlclass.atomic import write_json
+from tlclass.experiments.cards import build_survey
+from tlclass.experiments.composition import compose
+from tlclass.experiments.scoring import score_model
+from tlclass.inputs.split import Protocol
+from tlclass.network.checkpoint import load_model, save_model
+from tlclass.network.released import HUB, model_folder, released
+from tlclass.options import build
+from tlclass.report.evaluation import intervals, write_evaluation
+from tlclass.surveys import Survey
+from tlclass.training.card import EVALUATIONS, write_card
+from tlclass.training.metrics import Row
+
+
+def evaluate(
+    model: str | Path,
+    words: Sequence[str],
+    test_part: bool = False,
+    output: Path | None = None,
+    config_dir: str | None = None,
+    card: str | None = None,
+) -> str:
+    """Score a model on the target that these words name; returns the tables as text.
+
+    Args:
+        model: see `tlclass.load_model`.
+        words: as on the command line of `tlclass.train`.
+        test_part: score the test part of `protocol.test=fixed` alone, not all objects.
+        output: folder of the scores; `evaluate/NAME` if None.
+        config_dir: folder with cards of the user's own.
+        card: title under which the scores are added to the card of the model; None leaves the card as it is.
+
+    Raises:
+        FileNotFoundError, ValueError: model or survey cannot be read or do not fit; one sentence says why.
+    """
+    if not any(word.startswith("target=") for word in words):
+        raise ValueError(
+            "no survey was given: add target=NAME, e.g. target=bts paths.data=FOLDER; the names are the files of conf/survey"
+        )
+    home = model_folder(model)
+    if card is not None and (str(model).startswith(HUB) or str(model) in released()):
+        raise ValueError(
+            f"--card {card}: {model} is not a folder of yours: copy the model and give the folder of the copy"
+        )
+    settings = compose(words, config_dir)
+    torch.set_num_threads(int(settings["threads"]))
+    plugins.use(settings["trust"])
+    trained, survey = load_model(home), build_survey(settings["target"], settings["trust"])
+    if not isinstance(survey, Survey):
+        raise ValueError(f"target={survey.name} combines several surveys: score one at a time")
+    folder = output or Path("evaluate") / survey.name
+    refuse_used(folder)
+    protocol = replace(build(Protocol, settings["protocol"], "protocol"), test="fixed" if test_part else "remainder")
+    scored = score_model(trained, home, survey, protocol, Path(settings["paths"]["cache"]), folder)
+    found = intervals(folder)
+    text = write_evaluation(scored.row, found, scored.notes, folder)
+    contents = {"model": str(model), **scored.row, "notes": scored.notes, "intervals": found}
+    write_json(folder / "scores.json", contents)
+    if card is not None:
+        add_to_card(home if home.is_dir() else home.parent, card, scored.row)
+    return f"{text}\n\nwritten into {folder}: scores.json, predictions.parquet, report.md, report.html, figures\n"
+
+
+def refuse_used(folder: Path) -> None:
+    """Raise ValueError if the folder holds a job or a model, whose files would be replaced."""
+    for name in ("model.json", "job.json"):
+        if (folder / name).exists():
+            raise ValueError(
+                f"output {folder} holds {name}, so its files would be replaced: choose another folder with -o"
+            )
+
+
+def add_to_card(folder: Path, title: str, row: Row) -> None:
+    """Keep scores with a model and write its card again; those under the same title are replaced."""
+    model = load_model(folder)
+    training = dict(model.training)
+    training[EVALUATIONS] = {**training.get(EVALUATIONS, {}), title: row}
+    model = replace(model, training=training)
+    save_model(model, folder)
+    write_card(model, folder)
