@@ -54,7 +54,7 @@ def test_a_job_is_finished_when_its_result_is_written(tmp_path: Path) -> None:
     ("settings", "data", "parts"),
     [
         (NEW, DATA, ("fit.learning_rate", "0.001", "0.002", "experiment_name")),
-        ({**OLD, "members": 3}, DATA, ("members", "None", "3")),
+        ({**OLD, "members": 3}, DATA, ("members", "not set", "3")),
         (OLD, {"target": "other"}, ("target", "experiment_name")),
     ],
     ids=["another value", "another setting", "other data"],

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,12 +95,10 @@ def _difference(folder: Path, settings: Mapping[str, Any], data: Mapping[str, st
     there, here = started.get("settings", {}), json.loads(json.dumps(dict(settings), default=str))
     differing = [name for name in sorted({*there, *here}) if there.get(name) != here.get(name)]
     if differing:
-        listed = [
-            f"{name} was {shortened(there.get(name))} and is now {shortened(here.get(name))}" for name in differing[:5]
-        ]
-        more = f", and {len(differing) - 5} more" if len(differing) > 5 else ""
+        changes = _changes(differing, there, here)
+        more = f", and {len(changes) - 5} more" if len(changes) > 5 else ""
         return (
-            f"with another configuration ({'; '.join(listed)}{more}): add overwrite=true to replace it, or choose another "
+            f"with another configuration ({'; '.join(changes[:5])}{more}): add overwrite=true to replace it, or choose another "
             "experiment_name"
         )
     changed = [name for name in data if data[name] != started["data"].get(name)]
@@ -110,6 +108,25 @@ def _difference(folder: Path, settings: Mapping[str, Any], data: Mapping[str, st
             "add overwrite=true to replace the job, or choose another experiment_name"
         )
     return ""
+
+
+def _changes(differing: Sequence[str], there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """What each of these settings was and is, of a group with another name the name alone.
+
+    >>> _changes(["adapt.fit.max_epochs", "adapt.name", "seed"], {"seed": 0}, {"adapt.name": "distill", "seed": 1})
+    ['adapt was not set and is now distill', 'seed was 0 and is now 1']
+    """
+    groups = [name.removesuffix("name") for name in differing if name.endswith(".name")]
+    outer = [group for group in groups if not any(group != other and group.startswith(other) for other in groups)]
+    shown = [
+        name for name in differing if name in {f"{group}name" for group in outer} or not name.startswith(tuple(outer))
+    ]
+    return [f"{name.removesuffix('.name')} was {_value(there, name)} and is now {_value(here, name)}" for name in shown]
+
+
+def _value(settings: Mapping[str, Any], name: str) -> str:
+    value = settings.get(name)
+    return "not set" if value is None else shortened(value)
 
 
 def start(folder: Path, settings: Mapping[str, Any], data: Mapping[str, str]) -> None:
