@@ -1,29 +1,37 @@
-"""Prediction inside Dask (LSDB), Spark and Ray Data with one worker and with two: `python -m benchmarks.engines [--objects 20000]`.
+"""Prediction inside Dask (LSDB), Spark and Ray Data with one worker and with two, beside one process of `tlclass predict`.
+
+    python -m benchmarks.engines --objects 5000,80000 --csv docs/results/engines.csv   # again for more measurements
+    python docs/make_engines_figure.py
 
 The lines that are run are those of docs/engines.md. Light curves of 20 points, SIMULATED numbers. Each measurement is a process of its own;
-its seconds run from the started engine to the written predictions, loading the model in each worker included. Every result is compared with
-one call of `predict_partition`. Engines that are not installed are left out, with a line that says so.
+its seconds run from the started engine to the written predictions, loading the model in each worker included. Two sizes tell the
+time for each light curve from the time that every run takes. Runs with one and with two workers take turns, because other work on the machine
+changes. Every result is compared with that of `tlclass predict`. Engines that are not installed are left out, with a line that says so.
 """
 
 import argparse
+import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.watching import Used, Watch
 from tlclass.extras import needs
-from tlclass.serving.engines import predict_partition
 
+ALONE = "predict"  # one process of `tlclass predict`, with which the engines are compared
 ENGINES = {
     "lsdb": "lsdb",
     "spark": "pyspark",
@@ -54,6 +62,9 @@ def simulated(objects: int, seed: int = 0) -> pd.DataFrame:
 
 def write_input(frame: pd.DataFrame, engine: str, folder: Path) -> None:
     """The table in the layout that the lines of this engine read, below `folder`."""
+    if engine == ALONE:
+        frame.to_parquet(folder / "rows.parquet", index=False)
+        return
     if engine == "lsdb":
         _write_catalogue(frame, folder / "catalogue")
         return
@@ -83,7 +94,9 @@ def _write_catalogue(frame: pd.DataFrame, path: Path) -> None:
 @contextmanager
 def started(engine: str, workers: int) -> Iterator[None]:
     """The engine on this machine with so many workers of one core."""
-    if engine == "lsdb":
+    if engine == ALONE:
+        yield
+    elif engine == "lsdb":
         from dask.distributed import Client
 
         with Client(n_workers=workers, threads_per_worker=1, dashboard_address=None):
@@ -109,14 +122,26 @@ def started(engine: str, workers: int) -> Iterator[None]:
             ray.shutdown()
 
 
-def run(engine: str, workers: int, objects: int, folder: Path) -> float:
-    """Write so many light curves into `folder` and run the lines of docs/engines.md there, which write `classes`; seconds of the lines."""
-    write_input(simulated(objects), engine, folder)
+def run(engine: str, workers: int, objects: int, folder: Path) -> tuple[Used, Used]:
+    """Run the lines of docs/engines.md in `folder`, which write `classes`; its input is written first if it is not there.
+
+    Returns:
+        What the start of the engine used, and what the lines used.
+    """
+    if not any(folder.iterdir()):
+        write_input(simulated(objects), engine, folder)
     os.chdir(folder)
-    with started(engine, workers):
-        start = time.perf_counter()
-        exec(compile(lines(engine), str(PAGE), "exec"), {"__name__": "lines"})
-        return time.perf_counter() - start
+    with ExitStack() as stack:
+        with Watch() as start:
+            stack.enter_context(started(engine, workers))
+        with Watch() as watch:
+            if engine == ALONE:
+                command = [MODEL, "rows.parquet", "-o", "classes/0.parquet", "--flux-unit", UNIT]
+                Path("classes").mkdir()
+                subprocess.run([sys.executable, "-m", "tlclass.cli", "predict", *command], check=True)
+            else:
+                exec(compile(lines(engine), str(PAGE), "exec"), {"__name__": "lines"})
+    return start.used, watch.used
 
 
 def written(folder: Path) -> pd.DataFrame:
@@ -136,43 +161,73 @@ def largest_difference(found: pd.DataFrame, expected: pd.DataFrame) -> float:
     return float(np.abs(found[names].to_numpy() - expected[names].to_numpy()).max())
 
 
-def _measure(engine: str, workers: int, objects: int, expected: pd.DataFrame) -> tuple[float, float]:
-    with tempfile.TemporaryDirectory() as name:
-        command = ["--run", engine, "--workers", str(workers), "--objects", str(objects), "--folder", name]
-        done = subprocess.run([sys.executable, "-m", "benchmarks.engines", *command], capture_output=True, text=True)
-        if done.returncode:
-            raise SystemExit(f"{engine} failed: {done.stderr}")
-        seconds = json.loads((Path(name) / "seconds.json").read_text())
-        return seconds, largest_difference(written(Path(name)), expected)
+def measured(engine: str, workers: int, objects: int, folder: Path) -> dict[str, float]:
+    """One measurement, in a process of its own: a row of the table."""
+    for old in ("classes", "seconds.json"):
+        shutil.rmtree(folder / old, ignore_errors=True) if old == "classes" else (folder / old).unlink(missing_ok=True)
+    command = ["--run", engine, "--workers", str(workers), "--objects", str(objects), "--folder", str(folder)]
+    done = subprocess.run([sys.executable, "-m", "benchmarks.engines", *command], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{engine} failed: {done.stderr}")
+    found: dict[str, float] = json.loads((folder / "seconds.json").read_text())
+    return found
+
+
+def rows(given: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
+    """The measurements, those that are to be compared one after the other."""
+    for objects in map(int, given.objects.split(",")):
+        alone = folder / f"{ALONE} {objects}"
+        for engine in given.engines.split(","):
+            for workers in ["1"] if engine == ALONE else given.workers.split(","):
+                place = folder / f"{engine} {objects}"
+                place.mkdir(exist_ok=True)
+                found = measured(engine, int(workers), objects, place)
+                if not (alone / "classes").exists():
+                    alone.mkdir(exist_ok=True)
+                    measured(ALONE, 1, objects, alone)
+                difference = largest_difference(written(place), written(alone))
+                yield {"engine": engine, "workers": workers, "objects": objects, **found, "difference": difference}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--objects", type=int, default=20_000)
-    parser.add_argument("--engines", default=",".join(ENGINES))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--objects", default="5000,80000", help="light curves: one size or several")
+    parser.add_argument("--engines", default=",".join([ALONE, *ENGINES]))
     parser.add_argument("--workers", default="1,2")
+    parser.add_argument("--csv", type=Path, help="add the measurements to this table")
     parser.add_argument("--run", help="one measurement, in this process")
-    parser.add_argument("--folder", type=Path, help="with the input of that measurement")
+    parser.add_argument(
+        "--folder",
+        type=lambda name: Path(name).absolute(),
+        help="for the input, which is then kept for later measurements",
+    )
     given = parser.parse_args()
     if given.run:
-        seconds = run(given.run, int(given.workers), given.objects, given.folder)
-        (given.folder / "seconds.json").write_text(json.dumps(seconds))
+        start, used = run(given.run, int(given.workers), int(given.objects), given.folder)
+        row = {"start_seconds": start.seconds, "start_cpu_seconds": start.cpu_seconds, **asdict(used)}
+        (given.folder / "seconds.json").write_text(json.dumps(row))
         return
-    frame = simulated(given.objects)
-    start = time.process_time()
-    expected = predict_partition(frame, MODEL, flux_unit=UNIT)
-    alone = time.process_time() - start
-    print(f"{given.objects:,} light curves of {POINTS} points; one process: {alone:.1f} CPU seconds", flush=True)
-    print(f"{'engine':>8} {'workers':>7} {'seconds':>8} {'x':>5} {'largest difference':>18}", flush=True)
-    for engine in given.engines.split(","):
+    for engine in set(given.engines.split(",")) - {ALONE}:
         if find_spec(ENGINES[engine]) is None:
             print(needs(engine, ENGINES[engine], {"ray": "ray-data"}.get(engine, engine)))
-            continue
-        first = None
-        for workers in map(int, given.workers.split(",")):
-            seconds, difference = _measure(engine, workers, given.objects, expected)
-            first = first or seconds
-            print(f"{engine:>8} {workers:7} {seconds:8.1f} {first / seconds:5.2f} {difference:18.1e}", flush=True)
+            given.engines = ",".join(name for name in given.engines.split(",") if name != engine)
+    with tempfile.TemporaryDirectory() as name:
+        for row in rows(given, given.folder or Path(name)):
+            print(
+                "  ".join(
+                    f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()
+                ),
+                flush=True,
+            )
+            if given.csv is not None:
+                is_new = not given.csv.exists()
+                with given.csv.open("a", newline="") as file:
+                    writer = csv.DictWriter(file, list(row), lineterminator="\n")
+                    if is_new:
+                        writer.writeheader()
+                    writer.writerow(
+                        {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()}
+                    )
 
 
 if __name__ == "__main__":

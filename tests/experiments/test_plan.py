@@ -179,7 +179,7 @@ REFUSED = {
     "fit.learning_rate=nan": ("fit.learning_rate", "nan", "finite"),
     "fit.truncate=1.5": ("fit.truncate", "1.5"),
     "fit.monitor=loss": ("fit.monitor", "loss", "val/loss"),
-    "schedule=one_cycle schedule.warmup_steps=5": ("schedule.warmup_steps",),
+    "schedule=one_cycle schedule.warmup_steps=5": ("schedule", "warmup_steps", "rising"),
     "+fit.schedule=one_cycle": ("fit.schedule", "schedule=one_cycle"),
     "+optimizer.weigth_decay=1": ("optimizer", "weigth_decay", "did you mean weight_decay"),
     "optimizer._target_=torch.optim.lr_scheduler.StepLR": ("optimizer",),

@@ -16,7 +16,7 @@ NAMES = [
     "back\\slash", "end\\", "\\'", "'", '"', "é", "星雲", "2024", "1e3", "true", "nullx", "[a", "a]", "a}", "@x", "!x", "*", "?", "^", "`a`", "<a>", "tab\tx",
     "line\nx",
 ]  # fmt: skip
-KEYS = ["paths.data", "source_model", "target.reader.folder", "++target.reader.observations"]
+KEYS = ["paths.data", "source_model", "target.reader.folder", "target.reader.observations"]
 
 
 def values(words: list[str]) -> list[object]:
@@ -72,7 +72,7 @@ def test_a_tilde_is_a_home_folder_unless_a_file_is_called_so(tmp_path: Path, mon
 
 
 def test_text_that_the_grammar_does_not_take_is_quoted() -> None:
-    assert values(readable(["target.citation=Müller & Smith (2020)", "++target.reader.columns.mjd=###MJD"])) == [
+    assert values(readable(["target.citation=Müller & Smith (2020)", "target.reader.columns.mjd=###MJD"])) == [
         "Müller & Smith (2020)",
         "###MJD",
     ]

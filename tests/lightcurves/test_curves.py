@@ -214,26 +214,26 @@ def test_concatenate_joins_passbands_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "law"),
+    ("column", "value", "named"),
     [
-        ("mjd", np.nan, "mjd must be finite"),
-        ("mjd", 0.0, "mjd must not fall within an object"),
-        ("flux", np.inf, "flux must be finite"),
-        ("flux_err", 0.0, "flux_err must be finite and > 0"),
-        ("passband", 2, "passband codes must be below 2"),
+        ("mjd", np.nan, "mjd"),
+        ("mjd", 0.0, "the order of mjd"),
+        ("flux", np.inf, "flux"),
+        ("flux_err", 0.0, "flux_err"),
+        ("passband", 2, "passband"),
     ],
 )
-def test_check_names_the_object_and_the_row(curves: LightCurves, column: str, value: float, law: str) -> None:
+def test_check_names_the_object_and_the_row(curves: LightCurves, column: str, value: float, named: str) -> None:
     broken = getattr(curves, column).copy()
     victim = int(np.flatnonzero(curves.lengths > 3)[2])
     broken[curves.offsets[victim] + 2] = value
-    with pytest.raises(ValueError, match=f"file: {law}: object {curves.object_id[victim]}, row 2"):
+    with pytest.raises(ValueError, match=f"file: {named} .* row 2 of object {curves.object_id[victim]}"):
         check(replace(curves, **{column: broken}), "file")
 
 
 def test_check_refuses_inconsistent_offsets_and_duplicates(curves: LightCurves) -> None:
     for offsets in (curves.offsets[:-1], curves.offsets + 1, curves.offsets[::-1]):
-        with pytest.raises(ValueError, match=r"file: offsets must start at 0"):
+        with pytest.raises(ValueError, match=rf"file: the offsets .*{len(curves) + 1} numbers"):
             check(replace(curves, offsets=offsets), "file")
     with pytest.raises(ValueError, match=r"column flux has"):
         check(replace(curves, flux=curves.flux[:-1]), "file")

@@ -105,7 +105,7 @@ def test_stretch_is_a_factor_on_time(served: Any) -> None:
     rng = np.random.default_rng(0)
     assert evolve(slow, slow.draw(rng, 1, Gap()), rng).peak_time == pytest.approx(1.5 * RISE)
     bad = Transient.from_config("SNII", entry(stretch={"normal": [0, 1]}))
-    with pytest.raises(ValueError, match="stretch must be positive"):
+    with pytest.raises(ValueError, match=r"stretch of -.*within"):
         evolve(bad, bad.draw(rng, 100, Gap()), rng)
 
 
@@ -162,11 +162,11 @@ def test_without_sncosmo_the_error_says_what_to_install(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"spectrum": {}}, r"remove \['spectrum'\] or set them to null"),
-        ({"duration": 100, "parameters": {}}, r"remove \['duration', 'parameters'\]"),
-        ({"magnitude": None}, r"needs \['magnitude'\]"),
+        ({"spectrum": {}}, "SNII: .*source.*remove spectrum"),
+        ({"duration": 100, "parameters": {}}, "remove duration, parameters"),
+        ({"magnitude": None}, "SNII: .*magnitude"),
         ({"magnitude": "bright"}, "SNII.parameters.peak_magnitude"),
-        ({"colour": 1}, "unknown keys"),
+        ({"colour": 1}, "SNII .*colour"),
         ({"source": "no-such-template"}, "neither a file nor a source sncosmo can load"),
     ],
 )
@@ -182,10 +182,10 @@ def test_mistakes_in_the_entry_are_named(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("0 5000\n", "got 2 columns"),
+        ("0 5000\n", "bad.dat has 2 columns"),
         ("0 5000 one\n", "phase .* wavelength .* flux"),
-        ("0 5000 1\n0 6000 1\n1 5000 1\n", "got 3 lines for 2 phases and 2 wavelengths"),
-        ("0 5000 1\n1 5000 1\n", "at least 2 phases and 4 wavelengths"),
+        ("0 5000 1\n0 6000 1\n1 5000 1\n", "bad.dat has 3 lines for 2 phases and 2 wavelengths"),
+        ("0 5000 1\n1 5000 1\n", "bad.dat has 2 phases and 1 wavelengths.* 4 wavelengths"),
     ],
 )
 def test_mistakes_in_the_file_are_named(text: str, message: str, tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_mistakes_in_the_file_are_named(text: str, message: str, tmp_path: Path)
 def test_a_template_must_shine_at_the_reference_wavelength() -> None:
     phase, wave, flux = grid()
     blue = sncosmo.TimeSeriesSource(phase, wave[:300], flux[:, :300])
-    with pytest.raises(ValueError, match=r"lacks 0.62 um"):
+    with pytest.raises(ValueError, match=r"template blue .*0.62 um"):
         Template.from_source(blue, "blue")
-    with pytest.raises(ValueError, match="never positive"):
+    with pytest.raises(ValueError, match=r"template dark .*0.62 um"):
         Template.from_source(sncosmo.TimeSeriesSource(phase, wave, 0 * flux), "dark")

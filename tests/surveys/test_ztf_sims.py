@@ -145,13 +145,13 @@ def test_a_hostile_pickle_runs_nothing_and_leaves_no_cache(data: Path, tmp_path:
 MISTAKES: dict[str, tuple[Callable[[Any, Any, Any], Any], str]] = {
     "wavelength": (lambda x, t, h: ([*x[:-1], np.full((2, 4), 0.5)], t, h), r"unknown wavelength 0.5 um \(2 observations\); .* ztfg: 0.6223"),
     "lengths": (lambda x, t, h: (x, t[:-1], h), rf"have {COUNT}, {COUNT - 1} and {COUNT} elements"),
-    "shape": (lambda x, t, h: ([*x[:-1], np.ones((4, 3))], t, h), rf"x_data: element {COUNT - 1} is not an array of numbers \(N, 4\)"),
+    "shape": (lambda x, t, h: ([*x[:-1], np.ones((4, 3))], t, h), rf"x_data: element {COUNT - 1} is not an array of numbers .*\(N, 4\)"),
     "text": (lambda x, t, h: ([*x[:-1], np.array([["g", "1", "1", "1"]])], t, h), rf"x_data: element {COUNT - 1} is not an array"),
     "nothing": (lambda x, t, h: ([], [], []), r"have 0, 0 and 0 elements"),
     "kind": (lambda x, t, h: ({"a": 1}, t, h), r"x_data: a list with one element per light curve is expected, it holds a dict"),
     "days": (lambda x, t, h: ([c * [1, 100, 1, 1] for c in x], t, h), r"x_data: time runs from .* between 0 and 1, is expected"),
-    "hosts": (lambda x, t, h: (x, t, [[1.0]] * len(t)), r"host_galaxy_info: an element must be redshift and E\(B-V\)"),
-    "host": (lambda x, t, h: (x, t, [{"z": 1.0}, *h[1:]]), r"host_galaxy_info: an element must be redshift and E\(B-V\)"),
+    "hosts": (lambda x, t, h: (x, t, [[1.0]] * len(t)), r"host_galaxy_info .*redshift and E\(B-V\)"),
+    "host": (lambda x, t, h: (x, t, [{"z": 1.0}, *h[1:]]), r"host_galaxy_info .*redshift and E\(B-V\)"),
 }  # fmt: skip
 
 

@@ -45,6 +45,10 @@ def adaptation_from(config: Mapping[str, Any], trust: Trust) -> Distillation | N
     if not isinstance(given, Mapping):
         raise ValueError(f"adapt is '{given}': choose adapt=NAME, a file of conf/adapt")
     if given.get("name") == NONE:
+        if unknown := sorted(set(given) - {"name"}):
+            raise ValueError(
+                f"adapt={NONE} has no option {', '.join(unknown)}: choose adapt=distill, or leave the option out"
+            )
         return None
     own = {name: value for name, value in given.items() if name not in (*GROUPS, "freeze_policy")}
     policy = build(FreezePolicy, given["freeze_policy"], "adapt.freeze_policy")

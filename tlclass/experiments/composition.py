@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from tlclass.config import CONF
+from tlclass.experiments.additions import with_added
 from tlclass.experiments.devices import workers
 from tlclass.experiments.words import quoted, readable
 from tlclass.extras import install
@@ -47,11 +48,11 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Settings
     Raises:
         ValueError: a word means nothing; says so in one sentence.
     """
-    name_surveys([CONF, *([Path(config_dir)] if config_dir else [])])
+    folders = [Path(config_dir)] if config_dir else []
     own = [f"hydra.searchpath=[{quoted(f'file://{Path(config_dir).resolve()}')}]"] if config_dir else []
     try:
         with hydra.initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-            return plain(hydra.compose("train", overrides=[*own, *as_hydra_wants(overrides)]))
+            return plain(hydra.compose("train", overrides=[*own, *as_hydra_wants(overrides, folders)]))
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(in_words(error)) from error
 
@@ -71,18 +72,23 @@ def plain(config: DictConfig) -> Settings:
     return settings
 
 
-def as_hydra_wants(words: Sequence[str]) -> list[str]:
+def as_hydra_wants(words: Sequence[str], own: Sequence[Path] = ()) -> list[str]:
     """The words of a command line as Hydra's grammar has them.
 
-    `+arm=transfer` and `experiment=ztf2lsst` work with and without the plus; `data_fraction=n100,5pct` and
+    `+arm=transfer` and `experiment=ztf2lsst` work with and without the plus, `sizes.ztf_simulated=20000` too; `data_fraction=n100,5pct` and
     `data_fraction.count=100` are words for `labels`; a list of sources is one choice; paths are quoted.
 
+    Args:
+        words: of the command line.
+        own: folders of cards beside those that the words give with `--config-dir`.
+
     Raises:
-        ValueError: see `without_lists`, `as_labels` and `readable`.
+        ValueError: see `without_lists`, `as_labels`, `with_added` and `readable`.
     """
-    name_surveys([CONF, *own_folders(words)])
+    folders = [CONF, *own, *own_folders(words)]
+    name_surveys(folders)
     given = readable(words, multirun=bool({"-m", "--multirun"} & set(words)))
-    return [without_lists(word) for one in given for word in as_labels(with_plus(one))]
+    return [without_lists(with_added(word, folders)) for one in given for word in as_labels(with_plus(one))]
 
 
 def name_surveys(folders: Sequence[Path]) -> None:
@@ -234,7 +240,12 @@ def in_words(error: BaseException) -> str:
         name = str(absent.full_key).rpartition(".")[2]
         inside = [f"{place}.{path}" if place else path for path in paths_to(name, absent.parent_node)]
         close = f" (did you mean {' or '.join(inside[:3])}?)" if inside else nearest(str(absent.full_key), siblings)
-        return f"unknown setting {absent.full_key}{close}: the known ones are {', '.join(siblings)}"
+        known = (
+            f"the known ones are {', '.join(siblings)}"
+            if siblings
+            else f"{place} has none yet, add one with a plus, +{absent.full_key}=VALUE"
+        )
+        return f"unknown setting {absent.full_key}{close}: {known}"
     twice = re.search(r"@source\.parts\.(\w+)\S* appears more than once", text)
     if twice:
         return (

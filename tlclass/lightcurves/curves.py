@@ -284,7 +284,9 @@ def check(curves: LightCurves, origin: str) -> LightCurves:
     """
     n, n_obs = len(curves), int(curves.offsets[-1]) if len(curves.offsets) else 0
     if len(curves.offsets) != n + 1 or curves.offsets[0] != 0 or (np.diff(curves.offsets) < 0).any():
-        raise ValueError(f"{origin}: offsets must start at 0, never fall and number objects + 1 = {n + 1}")
+        raise ValueError(
+            f"{origin}: the offsets do not fit {n} objects: give {n + 1} numbers that begin with 0 and never fall"
+        )
     for name in (*OBSERVATION_DTYPES, "passband"):
         if len(getattr(curves, name)) != n_obs:
             raise ValueError(
@@ -295,17 +297,18 @@ def check(curves: LightCurves, origin: str) -> LightCurves:
     inside[curves.offsets[:-1][curves.lengths > 0]] = False  # the first row has nothing before it
     rising = np.concatenate([[True], np.diff(curves.mjd) >= 0])[:n_obs] | ~inside
     laws = {
-        "mjd must be finite": np.isfinite(curves.mjd),
-        "mjd must not fall within an object": rising,
-        "flux must be finite": np.isfinite(curves.flux),
-        "flux_err must be finite and > 0": np.isfinite(curves.flux_err) & (curves.flux_err > 0),
-        f"passband codes must be below {len(curves.passbands)}": curves.passband < len(curves.passbands),
+        "mjd": ("a finite number", np.isfinite(curves.mjd)),
+        "the order of mjd": ("the observations of an object in order of time", rising),
+        "flux": ("a finite number", np.isfinite(curves.flux)),
+        "flux_err": ("a finite number above 0", np.isfinite(curves.flux_err) & (curves.flux_err > 0)),
+        "passband": (f"a code below {len(curves.passbands)}", curves.passband < len(curves.passbands)),
     }
-    for law, holds in laws.items():
+    for name, (wanted, holds) in laws.items():
         if not holds.all():
             row = int(np.flatnonzero(~holds)[0])
             owner = int(np.searchsorted(curves.offsets, row, side="right")) - 1
-            raise ValueError(f"{origin}: {law}: object {curves.object_id[owner]}, row {row - curves.offsets[owner]}")
+            place = f"row {row - curves.offsets[owner]} of object {curves.object_id[owner]}"
+            raise ValueError(f"{origin}: {name} is wrong in {place}: give {wanted}")
     return curves
 
 

@@ -36,8 +36,8 @@ class Calibration:
         numbers = torch.tensor([self.temperature, self.slope, *self.bias, *self.prior], dtype=torch.float64)
         if not numbers.isfinite().all() or self.temperature <= 0 or min(self.prior) < 0 or not sum(self.prior) > 0:
             raise ValueError(
-                f"calibration with temperature {self.temperature}, slope {self.slope}, bias {self.bias}, prior {self.prior}: "
-                "the temperature must be above 0, proportions not below 0, and all numbers finite"
+                f"the calibration has temperature {self.temperature}, slope {self.slope}, bias {self.bias} and prior {self.prior}, which give no "
+                "probabilities: give a temperature above 0, proportions of 0 or more (one of them above 0), and finite numbers"
             )
 
     def __call__(self, logits: Tensor, observations: Tensor) -> Tensor:

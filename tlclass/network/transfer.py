@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tlclass.network.classifier import Classifier
 from tlclass.options import build
+from tlclass.quoting import shortened
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,8 @@ class FreezePolicy:
         for entry in self.then:
             if not isinstance(entry, Mapping):
                 raise ValueError(
-                    f"freeze policy '{self.name}': then contains {entry!r}, but must be a list of stages {{train: [PATTERN], rate: FACTOR}}"
+                    f"freeze policy '{self.name}': then contains {shortened(entry)}, which is no stage: give a list of stages "
+                    f"{{train: [PATTERN], rate: FACTOR}}"
                 )
         return [Stage(self.train), *(build(Stage, entry, f"freeze policy '{self.name}', then") for entry in self.then)]
 

@@ -105,7 +105,7 @@ def _read(prior: str | Path) -> dict[str, Any]:
     if path.is_file():
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(content, Mapping):
-            raise ValueError(f"prior {path}: it must be YAML or JSON of the form 'class: share'")
+            raise ValueError(f"prior {path} holds no class proportions: write YAML or JSON of the form 'class: share'")
         return dict(content)
     shares = yaml.safe_load(named.read_text(encoding="utf-8")).get("shares") if named.is_file() else None
     if not shares:

@@ -196,7 +196,9 @@ def parse_cadence(config: Mapping[str, Any], bands: Sequence[str]) -> NightlyCad
     if isinstance(cadence, PairCadence):
         used = {*cadence.share, *cadence.moon_share, *(band for pair in cadence.pairs for band in pair)}
         if not used <= set(bands):
-            raise ValueError(f"cadence names the bands {sorted(used - set(bands))}; the survey has {list(bands)}")
+            raise ValueError(
+                f"cadence names the bands {', '.join(sorted(used - set(bands)))}, which the survey does not have: choose from {', '.join(bands)}"
+            )
     return cadence
 
 

@@ -85,7 +85,10 @@ class Chunks:
             chunk += wave
             accepted = found / (chunk * CHUNK)
             if found == 0 and chunk >= 20:
-                raise ValueError(f"none of {chunk * CHUNK} objects of class {name} passed the trigger and the limits")
+                raise ValueError(
+                    f"none of {chunk * CHUNK} simulated objects of class {name} was detected within the survey's trigger and limits: set mix.{name}=0, or "
+                    "loosen trigger or limits"
+                )
 
     def _observe(self, name: str, chunks: range) -> Iterator[Observed]:
         if self.executor is None:

@@ -179,6 +179,8 @@ def follow_template(transient: Transient, template: Template, drawn: Mapping[str
     """
     stretch = drawn["stretch"]
     if stretch.min() <= 0:
-        raise ValueError(f"{transient.name}: stretch must be positive, but {stretch.min():.2g} was drawn: add `within`")
+        raise ValueError(
+            f"{transient.name}: a stretch of {stretch.min():.2g} was drawn: keep stretch above 0 with within, e.g. within: [0.5, 2]"
+        )
     empty = np.zeros((0, stretch.size, 2), np.float32)
     return Histories(transient, drawn, empty, template.peak_time * stretch, engines.GRID_POWER)

@@ -17,6 +17,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from tlclass.options import nearest
+from tlclass.quoting import shortened
+
 Array = NDArray[Any]
 Pair = tuple[float, float]
 Record = TypeVar("Record")
@@ -95,7 +98,8 @@ class Parameter:
         unknown = sorted(set(config) - set(KINDS) - set(MODIFIERS))
         if len(kinds) != 1 or unknown:
             raise ValueError(
-                f"{where}: expected one of {sorted(KINDS)} and any of {list(MODIFIERS)}, got {sorted(config)}"
+                f"{where} has the keys {', '.join(map(str, config)) or 'none'}: give one of the distributions {', '.join(sorted(KINDS))}, "
+                f"and if you like some of {', '.join(MODIFIERS)}"
             )
         arguments = _numbers(config[kinds[0]], KINDS[kinds[0]][0], f"{where}.{kinds[0]}")
         scale = config.get("scale", ())
@@ -153,7 +157,10 @@ def parse_parameters(config: Mapping[str, Any], where: str) -> tuple[tuple[str, 
         parameter = Parameter.from_config(entry, f"{where}.{name}")
         missing = sorted(parameter.uses - set(parsed))
         if missing:
-            raise ValueError(f"{where}.{name} is coupled to {missing}, which must be drawn above it: {list(parsed)}")
+            raise ValueError(
+                f"{where}.{name} is coupled to {', '.join(missing)}, which no line above it draws: move it below them, or name one of "
+                f"those above it ({', '.join(parsed) or 'none'})"
+            )
         parsed[name] = parameter
     return tuple(parsed.items())
 
@@ -172,22 +179,24 @@ def interval(value: Sequence[float] | None, where: str) -> Pair | None:
         return None
     low, high = _numbers(value, 2, where)
     if not low < high:
-        raise ValueError(f"{where} must be [low, high] with low < high, got {list(value)}")
+        raise ValueError(f"{where} is {list(value)}: give [low, high] with low below high")
     return low, high
 
 
 def record(cls: type[Record], config: Mapping[str, Any], where: str) -> Record:
     """Build a dataclass from a mapping whose keys must be its fields; lists become tuples."""
     if not isinstance(config, Mapping):
-        raise ValueError(f"{where} must be a mapping, got {config!r}")
+        raise ValueError(f"{where} is {shortened(config)}: give a group of settings")
     known = fields(cls)  # type: ignore[arg-type]
     unknown = sorted(set(config) - {field.name for field in known})
     if unknown:
-        raise ValueError(f"{where} has unknown keys {unknown}; allowed are {[field.name for field in known]}")
+        names = [field.name for field in known]
+        said = ", ".join(f"{name}{nearest(str(name), names)}" for name in unknown)
+        raise ValueError(f"{where} has the unknown keys {said}: it takes {', '.join(names)}")
     required = {f.name for f in known if f.default is MISSING and f.default_factory is MISSING}
     missing = sorted(required - set(config))
     if missing:
-        raise ValueError(f"{where} lacks {missing}")
+        raise ValueError(f"{where} lacks the keys {', '.join(missing)}: add them")
     for field in known:
         if field.name in config:
             _check_type(str(field.type), config[field.name], f"{where}.{field.name}")
@@ -212,7 +221,8 @@ def _frozen(value: Any) -> Any:
 def _numbers(value: float | Sequence[float], count: int, where: str) -> tuple[float, ...]:
     numbers = tuple(value) if isinstance(value, list | tuple) else (value,)
     if len(numbers) != count or not all(isinstance(number, int | float) for number in numbers):
-        raise ValueError(f"{where} needs {count} number(s), got {value!r}")
+        numbers_are = "a number" if count == 1 else f"a list of {count} numbers"
+        raise ValueError(f"{where} is {shortened(value)}: give {numbers_are}")
     return tuple(float(number) for number in numbers)
 
 

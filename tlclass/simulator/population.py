@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
+from tlclass.options import nearest
 from tlclass.simulator.bands import Bands, band_flux
 from tlclass.simulator.histories import evolve
 from tlclass.simulator.parameters import Array, record
@@ -55,10 +56,12 @@ class Population:
         """Build from the mapping with the keys `cosmology`, `scatter` and `classes`."""
         missing = sorted({"cosmology", "scatter", "classes"} - set(config))
         if missing:
-            raise ValueError(f"population lacks the keys {', '.join(missing)}")
+            raise ValueError(f"population lacks the keys {', '.join(missing)}: add them")
         unknown = sorted(set(config) - {"cosmology", "scatter", "classes"})
         if unknown:
-            raise ValueError(f"population has the unknown keys {', '.join(unknown)}")
+            raise ValueError(
+                f"population has the unknown keys {', '.join(unknown)}: it takes cosmology, scatter and classes"
+            )
         classes = [Transient.from_config(name, {**config["scatter"], **c}) for name, c in config["classes"].items()]
         return cls(record(Cosmology, config["cosmology"], "population.cosmology"), tuple(classes))
 
@@ -66,7 +69,9 @@ class Population:
         """Position of a class, which enters the random seeds."""
         names = [transient.name for transient in self.classes]
         if name not in names:
-            raise ValueError(f"class {name!r} is not in the population; its classes are {', '.join(names)}")
+            raise ValueError(
+                f"class {name!r} is not in the population{nearest(name, names)}: choose from {', '.join(names)}"
+            )
         return names.index(name)
 
 

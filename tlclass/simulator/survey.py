@@ -11,6 +11,7 @@ import numpy as np
 from numpy.random import Generator
 
 from tlclass.lightcurves.curves import LightCurves
+from tlclass.options import nearest
 from tlclass.simulator.bands import Bands, band_flux
 from tlclass.simulator.cadence import NightlyCadence, PairCadence, build_pool, parse_cadence
 from tlclass.simulator.chunks import CHUNK, Observed
@@ -95,7 +96,9 @@ class Simulation:
         unknown = sorted(set(config) - set(allowed))
         missing = [key for key in allowed if key not in config and key not in optional]
         if unknown or missing:
-            raise ValueError(f"a simulated survey has the keys {allowed}; unknown: {unknown}, missing: {missing}")
+            said = [f"has no key {name}{nearest(name, allowed)}" for name in unknown]
+            said += [f"lacks the key {name}" for name in missing]
+            raise ValueError(f"a simulated survey {' and '.join(said)}: its keys are {', '.join(allowed)}")
         bands = {name: record(Band, band, f"bands.{name}") for name, band in config["bands"].items()}
         blocks = {"trigger": Discovery, "limits": Limits, "systematics": Systematics, "gap": Gap}
         values: dict[str, Any] = {key: record(kind, config[key], key) for key, kind in blocks.items()}
@@ -117,7 +120,8 @@ class Simulation:
                 f"classes names {', '.join(unknown)}, which the mix does not have: choose from {', '.join(self.mix)}"
             )
         if sum(self.shares().values()) <= 0:
-            raise ValueError(f"mix needs at least one positive share, got {self.shares()}")
+            given = ", ".join(f"{name}: {share}" for name, share in self.shares().items()) or "empty"
+            raise ValueError(f"mix is {given}: give at least one class a share above 0")
         if self.n_objects is not None and self.n_objects < 1:
             raise ValueError(f"n_objects is {self.n_objects}: choose 1 or more, or null for all {self.full_size}")
         if self.seed < 0:

@@ -67,7 +67,9 @@ class Template:
         """
         blue, red = max(source.minwave() * ANGSTROM, WAVE_RANGE[0]), min(source.maxwave() * ANGSTROM, WAVE_RANGE[1])
         if not blue < REFERENCE < red - WAVE_STEP:
-            raise ValueError(f"template {name}: covers {blue:.3f} to {red:.3f} um, which lacks {REFERENCE} um")
+            raise ValueError(
+                f"template {name} covers {blue:.3f} to {red:.3f} um: choose one that covers {REFERENCE} um, where fluxes are scaled"
+            )
         duration = float(source.maxphase() - source.minphase())
         phases = np.linspace(source.minphase(), source.maxphase(), int(np.ceil(duration / PHASE_STEP)) + 1)
         wave = blue + WAVE_STEP * np.arange(int((red - blue) / WAVE_STEP) + 1)
@@ -76,7 +78,9 @@ class Template:
         table = flux @ _smoothing(wave).T
         reference = np.array([np.interp(REFERENCE, wave, row) for row in table])
         if not (np.isfinite(table).all() and reference.max() > 0):
-            raise ValueError(f"template {name}: its flux at {REFERENCE} um is never positive, or is not finite")
+            raise ValueError(
+                f"template {name} has no positive finite flux at {REFERENCE} um, where fluxes are scaled: choose another template"
+            )
         table = np.ascontiguousarray(table / reference.max(), dtype=np.float32)
         digest = hashlib.sha256(table.tobytes()).hexdigest()[:16]
         peak_time = float(phases[reference.argmax()] - phases[0])
@@ -137,10 +141,12 @@ def template_entry(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """
     given = [key for key in PHYSICAL_KEYS if config.get(key) is not None]
     if given:
-        raise ValueError(f"{name}: engine template takes {list(OWN_KEYS)}; remove {given} or set them to null")
+        raise ValueError(
+            f"{name}: a class of engine template takes {', '.join(OWN_KEYS)}; remove {', '.join(given)} or set them to null"
+        )
     missing = [key for key in ("source", "magnitude") if config.get(key) is None]
     if missing:
-        raise ValueError(f"{name}: engine template needs {missing}")
+        raise ValueError(f"{name}: a class of engine template needs the keys {', '.join(missing)}: add them")
     template = Template.from_source(load_source(str(config["source"]), name), str(config["source"]))
     entry = {key: value for key, value in config.items() if key not in (*OWN_KEYS, *PHYSICAL_KEYS)}
     entry["parameters"] = {"peak_magnitude": config["magnitude"], "stretch": config.get("stretch", 1.0)}
@@ -178,18 +184,18 @@ def read_grid(path: Path) -> tuple[Array, Array, Array]:
     Returns:
         phase (P,), wavelength (W,) and flux (P, W).
     """
-    form = f"{path}: expected lines of phase (d), wavelength (Angstrom), flux on a complete grid"
+    form = "give lines of three numbers, phase (d), wavelength (Angstrom) and flux, one for each pair of at least 2 phases and 4 wavelengths"
     try:
         rows = np.loadtxt(path, ndmin=2)
     except ValueError as error:
-        raise ValueError(f"{form}: {error}") from error
+        raise ValueError(f"{path} cannot be read as a template ({error}): {form}") from error
     if rows.shape[1] != 3:
-        raise ValueError(f"{form}, got {rows.shape[1]} columns")
+        raise ValueError(f"{path} has {rows.shape[1]} columns: {form}")
     phase, wave = np.unique(rows[:, 0]), np.unique(rows[:, 1])
     if len(np.unique(rows[:, :2], axis=0)) != len(rows) or len(rows) != phase.size * wave.size:
-        raise ValueError(f"{form}, got {len(rows)} lines for {phase.size} phases and {wave.size} wavelengths")
+        raise ValueError(f"{path} has {len(rows)} lines for {phase.size} phases and {wave.size} wavelengths: {form}")
     if phase.size < 2 or wave.size < 4:
-        raise ValueError(f"{form} of at least 2 phases and 4 wavelengths, got {phase.size} and {wave.size}")
+        raise ValueError(f"{path} has {phase.size} phases and {wave.size} wavelengths: {form}")
     return phase, wave, rows[np.lexsort((rows[:, 1], rows[:, 0])), 2].reshape(phase.size, wave.size)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
+from tlclass.options import nearest
 from tlclass.simulator import engines
 from tlclass.simulator.parameters import Array, Parameter, draw_parameters, parse_parameters, record
 from tlclass.simulator.photosphere import Spectrum
@@ -65,7 +66,9 @@ class Rate:
     def __post_init__(self) -> None:
         """Check the name of the law."""
         if self.evolution not in ("power", "madau_dickinson", "exponential"):
-            raise ValueError(f"rate evolution {self.evolution!r}: allowed are power, madau_dickinson, exponential")
+            raise ValueError(
+                f"the rate's evolution is {self.evolution!r}: choose power, madau_dickinson or exponential"
+            )
 
     def at(self, z: Array) -> Array:
         """Rate at redshift `z` relative to the local one."""
@@ -145,24 +148,36 @@ class Transient:
 
     def _check(self) -> None:
         if self.engine not in engines.PARAMETERS:
-            raise ValueError(f"{self.name}: engine {self.engine!r} is not one of {sorted(engines.PARAMETERS)}")
+            raise ValueError(
+                f"{self.name}: the engine {self.engine!r} is unknown{nearest(self.engine, engines.PARAMETERS)}: choose one of "
+                f"{', '.join(sorted(engines.PARAMETERS))}"
+            )
         if (self.spectrum is None) != (self.engine == "random_walk"):
-            raise ValueError(f"{self.name}: every class needs a spectrum, except those of engine random_walk")
+            has = "has no spectrum: add one" if self.spectrum is None else "has a spectrum: remove it"
+            raise ValueError(
+                f"{self.name}, of the engine {self.engine}, {has}; classes of random_walk have none, all others need one"
+            )
         names = {name for name, _ in self.parameters}
         needed = {"peak_magnitude", *engines.PARAMETERS[self.engine]}
         missing = sorted(needed - names)
         if missing:
-            raise ValueError(f"{self.name}: the engine {self.engine} needs the parameters {missing}")
+            raise ValueError(
+                f"{self.name}: the engine {self.engine} needs the parameters {', '.join(missing)}: add them"
+            )
         chosen = [name for name in OPTIONAL if name in names]
         if isinstance(self.spectrum, Spectrum) and self.spectrum.second_peak > 0:
             chosen.append("second_peak")
         used = {*needed, *chosen, *(OPTIONAL[name] for name in chosen)}
         if not used <= names:
-            raise ValueError(f"{self.name}: {chosen} needs the parameters {sorted(used - names)} too")
+            raise ValueError(
+                f"{self.name}: {', '.join(chosen)} needs the parameters {', '.join(sorted(used - names))} too: add them"
+            )
         used = used.union(*(parameter.uses for _, parameter in self.parameters))
         if names - used:
             unused = sorted(names - used)
-            raise ValueError(f"{self.name}: nothing uses {unused}; optional are {sorted(OPTIONAL)}")
+            raise ValueError(
+                f"{self.name}: nothing uses the parameters {', '.join(unused)}: remove them; optional ones are {', '.join(sorted(OPTIONAL))}"
+            )
 
     def draw(self, rng: Generator, n: int, gap: Gap) -> dict[str, Array]:
         """Draw `n` objects: every parameter, host extinction and spectral scatter, each (n,)."""

@@ -139,7 +139,7 @@ class Survey:
             advice = (
                 "give a table of them, target.reader.labels=FILE"
                 if hasattr(self.reader, "labels")
-                else "add a table of objects with one, or name its column with ++target.reader.columns.label=COLUMN"
+                else "add a table of objects with one, or name its column with target.reader.columns.label=COLUMN"
             )
             raise ValueError(f"{self.name}: none of its {sum(labels.values())} objects has a class label: {advice}")
         unknown = {name: n for name, n in labels.items() if name and self.taxonomy.index_of(name.strip()) is None}

@@ -108,9 +108,13 @@ class ZTFSims:
         try:
             pairs = np.array(hosts, dtype=np.float64)
         except (TypeError, ValueError):
-            raise ValueError(f"{files[2]}: an element must be redshift and E(B-V), two numbers") from None
+            raise ValueError(
+                f"{files[2]} holds an element that is not two numbers: give redshift and E(B-V) for each light curve"
+            ) from None
         if pairs.shape != (len(curves), 2):
-            raise ValueError(f"{files[2]}: an element must be redshift and E(B-V), the shape is {pairs.shape[1:]}")
+            raise ValueError(
+                f"{files[2]} holds elements of shape {pairs.shape[1:]}: give two numbers, redshift and E(B-V), for each light curve"
+            )
         return list(curves), np.array([class_of(str(label)) for label in labels]), pairs
 
     def _codes(self, written: Array) -> Array:
@@ -297,6 +301,6 @@ def _check_arrays(curves: Sequence[Any], file: Path) -> None:
             or curve.dtype.kind not in "fiu"
         ):
             raise ValueError(
-                f"{file}: element {number} is not an array of numbers (N, 4) or (N, 5), as all must be: "
-                "wavelength, scaled time, scaled flux, scaled error, perhaps photflag"
+                f"{file}: element {number} is not an array of numbers of shape (N, 4) or (N, 5), alike in all elements: give "
+                "wavelength, scaled time, scaled flux, scaled error and, if you like, photflag"
             )

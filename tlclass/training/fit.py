@@ -28,6 +28,7 @@ from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.network.classifier import Classifier
 from tlclass.network.encoders import Encoder
 from tlclass.network.inference import predict_logits
+from tlclass.options import nearest
 from tlclass.training.callbacks import History, ProgressLines, StopWhenAsked
 from tlclass.training.checkpoints import WholeCheckpoints, forget_damaged
 from tlclass.training.feature_cache import with_features
@@ -162,8 +163,8 @@ def refuse_reserved(trainer_options: Mapping[str, Any]) -> None:
     refused = sorted(set(trainer_options) - known)
     if refused:
         raise ValueError(
-            f"trainer: {', '.join(refused)} cannot be set (epochs and validation are options of fit); "
-            f"allowed are {', '.join(sorted(known))}"
+            f"trainer: {', '.join(f'{name}{nearest(name, sorted(known))}' for name in refused)} cannot be set (epochs and validation are "
+            f"options of fit); allowed are {', '.join(sorted(known))}"
         )
     refuse_own_processes(trainer_options.get("strategy", "auto"))
 

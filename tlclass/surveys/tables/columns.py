@@ -231,7 +231,7 @@ def say(found: Mapping[str, str], origin: str) -> None:
 
 def naming(ours: str) -> str:
     """What to write to say which column is ours."""
-    return f"++target.reader.columns.{ours}=COLUMN (in predict: --column {ours}=COLUMN)"
+    return f"target.reader.columns.{ours}=COLUMN (in predict: --column {ours}=COLUMN)"
 
 
 def _only(ours: str, free: Sequence[tuple[str, str]], origin: str) -> str | None:

@@ -118,7 +118,7 @@ def refuse_without_signs(found: Mapping[str, str], need: int, none: int, signed:
         raise ValueError(
             f"{origin}: no column gives the sign of the differences (isdiffpos), so a star that faded would look like a "
             f"transient: add that column, name yours with {naming('is_positive')}, or say that all are positive with "
-            "++target.reader.positive=true (in predict: --positive)"
+            "target.reader.positive=true (in predict: --positive)"
         )
 
 

@@ -66,7 +66,7 @@ def proved_unit(
     if by_depth is not None:
         message = (
             "%s: nothing states the unit of %s; it is taken as %s, the only unit that gives the depth of the survey: "
-            "if that is wrong, give ++target.reader.flux_unit=UNIT (in predict: --flux-unit)"
+            "if that is wrong, give target.reader.flux_unit=UNIT (in predict: --flux-unit)"
         )
         log.warning(message, origin, found["flux"], by_depth)
         return by_depth
@@ -74,7 +74,7 @@ def proved_unit(
         return "fluxcal"
     raise ValueError(
         f"{origin}: nothing states the unit of {found['flux']} (median {np.nanmedian(np.abs(value['flux'])):.3g}): put it into the column's name "
-        f"(flux_ujy, flux_njy, fluxcal), add a column flux_unit or zp (the AB zero point), or give it with ++target.reader.flux_unit="
+        f"(flux_ujy, flux_njy, fluxcal), add a column flux_unit or zp (the AB zero point), or give it with target.reader.flux_unit="
         f"{'|'.join(ZERO_POINTS)} (in predict: --flux-unit)"
     )
 
@@ -117,7 +117,7 @@ def refuse_other_systems(column: Columns, found: Mapping[str, str], origin: str)
     if other:
         raise ValueError(
             f"{origin}: column {found['zero_point_system']} has {', '.join(other)}: only AB zero points are read; convert the fluxes or "
-            "magnitudes, or leave those rows out with ++target.reader.unknown_passbands=drop (in predict: --drop-unknown-passbands)"
+            "magnitudes, or leave those rows out with target.reader.unknown_passbands=drop (in predict: --drop-unknown-passbands)"
         )
 
 
