@@ -98,7 +98,7 @@ def test_nothing_to_classify_is_a_table_of_nulls(released_model: TrainedModel) -
 
 
 @pytest.mark.parametrize(
-    "prior", ["flat", "estimate", "bts", {"SN Ia": 1, "SN II": 1, "SN Ib/c": 1, "SLSN-I": 1, "TDE": 96}]
+    "prior", ["flat", "balanced", "estimate", "bts", {"SN Ia": 1, "SN II": 1, "SN Ib/c": 1, "SLSN-I": 1, "TDE": 96}]
 )
 def test_a_prior_shifts_probabilities_and_is_stated(prior: object, released_model: TrainedModel) -> None:
     curves = make_curves(30)
@@ -106,13 +106,18 @@ def test_a_prior_shifts_probabilities_and_is_stated(prior: object, released_mode
     p = probabilities(found.to_pandas())
     assert np.allclose(np.nansum(p, axis=1)[~np.isnan(p[:, 0])], 1)
     assert b"class proportions" in found.schema.metadata[b"tlclass.predictions"]
+    if prior == "balanced":
+        assert released_model.calibration is not None
+        plain = probabilities(predict(released_model, curves).to_pandas())
+        expected = plain / np.sqrt(released_model.calibration.prior)
+        np.testing.assert_allclose(p, expected / expected.sum(axis=1, keepdims=True), rtol=1e-6)
     if isinstance(prior, dict):
         assert np.nanmean(p[:, 4]) > np.nanmean(probabilities(predict(released_model, curves).to_pandas())[:, 4])
 
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
-    [({"prior": {"Comet": 1}}, "Comet"), ({"prior": {"SN Ia": 1}}, "TDE"), ({"prior": "nowhere"}, "flat, estimate")],
+    [({"prior": {"Comet": 1}}, "Comet"), ({"prior": {"SN Ia": 1}}, "TDE"), ({"prior": "nowhere"}, "flat, balanced, estimate")],
 )
 def test_a_wrong_prior_is_refused(wrong: dict[str, object], words: str, released_model: TrainedModel) -> None:
     with pytest.raises(ValueError, match=words):

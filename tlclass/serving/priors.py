@@ -13,7 +13,8 @@ from tlclass.network.calibration import with_prior
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.serving.request import Estimated, Prior
 
-FLAT, ESTIMATE, MODEL = "flat", "estimate", "model"
+FLAT, BALANCED, ESTIMATE, MODEL = "flat", "balanced", "estimate", "model"
+POWER = {FLAT: 0.0, BALANCED: 0.5}  # of the proportions that the model assumes
 LEAST = 1e-4  # share of a class that is not quite absent
 STEPS, TOLERANCE = 1000, 1e-7
 
@@ -24,7 +25,8 @@ def reweighed(model: TrainedModel, log_probability: Tensor, prior: Prior | None)
     Args:
         model: states the proportions that its probabilities assume.
         log_probability: of all objects.
-        prior: None or `model` leave them as they are; `flat`; `estimate`: from these objects, by the expectation
+        prior: None or `model` leave them as they are; `flat`; `balanced`: the square root of the model's proportions, half-way to
+            flat, for the highest macro F1; `estimate`: from these objects, by the expectation
             maximisation of Saerens, Latinne & Decaestecker 2002; the name of a taxonomy with shares (`bts`); a YAML or JSON file of
             `class: share`; such a mapping; or what was estimated before from an input of which these objects are a part.
 
@@ -39,12 +41,13 @@ def reweighed(model: TrainedModel, log_probability: Tensor, prior: Prior | None)
     new: Sequence[float]
     if isinstance(prior, Estimated):
         new = prior.shares
-    elif prior == FLAT:
-        new = [1 / len(old)] * len(old)
+    elif prior in (FLAT, BALANCED):
+        new = torch.softmax(torch.tensor(old).log() * POWER[str(prior)], dim=0).tolist()
     else:
         new = _shares(model, prior)
     words = ", ".join(f"{name} {100 * share:.1f} %" for name, share in zip(model.classes, new, strict=True))
-    how = "estimated from the input" if isinstance(prior, Estimated) else FLAT if prior == FLAT else "as given"
+    named = str(prior) if prior in (FLAT, BALANCED) else "as given"
+    how = "estimated from the input" if isinstance(prior, Estimated) else named
     return with_prior(log_probability, old, new), f"class proportions {how}: {words}"
 
 
@@ -113,6 +116,6 @@ def _read(prior: str | Path) -> dict[str, Any]:
             file.stem for file in (CONF / "taxonomy").glob("*.yaml") if "\nshares:" in file.read_text("utf-8")
         )
         raise ValueError(
-            f"prior '{prior}': give flat, estimate, a file of 'class: share', or the name of a survey: {', '.join(known)}"
+            f"prior '{prior}': give flat, balanced, estimate, a file of 'class: share', or the name of a survey: {', '.join(known)}"
         )
     return dict(shares)
