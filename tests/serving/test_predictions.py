@@ -117,7 +117,11 @@ def test_a_prior_shifts_probabilities_and_is_stated(prior: object, released_mode
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
-    [({"prior": {"Comet": 1}}, "Comet"), ({"prior": {"SN Ia": 1}}, "TDE"), ({"prior": "nowhere"}, "flat, balanced, estimate")],
+    [
+        ({"prior": {"Comet": 1}}, "Comet"),
+        ({"prior": {"SN Ia": 1}}, "TDE"),
+        ({"prior": "nowhere"}, "flat, balanced, estimate"),
+    ],
 )
 def test_a_wrong_prior_is_refused(wrong: dict[str, object], words: str, released_model: TrainedModel) -> None:
     with pytest.raises(ValueError, match=words):

@@ -98,7 +98,10 @@ def tables(row: Row, found: Intervals, folder: Path) -> list[Block]:
     early = [name for name in row if name.startswith(f"{MACRO}@")]
     if early:
         days = [name.removeprefix(f"{MACRO}@").removesuffix("d") for name in early]
-        frame = pd.DataFrame({"days since trigger": days, "macro AUROC": [f"{row[name]:.3f}" for name in early]})
+        frame = pd.DataFrame({"days since trigger": days, "macro AUROC": [number(row[name]) for name in early]})
+        for name in OTHER_SCORES:
+            if f"{name}@{days[0]}d" in row:
+                frame[title(name)] = [number(row[f"{name}@{day}d"]) for day in days]
         made.append(Table(frame, "From the observations up to so many days after the trigger, at least the first."))
     subsets = [name.removesuffix(f"/{MACRO}") for name in row if name.endswith(f"/{MACRO}")]
     if subsets:

@@ -22,7 +22,7 @@ FORMER = {"policy": "arm", "budget": "labels", "model": "encoder"}  # names of c
 FORMER_REFERENCES = ("from_scratch", "from_scratch_context", "forest", "lightgbm", "paper", "recipe")
 NOT_VARIED = ("experiment_name", "seed", "labels", "arm.name", "arm.reference")  # what every job states by itself
 SETTINGS = ("source", "target", "head", "encoding", "encoder")  # of a row: columns with short values
-OTHER_SCORES = ("balanced_accuracy", "f1_macro", "auprc_macro", "log_loss", "ece")
+OTHER_SCORES = ("balanced_accuracy", "f1_macro", "auprc_macro", "log_loss", "ece", "sets_90")
 
 
 @dataclass(frozen=True)
