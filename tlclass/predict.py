@@ -126,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--prior",
         metavar="PRIOR",
-        help="class proportions: flat, balanced (half-way to flat, for macro F1), estimate (from the input), a survey's name (bts), or a file of 'class: share'",
+        help="class proportions: flat, balanced (half-way to flat, for macro F1), estimate (from the input), a survey (bts), or a file of 'class: share'",
     )
     add("--keep-passbands", action="store_true", help="use passbands that the model was not trained on")
     add_arguments(parser)
