@@ -113,9 +113,9 @@ class Prepared:
     def __init__(self, items: list[Item]):
         self.all = items
 
-    def items(self, store: Store) -> Any:
+    def items(self, store: Store, settle: Any) -> Any:
         """All of them."""
-        return iter(self.all)
+        yield from self.all
 
     def committed(self, places: Any) -> None:
         """Nobody is told."""

@@ -43,7 +43,7 @@ def _run(given: argparse.Namespace) -> None:
     model = load_model(model_folder(given.model))
     engine = Engine(model, given.coverage)
     reading = for_model(model.passbands, reader_settings(reading_options(given), model.input), given.schema)
-    source = _source(given, reading)
+    source = _source(given, reading, model)
     identity = f"{given.model} {model.training.get('release') or model.survey} {_digest(model)}"
     pace = Pace(given.batch, given.seconds, given.min_change, given.grace, given.forget)
     with ExitStack() as stack:
@@ -55,7 +55,7 @@ def _run(given: argparse.Namespace) -> None:
         Stream(model, engine, store, output, letters, Metrics(model, given.metrics_port), pace).run(source)
 
 
-def _source(given: argparse.Namespace, reading: Any) -> Any:
+def _source(given: argparse.Namespace, reading: Any, model: Any) -> Any:
     from tlclass.streaming.sources import Folder, StandardInput
 
     if given.input == STDIN:
@@ -63,7 +63,9 @@ def _source(given: argparse.Namespace, reading: Any) -> Any:
     if given.input.startswith(TOPIC):
         from tlclass.streaming.kafka import Topic, settings
 
-        return Topic(given.input.removeprefix(TOPIC).split(","), settings(given.kafka_settings), reading)
+        low, high = model.selection.window
+        replay = high - low + given.grace if given.replay is None else given.replay
+        return Topic(given.input.removeprefix(TOPIC).split(","), settings(given.kafka_settings), reading, replay)
     return Folder(Path(given.input), reading, given.follow)
 
 
@@ -127,6 +129,13 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="librdkafka's name=value lines; TLCLASS_KAFKA_NAME variables go before",
+    )
+    add(
+        "--replay",
+        type=float,
+        metavar="DAYS",
+        help="read messages again so far back where a partition is taken over from another process (as long as objects are kept); 0 for packets "
+        "that hold all earlier observations",
     )
     add("--metrics-port", type=int, metavar="PORT", help="serve metrics for Prometheus")
     add_arguments(parser)

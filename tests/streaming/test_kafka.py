@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,9 @@ class Until:
     def __init__(self, topic: Topic, messages: int):
         self.topic, self.messages = topic, messages
 
-    def items(self, store: Store) -> Iterator[Item | None]:
+    def items(self, store: Store, settle: Any) -> Generator[Item | None]:
         seen = idle = 0
-        for item in self.topic.items(store):
+        for item in self.topic.items(store, settle):
             seen, idle = seen + (item is not None), 0 if item is not None else idle + 1
             yield item
             if (seen >= self.messages and idle > 1) or idle > 100:

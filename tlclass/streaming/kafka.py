@@ -2,14 +2,16 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlclass.extras import needs
 from tlclass.streaming.outputs import Row, as_json
+from tlclass.streaming.partitions import DAY, Replays, begin, offset_in_group, offset_since, parted, place
 from tlclass.streaming.reading import Reading
-from tlclass.streaming.sources import WAIT, Item
+from tlclass.streaming.sources import WAIT, Item, Settle
 from tlclass.streaming.store import Store
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VARIABLE = "TLCLASS_KAFKA_"  # TLCLASS_KAFKA_SASL_PASSWORD is librdkafka's sasl.password
-PLACE = "topic "
 PATIENCE = 30.0  # seconds for the broker to take what is sent
 CONSUMER = {
     "enable.auto.commit": False,
@@ -59,10 +60,15 @@ def settings(file: Path | None, environment: Mapping[str, str] | None = None) ->
 class Topic:
     """Messages of topics; a member of the consumer group `group.id` gets some of their partitions.
 
-    Where it goes on is what the store says; a partition that the store knows nothing of begins where the group stands.
+    Where it goes on is what the store says. If another member classified messages of a partition that the store does not know, these are read
+    again first, without predictions: the state of their objects is then what one process would have. See `tlclass.streaming.partitions`.
+
+    Args:
+        topics: names. given: librdkafka's settings. reading: how messages are read.
+        replay: days back to which messages are read again; 0 for alerts that hold all earlier observations of their object.
     """
 
-    def __init__(self, topics: Sequence[str], given: Mapping[str, Any], reading: Reading):
+    def __init__(self, topics: Sequence[str], given: Mapping[str, Any], reading: Reading, replay: float = 0.0):
         try:
             from confluent_kafka import Consumer
         except ModuleNotFoundError as error:
@@ -71,24 +77,51 @@ class Topic:
             raise ValueError(
                 f"no consumer group is named: set {VARIABLE}GROUP_ID, or group.id in the file of --kafka-settings"
             )
-        self.topics, self.reading = list(topics), reading
+        self.topics, self.reading, self.replay = list(topics), reading, replay
+        self.replays = Replays()
         self.consumer: Consumer = Consumer({**CONSUMER, **given})
 
-    def items(self, store: Store) -> Iterator[Item | None]:
-        """See `tlclass.streaming.sources.Source`."""
+    def items(self, store: Store, settle: Settle) -> Generator[Item | None]:
+        """See `tlclass.streaming.sources.Source`; partitions that go to another process are settled before they go."""
 
         def assigned(consumer: "Consumer", partitions: list[Any]) -> None:
             for partition in partitions:
-                partition.offset = store.fact(_place(partition.topic, partition.partition), partition.offset)
+                self._begin(partition, store)
             consumer.incremental_assign(partitions)
 
-        self.consumer.subscribe(self.topics, on_assign=assigned)
+        def revoked(consumer: "Consumer", partitions: list[Any]) -> None:
+            settle(())
+            self._gone(partitions, "goes to another process of the group, or this one ends")
+
+        def lost(consumer: "Consumer", partitions: list[Any]) -> None:
+            settle([place(one.topic, one.partition) for one in partitions])
+            self._gone(
+                partitions,
+                "was taken away: this process did not answer the broker in time (session.timeout.ms, max.poll.interval.ms)",
+            )
+
+        self.consumer.subscribe(self.topics, on_assign=assigned, on_revoke=revoked, on_lost=lost)
         try:
             while True:
                 message = self.consumer.poll(WAIT)
                 yield None if message is None else self._item(message)
         finally:
             self.consumer.close()
+
+    def _begin(self, partition: Any, store: Store) -> None:
+        """Set the offset at which a partition begins."""
+        topic, number = partition.topic, partition.partition
+        name, since = place(topic, number), time.time() * 1000 - self.replay * DAY
+        oldest = (lambda: offset_since(self.consumer, topic, number, since)) if self.replay > 0 else None
+        where = begin(store.fact(name), offset_in_group(self.consumer, topic, number), oldest)
+        if where.offset is not None:
+            partition.offset = where.offset
+        self.replays.started(name, where)
+
+    def _gone(self, partitions: Sequence[Any], why: str) -> None:
+        self.replays.stopped([place(one.topic, one.partition) for one in partitions])
+        for one in partitions:
+            log.info("partition %d of topic %s %s", one.partition, one.topic, why)
 
     def _item(self, message: "Message") -> Item | None:
         error = message.error()
@@ -97,26 +130,28 @@ class Topic:
                 raise OSError(f"Kafka: {error.str()}")
             log.warning("Kafka: %s", error.str())
             return None
-        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        topic, partition, offset = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
         kind, milliseconds = message.timestamp()
+        name = place(topic, partition)
         read = list(self.reading.content(message.value() or b"", f"{topic}, partition {partition}, offset {offset}"))
-        return Item(
-            read, {_place(str(topic), int(partition or 0)): int(offset or 0) + 1}, milliseconds / 1000 if kind else None
-        )
+        again = self.replays.holds(name, offset)
+        return Item(read, {name: offset + 1}, milliseconds / 1000 if kind else None, again)
 
     def committed(self, places: Mapping[str, Any]) -> None:
-        """See `tlclass.streaming.sources.Source`: the broker is told too, for those who watch the group."""
+        """See `tlclass.streaming.sources.Source`: the group goes on from here if another process takes over."""
         from confluent_kafka import KafkaException, TopicPartition
 
-        offsets = []
-        for name, offset in places.items():
-            topic, _, partition = name.removeprefix(PLACE).rpartition(" ")
-            offsets.append(TopicPartition(topic, int(partition), offset))
+        told = {name: offset for name, offset in places.items() if self.replays.to_tell(name, offset)}
         try:
-            if offsets:
-                self.consumer.commit(offsets=offsets, asynchronous=True)
-        except KafkaException as error:  # the store counts
-            log.warning("Kafka: the offsets were not committed to the broker (the state folder has them): %s", error)
+            if told:
+                self.consumer.commit(
+                    offsets=[TopicPartition(*parted(name), each) for name, each in told.items()], asynchronous=False
+                )
+        except KafkaException as error:
+            log.warning(
+                "Kafka: the offsets were not committed to the broker (%s); a process that takes over may send some predictions again",
+                error,
+            )
 
 
 class TopicOutput:
@@ -164,7 +199,3 @@ class TopicOutput:
 
     def close(self) -> None:
         """See `tlclass.streaming.outputs.Output`."""
-
-
-def _place(topic: str, partition: int) -> str:
-    return f"{PLACE}{topic} {partition}"

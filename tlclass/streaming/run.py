@@ -3,7 +3,8 @@
 import base64
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,75 +67,92 @@ class Stream:
         self.output, self.letters, self.metrics = output, letters, metrics
         self.name = str(model.training.get("release") or model.survey)
         self.clock: list[float] = list(store.fact("clock", []))
+        self.held: list[Item] = []  # what was read and is not committed
 
     def run(self, source: Source) -> None:
         """Until the source ends or the process is asked to stop; everything that was taken is then committed."""
-        for items in self._batches(source):
-            places: dict[str, Any] = {}
+
+        def settle(without: Collection[str] = ()) -> None:
+            self._settle(source, without)
+
+        with closing(source.items(self.store, settle)) as items:
+            size, started = 0, time.monotonic()
             for item in items:
-                places |= item.place
-            rows = self._updated([read for item in items for read in item.read])
-            self._commit(places, rows, source)
-            times = [item.sent for item in items if item.sent is not None]
-            self.metrics.lag = time.time() - max(times) if times else self.metrics.lag
-            self.metrics.say(len(self.store))
+                if item is not None:
+                    self.held.append(item)
+                    size += max(len(item.read), 1)
+                due = item is None or time.monotonic() - started > self.pace.seconds
+                if due or size >= self.pace.batch:
+                    settle()
+                    size, started = 0, time.monotonic()
+                if stopping.asked() is not None:
+                    break
+            settle()
         self._deliver(last=True)
         self.metrics.say(len(self.store), last=True)
 
-    def _batches(self, source: Source) -> Iterator[list[Item]]:
-        held: list[Item] = []
-        size, started = 0, time.monotonic()
-        for item in source.items(self.store):
-            if item is not None:
-                held.append(item)
-                size += max(len(item.read), 1)
-            due = item is None or time.monotonic() - started > self.pace.seconds
-            if held and (due or size >= self.pace.batch):
-                yield held
-                held, size, started = [], 0, time.monotonic()
-            if stopping.asked() is not None:
-                break
-        if held:
-            yield held
+    def _settle(self, source: Source, without: Collection[str]) -> None:
+        """Take into account and commit what was read, but not at the places that another process reads by now."""
+        items = [item for item in self.held if not set(item.place) & set(without)]
+        self.held = []
+        if not items:
+            return
+        places: dict[str, Any] = {}
+        for item in items:
+            places |= item.place
+        self._updated([read for item in items if item.again for read in item.read], again=True)
+        rows = self._updated([read for item in items if not item.again for read in item.read])
+        self._commit(places, rows, source)
+        times = [item.sent for item in items if item.sent is not None]
+        self.metrics.lag = time.time() - max(times) if times else self.metrics.lag
+        self.metrics.say(len(self.store))
 
-    def _updated(self, found: Sequence[Any]) -> list[Row]:
-        """Take what was read into account; the predictions to put out."""
-        rejected = [read for read in found if isinstance(read, Rejected)]
-        self.letters.write([_letter(each) for each in rejected])
-        self.metrics.counts["rejected"] += len(rejected)
-        self.metrics.counts["nameless"] += sum(isinstance(read, Nameless) for read in found)
+    def _updated(self, found: Sequence[Any], again: bool = False) -> list[Row]:
+        """Take what was read into account; the predictions to put out, none for what another process classified (`again`)."""
         waiting = [read for read in found if isinstance(read, Arrival)]
-        self.metrics.counts["arrivals"] += len(waiting)
+        if again:
+            self.metrics.counts["read again"] += len(waiting)
+        else:
+            rejected = [read for read in found if isinstance(read, Rejected)]
+            self.letters.write([_letter(each) for each in rejected])
+            self.metrics.counts["rejected"] += len(rejected)
+            self.metrics.counts["nameless"] += sum(isinstance(read, Nameless) for read in found)
+            self.metrics.counts["arrivals"] += len(waiting)
         lives: dict[str, Live | None] = dict(self.store.get(list({arrival.object_id for arrival in waiting})))
         rows: list[Row] = []
         while waiting:
             first = {arrival.object_id: arrival for arrival in reversed(waiting)}
             waiting = [arrival for arrival in waiting if first[arrival.object_id] is not arrival]
-            rows += self._round([a for a in first.values() if lives.get(a.object_id, a) is not None], lives)
-            self.metrics.counts["too late"] += sum(lives.get(name, a) is None for name, a in first.items())
+            known = [a for a in first.values() if lives.get(a.object_id, a) is not None]
+            rows += self._round(known, lives, again)
+            self.metrics.counts["too late"] += 0 if again else len(first) - len(known)
         return rows
 
-    def _round(self, arrivals: Sequence[Arrival], lives: dict[str, Live | None]) -> list[Row]:
+    def _round(self, arrivals: Sequence[Arrival], lives: dict[str, Live | None], again: bool) -> list[Row]:
         """One arrival for each of several objects."""
         rows = []
-        for arrival, outcome in self._outcomes(arrivals, lives):
-            live = outcome.live
-            self.metrics.counts[outcome.how] += 1
-            if outcome.said is not None:
-                self.metrics.predicted(outcome.said.probability, live)
-                if self._is_news(outcome.said, live):
-                    live = replace(live, reported=outcome.said.probability)
-                    rows.append(self._row(arrival.object_id, live, outcome.said))
-            elif outcome.how != NOTHING_NEW and live.steps < self.engine.least:
-                self.metrics.counts["not yet"] += 1
+        for arrival, outcome in self._outcomes(arrivals, lives, again):
+            live, said = outcome.live, outcome.said
+            if not again:
+                self._count(outcome)
+            if said is not None and self._is_news(said, live):
+                live = replace(live, reported=said.probability)
+                rows += [] if again else [self._row(arrival.object_id, live, said)]
             lives[arrival.object_id] = live
             self._tick(arrival)
             self.store.put(arrival.object_id, live, self._deadline(live))
         self.metrics.counts["predictions"] += len(rows)
         return rows
 
+    def _count(self, outcome: Outcome) -> None:
+        self.metrics.counts[outcome.how] += 1
+        if outcome.said is not None:
+            self.metrics.predicted(outcome.said.probability, outcome.live)
+        elif outcome.how != NOTHING_NEW and outcome.live.steps < self.engine.least:
+            self.metrics.counts["not yet"] += 1
+
     def _outcomes(
-        self, arrivals: Sequence[Arrival], lives: dict[str, Live | None]
+        self, arrivals: Sequence[Arrival], lives: dict[str, Live | None], again: bool
     ) -> Iterator[tuple[Arrival, Outcome]]:
         """All at once; if one of them breaks a rule that nobody thought of, the others are right all the same."""
         given = [(lives.get(arrival.object_id), arrival) for arrival in arrivals]
@@ -143,9 +161,9 @@ class Stream:
         except Exception as error:
             if len(arrivals) > 1:
                 for arrival in arrivals:
-                    yield from self._outcomes([arrival], lives)
+                    yield from self._outcomes([arrival], lives, again)
                 return
-            for arrival in arrivals:
+            for arrival in [] if again else arrivals:
                 self.letters.write([_letter(Rejected(arrival.origin, f"{type(error).__name__}: {sentence(error)}"))])
                 self.metrics.counts["arrivals"] -= 1
                 self.metrics.counts["rejected"] += 1
@@ -189,8 +207,8 @@ class Stream:
         sent = self.output.write(rows)
         expired = self.store.commit(self._now(), self.pace.forget, sent, getattr(self.output, "delivered", 0))
         self.metrics.counts["expired"] += expired
+        self._deliver()  # before the source is told: what another process does not read again must be out
         source.committed(places)
-        self._deliver()
 
     def _deliver(self, last: bool = False) -> None:
         delivered = self.output.flush(last)

@@ -5,7 +5,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -33,18 +33,24 @@ class Item:
     Attributes:
         read: arrivals, and what cannot be used. place: name of the place -> how far the source has come with it.
         sent: when it was sent, in seconds since 1970, where the source knows.
+        again: whether another process classified it, so that it only updates the state.
     """
 
     read: list[Read]
     place: Mapping[str, Any] = field(default_factory=dict)
     sent: float | None = None
+    again: bool = False
+
+
+# Commits all that was yielded so far, but what was read at these places, which another process reads by now.
+Settle = Callable[[Collection[str]], None]
 
 
 class Source(Protocol):
     """Yields items; None where nothing has come for a while, so that what came can be committed."""
 
-    def items(self, store: Store) -> Iterator[Item | None]:
-        """Items from where the store says that the last commit was."""
+    def items(self, store: Store, settle: Settle) -> Generator[Item | None]:
+        """Items from where the store says that the last commit was; `settle` is for sources that hand places on."""
 
     def committed(self, places: Mapping[str, Any]) -> None:
         """What was read up to these places has been committed."""
@@ -64,7 +70,7 @@ class Folder:
             )
         self.path, self.reading, self.follow = path, reading, follow
 
-    def items(self, store: Store) -> Iterator[Item | None]:
+    def items(self, store: Store, settle: Settle) -> Generator[Item | None]:
         """See `Source`."""
         done = set(store.facts("done "))
         while True:
@@ -120,7 +126,7 @@ class StandardInput:
         self.reading, self.stream = reading, stream or sys.stdin.buffer
         self.waiting: queue.Queue[Item | None] = queue.Queue(1000)
 
-    def items(self, store: Store) -> Iterator[Item | None]:
+    def items(self, store: Store, settle: Settle) -> Generator[Item | None]:
         """See `Source`."""
         reader = threading.Thread(target=self._read, name="standard input", daemon=True)
         reader.start()
