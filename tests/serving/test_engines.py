@@ -70,8 +70,9 @@ def test_rows_of_an_object_that_stand_apart_are_an_error(frame: pd.DataFrame, mo
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", list(benchmark.ENGINES))
 def test_the_documented_lines_give_in_each_engine_what_one_process_gives(engine: str, tmp_path: Path) -> None:
-    if find_spec(benchmark.ENGINES[engine]) is None:
-        pytest.skip(f"{benchmark.ENGINES[engine]} is not installed")
+    for package in (benchmark.ENGINES[engine], "psutil"):
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
     command = ["--run", engine, "--workers", "2", "--objects", "2000", "--folder", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.engines", *command], capture_output=True, text=True

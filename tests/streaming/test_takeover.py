@@ -11,7 +11,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.streaming.conftest import reading
 from tests.streaming.test_stream import Trained, assert_as_batch, lines
-from tlclass import stream
+from tlclass.stream import main
+from tlclass.streaming.arrivals import Arrival
+from tlclass.streaming.engine import Engine
+from tlclass.streaming.metrics import Metrics
+from tlclass.streaming.outputs import Lines
 from tlclass.streaming.partitions import Begin, Replays, begin, parted, place
+from tlclass.streaming.run import Pace, Stream
+from tlclass.streaming.sources import Item, Settle
+from tlclass.streaming.store import Store
 
 kafka = pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed")
 
@@ -110,7 +118,7 @@ def _stream(words: list[str], log: Path) -> None:
     for handler in logging.getLogger().handlers[:]:  # pytest's
         logging.getLogger().removeHandler(handler)
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
-    stream.main(words)
+    main(words)
 
 
 @pytest.mark.slow
@@ -156,6 +164,42 @@ def test_every_message_counts_once_when_a_process_dies_and_when_one_leaves(
     table = tmp_path / "all.csv"
     pd.DataFrame([row for night in rows() for row in night]).to_csv(table, index=False)
     assert_as_batch(found, model, table)
+
+
+class Handing:
+    """A source of two places; the second one goes to another process before it is committed."""
+
+    def __init__(self, arrivals: list[Arrival], out: Path):
+        self.arrivals, self.out, self.told = arrivals, out, list[tuple[dict[str, Any], int]]()
+
+    def items(self, store: Store, settle: Settle) -> Generator[Item | None]:
+        yield Item([self.arrivals[0]], {"first": 1}, again=True)
+        yield Item([self.arrivals[1]], {"first": 2})
+        yield Item([self.arrivals[2]], {"second": 1})
+        settle(["second"])
+
+    def committed(self, places: Any) -> None:
+        self.told.append((dict(places), len(lines(self.out))))
+
+
+def test_what_another_process_reads_by_now_is_dropped_and_what_it_classified_is_not_put_out(
+    trained: Trained, folder: Path, tmp_path: Path
+) -> None:
+    model = trained("ztf-alerts")
+    files = sorted(folder.iterdir(), key=lambda file: (file.stem.split("_")[1], file.name))
+    of_one = [file for file in files if file.stem.split("_")[1] == files[0].stem.split("_")[1]]
+    found = [next(iter(reading(model).content(file.read_bytes(), file.name))) for file in (*of_one[-2:], files[-1])]
+    source = Handing([each for each in found if isinstance(each, Arrival)], tmp_path / "o.jsonl")
+    with Store(tmp_path / "s", "m") as store:
+        output, letters = Lines(source.out, store, "o"), Lines(tmp_path / "d.jsonl", store, "d")
+        stream = Stream(model, Engine(model), store, output, letters, Metrics(model), Pace(seconds=1e9))
+        stream.run(source)
+        output.close()
+        letters.close()
+        assert (store.fact("first"), store.fact("second"), len(store)) == (2, None, 1)
+    assert (stream.metrics.counts["arrivals"], stream.metrics.counts["read again"]) == (1, 1)
+    assert source.told == [({"first": 2}, 1)], "told after the only prediction was out"
+    assert lines(source.out)[0]["object_id"] == found[1].object_id
 
 
 @pytest.mark.parametrize(
