@@ -1,7 +1,13 @@
-"""Fixtures: a small generated survey and the command line, in-process where a process of its own is not the point."""
+"""Fixtures: a small generated survey and the command line, in-process where a process of its own is not the point.
+
+The package is imported where it is used: the process that hands out the tests to others needs none of it, and torch takes seconds.
+"""
+
+from __future__ import annotations
 
 import copy
 import functools
+import gc
 import json
 import logging
 import multiprocessing
@@ -14,26 +20,19 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import numpy as np
 import pytest
-import torch
 
-from tests.composed import kept
-from tests.data.raw_surveys import write_all
-from tlclass import train
-from tlclass.experiments import composition
-from tlclass.experiments.fitting import fit_from
-from tlclass.experiments.plan import Plan, plan_from
-from tlclass.experiments.run import run_job
-from tlclass.lightcurves import arrow
-from tlclass.lightcurves.curves import LightCurves, from_columns
-from tlclass.report.document import Gallery
-from tlclass.report.pages import Picture
-from tlclass.surveys.survey import Reader, cached, pieces_of
-from tlclass.training.settings import FitSettings
+if TYPE_CHECKING:
+    from tlclass.experiments.plan import Plan
+    from tlclass.lightcurves.curves import LightCurves
+    from tlclass.report.document import Gallery
+    from tlclass.report.pages import Picture
+    from tlclass.surveys.survey import Reader
+    from tlclass.training.settings import FitSettings
 
 # The same examples in every run, so that a change is judged by what it changes; `--hypothesis-profile=search` draws new ones.
 hypothesis.settings.register_profile("search", derandomize=False)
@@ -44,17 +43,26 @@ SHARED = ROOT.parent / "shared" / "data"
 SMALL = [
     "model.hidden=8", "model.dense=8", "model.latent=8", "progress=false", "trainer=cpu", "logger=none",
     "fit.batch_size=32", "fit.max_epochs=3", "fit.min_steps=12", "fit.learning_rate=0.01", "protocol.test=fixed",
-    "pretrain.fit.batch_size=32", "pretrain.fit.max_epochs=3", "pretrain.fit.learning_rate=0.01",
+    "pretrain.fit.batch_size=32", "pretrain.fit.max_epochs=2", "pretrain.fit.learning_rate=0.01",
 ]  # fmt: skip
 
-Job = Callable[..., Plan]
+Job = Callable[..., "Plan"]
 Composed = Callable[..., dict[str, Any]]
 # Folders that no other setting is made of: filled in after composing, so that tests share compositions.
 FOLDERS = re.compile(r"paths\.(cache|models|results)=(.+)")
 
 
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of garbage collections, and collect rarely: that is a fifth of the time of the tests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cards_read_once() -> Iterator[None]:
+    from tests.composed import kept
+
     with kept():
         yield
 
@@ -62,6 +70,8 @@ def _cards_read_once() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with `ztf_bts` and `plasticc`; read only."""
+    from tests.data.raw_surveys import write_all
+
     folder = tmp_path_factory.mktemp("data")
     write_all(folder)
     return folder
@@ -91,11 +101,15 @@ def _shared(words: Sequence[str]) -> dict[str, Any]:
 
 def fit_of(*overrides: str) -> FitSettings:
     """The settings of the fit that these words give."""
+    from tlclass.experiments.fitting import fit_from
+
     return fit_from(compose(overrides), trust=False)
 
 
 @functools.cache
 def _composed(words: tuple[str, ...]) -> dict[str, Any]:
+    from tlclass.experiments import composition
+
     return composition.compose(words)
 
 
@@ -115,6 +129,8 @@ def overrides(small: list[str], tmp_path: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def settings(small: list[str]) -> Job:
     """`settings("freeze_policy=full", ...)`: the plan of a small job."""
+    from tlclass.experiments.plan import plan_from
+
     return lambda *more: plan_from(_shared([*small, *more]))
 
 
@@ -127,6 +143,8 @@ def composed(small: list[str]) -> Composed:
 @pytest.fixture(scope="session")
 def scratch_job(settings: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a job trained from scratch; read only."""
+    from tlclass.experiments.run import run_job
+
     folder = tmp_path_factory.mktemp("scratch")
     run_job(settings("freeze_policy=from_scratch"), folder)
     return folder
@@ -135,6 +153,8 @@ def scratch_job(settings: Job, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="session")
 def transferred_job(settings: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a job that transferred to 60 labels, its head alone; read only."""
+    from tlclass.experiments.run import run_job
+
     folder = tmp_path_factory.mktemp("transferred")
     run_job(settings("freeze_policy=head_only", "labels=60"), folder)
     return folder
@@ -145,6 +165,7 @@ def train_cli(
     monkeypatch: pytest.MonkeyPatch, overrides: list[str], restored_logging: None, undrawn: None
 ) -> Callable[..., None]:
     """`python -m tlclass.train` in this process, with the small overrides before the given ones; sweeps end undrawn."""
+    from tlclass import train
 
     def call(*more: str) -> None:
         monkeypatch.setattr(sys, "argv", ["tlclass.train", *overrides, *more])
@@ -155,12 +176,16 @@ def train_cli(
 
 def keep_undrawn(gallery: Gallery, name: str, figure: object, caption: str) -> Picture:
     """In place of `Gallery.keep`: figures are made and not written, which takes most of a report's time."""
+    from tlclass.report.pages import Picture
+
     return Picture(gallery.folder / f"{name}.png", caption, f"<svg>{name}</svg>")
 
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """See `keep_undrawn`."""
+    from tlclass.report.document import Gallery
+
     monkeypatch.setattr(Gallery, "keep", keep_undrawn)
 
 
@@ -182,8 +207,11 @@ def _loggers_as_before() -> Iterator[None]:
     yield
     for name, logger in _loggers().items():
         logger.disabled = False
-        if name.partition(".")[0] == "tlclass":
-            logger.setLevel(before.get(name, logging.NOTSET))
+        level = before.get(name, logging.NOTSET)
+        if (
+            name.partition(".")[0] == "tlclass" and logger.level != level
+        ):  # setting it takes time even if it is the same
+            logger.setLevel(level)
 
 
 def _loggers() -> dict[str, logging.Logger]:
@@ -221,6 +249,9 @@ def start_forked(
     the workers of `launcher=joblib` are forked too; as they start for a user, each of them imports for 5 s. `first` is called
     in the new process before the command.
     """
+    from tlclass import train
+    from tlclass.experiments import run as _  # noqa: F401  # what the command imports when it begins
+    from tlclass.report.document import Gallery
 
     def run() -> None:
         os.setsid()
@@ -245,8 +276,11 @@ def start_forked(
         for stream in (1, 2):
             os.dup2(descriptor, stream)
         sys.stdout, sys.stderr = (open(stream, "w", buffering=1, closefd=False) for stream in (1, 2))  # noqa: SIM115
-        for handler in logging.getLogger().handlers[:]:  # pytest's
-            logging.getLogger().removeHandler(handler)
+        logging.getLogger().handlers.clear()  # pytest's
+        for name, logger in _loggers().items():
+            if name.startswith("lightning"):  # takes handlers of its own where it is imported before there are any
+                logger.handlers.clear()
+                logger.propagate = True
         sys.argv = ["tlclass.train", *words]
         code: Any = 1
         try:
@@ -275,6 +309,8 @@ def process() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
+    import torch
+
     torch.set_num_threads(1)
 
 
@@ -282,6 +318,8 @@ def make_curves(
     n: int = 30, seed: int = 0, passbands: tuple[str, ...] = ("ztfg", "ztfr"), longest: int = 40
 ) -> LightCurves:
     """Random valid light curves whose trigger is in `trigger_mjd`."""
+    from tlclass.lightcurves.curves import from_columns
+
     generator = np.random.default_rng(seed)
     lengths = generator.integers(1, longest, n)
     owner = np.repeat(np.arange(n), lengths)
@@ -339,6 +377,9 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 
 def read_cached(reader: Reader, folder: Path) -> LightCurves:
     """What `reader` reads, by way of the cache."""
+    from tlclass.lightcurves import arrow
+    from tlclass.surveys.survey import cached, pieces_of
+
     return arrow.read(cached(pieces_of(reader), folder))
 
 

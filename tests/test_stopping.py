@@ -108,7 +108,7 @@ def test_an_interrupted_sweep_begins_no_further_job_and_says_so_once(
     """`python -m benchmarks.interrupts` repeats this as often as you like, from the start of the command on."""
     folder, said = tmp_path / "results", tmp_path / "said"
     paths = [f"paths.results={folder}", f"paths.models={tmp_path / 'models'}", f"paths.cache={cache}"]
-    process = start_forked([*WORDS, f"launcher={launcher}", *paths], tmp_path, said)
+    process = start_forked([*WORDS, f"launcher={launcher}", *paths], tmp_path, said, forked_workers=True)
     while not any(folder.glob("*/.sweep-*/total.json")) and process.is_alive():
         time.sleep(0.02)
     time.sleep(float(np.random.default_rng().uniform(0, 2)))

@@ -2,14 +2,12 @@
 
 import csv
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
+from tests.conftest import start_forked
 
 CLI = Callable[..., None]
-Process = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ["freeze_policy=from_scratch", "target=bts"]
 
 
@@ -33,7 +31,8 @@ def test_a_network_learns_a_few_objects_by_heart(train_cli: CLI, tmp_path: Path)
     assert losses[-1] < 0.2 * losses[0]
 
 
-@pytest.mark.slow
-def test_the_profiler_tells_where_the_time_goes(process: Process, overrides: list[str], tmp_path: Path) -> None:
-    run = process("tlclass.train", *overrides, *SMALL, "debug=profiler", cwd=tmp_path)
-    assert run.returncode == 0 and "run_training_epoch" in run.stdout, run.stderr
+def test_the_profiler_tells_where_the_time_goes(overrides: list[str], tmp_path: Path) -> None:
+    process = start_forked([*overrides, *SMALL, "debug=profiler"], tmp_path, tmp_path / "said")
+    process.join(170)
+    said = (tmp_path / "said").read_text()
+    assert process.exitcode == 0 and "run_training_epoch" in said, said

@@ -121,6 +121,7 @@ def test_classes_of_another_package_work_in_the_recipe_a_sweep_the_report_predic
     cache: Path,
     monkeypatch: pytest.MonkeyPatch,
     restored_logging: None,
+    undrawn: None,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     paths = {"data": data, "cache": cache, "models": package / "models", "results": package / "results"}

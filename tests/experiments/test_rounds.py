@@ -14,7 +14,7 @@ from tlclass.experiments.rounds import CHOSEN, parts, with_labels
 from tlclass.inputs.labelling import Labelling
 from tlclass.lightcurves.brightness import THIRDS, peak_magnitudes
 from tlclass.training.evaluation import write_predictions
-from tlclass.training.metrics import Row
+from tlclass.training.leavings import Row
 
 
 @dataclass

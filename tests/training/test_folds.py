@@ -26,7 +26,7 @@ from tlclass.training.folds import Choice, average, blocks, choose, copied, obje
 from tlclass.training.settings import FitSettings
 
 PROCESS = Process({"accelerator": "cpu", "devices": 1, "deterministic": True}, progress=False)
-QUICK = FitSettings(learning_rate=0.02, batch_size=16, max_epochs=12, min_steps=0, patience_epochs=12, patience_steps=0)
+QUICK = FitSettings(learning_rate=0.04, batch_size=32, max_epochs=8, min_steps=0, patience_epochs=8, patience_steps=0)
 CANDIDATES: dict[str, Any] = {
     "head_only": {"load": ["*"], "train": ["head.*"]},
     "full": {"load": ["*"], "train": ["*"]},
@@ -38,7 +38,7 @@ CHOICE = Choice("chosen", CANDIDATES, folds=2)
 def module(settings: Job, cache: Path) -> LightCurveDataModule:
     given = settings("target=bts").training
     split = Labels(100), Protocol("fixed")
-    module = LightCurveDataModule(given.survey, given.encoding, (), *split, cache, 0, 16)
+    module = LightCurveDataModule(given.survey, given.encoding, (), *split, cache, 0, QUICK.batch_size)
     module.setup()
     return module
 
@@ -73,8 +73,9 @@ def perfect(module: LightCurveDataModule, folder: Path) -> Classifier:
     """A source that knows the answers: trained on all objects, those of the budget included."""
     everything = np.arange(len(module.label))
     every = module.holding(split=Split(everything, module.split.val, module.split.test, len(everything)))
+    every.batch_size = 64
     classifier = network(1)
-    long = replace(QUICK, max_epochs=40, patience_epochs=40)
+    long = replace(QUICK, learning_rate=0.05, batch_size=64, max_epochs=30, patience_epochs=30)
     fit(classifier, every, long, folder, PROCESS)
     return classifier
 

@@ -1,13 +1,17 @@
 import json
+import multiprocessing
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import torch
+import torch.multiprocessing as mp
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger
 
@@ -18,7 +22,8 @@ from tlclass.inputs.split import Labels, Protocol
 from tlclass.network.classifier import Classifier, build_classifier
 from tlclass.network.inference import encode_every_step, predict_logits
 from tlclass.network.transfer import set_trainable
-from tlclass.training.fit import HISTORY, FitSummary, Process, fit, refuse_reserved, validation_scores
+from tlclass.training.fit import FitSummary, Process, fit, refuse_reserved, validation_scores
+from tlclass.training.leavings import HISTORY
 from tlclass.training.metrics import macro_auroc
 from tlclass.training.schedules import Constant, OneCycle
 from tlclass.training.settings import MONITORS, FitSettings
@@ -329,8 +334,24 @@ def test_embeddings_at_every_step_are_those_of_truncated_light_curves(
         assert torch.allclose(flat[first + steps - 1], predict_logits(encoder, data, steps), atol=1e-6)
 
 
+@pytest.fixture
+def imported_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Processes that are spawned get all that they do by pickle, as ever, but start from one that has imported torch."""
+    start, started = mp.start_processes, []
+
+    def from_a_server(*given: Any, start_method: str, **more: Any) -> Any:
+        started.append(start_method)
+        return start(*given, start_method="forkserver", **more)
+
+    multiprocessing.set_forkserver_preload(["tlclass.training.fit"])
+    monkeypatch.setattr(mp, "start_processes", from_a_server)
+    yield
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    assert started == ["spawn"]
+
+
 @pytest.mark.slow
-def test_two_processes_end_where_one_does(module: LightCurveDataModule, tmp_path: Path) -> None:
+def test_two_processes_end_where_one_does(module: LightCurveDataModule, tmp_path: Path, imported_once: None) -> None:
     """Lightning's own choice for several devices, which would start the whole command once more, is not taken."""
     settings = replace(HASTY, max_epochs=3)
     one = fit(network(), module, settings, tmp_path / "one", PROCESS)

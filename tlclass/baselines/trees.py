@@ -21,7 +21,7 @@ from tlclass.inputs.split import absent_classes, class_weights
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.seeds import stream
 from tlclass.training.evaluation import DAYS, score
-from tlclass.training.metrics import Row
+from tlclass.training.leavings import Row
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]

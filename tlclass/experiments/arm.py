@@ -24,9 +24,9 @@ from tlclass.training.card import write_card
 from tlclass.training.distillation import ADAPTED
 from tlclass.training.evaluation import evaluate
 from tlclass.training.finetune import Start, finetune
-from tlclass.training.fit import HISTORY, FitSummary, device_of
+from tlclass.training.fit import FitSummary, device_of
 from tlclass.training.folds import ZERO, Choice, choose
-from tlclass.training.metrics import Row
+from tlclass.training.leavings import HISTORY, Row
 from tlclass.training.reliability import Validated, made_reliable
 
 log = logging.getLogger(__name__)

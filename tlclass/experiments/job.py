@@ -13,7 +13,7 @@ from tlclass.inputs.encoding import Encoding
 from tlclass.inputs.split import Labels, Protocol
 from tlclass.surveys import Several, Survey
 from tlclass.training.fit import Process
-from tlclass.training.metrics import Row
+from tlclass.training.leavings import Row
 from tlclass.training.settings import FitSettings
 
 

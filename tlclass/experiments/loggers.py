@@ -13,7 +13,7 @@ from tlclass.experiments.logged_run import Run, number_of, remember
 from tlclass.experiments.wandb_runs import Wandb
 from tlclass.extras import needs
 from tlclass.options import build
-from tlclass.training.metrics import Row
+from tlclass.training.leavings import Row
 
 TRUSTED = ("tlclass.experiments", "lightning.pytorch.loggers")  # packages whose loggers need no `trust`
 

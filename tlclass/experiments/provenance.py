@@ -9,8 +9,6 @@ import torch
 
 from tlclass import __version__
 
-TIMING = "timing.json"
-
 
 def provenance(seconds: float) -> dict[str, Any]:
     """What `timing.json` holds of a job that has just ended.

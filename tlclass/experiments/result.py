@@ -11,7 +11,7 @@ from tlclass.atomic import write_json
 from tlclass.quoting import shortened
 
 if TYPE_CHECKING:  # torch is not needed to read a row
-    from tlclass.training.metrics import Row
+    from tlclass.training.leavings import Row
 
 RESULT = "result.json"
 JOB = "job.json"  # what a job that began is

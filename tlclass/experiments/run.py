@@ -13,12 +13,12 @@ from tlclass.experiments.job import Job
 from tlclass.experiments.logged_run import job_run
 from tlclass.experiments.loggers import log_scores, logged
 from tlclass.experiments.plan import Plan
-from tlclass.experiments.provenance import TIMING, provenance
+from tlclass.experiments.provenance import provenance
 from tlclass.experiments.result import CHECKPOINTS, decisive, finished, start, write_result
 from tlclass.experiments.rounds import with_labels
 from tlclass.experiments.written import as_yaml
 from tlclass.network.checkpoint import model_digest
-from tlclass.training.metrics import Row
+from tlclass.training.leavings import TIMING, Row
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from tlclass.inputs.split import Labels, Protocol
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.surveys import Survey
 from tlclass.training.evaluation import evaluate
-from tlclass.training.metrics import Row
+from tlclass.training.leavings import Row
 
 log = logging.getLogger(__name__)
 

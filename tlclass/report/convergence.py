@@ -8,7 +8,7 @@ import pandas as pd
 
 from tlclass.report.sweep import Sweep
 from tlclass.report.tables import read_json
-from tlclass.training.fit import HISTORY
+from tlclass.training.leavings import HISTORY
 
 Array = npt.NDArray[np.float64]
 

@@ -17,7 +17,8 @@ from tlclass.report.pages import Block, Heading, Items, Link, Paragraph, Table, 
 from tlclass.report.statistics import quantiles
 from tlclass.report.sweep import OTHER_SCORES, Sweep, data_note, make_sweep
 from tlclass.report.tables import MACRO, title
-from tlclass.training.metrics import Row, class_f1
+from tlclass.training.leavings import Row
+from tlclass.training.metrics import class_f1
 
 Array = npt.NDArray[Any]
 Intervals = dict[str, tuple[float, float]]

@@ -16,7 +16,7 @@ from tlclass.colors import GREY, class_look, passband_look, passband_order
 from tlclass.report.drawing import new_figure, place_legend
 from tlclass.report.svg import hover
 from tlclass.report.sweep import Sweep, data_note
-from tlclass.training.mistakes import MISTAKES
+from tlclass.training.leavings import MISTAKES
 
 SHOWN, COLUMNS = 6, 3  # objects of an arm
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from tlclass.experiments.provenance import TIMING
 from tlclass.report.sweep import Sweep
+from tlclass.training.leavings import TIMING
 
 UNKNOWN = "not recorded"  # by earlier versions, or of results that were copied without it
 

@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pandas as pd
 from tlclass.experiments.result import JOB, RESULT, read_results
 from tlclass.experiments.sweep import FAILED
 from tlclass.lightcurves.brightness import THIRDS
-from tlclass.training.metrics import Row
+from tlclass.training.leavings import Row
 
 Array = npt.NDArray[np.float64]
 
@@ -38,14 +39,14 @@ class Sweep:
     name: str
     jobs: pd.DataFrame
 
-    @property
+    @cached_property
     def arms(self) -> list[str]:
         """References first, then the others by how many parameters they train."""
         first = self.jobs.groupby("arm").agg({"reference": "first", "trained_parameters": "mean"})
         order = zip(~first["reference"].astype(bool), first["trained_parameters"].fillna(-1), first.index, strict=True)
         return [str(arm) for *_, arm in sorted(order)]
 
-    @property
+    @cached_property
     def references(self) -> list[str]:
         """The arms that others are compared with."""
         reference = self.jobs.groupby("arm")["reference"].first()

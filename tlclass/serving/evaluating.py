@@ -18,7 +18,7 @@ from tlclass.options import build
 from tlclass.report.evaluation import intervals, write_evaluation
 from tlclass.surveys import Survey
 from tlclass.training.card import EVALUATIONS, write_card
-from tlclass.training.metrics import Row
+from tlclass.training.leavings import Row
 
 
 def evaluate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.random import Generator
 from tlclass.options import nearest
 from tlclass.simulator.bands import Bands, band_flux
 from tlclass.simulator.histories import evolve
-from tlclass.simulator.parameters import Array, record
+from tlclass.simulator.parameters import Array, Pair, record
 from tlclass.simulator.transients import Gap, Transient
 
 N_REDSHIFTS = 2000
@@ -37,11 +38,17 @@ class Cosmology:
 
     def table(self, z: Array) -> tuple[Array, Array]:
         """Distance modulus (mag) and comoving volume element (Mpc^3 over the sky) at `z`, each (n,)."""
-        from astropy.cosmology import FlatLambdaCDM  # imported here: it takes seconds
-
-        universe = FlatLambdaCDM(self.hubble, self.matter)
+        universe = _universe(self.hubble, self.matter)
         volume = 4 * np.pi * np.asarray(universe.differential_comoving_volume(z).value)
         return np.asarray(universe.distmod(z).value), volume
+
+
+@functools.cache
+def _universe(hubble: float, matter: float) -> Any:
+    """Built once: it takes as long as a table."""
+    from astropy.cosmology import FlatLambdaCDM  # imported here: it takes seconds
+
+    return FlatLambdaCDM(hubble, matter)
 
 
 @dataclass(frozen=True)
@@ -139,22 +146,24 @@ def resample(weight: Array, rng: Generator, n: int) -> Array:
     return rng.permutation(np.minimum(np.searchsorted(total, picks), weight.size - 1))
 
 
+@functools.lru_cache(256)  # surveys of other sizes, and the parts and roles of one, have the same tables
 def volume_tables(
     transient: Transient,
     cosmology: Cosmology,
     limits: Limits,
     gap: Gap,
-    bands: Bands,
-    depth: Array,
+    edges: tuple[Pair, ...],
+    depth: tuple[float, ...],
     seed: int,
 ) -> Volume:
-    """Compute the tables of one class; `depth` is m5 of each band, mag."""
+    """The tables of one class; `edges` are the half-power points of each band in um, `depth` is its m5 in mag."""
+    bands = Bands.top_hats(list(edges), nodes=2)
     z = limits.redshift * (np.arange(1, N_REDSHIFTS + 1) / N_REDSHIFTS) ** 2
     modulus, element = cosmology.table(z)
     density = transient.rate.at(z) * element / (1 + z)
     cumulative = np.cumsum(0.5 * (density + np.append(0.0, density[:-1])) * np.diff(z, prepend=0.0))
     coarse = limits.redshift * (np.arange(PEAK_REDSHIFTS) / (PEAK_REDSHIFTS - 1)) ** 1.5
-    dimming = peak_dimming(transient, gap, bands, depth, coarse, np.random.default_rng([seed, 1_000_001]))
+    dimming = peak_dimming(transient, gap, bands, np.array(depth), coarse, np.random.default_rng([seed, 1_000_001]))
     visible = np.maximum.accumulate(modulus + np.interp(z, coarse, dimming))
     return Volume(z, modulus, visible + 1e-9 * np.arange(z.size), cumulative)
 

@@ -157,7 +157,7 @@ class Simulation:
 
 
 class Observatory:
-    """A survey ready to observe: its pool of pointings, and tables of each class, built when first used.
+    """A survey ready to observe: its pool of pointings, and the tables of each class.
 
     Args:
         simulation: the survey.
@@ -172,24 +172,19 @@ class Observatory:
         depth, moon = self.instrument.depth, self.instrument.moon
         rng = np.random.default_rng([simulation.seed, 1_000_000])
         self.pool = build_pool(simulation.cadence, list(simulation.bands), depth, moon, rng)
-        self._volumes: dict[str, Volume] = {}
 
     def volume(self, name: str) -> Volume:
         """Tables of class `name`."""
-        if name not in self._volumes:
-            simulation, population = self.simulation, self.simulation.population
-            transient = population.classes[population.index(name)]
-            bands = Bands.top_hats(self.edges, nodes=2)
-            self._volumes[name] = volume_tables(
-                transient,
-                population.cosmology,
-                simulation.limits,
-                simulation.gap,
-                bands,
-                self.instrument.depth,
-                simulation.seed,
-            )
-        return self._volumes[name]
+        simulation, population = self.simulation, self.simulation.population
+        return volume_tables(
+            population.classes[population.index(name)],
+            population.cosmology,
+            simulation.limits,
+            simulation.gap,
+            tuple(self.edges),
+            tuple(self.instrument.depth.tolist()),
+            simulation.seed,
+        )
 
     def observe(self, name: str, chunk: int) -> Observed:
         """Observe one chunk of class `name` and return the accepted objects."""

@@ -18,8 +18,9 @@ from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.heads import membership, summed
 from tlclass.network.inference import predict_logits
 from tlclass.surveys.survey import matching
+from tlclass.training.leavings import MISTAKES
 from tlclass.training.metrics import Scores, classification_scores, confusion_matrix
-from tlclass.training.mistakes import MISTAKES, write_mistakes
+from tlclass.training.mistakes import write_mistakes
 
 log = logging.getLogger(__name__)
 

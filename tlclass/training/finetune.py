@@ -14,7 +14,8 @@ from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.classifier import Classifier
 from tlclass.network.transfer import FreezePolicy, TransferReport, assert_unchanged, frozen_copy, moved, set_trainable
-from tlclass.training.fit import HISTORY, FitSummary, Process, fit
+from tlclass.training.fit import FitSummary, Process, fit
+from tlclass.training.leavings import HISTORY
 from tlclass.training.settings import FitSettings
 
 

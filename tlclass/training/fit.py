@@ -32,6 +32,7 @@ from tlclass.options import nearest
 from tlclass.training.callbacks import History, ProgressLines, StopWhenAsked
 from tlclass.training.checkpoints import WholeCheckpoints, forget_damaged
 from tlclass.training.feature_cache import with_features
+from tlclass.training.leavings import HISTORY
 from tlclass.training.losses import weighted_losses
 from tlclass.training.metrics import macro_auroc
 from tlclass.training.settings import MONITORS, FitSettings
@@ -39,7 +40,6 @@ from tlclass.training.task import FitTask, HeadOnly
 
 log = logging.getLogger(__name__)
 
-HISTORY = "history.json"  # of the validations during the fit
 
 # what `_trainer` gives to Lightning's trainer, and what would end or validate a fit by other rules than those of FitSettings
 RESERVED = (

@@ -19,8 +19,8 @@ from tlclass.network.transfer import FreezePolicy
 from tlclass.options import build
 from tlclass.training.finetune import Start, finetune
 from tlclass.training.fit import FitSummary, Process, loss_weights
+from tlclass.training.leavings import Row
 from tlclass.training.losses import weighted_losses
-from tlclass.training.metrics import Row
 from tlclass.training.settings import FitSettings
 
 log = logging.getLogger(__name__)

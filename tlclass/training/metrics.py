@@ -4,7 +4,6 @@ A class without a test object has no score, and neither has a probability that i
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +15,6 @@ from torchmetrics.functional.classification import (
 )
 
 Scores = dict[str, float]
-Row = dict[str, Any]  # of a job: coordinates, then scores
 
 
 def classification_scores(logits: Tensor, label: Tensor, classes: Sequence[str], common: Sequence[str] = ()) -> Scores:
@@ -84,7 +82,7 @@ def class_f1(confusion: Tensor) -> Tensor:
 def _one_vs_rest(score: object, probability: Tensor, positive: Tensor) -> float:
     if positive.all() or not positive.any() or probability.isnan().any():
         return float("nan")
-    return float(score(probability, positive.long()))  # type: ignore[operator]
+    return float(score(probability, positive.long(), validate_args=False))  # type: ignore[operator]
 
 
 def _mean(scores: dict[str, float], names: Sequence[str]) -> float:

@@ -13,7 +13,6 @@ import torch
 from tlclass.atomic import atomic_path
 from tlclass.inputs.datamodule import LightCurveDataModule
 
-MISTAKES = "mistakes.parquet"
 MOST = 12
 
 

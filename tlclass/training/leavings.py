@@ -1,0 +1,8 @@
+"""Names of what a job leaves, beside its model; here, so that a report does not wait for torch and Lightning."""
+
+from typing import Any
+
+Row = dict[str, Any]  # of a job: coordinates, then scores
+HISTORY = "history.json"  # of the validations during the fit
+MISTAKES = "mistakes.parquet"
+TIMING = "timing.json"
