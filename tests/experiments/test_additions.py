@@ -66,6 +66,11 @@ def test_an_option_that_a_card_does_not_state(added: str, misspelt: str, meant: 
     assert f"did you mean {meant}" in refusal(*words, misspelt)
 
 
+def test_the_reader_of_one_survey_of_several() -> None:
+    words = ["target=ztf_and_lsst", "target.surveys.ztf.reader.unknown_passbands=drop"]
+    assert compose(words)["target"]["surveys"]["ztf"]["reader"]["unknown_passbands"] == "drop"
+
+
 def test_objects_are_chosen_by_a_column() -> None:
     assert compose(["target=bts", "target.where.seen_by=[ztf,both]"])["target"]["where"]["seen_by"] == ["ztf", "both"]
 

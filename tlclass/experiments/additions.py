@@ -10,7 +10,7 @@ from tlclass.options import nearest
 OPEN = re.compile(
     r"(pretrain\.)?(trainer|optimizer|schedule|loss|freeze_policy)\.\w+"
     r"|callbacks\.\w+\.\w+"
-    r"|(source|target)(\.parts\.\w+)?\.(where|subsets|reader)\.[\w.]+"
+    r"|(source|target)(\.(parts|surveys)\.\w+)*\.(where|subsets|reader)\.[\w.]+"
 )
 SIZES = "sizes"
 USED = re.compile(rf"\b{SIZES}\.(\w+)")
