@@ -70,7 +70,7 @@ def test_a_jobs_own_test_part_gives_the_scores_of_its_row(
     assert "taken for" in (tmp_path / "scores" / "objects.html").read_text()
 
 
-def test_scores_go_into_the_card_of_the_model(evaluate: Evaluate, job: Path, tmp_path: Path) -> None:
+def test_scores_go_into_the_card_of_the_model(evaluate: Evaluate, undrawn: None, job: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(job, copy)
     found = evaluate(copy, "target=bts", "--test-part", "--card", "Made-up BTS")
@@ -85,7 +85,7 @@ def test_scores_go_into_the_card_of_the_model(evaluate: Evaluate, job: Path, tmp
 
 
 def test_a_released_model_is_scored_and_its_own_card_stays(
-    data: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    undrawn: None, data: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["target=bts", f"paths.data={data}", f"paths.cache={cache}", "-o", str(tmp_path / "scores")]
     main(["ztf-alerts", *words])
