@@ -13,7 +13,8 @@ from tlclass.evaluate import main
 from tlclass.experiments.plan import plan_from
 from tlclass.experiments.run import run_job
 from tlclass.lightcurves.taxonomy import Taxonomy
-from tlclass.serving.evaluating import add_to_card
+from tlclass.serving.evaluating import add_to_card, card_title
+from tlclass.training.card import _table as table_of
 
 Evaluate = Callable[..., dict[str, Any]]
 
@@ -82,6 +83,19 @@ def test_scores_go_into_the_card_of_the_model(evaluate: Evaluate, undrawn: None,
     assert f"{found['auroc/SN Ia']:.3f} (" in scores and "real objects" in scores
     add_to_card(copy, "Made-up BTS", found)
     assert (copy / "README.md").read_text() == card  # replaced, not added again
+    add_to_card(copy, "Made-up BTS", found, ["Half of them were seen."])
+    assert "\n\n- Half of them were seen.\n\n" in (copy / "README.md").read_text()
+
+
+def test_titles_and_cells_of_a_card_stay_on_their_line() -> None:
+    assert card_title(" a |\nb ") == "a | b" and card_title("## Mine #1") == "Mine #1"
+    assert table_of(("class",), [("SN Ia|norm",)]).splitlines()[2] == r"| SN Ia\|norm |"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_passbands_that_the_model_was_not_trained_on_are_named(evaluate: Evaluate) -> None:
+    (note,) = (note for note in evaluate(Path("lsst"), "target=bts")["notes"] if "passband" in note or "ztfg" in note)
+    assert "ztfg" in note and "ztfr" in note and "lsstu" in note
 
 
 def test_a_released_model_is_scored_and_its_own_card_stays(
@@ -148,6 +162,9 @@ def test_a_class_that_the_model_does_not_know_is_not_scored(evaluate: Evaluate, 
         (["target=bts", "protocol.test_fraction=2"], ["protocol.test_fraction", "2"]),
         (["target=bts", "taxonomy@target.taxonomy=nonesuch"], ["nonesuch"]),
         (["target=bts", "-o", "JOB"], ["model.json", "-o"]),
+        (["target=bts", "threads=many"], ["threads", "many"]),
+        (["target=bts", "nonesuch"], ["nonesuch", "KEY=VALUE"]),
+        (["target=bts", "--card", " #\n"], ["--card", "title"]),
     ],
 )
 def test_mistakes_are_one_sentence(

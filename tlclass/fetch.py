@@ -56,7 +56,7 @@ def _md5(path: Path) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; failures end with one sentence."""
-    parser = argparse.ArgumentParser(prog="python -m tlclass.fetch", description=__doc__)
+    parser = argparse.ArgumentParser(prog="tlclass fetch", description=__doc__)
     parser.add_argument("name", choices=["plasticc"])
     parser.add_argument("--folder", type=Path, required=True, help="where to put the files")
     given = parser.parse_args(arguments)

@@ -1,7 +1,7 @@
-"""Look at a survey before training on it: `python -m tlclass.inspect survey=bts paths.data=FOLDER`.
+"""Look at a survey before training on it: `tlclass inspect survey=bts paths.data=FOLDER`.
 
-    python -m tlclass.inspect survey=table survey.reader.objects=o.csv survey.reader.observations=l.csv
-    python -m tlclass.inspect survey=elasticc source=ztf_simulated paths.data=FOLDER -o elasticc
+    tlclass inspect survey=table survey.reader.objects=o.csv survey.reader.observations=l.csv
+    tlclass inspect survey=elasticc source=ztf_simulated paths.data=FOLDER -o elasticc
 
 The settings are the same as for `tlclass train`, but `target` is called `survey`; with `source=NAME` two surveys are compared.
 Writes report.txt, report.html, sheet.png and distributions.png. Exit code 1: something is wrong with the data.
@@ -156,7 +156,7 @@ def one_survey(card: Mapping[str, Any], trust: Trust = False) -> Survey:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line. Returns 0 if all is well, 1 if there are violations, 2 if settings are wrong or files cannot be read."""
-    parser = argparse.ArgumentParser("python -m tlclass.inspect", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser("tlclass inspect", description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "settings", nargs="*", metavar="key=value", help="survey=NAME, source=NAME, paths.data=FOLDER, survey.key=value"
     )
@@ -168,7 +168,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not any(word.startswith("survey=") for word in given.settings):
             raise ValueError(
-                "no survey was given: add survey=NAME, e.g. survey=bts paths.data=FOLDER; the names are the files of conf/survey"
+                "no survey was given: add survey=NAME, e.g. survey=bts paths.data=FOLDER, or survey=table for tables of your own; "
+                "the names are the files of conf/survey"
             )
         settings = compose([about_survey(word) for word in given.settings], given.config_dir)
         cache = Path(settings["paths"]["cache"])

@@ -135,7 +135,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _numbers(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]
+    """The days of `--at-days`."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no list of days: give numbers with commas between them, such as 0,5,10"
+        ) from None
 
 
 if __name__ == "__main__":

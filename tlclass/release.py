@@ -1,4 +1,4 @@
-"""`python -m tlclass.release [NAME ...]`: make the models that ship with the package, from a fixed seed."""
+"""`tlclass release [NAME ...]`: make the models that ship with the package, from a fixed seed."""
 
 import argparse
 import logging
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2. Run again, it goes on where it was stopped."""
-    parser = argparse.ArgumentParser(prog="python -m tlclass.release", description=__doc__)
+    parser = argparse.ArgumentParser(prog="tlclass release", description=__doc__)
     known = recipes()
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which (default: all): {', '.join(known)}")
     parser.add_argument("--folder", type=Path, default=RELEASED, help="where the models are written, a folder each")

@@ -1,6 +1,6 @@
 """Write a simulated survey to a file.
 
-    python -m tlclass.simulate survey=lsst_simulated n_objects=20000 -o lsst.parquet --plot sheet.png
+    tlclass simulate survey=lsst_simulated n_objects=20000 -o lsst.parquet --plot sheet.png
 
 Keys are those of the survey's card in `conf/survey`, with dots inside blocks: `systematics.outlier_fraction=0`; of a
 survey in parts, `reader.parts.faint.n_objects=1000`; of surveys of one sky, `surveys.ztf.n_objects=1000`.
@@ -45,7 +45,7 @@ def load_simulation(survey: str, overrides: Sequence[str] = ()) -> Simulated:
     """
     known = sorted(path.stem for path in (CONF / "survey").glob(f"*{SUFFIX}.yaml"))
     if survey not in known:
-        raise ValueError(f"no simulated survey {survey!r}: choose survey= from {known}")
+        raise ValueError(f"no simulated survey {survey!r}: choose {', '.join(known)}")
     try:
         card = compose([f"target={survey}", *map(about_survey, overrides)])["target"]
     except Exception as error:
@@ -63,7 +63,7 @@ def load_simulation(survey: str, overrides: Sequence[str] = ()) -> Simulated:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m tlclass.simulate", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser("tlclass simulate", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("settings", nargs="*", metavar="key=value", help="survey=NAME and keys of its card")
     parser.add_argument("-o", "--output", type=Path, help="file to write: .parquet, or .arrow to open memory-mapped")
     parser.add_argument("--plot", type=Path, help="also draw examples of every class into this image")

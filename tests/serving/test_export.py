@@ -2,8 +2,6 @@ import csv
 import json
 import subprocess
 import sys
-import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,14 +25,6 @@ from tlclass.serving.request import Request
 from tlclass.serving.scanned import OLDEST
 
 Array = np.ndarray[Any, Any]
-
-
-@pytest.fixture
-def _exporter_warns() -> Iterator[None]:
-    """torch's exporters warn of their own future."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +88,6 @@ CASES = {
 }
 
 
-@pytest.mark.usefixtures("_exporter_warns")
 @pytest.mark.parametrize("case", CASES)
 def test_onnx_gives_what_predict_gives_at_other_sizes(case: str, model: TrainedModel, tmp_path: Path) -> None:
     pytest.importorskip("onnx")
@@ -116,7 +105,6 @@ def test_onnx_gives_what_predict_gives_at_other_sizes(case: str, model: TrainedM
         assert np.abs(found - probabilities(used, curves)).max() < 1e-5
 
 
-@pytest.mark.usefixtures("_exporter_warns")
 @pytest.mark.slow  # torch.export takes its time
 def test_a_torch_program_gives_what_predict_gives_at_other_sizes(tmp_path: Path) -> None:
     used = small("paper", hidden=4, layers=1, metadata=["mwebv"])
@@ -134,7 +122,6 @@ def test_a_torch_program_gives_what_predict_gives_at_other_sizes(tmp_path: Path)
         assert np.abs(found - probabilities(used, curves)).max() < 1e-5
 
 
-@pytest.mark.usefixtures("_exporter_warns")
 def test_the_example_needs_numpy_and_onnxruntime_alone(model: TrainedModel, tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")

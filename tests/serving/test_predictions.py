@@ -121,11 +121,31 @@ def test_a_prior_shifts_probabilities_and_is_stated(prior: object, released_mode
         ({"prior": {"Comet": 1}}, "Comet"),
         ({"prior": {"SN Ia": 1}}, "TDE"),
         ({"prior": "nowhere"}, "flat, balanced, estimate"),
+        ({"prior": {"SN Ia": float("inf")}}, "SN Ia.*inf"),
+        ({"prior": {"SN Ia": -1}}, "SN Ia.*-1"),
+        ({"prior": {"TDE": "many"}}, "TDE.*many"),
+        ({"prior": {"TDE": [1]}}, "TDE"),
+        ({"at_days": [5.0, float("nan")]}, "at_days.*nan"),
     ],
 )
 def test_a_wrong_prior_is_refused(wrong: dict[str, object], words: str, released_model: TrainedModel) -> None:
     with pytest.raises(ValueError, match=words):
         predict(released_model, make_curves(8), request=Request(**wrong))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("content", [b"SN Ia: [1", b"- SN Ia", b"\xff\xfe"])
+def test_a_file_without_proportions_is_refused(content: bytes, released_model: TrainedModel, tmp_path: Path) -> None:
+    (tmp_path / "prior.yaml").write_bytes(content)
+    with pytest.raises(ValueError, match=r"prior\.yaml.*class: share"):
+        predict(released_model, make_curves(8), request=Request(prior=tmp_path / "prior.yaml"))
+
+
+def test_sets_under_another_prior_are_marked(released_model: TrainedModel) -> None:
+    def prior(coverage: float | None, prior: str | None) -> str:
+        found = predict(released_model, make_curves(8), request=Request(coverage=coverage, prior=prior))
+        return str(json.loads(found.schema.metadata[b"tlclass.predictions"])["prior"])
+
+    assert "sets" in prior(0.9, "flat") and "sets" not in prior(None, "flat") and prior(0.9, None) == ""
 
 
 def test_proportions_are_estimated_from_all_parts_together(

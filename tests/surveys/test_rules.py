@@ -224,6 +224,13 @@ def test_the_depth_of_the_survey_decides_or_the_unit_is_asked_for(
         assert (
             np.allclose(curves.flux, 8 / 5 * 10 ** (0.4 * 6.8), rtol=1e-4) and f"it is taken as {unit}" in caplog.text
         )
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            door.read(
+                path, ZTF, trained={"default_unit": "njy"}
+            )  # taken, and doubted where the depth is of another unit
+        assert unit == "njy" or (f"depth of the survey in {unit}" in caplog.text and "--flux-unit" in caplog.text)
+        assert (unit == "njy") == (not caplog.text)
     path = _write(reader, rows.assign(flux_err=2e9), tmp_path / "odd")
     with pytest.raises(
         ValueError, match=r"nothing states the unit of flux .*flux_njy.*flux_unit or zp.*flux_unit=fluxcal.*--flux-unit"

@@ -379,9 +379,12 @@ def test_ids_that_floats_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
         pd.DataFrame({"object_id": [2.0**53 + 2]}),
         tmp_path / "n.parquet",
     )
+    with pytest.raises(ValueError, match=r"column objectId: ids like 9007199254740994\.0 are rounded"):
+        read(frame, tmp_path, ".csv")
     with pytest.raises(ValueError, match="column object_id: ids up to 9007199254740994 are stored"):
         Nested(tmp_path / "n.parquet", BANDS).read()
-    assert read(frame[1:], tmp_path).object_id.tolist() == ["5"]
+    for suffix in (".parquet", ".csv"):
+        assert read(frame[1:], tmp_path, suffix).object_id.tolist() == ["5"]
 
 
 def test_ids_that_lost_their_zeros_are_shown(tmp_path: Path) -> None:

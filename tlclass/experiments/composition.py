@@ -260,6 +260,9 @@ def in_words(error: BaseException) -> str:
             return f"freeze_policy '{unknown['name']}' is no longer a freeze policy: use {moved}"
         close = nearest(unknown["name"], known.split(", "))
         return f"{unknown['group']} '{unknown['name']}' is unknown{close}: choose one of {known}"
+    bare = re.match(r"Error parsing override '(.*)'\s*missing EQUAL", text)
+    if bare:
+        return f"'{bare[1]}' is not a setting: write KEY=VALUE, such as labels=100"
     lines = text.split("Config search path")[0].splitlines()
     return " ".join(line.strip() for line in lines if line.strip() and not line.strip().startswith(NOISE))
 

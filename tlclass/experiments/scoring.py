@@ -12,6 +12,7 @@ import numpy as np
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.encoding import encoding_settings
 from tlclass.inputs.split import Labels, Protocol
+from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.surveys import Survey
 from tlclass.training.evaluation import evaluate
@@ -62,7 +63,7 @@ def score_model(
         )
     tested = data.curves.object_id[data.split.test].tolist()
     seen, more = seen_in_training(model, home, survey, tested)
-    notes += [*more, *rules_that_differ(model, survey)]
+    notes += [*more, *rules_that_differ(model, survey), *passbands_that_differ(model, data.curves)]
     for note in notes:
         log.warning("%s", note)
     class_map = survey.taxonomy.class_map(model.classes)
@@ -126,6 +127,18 @@ def rules_that_differ(model: TrainedModel, survey: Survey) -> list[str]:
         f"The model was trained for {name} '{one}', {survey.name} has '{other}'."
         for name, (one, other) in pairs.items()
         if one != other
+    ]
+
+
+def passbands_that_differ(model: TrainedModel, curves: LightCurves) -> list[str]:
+    """A sentence about passbands that have observations and that the model was not trained on; none if there are none."""
+    if model.trained_on is None:
+        return []
+    present = [curves.passbands[code] for code in np.unique(curves.passband)]
+    other = [name for name in present if name not in model.trained_on.passbands]
+    return other and [
+        f"The model was not trained on {', '.join(other)} (it knows {', '.join(model.trained_on.passbands)}): observations in them count "
+        "here, and `tlclass predict` leaves them out."
     ]
 
 

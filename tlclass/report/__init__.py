@@ -1,4 +1,4 @@
-"""The report of a sweep: `write_report`, and on the command line `python -m tlclass.report RESULTS_DIR`."""
+"""The report of a sweep: `write_report`, and on the command line `tlclass report RESULTS_DIR`."""
 
 from tlclass.report.write import report_folder, write_report
 

@@ -1,7 +1,7 @@
 """Score a trained model on a labelled survey: scores, predictions, report, and a place in the card of the model."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,12 +12,13 @@ from tlclass.experiments.cards import build_survey
 from tlclass.experiments.composition import compose
 from tlclass.experiments.scoring import score_model
 from tlclass.inputs.split import Protocol
-from tlclass.network.checkpoint import load_model, save_model
+from tlclass.network.checkpoint import CARD, load_model, save_model
 from tlclass.network.released import HUB, model_folder, released
-from tlclass.options import build
+from tlclass.options import Size, build
+from tlclass.quoting import shortened
 from tlclass.report.evaluation import intervals, write_evaluation
 from tlclass.surveys import Survey
-from tlclass.training.card import EVALUATIONS, write_card
+from tlclass.training.card import EVALUATIONS, NOTES, write_card
 from tlclass.training.leavings import Row
 
 
@@ -44,15 +45,17 @@ def evaluate(
     """
     if not any(word.startswith("target=") for word in words):
         raise ValueError(
-            "no survey was given: add target=NAME, e.g. target=bts paths.data=FOLDER; the names are the files of conf/survey"
+            "no survey was given: add target=NAME, e.g. target=bts paths.data=FOLDER, or target=table for tables of your own; "
+            "the names are the files of conf/survey"
         )
     home = model_folder(model)
     if card is not None and (str(model).startswith(HUB) or str(model) in released()):
         raise ValueError(
             f"--card {card}: {model} is not a folder of yours: copy the model and give the folder of the copy"
         )
+    title = None if card is None else card_title(card)
     settings = compose(words, config_dir)
-    torch.set_num_threads(int(settings["threads"]))
+    torch.set_num_threads(build(_Threads, {"threads": settings["threads"]}, "").threads)
     plugins.use(settings["trust"])
     trained, survey = load_model(home), build_survey(settings["target"], settings["trust"])
     if not isinstance(survey, Survey):
@@ -65,9 +68,33 @@ def evaluate(
     text = write_evaluation(scored.row, found, scored.notes, folder)
     contents = {"model": str(model), **scored.row, "notes": scored.notes, "intervals": found}
     write_json(folder / "scores.json", contents)
-    if card is not None:
-        add_to_card(home if home.is_dir() else home.parent, card, scored.row)
-    return f"{text}\n\nwritten into {folder}: scores.json, predictions.parquet, report.md, report.html, figures\n"
+    written = f"written into {folder}: scores.json, predictions.parquet, report.md, report.html, figures"
+    if title is not None:
+        place = home if home.is_dir() else home.parent
+        add_to_card(place, title, scored.row, scored.notes)
+        written += f"\nthe card {place / CARD} shows the scores under '{title}'"
+    return f"{text}\n\n{written}\n"
+
+
+@dataclass(frozen=True)
+class _Threads:
+    """Of torch in this process."""
+
+    threads: Size
+
+
+def card_title(given: str) -> str:
+    """A title for scores in a card, on one line without the marks of a heading.
+
+    Raises:
+        ValueError: nothing is left.
+    """
+    title = " ".join(given.split()).strip("# ")
+    if not title:
+        raise ValueError(
+            f"--card '{shortened(given)}': give the scores a title, such as 'ELAsTiCC, all objects'; it becomes a heading of the card"
+        )
+    return title
 
 
 def refuse_used(folder: Path) -> None:
@@ -79,11 +106,11 @@ def refuse_used(folder: Path) -> None:
             )
 
 
-def add_to_card(folder: Path, title: str, row: Row) -> None:
-    """Keep scores with a model and write its card again; those under the same title are replaced."""
+def add_to_card(folder: Path, title: str, row: Row, notes: Sequence[str] = ()) -> None:
+    """Keep scores and notes on them with a model and write its card again; those under the same title are replaced."""
     model = load_model(folder)
     training = dict(model.training)
-    training[EVALUATIONS] = {**training.get(EVALUATIONS, {}), title: row}
+    training[EVALUATIONS] = {**training.get(EVALUATIONS, {}), title: {**row, NOTES: list(notes)}}
     model = replace(model, training=training)
     save_model(model, folder)
     write_card(model, folder)

@@ -1,6 +1,7 @@
 """A model as one ONNX graph or exported torch program: observations in, calibrated probabilities out."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,10 @@ def export(model: TrainedModel, path: Path) -> None:
     if path.suffix not in SUFFIXES:
         raise ValueError(f"output {path}: choose a name that ends in {' or '.join(SUFFIXES)}")
     network, inputs = Probabilities(model).eval(), _example(model)
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # the exporters warn of what the tests run: other numbers of objects, constants, indices
         network(*inputs)  # an encoding that cannot be exported is named here
         (_export_onnx if path.suffix == ".onnx" else _export_torch)(model, network, inputs, path)
 

@@ -31,6 +31,10 @@ Array = npt.NDArray[Any]
 
 ABOUT = b"tlclass.predictions"  # key of the table's metadata: what made it
 
+OTHER_SETS = (
+    "; the sets are made for the model's own proportions, so they may hold the true class less often than asked"
+)
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -158,6 +162,8 @@ class _Found:
     def table(self, warning: Array) -> pa.Table:
         """See `predict`; `warning` is one per object."""
         log_probability, self.prior = reweighed(self.model, self.plain, self.asked.prior)
+        if self.prior and self.asked.coverage is not None:
+            self.prior += OTHER_SETS
         self.probability = log_probability.exp()
         columns: dict[str, pa.Array] = {"object_id": pa.array(self.curves.object_id[self.rows.object])}
         if self.rows.at is not None:

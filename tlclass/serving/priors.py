@@ -1,5 +1,6 @@
 """The proportions of the classes that probabilities assume, and how to change them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 from tlclass.config import CONF
 from tlclass.network.calibration import with_prior
 from tlclass.network.checkpoint import TrainedModel
+from tlclass.quoting import shortened
 from tlclass.serving.request import Estimated, Prior
 
 FLAT, BALANCED, ESTIMATE, MODEL = "flat", "balanced", "estimate", "model"
@@ -92,21 +94,37 @@ def _shares(model: TrainedModel, prior: str | Path | Mapping[str, float]) -> lis
     for name, share in stated.items():
         index = model.taxonomy.index_of(str(name))
         if index is None:
-            raise ValueError(f"prior: '{name}' is not a class of this model: name {', '.join(model.classes)}")
+            raise ValueError(
+                f"prior: '{shortened(name)}' is not a class of this model: name {', '.join(model.classes)}"
+            )
         if index >= 0:
-            total[model.classes[index]] += float(share)
+            total[model.classes[index]] += _share(name, share)
     absent = [name for name, share in total.items() if not share > 0]
     if absent:
-        raise ValueError(f"prior: the share of {', '.join(absent)}: give one of every class")
+        raise ValueError(f"prior: {', '.join(absent)} has no share above 0: give one for every class of the model")
     whole = sum(total.values())
     return [share / whole for share in total.values()]
+
+
+def _share(name: object, given: Any) -> float:
+    """A share as a number; raises ValueError if it is none."""
+    try:
+        share = float(given)
+    except (TypeError, ValueError):
+        share = math.nan
+    if not 0 <= share < math.inf:
+        raise ValueError(f"prior: the share of {name} is '{shortened(given)}': give a number, 0 or more, such as 0.2")
+    return share
 
 
 def _read(prior: str | Path) -> dict[str, Any]:
     """Shares of a file, or of a taxonomy that ships with the package."""
     path, named = Path(prior), CONF / "taxonomy" / f"{prior}.yaml"
     if path.is_file():
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError):
+            content = None
         if not isinstance(content, Mapping):
             raise ValueError(f"prior {path} holds no class proportions: write YAML or JSON of the form 'class: share'")
         return dict(content)

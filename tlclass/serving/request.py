@@ -1,5 +1,6 @@
 """The options of a prediction."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,10 @@ class Request:
         """Raise ValueError for contradictory options."""
         if self.every_observation and len(self.at_days):
             raise ValueError("at_days and every_observation are two kinds of rows: choose one of them")
+        if not all(math.isfinite(day) for day in self.at_days):
+            raise ValueError(
+                f"at_days is {', '.join(map(str, self.at_days))}: give finite numbers of days, such as 5, 10"
+            )
         if self.top is not None and self.top < 1:
             raise ValueError(f"top is {self.top}: choose 1 or more classes")
         if self.coverage is not None and not 0 < self.coverage < 1:

@@ -15,6 +15,7 @@ from tlclass.training.evaluation import SETS
 PAPER = "Gupta et al. 2025, Transfer Learning for Transient Classification, arXiv:2502.18558"
 MACRO = "auroc_macro"
 EVALUATIONS = "evaluations"  # of a model's `training`: title -> scores of it on another survey, by the names of a row
+NOTES = "notes"  # of such scores: what must be known to read them
 CARD_DAYS = (5, 10, 20)  # since time zero, of early scores
 TRIGGER = {
     "first_detection": "the first detection",
@@ -135,6 +136,7 @@ def _evaluation(title: str, row: Mapping[str, Any]) -> str:
     return "\n\n".join(
         [
             f"### {title}",
+            *([_list(row[NOTES])] if row.get(NOTES) else []),
             f"{note} {labels}",
             _table(("class", "objects", *heads.values()), by_class),
             _table(("light curve", *shown.values()), by_day),
@@ -184,7 +186,7 @@ def _limits(model: TrainedModel) -> str:
         lines.append(
             f"Flux errors in training were {low:.3g} to {high:.3g} (zero point 27.5), and light curves had {fewest:g} to {most:g} observations."
         )
-    return "## Known limits\n\n" + "\n".join(f"- {line}" for line in lines)
+    return f"## Known limits\n\n{_list(lines)}"
 
 
 def _use(model: TrainedModel) -> str:
@@ -198,7 +200,11 @@ def _citation(model: TrainedModel) -> str:
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in lines)
+
+
+def _list(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _number(value: Any) -> str:

@@ -14,6 +14,7 @@ from tlclass.quoting import shortened
 
 Array = npt.NDArray[Any]
 
+EXACT = 2**53  # whole numbers beyond it share a float of 64 bits
 BLANK = ("", "-", "--", "nan")  # written where a value is unknown
 
 
@@ -53,10 +54,10 @@ def identifiers(column: pa.ChunkedArray, name: str, origin: str) -> Array:
     """(n,) str objects, the ids in a column.
 
     Raises:
-        ValueError: they are floats too large to be distinct, or text of such (1.7e+17).
+        ValueError: they are floats too large to be distinct, or text of such (1.7e+17, 170032915988086800.0).
     """
     if pa.types.is_floating(column.type):
-        exact = 2 ** {16: 11, 32: 24, 64: 53}[column.type.bit_width]  # whole numbers beyond it share a float
+        exact = {16: 2**11, 32: 2**24, 64: EXACT}[column.type.bit_width]
         largest = pc.max(pc.abs(column)).as_py() or 0
         if largest >= exact:
             raise ValueError(
@@ -64,7 +65,7 @@ def identifiers(column: pa.ChunkedArray, name: str, origin: str) -> Array:
                 "neighbours apart: store them as integers or as text"
             )
     names, codes = coded(column)
-    rounded = next((given for given in names if re.fullmatch(r"\d(\.\d+)?e\+\d+", given)), None)
+    rounded = next((given for given in names if re.fullmatch(r"\d(\.\d+)?e\+\d+|-?\d+\.0", given)), None)
     if rounded:
         raise ValueError(
             f"{origin}: column {name}: ids like {rounded} are rounded floating-point numbers, so different ids may have become equal: "
@@ -131,7 +132,8 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _as_text(value: object) -> str:
     given = (value.decode(errors="replace") if isinstance(value, bytes) else str(value)).strip()
-    return given[:-2] if given.endswith(".0") and re.fullmatch(r"-?\d+", given[:-2]) else given
+    whole = given.endswith(".0") and re.fullmatch(r"-?\d+", given[:-2])
+    return given[:-2] if whole and abs(int(given[:-2])) < EXACT else given
 
 
 def _is_number(value: object) -> bool:

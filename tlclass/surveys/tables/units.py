@@ -59,10 +59,10 @@ def proved_unit(
             message = "%s: %s is at zero point %g, which the magnitudes beside it (%s) give"
             log.info(message, origin, found["flux"], by_magnitudes, found["mag"])
             return by_magnitudes
-    if form.default_unit is not None:
-        log.info("%s: %s is taken as %s (default_unit)", origin, found["flux"], _spelled(form.default_unit))
-        return form.default_unit
     by_depth = unit_by_depth(value["flux_err"], band, form.passbands.names)
+    if form.default_unit is not None:
+        _say_default(form.default_unit, by_depth, found["flux"], origin)
+        return form.default_unit
     if by_depth is not None:
         message = (
             "%s: nothing states the unit of %s; it is taken as %s, the only unit that gives the depth of the survey: "
@@ -77,6 +77,19 @@ def proved_unit(
         f"(flux_ujy, flux_njy, fluxcal), add a column flux_unit or zp (the AB zero point), or give it with target.reader.flux_unit="
         f"{'|'.join(ZERO_POINTS)} (in predict: --flux-unit)"
     )
+
+
+def _say_default(unit: str | float, by_depth: str | None, name: str, origin: str) -> None:
+    """Log that the unit of the model or card is taken: a warning where the errors rather are those of another unit."""
+    if by_depth is None or flux_scale(by_depth) == flux_scale(unit):
+        message = "%s: nothing states the unit of %s; it is taken as %s, as the model or card has it (default_unit)"
+        log.info(message, origin, name, _spelled(unit))
+        return
+    message = (
+        "%s: nothing states the unit of %s; it is taken as %s, as the model or card has it (default_unit), but the errors fit the depth of the "
+        "survey in %s: state the unit with target.reader.flux_unit=UNIT (in predict: --flux-unit)"
+    )
+    log.warning(message, origin, name, _spelled(unit), by_depth)
 
 
 def _spelled(unit: str | float) -> str:
