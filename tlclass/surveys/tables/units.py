@@ -82,11 +82,11 @@ def proved_unit(
 def _say_default(unit: str | float, by_depth: str | None, name: str, origin: str) -> None:
     """Log that the unit of the model or card is taken: a warning where the errors rather are those of another unit."""
     if by_depth is None or flux_scale(by_depth) == flux_scale(unit):
-        message = "%s: nothing states the unit of %s; it is taken as %s, as the model or card has it (default_unit)"
+        message = "%s: %s is taken as %s, the unit of the model or card (default_unit): the table states none"
         log.info(message, origin, name, _spelled(unit))
         return
     message = (
-        "%s: nothing states the unit of %s; it is taken as %s, as the model or card has it (default_unit), but the errors fit the depth of the "
+        "%s: %s is taken as %s, the unit of the model or card (default_unit): the table states none; but its errors fit the depth of the "
         "survey in %s: state the unit with target.reader.flux_unit=UNIT (in predict: --flux-unit)"
     )
     log.warning(message, origin, name, _spelled(unit), by_depth)
