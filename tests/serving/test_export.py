@@ -106,6 +106,7 @@ def test_onnx_gives_what_predict_gives_at_other_sizes(case: str, model: TrainedM
 
 
 @pytest.mark.slow  # torch.export takes its time
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch warns of its own future as it runs the program
 def test_a_torch_program_gives_what_predict_gives_at_other_sizes(tmp_path: Path) -> None:
     used = small("paper", hidden=4, layers=1, metadata=["mwebv"])
     if tuple(map(int, torch.__version__.split(".")[:2])) < OLDEST:
