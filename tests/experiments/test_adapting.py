@@ -13,13 +13,15 @@ from lightning.pytorch.callbacks import Callback
 from tests.conftest import Composed, Job
 from tlclass import adapt
 from tlclass.experiments import job, pretraining
-from tlclass.experiments.adapting import adapted
+from tlclass.experiments.adapting import adapted, unscored
 from tlclass.experiments.job import Job as Running
 from tlclass.experiments.plan import Plan, plan_from
 from tlclass.experiments.run import run_job
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.split import Protocol, fixed_test
 from tlclass.network.checkpoint import TrainedModel, load_model, save_model
+from tlclass.network.released import RELEASED
+from tlclass.training.card import card
 from tlclass.training.fit import Process
 
 DISTILL = [
@@ -201,6 +203,16 @@ def test_the_command_writes_a_model_of_its_own(
     with pytest.raises(SystemExit):
         command(ensemble, table, tmp_path / "few")
     assert "already holds a model" in capsys.readouterr().err
+
+
+def test_the_scores_of_the_former_networks_are_not_those_of_the_adapted_ones() -> None:
+    released = load_model(RELEASED / "ztf-alerts")
+    row = {"target": "bts", "n_train": 80, "n_val": 20, "labels": 100, "auroc_macro": 0.9, "n/TDE": 3}
+    about = unscored({**released.training, "row": row})
+    written = card(replace(released, training=about), "mine")
+    assert "## Scores" in card(released, "mine") and "## Scores" not in written and "AUROC" not in written
+    assert "# mine\n" in written and "Made by" not in written and "`ztf-alerts`" in written
+    assert "Labels of bts: 100" in written and about["row"]["labels"] == 100
 
 
 def test_too_few_light_curves_are_one_sentence(

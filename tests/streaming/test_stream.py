@@ -137,7 +137,9 @@ def test_a_state_of_another_model_is_refused(
     assert "another model" in said(capsys)
 
 
-@pytest.mark.parametrize("words", [["-o", "x.txt"], ["-o", "kafka:t"], ["nowhere", "-o", "x.jsonl"]])
+@pytest.mark.parametrize(
+    "words", [["-o", "x.txt"], ["-o", "kafka:t"], ["nowhere", "-o", "x.jsonl"], ["-o", "x.jsonl", "--coverage", "2"]]
+)
 def test_mistakes_are_one_sentence(
     words: list[str], folder: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +149,7 @@ def test_mistakes_are_one_sentence(
         main(["ztf-alerts", *source, *words, "--state", str(tmp_path / "s")])
     assert stopped.value.code == 2
     text = said(capsys)
-    assert any(word in text for word in ("x.txt", "TLCLASS_KAFKA_BOOTSTRAP_SERVERS", "nowhere"))
+    assert any(word in text for word in ("x.txt", "TLCLASS_KAFKA_BOOTSTRAP_SERVERS", "nowhere", "coverage 2"))
 
 
 def test_settings_of_kafka_are_of_a_file_and_the_environment(tmp_path: Path) -> None:

@@ -27,12 +27,15 @@ from tlclass.network.transfer import FreezePolicy, TransferReport
 from tlclass.options import build
 from tlclass.surveys import Survey
 from tlclass.training.calibration import fit_sets
+from tlclass.training.card import EVALUATIONS
 from tlclass.training.distillation import ADAPTED, Distillation, distil, loaded_whole, teacher
 from tlclass.training.finetune import Start
 from tlclass.training.fit import Process
 from tlclass.training.reliability import novelty_of, see
 
 NONE = "none"
+OF_THE_FORMER = ("release", "command", "default_for", EVALUATIONS, "measured", "source_auroc_macro")  # of `training`
+OF_THE_LABELS = ("target", "simulated", "arm", "labels", "pool", "n_train", "n_val")  # of its row: what is no score
 
 
 def adaptation_from(config: Mapping[str, Any], trust: Trust) -> Distillation | None:
@@ -138,10 +141,18 @@ def adapt_model(
     return replace(
         model,
         classifier=as_one(members),
-        training={**model.training, ADAPTED: about},
+        training={**unscored(model.training), ADAPTED: about},
         trained_on=joined([model.trained_on, seen]) if model.trained_on else None,
         **reliable_without_labels(model, members, data),
     )
+
+
+def unscored(training: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a model, without its name and its scores: they are not those of the networks that it becomes."""
+    kept = {name: value for name, value in training.items() if name not in OF_THE_FORMER}
+    if "row" in training:
+        kept["row"] = {name: value for name, value in training["row"].items() if name in OF_THE_LABELS}
+    return kept | ({"source": training["release"]} if "release" in training else {})
 
 
 def without_labels(model: TrainedModel, curves: LightCurves, seed: int) -> LightCurveDataModule:

@@ -39,14 +39,18 @@ class PredictionSets:
         Raises:
             ValueError: the coverage lies outside those there are thresholds for.
         """
-        low, high = float(self.coverage[0]), float(self.coverage[-1])
-        if not low - 1e-9 <= coverage <= high + 1e-9:
-            raise ValueError(f"coverage {coverage}: choose a number from {low:g} to {high:g}")
+        self.refuse_outside(coverage)
         group = torch.bucketize(observations, self.edges, right=True)
         place = int(torch.searchsorted(self.coverage, torch.tensor(coverage - 1e-9, dtype=self.coverage.dtype)))
         inside = 1 - probability <= self.threshold[group, :, place]
         best = torch.nn.functional.one_hot(probability.argmax(1), probability.shape[1]).bool()
         return inside | best
+
+    def refuse_outside(self, coverage: float) -> None:
+        """Raise ValueError for a coverage outside those there are thresholds for."""
+        low, high = float(self.coverage[0]), float(self.coverage[-1])
+        if not low - 1e-9 <= coverage <= high + 1e-9:
+            raise ValueError(f"coverage {coverage}: choose a number from {low:g} to {high:g}")
 
     def tensors(self) -> dict[str, Tensor]:
         """Arrays by name, stored with a model."""

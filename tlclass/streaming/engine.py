@@ -58,7 +58,7 @@ class Engine:
         coverage: of prediction sets, or None.
 
     Raises:
-        ValueError: the model has no prediction sets.
+        ValueError: the model has no prediction sets, or none of this coverage.
     """
 
     def __init__(self, model: TrainedModel, coverage: float | None = None):
@@ -66,6 +66,8 @@ class Engine:
             raise ValueError(
                 "this model holds no thresholds for prediction sets (it was trained without calibration): leave out the coverage"
             )
+        if coverage is not None and model.sets is not None:
+            model.sets.refuse_outside(coverage)
         self.model, self.coverage = model, coverage
         self.names = model.passbands.names
         self.least = max(model.selection.min_observations, 1)
