@@ -45,7 +45,7 @@ def load_simulation(survey: str, overrides: Sequence[str] = ()) -> Simulated:
     """
     known = sorted(path.stem for path in (CONF / "survey").glob(f"*{SUFFIX}.yaml"))
     if survey not in known:
-        raise ValueError(f"no simulated survey {survey!r}: choose {', '.join(known)}")
+        raise ValueError(f"no simulated survey {survey!r}: choose survey= from {', '.join(known)}")
     try:
         card = compose([f"target={survey}", *map(about_survey, overrides)])["target"]
     except Exception as error:

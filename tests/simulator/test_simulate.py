@@ -84,7 +84,7 @@ def test_the_population_is_that_of_the_survey_or_of_its_part() -> None:
         ),
         (
             ["survey=bts", "-o", "x"],
-            "no simulated survey 'bts': choose survey= from ['alerts_simulated', 'bts_simulated'",
+            "no simulated survey 'bts': choose survey= from alerts_simulated, bts_simulated",
         ),
         (["survey=ztf_simulated", "fast", "-o", "x"], "'fast' is not a setting"),
         (["survey=ztf_simulated", "n_objects=0", "-o", "x"], "n_objects is 0: choose 1 or more"),

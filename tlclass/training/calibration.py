@@ -183,10 +183,10 @@ def _lowest(threshold: Tensor, score: Tensor, counts: Tensor) -> Tensor:
         threshold: (K, len(LEVELS)). score: (V, K) 1 - probability. counts: (V, K) how much of each view is of each class.
     """
     best = torch.nn.functional.one_hot(score.argmin(1), score.shape[1]).bool()
-    size = _finite(counts.sum(1))
-    inside = [float(counts[(score <= level) | best].sum() / counts.sum()) * size for level in threshold.T]
-    places = [next((n for n, share in enumerate(inside) if share >= wanted - 1e-9), -1) for wanted in COVERAGE]
-    return threshold[:, places].float()
+    held = torch.stack([(counts * ((score <= level) | best)).sum() for level in threshold.T])
+    inside = held / counts.sum() * _finite(counts.sum(1))  # (len(LEVELS),), not falling
+    place = torch.searchsorted(inside, torch.tensor(COVERAGE, dtype=torch.float64) - 1e-9)
+    return threshold[:, place.clamp(max=len(LEVELS) - 1)].float()
 
 
 def _finite(weight: Tensor) -> Tensor:
