@@ -1,6 +1,6 @@
 """Prediction inside Dask (LSDB), Spark and Ray Data with one worker and with two, beside one process of `tlclass predict`.
 
-    python -m benchmarks.engines --objects 5000,80000 --csv docs/results/engines.csv   # again for more measurements
+    python -m benchmarks.engines --objects 2000,80000 --csv docs/results/engines.csv   # again for more measurements
     python docs/make_engines_figure.py
 
 The lines that are run are those of docs/engines.md. Light curves of 20 points, SIMULATED numbers. Each measurement is a process of its own;
