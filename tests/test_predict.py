@@ -221,6 +221,16 @@ def test_mistakes_are_one_sentence(
     assert not (tmp_path / "out.parquet").exists()
 
 
+@pytest.mark.parametrize("coverage", ["0", "0.3", "2"])
+def test_a_coverage_without_thresholds_is_refused_before_anything_is_read(
+    coverage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["ztf-alerts", str(tmp_path / "absent.csv"), "-o", str(tmp_path / "p.csv"), "--coverage", coverage])
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2 and "coverage" in said and "0.99" in said and "absent" not in said
+
+
 @pytest.mark.parametrize(("given", "output"), [("mine.csv", "mine.csv"), (".", "./mine.csv"), ("mine.csv", "link.csv")])
 def test_the_input_is_never_overwritten(
     given: str, output: str, model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -39,18 +39,12 @@ class PredictionSets:
         Raises:
             ValueError: the coverage lies outside those there are thresholds for.
         """
-        self.refuse_outside(coverage)
+        usable(self, coverage)
         group = torch.bucketize(observations, self.edges, right=True)
         place = int(torch.searchsorted(self.coverage, torch.tensor(coverage - 1e-9, dtype=self.coverage.dtype)))
         inside = 1 - probability <= self.threshold[group, :, place]
         best = torch.nn.functional.one_hot(probability.argmax(1), probability.shape[1]).bool()
         return inside | best
-
-    def refuse_outside(self, coverage: float) -> None:
-        """Raise ValueError for a coverage outside those there are thresholds for."""
-        low, high = float(self.coverage[0]), float(self.coverage[-1])
-        if not low - 1e-9 <= coverage <= high + 1e-9:
-            raise ValueError(f"coverage {coverage}: choose a number from {low:g} to {high:g}")
 
     def tensors(self) -> dict[str, Tensor]:
         """Arrays by name, stored with a model."""
@@ -64,3 +58,19 @@ class PredictionSets:
             ValueError: they do not fit together.
         """
         return cls(**{name: tensors[name] for name in ("edges", "coverage", "threshold", "objects")})
+
+
+def usable(sets: PredictionSets | None, coverage: float) -> PredictionSets:
+    """The prediction sets of a model, which have thresholds for this coverage.
+
+    Raises:
+        ValueError: the model has none, or the coverage lies outside those there are thresholds for.
+    """
+    if sets is None:
+        raise ValueError(
+            "this model holds no thresholds for prediction sets (it was trained without calibration): leave out the coverage"
+        )
+    low, high = float(sets.coverage[0]), float(sets.coverage[-1])
+    if not low - 1e-9 <= coverage <= high + 1e-9:
+        raise ValueError(f"coverage {coverage}: choose a number from {low:g} to {high:g}")
+    return sets

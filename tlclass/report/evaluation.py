@@ -16,8 +16,8 @@ from tlclass.report.objects import PREDICTIONS, macro_auroc, resampled_within, w
 from tlclass.report.pages import Block, Heading, Items, Link, Paragraph, Table, markdown, page
 from tlclass.report.statistics import quantiles
 from tlclass.report.sweep import OTHER_SCORES, Sweep, data_note, make_sweep
-from tlclass.report.tables import MACRO, title
-from tlclass.training.leavings import Row
+from tlclass.report.tables import title
+from tlclass.training.leavings import MACRO, Row
 from tlclass.training.metrics import class_f1
 
 Array = npt.NDArray[Any]

@@ -16,7 +16,8 @@ from tlclass.report.published import panel_of, published_curves
 from tlclass.report.statistics import Estimate, mean_estimate
 from tlclass.report.svg import hover
 from tlclass.report.sweep import Array, Sweep, by_budget, data_note
-from tlclass.report.tables import MACRO, differences, title, training_counts
+from tlclass.report.tables import differences, title, training_counts
+from tlclass.training.leavings import MACRO
 
 LINES = ("-", "--", ":", "-.")
 

@@ -12,8 +12,7 @@ from tlclass.lightcurves.brightness import THIRDS
 from tlclass.report.objects import object_interval
 from tlclass.report.statistics import Estimate, estimate, label_efficiency, mean_estimate, ratio, skill
 from tlclass.report.sweep import CELL, OTHER_SCORES, Sweep, by_budget, score_names
-
-MACRO = "auroc_macro"
+from tlclass.training.leavings import MACRO
 
 
 def summary_table(jobs: pd.DataFrame) -> pd.DataFrame:

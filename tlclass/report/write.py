@@ -11,6 +11,7 @@ from tlclass.report.document import OBJECTS, comparison, document, objects_page,
 from tlclass.report.pages import Block, markdown, page
 from tlclass.report.provenance import facts
 from tlclass.report.sweep import Sweep, data_note, missing_cells, read_sweeps, unfinished_jobs, untested_classes
+from tlclass.training.leavings import MACRO
 
 NAMES = ("results.csv", "summary.csv", "report.md", "report.html")
 
@@ -61,7 +62,7 @@ def report_folder(folders: Sequence[Path]) -> Path:
 
 def text_report(sweep: Sweep) -> str:
     """Scores, label efficiency and what is missing, as aligned text."""
-    scores = [tables.MACRO, *sweep.subset_scores, *(f"auroc/{name}" for name in sweep.classes)]
+    scores = [MACRO, *sweep.subset_scores, *(f"auroc/{name}" for name in sweep.classes)]
     parts = [
         f"{sweep.name}: {data_note(sweep.jobs)}; AUROC, mean ± standard deviation over seeds",
         tables.score_table(sweep, scores).to_string(index=False),

@@ -22,6 +22,7 @@ from tlclass.lightcurves.curves import LightCurves, log_dropped, sum_dropped
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.network.released import model_folder, released
+from tlclass.network.sets import usable
 from tlclass.serving.predictions import ABOUT, before_prior, predict
 from tlclass.serving.priors import ESTIMATE, assumed, estimated
 from tlclass.serving.recognise import recognised
@@ -99,6 +100,8 @@ def predict_in_parts(
     Raises:
         FileNotFoundError, ValueError: see `tlclass.surveys.door.read` and `tlclass.serving.predictions.predict`.
     """
+    if request.coverage is not None:
+        usable(model.sets, request.coverage)  # before anything is read
     columns = {"columns": {**model.input.get("columns", {}), **options["columns"]}} if "columns" in options else {}
 
     origin = door.name_of(source)

@@ -22,6 +22,7 @@ from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.inference import encode_all, encode_every_step, logits_of, refuse_lost
 from tlclass.network.novelty import Novelty
+from tlclass.network.sets import usable
 from tlclass.serving.priors import reweighed
 from tlclass.serving.request import Request
 from tlclass.serving.warnings import warnings_for
@@ -200,11 +201,7 @@ class _Found:
         return columns
 
     def _sets(self, coverage: float) -> pa.Array:
-        if self.model.sets is None:
-            raise ValueError(
-                "this model holds no thresholds for prediction sets (it was trained without calibration): leave out the coverage"
-            )
-        inside = self.model.sets(self.probability, self.observations, coverage).numpy()
+        inside = usable(self.model.sets, coverage)(self.probability, self.observations, coverage).numpy()
         names = np.array(self.model.classes)
         each = [names[row].tolist() for row in inside]
         return pa.array([each[view] if view >= 0 else None for view in self.rows.view], type=pa.list_(pa.string()))

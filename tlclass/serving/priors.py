@@ -44,7 +44,8 @@ def reweighed(model: TrainedModel, log_probability: Tensor, prior: Prior | None)
     if isinstance(prior, Estimated):
         new = prior.shares
     elif prior in (FLAT, BALANCED):
-        new = torch.softmax(torch.tensor(old).log() * POWER[str(prior)], dim=0).tolist()
+        powers = [share ** POWER[str(prior)] for share in old]
+        new = [power / sum(powers) for power in powers]
     else:
         new = _shares(model, prior)
     words = ", ".join(f"{name} {100 * share:.1f} %" for name, share in zip(model.classes, new, strict=True))

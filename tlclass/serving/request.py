@@ -51,5 +51,3 @@ class Request:
             )
         if self.top is not None and self.top < 1:
             raise ValueError(f"top is {self.top}: choose 1 or more classes")
-        if self.coverage is not None and not 0 < self.coverage < 1:
-            raise ValueError(f"coverage is {self.coverage}: choose a number between 0 and 1, such as 0.9")

@@ -16,6 +16,7 @@ from tlclass.lightcurves.photometry import SAME_EXPOSURE
 from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.inference import logits_of
+from tlclass.network.sets import usable
 from tlclass.streaming.arrivals import Arrival, contested, distinct, light_curves, newest
 from tlclass.streaming.state import KEPT, Live, Network
 
@@ -62,12 +63,8 @@ class Engine:
     """
 
     def __init__(self, model: TrainedModel, coverage: float | None = None):
-        if coverage is not None and model.sets is None:
-            raise ValueError(
-                "this model holds no thresholds for prediction sets (it was trained without calibration): leave out the coverage"
-            )
-        if coverage is not None and model.sets is not None:
-            model.sets.refuse_outside(coverage)
+        if coverage is not None:
+            usable(model.sets, coverage)
         self.model, self.coverage = model, coverage
         self.names = model.passbands.names
         self.least = max(model.selection.min_observations, 1)

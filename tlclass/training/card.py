@@ -11,9 +11,9 @@ from tlclass.atomic import write_text
 from tlclass.network.checkpoint import CARD, TrainedModel
 from tlclass.training.distillation import ADAPTED
 from tlclass.training.evaluation import SETS
+from tlclass.training.leavings import MACRO
 
 PAPER = "Gupta et al. 2025, Transfer Learning for Transient Classification, arXiv:2502.18558"
-MACRO = "auroc_macro"
 EVALUATIONS = "evaluations"  # of a model's `training`: title -> scores of it on another survey, by the names of a row
 NOTES = "notes"  # of such scores: what must be known to read them
 CARD_DAYS = (5, 10, 20)  # since time zero, of early scores

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+MACRO = "auroc_macro"  # the main score of a row
 Row = dict[str, Any]  # of a job: coordinates, then scores
 HISTORY = "history.json"  # of the validations during the fit
 MISTAKES = "mistakes.parquet"
