@@ -24,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models", type=Path, default=Path("models"), help="where pretrained networks are kept")
     parser.add_argument("--cache", type=Path, help="where simulated light curves are kept")
     parser.add_argument(
-        "--data", type=Path, help="folder of the labelled surveys on which the models are scored for their cards"
+        "--data",
+        type=Path,
+        help="folder of the surveys that models are adapted to (without labels) and scored on for their cards",
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a word of tlclass.train, for trials"
@@ -34,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     words = [f"paths.models={given.models.resolve()}", "trainer=cpu", "progress=false", "logger=none", *given.set]
     cache = [f"paths.cache={given.cache.resolve()}"] if given.cache else []
-    words += cache
+    data = [f"paths.data={given.data.resolve()}"] if given.data else []
+    words += cache + data
     with reported_mistakes():
         unknown = [name for name in given.names if name not in known]
         if unknown:
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for recipe in chosen:
             make(recipe, words, given.folder / recipe.name)
             if given.data:
-                score(recipe, [f"paths.data={given.data.resolve()}", *cache], given.folder / recipe.name)
+                score(recipe, [*data, *cache], given.folder / recipe.name)
             elif recipe.scored:
                 log.warning("%s is not scored on %s: give --data FOLDER", recipe.name, "; ".join(recipe.scored))
 

@@ -19,10 +19,12 @@ from tlclass.experiments.plan import Plan, plan_from
 from tlclass.experiments.run import run_job
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.split import Protocol, fixed_test
+from tlclass.network.calibration import Calibration
 from tlclass.network.checkpoint import TrainedModel, load_model, save_model
 from tlclass.network.released import RELEASED
 from tlclass.training.card import card
 from tlclass.training.fit import Process
+from tlclass.training.reliability import believed_of, taught
 
 DISTILL = [
     "adapt=distill",
@@ -59,7 +61,7 @@ def learnt(
 def run(plan: Plan, data: LightCurveDataModule, folder: Path, process: Process | None = None) -> list[TrainedModel]:
     assert plan.adaptation is not None
     running = Running(plan.training, data, folder, process or plan.process)
-    return adapted(running, plan.adaptation, [pretraining.untrained(plan)])
+    return adapted(running, plan.adaptation, [pretraining.untrained(plan)])[0]
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -133,6 +135,34 @@ def test_a_job_starts_from_the_adapted_networks(settings: Job, tmp_path: Path) -
     assert not (tmp_path / "job" / "checkpoints").exists()
     (source,) = pretraining.source_models(plan, pretraining.source_folders(plan))
     assert not same(*(one.members[0].encoder.state_dict() for one in (model, source)))
+
+
+def test_the_temperature_follows_what_the_networks_said_of_complete_light_curves(
+    plan: Plan, target: LightCurveDataModule
+) -> None:
+    model = pretraining.untrained(plan_from({**plan.config, "source": plan.config["target"]}))
+    with torch.no_grad():
+        for weight in model.members[0].head.parameters():
+            weight.mul_(40)  # an untrained network is sure of nothing, so its temperature would mean nothing
+    n = len(model.classes)
+    start = Calibration(1.0, 0.0, (0.0,) * n, tuple(np.arange(1.0, n + 1) / sum(range(n + 1))), "others", 500)
+    assert believed_of(model, target, target.unlabelled) is None
+    for temperature in (0.2, 5.0):
+        calibrated = replace(model, calibration=replace(start, temperature=temperature))
+        believed = believed_of(calibrated, target, target.unlabelled)
+        assert believed is not None and believed.probability.shape == (len(target.unlabelled), n)
+        seen, found = taught(model, target, replace(believed, calibration=start))
+        assert found.temperature < 0.6 if temperature < 1 else found.temperature > 1.8
+        assert found.prior == start.prior and found.bias == pytest.approx(start.bias)
+        assert "others" in found.fitted_on and str(len(target.unlabelled)) in found.fitted_on
+        assert seen.objects == pytest.approx(len(target.unlabelled))
+
+
+def test_a_job_without_labels_is_calibrated_by_what_it_adapts_to(settings: Job, tmp_path: Path) -> None:
+    row = run_job(settings(*DISTILL), tmp_path / "job")
+    model = load_model(tmp_path / "job")
+    assert model.calibration is not None and model.sets is not None and model.novelty is not None
+    assert f"{row['pool']} complete light curves" in model.calibration.fitted_on and row["labels"] == 0
 
 
 @pytest.mark.parametrize(

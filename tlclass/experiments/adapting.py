@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from tlclass.experiments.cards import Trust
 from tlclass.experiments.fitting import GROUPS, fit_from
@@ -28,10 +27,10 @@ from tlclass.options import build
 from tlclass.surveys import Survey
 from tlclass.training.calibration import fit_sets
 from tlclass.training.card import EVALUATIONS
-from tlclass.training.distillation import ADAPTED, Distillation, distil, loaded_whole, teacher
+from tlclass.training.distillation import ADAPTED, Distillation, distil, loaded_whole
 from tlclass.training.finetune import Start
 from tlclass.training.fit import Process
-from tlclass.training.reliability import novelty_of, see
+from tlclass.training.reliability import Believed, believed_of, novelty_of, taught, zero_shot_calibration
 
 NONE = "none"
 OF_THE_FORMER = ("release", "command", "default_for", EVALUATIONS, "measured", "source_auroc_macro")  # of `training`
@@ -72,8 +71,8 @@ def starting_points(job: Job, how: Distillation, sources: Sequence[TrainedModel]
     return [prepare(without_labels, how.policy, source, member) for member, source in enumerate(sources)]
 
 
-def adapted(job: Job, how: Distillation, sources: Sequence[TrainedModel]) -> list[TrainedModel]:
-    """The source models, adapted to all light curves of the target outside its test part; see `Distillation`.
+def adapted(job: Job, how: Distillation, sources: Sequence[TrainedModel]) -> tuple[list[TrainedModel], Believed | None]:
+    """The source models, adapted to all light curves of the target outside its test part, and what they said of these before.
 
     They keep their classes, so that any arm starts from them as from the others.
 
@@ -86,6 +85,9 @@ def adapted(job: Job, how: Distillation, sources: Sequence[TrainedModel]) -> lis
         ValueError: a class of the target is none of the source's, or there are too few light curves.
     """
     starts, unlabelled = starting_points(job, how, sources), job.data.unlabelled
+    before = replace(starts[0].model, classifier=as_one([start.classifier for start in starts]))
+    calibrated = replace(before, calibration=zero_shot_calibration(before, sources))
+    believed = believed_of(calibrated, job.data, unlabelled)
     distil(starts, job.data, unlabelled, how, job.folder / CHECKPOINTS / "adapt", job.process)
     seen = measure(job.data.curves.take(unlabelled), job.training.survey.selection.photometry.kind)
     about = {"name": how.name, "survey": job.data.survey.name, "objects": len(unlabelled)}
@@ -96,7 +98,7 @@ def adapted(job: Job, how: Distillation, sources: Sequence[TrainedModel]) -> lis
         ranges = joined([source.trained_on, seen]) if source.trained_on else None
         training = {**source.training, ADAPTED: about}
         models.append(replace(source, classifier=network.eval(), trained_on=ranges, training=training))
-    return models
+    return models, believed
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def adapt_model(
 ) -> TrainedModel:
     """A trained model, adapted to light curves without labels.
 
-    The calibration stays; prediction sets and novelty are fitted to these light curves, with the model's own probabilities.
+    Calibration, prediction sets and novelty are fitted to these light curves, where the model has them.
 
     Args:
         model: one network or an ensemble; it stays as it is.
@@ -134,17 +136,19 @@ def adapt_model(
     """
     data = without_labels(model, model.selection.apply(curves, origin), seed)
     starts = [own_start(model, member, how.policy) for member in model.members]
+    believed = believed_of(model, data, data.unlabelled)
     distil(starts, data, data.unlabelled, how, folder, Process({"accelerator": "cpu"}))
-    members = [start.classifier.eval() for start in starts]
-    about = {"name": how.name, "survey": origin, "objects": len(data.label)}
     seen = measure(data.curves, model.selection.photometry.kind)
-    return replace(
+    changed = replace(
         model,
-        classifier=as_one(members),
-        training={**unscored(model.training), ADAPTED: about},
+        classifier=as_one([start.classifier.eval() for start in starts]),
+        training={
+            **unscored(model.training),
+            ADAPTED: {"name": how.name, "survey": origin, "objects": len(data.label)},
+        },
         trained_on=joined([model.trained_on, seen]) if model.trained_on else None,
-        **reliable_without_labels(model, members, data),
     )
+    return changed if believed is None else reliable_without_labels(changed, data, believed)
 
 
 def unscored(training: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,16 +176,13 @@ def own_start(model: TrainedModel, member: Classifier, policy: FreezePolicy) -> 
     return Start(policy, replace(model, classifier=network), report)
 
 
-def reliable_without_labels(
-    model: TrainedModel, members: Sequence[Classifier], data: LightCurveDataModule
-) -> dict[str, Any]:
-    """Prediction sets and novelty of adapted networks, where the model has them; the probabilities are taken at their word."""
-    if model.sets is None and model.novelty is None:
-        return {}
-    before = torch.from_numpy(teacher(model.members, data, data.unlabelled))
-    seen = see(members, data.encoded, before.argmax(1).numpy(), encoding=model.encoding)
-    probability = log_probabilities(model.calibration, seen.logits, seen.observations).exp()
-    return {
-        "sets": fit_sets(probability, seen.observations, None, seen.weight) if model.sets else None,
-        "novelty": novelty_of(seen) if model.novelty else None,
-    }
+def reliable_without_labels(model: TrainedModel, data: LightCurveDataModule, believed: Believed) -> TrainedModel:
+    """The adapted model, calibrated, with prediction sets and novelty of the light curves that it was adapted to."""
+    seen, calibration = taught(model, data, believed)
+    probability = log_probabilities(calibration, seen.logits, seen.observations).exp()
+    return replace(
+        model,
+        calibration=calibration,
+        sets=fit_sets(probability, seen.observations, None, seen.weight) if model.sets else None,
+        novelty=novelty_of(seen) if model.novelty else None,
+    )

@@ -20,7 +20,7 @@ from tlclass.network.checkpoint import TrainedModel, as_one, save_model
 from tlclass.network.classifier import Classifier
 from tlclass.network.transfer import FreezePolicy, TransferReport
 from tlclass.options import build
-from tlclass.training.card import write_card
+from tlclass.training.card import CITATION, write_card
 from tlclass.training.distillation import ADAPTED
 from tlclass.training.evaluation import evaluate
 from tlclass.training.finetune import Start, finetune
@@ -282,7 +282,7 @@ def run_network(
     if summary:
         write_text(job.folder / HISTORY, (trained[0].folder / HISTORY).read_text(encoding="utf-8"))
     model = replace(start.model, classifier=as_one([each.start.classifier for each in trained]))
-    model = made_reliable(model, sources, job.data, validated(trained))
+    model = made_reliable(model, sources, job.data, validated(trained), job.believed)
     row = coordinates(job, arm.name, arm.reference) | describe(job, sources, start.report)
     row |= {"freeze_policy": freeze_policy, **found, **(vars(summary) if summary else {})}
     row |= evaluate(model, job.data, job.folder)
@@ -290,6 +290,7 @@ def run_network(
     counts, source = job.data.class_counts(), sources[0]
     write_json(job.folder / "survey.json", class_counts(job, source.training.get("counts") if source else None))
     origin = {"source": source.survey if source else None, "arm": arm.name, "seed": job.training.seed}
+    origin |= {CITATION: job.training.survey.citation}
     adapted = {ADAPTED: source.training[ADAPTED]} if source and ADAPTED in source.training else {}
     model = replace(model, training={**origin, **adapted, "row": row, "counts": counts})
     save_model(model, job.folder)

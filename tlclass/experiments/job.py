@@ -14,6 +14,7 @@ from tlclass.inputs.split import Labels, Protocol
 from tlclass.surveys import Several, Survey
 from tlclass.training.fit import Process
 from tlclass.training.leavings import Row
+from tlclass.training.reliability import Believed
 from tlclass.training.settings import FitSettings
 
 
@@ -53,6 +54,7 @@ class Job:
         folder: for checkpoints, the model and the predictions.
         process: how it is run.
         logger: a Lightning logger, several, or None.
+        believed: what the source networks said of the unlabelled light curves that they were then adapted to; None if they were not.
     """
 
     training: Training
@@ -60,6 +62,7 @@ class Job:
     folder: Path
     process: Process
     logger: Any = field(default=None)
+    believed: Believed | None = None
 
 
 def load(training: Training, cache: Path) -> LightCurveDataModule:

@@ -82,7 +82,8 @@ def train_and_score(plan: Plan, folder: Path) -> Row:
             began = time.perf_counter()
             running = Job(plan.training, data, folder, process, loggers)
             if plan.adaptation is not None:
-                sources = [*adapted(running, plan.adaptation, [each for each in sources if each is not None])]
+                models, believed = adapted(running, plan.adaptation, [each for each in sources if each is not None])
+                running, sources = replace(running, believed=believed), [*models]
             row = plan.arm.run(with_labels(running, plan.arm, sources, plan.labelling), sources)
             row["labelling"] = plan.labelling.name
             write_json(folder / TIMING, provenance(time.perf_counter() - began))

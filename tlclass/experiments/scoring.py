@@ -69,7 +69,7 @@ def score_model(
     class_map = survey.taxonomy.class_map(model.classes)
     same = class_map == tuple(range(len(data.classes)))
     scores = evaluate(model, data, folder, None if same else class_map)
-    return Scored(coordinates(model, survey, protocol, seen, len(tested)) | scores, notes)
+    return Scored(coordinates(model, home, survey, protocol, seen, len(tested)) | scores, notes)
 
 
 def comparable(model: TrainedModel, survey: Survey) -> tuple[Survey, list[str]]:
@@ -142,10 +142,10 @@ def passbands_that_differ(model: TrainedModel, curves: LightCurves) -> list[str]
     ]
 
 
-def coordinates(model: TrainedModel, survey: Survey, protocol: Protocol, seen: int, tested: int) -> Row:
+def coordinates(model: TrainedModel, home: Path, survey: Survey, protocol: Protocol, seen: int, tested: int) -> Row:
     """Which model was scored on what; the names are those of a job's row."""
     return {
-        "experiment": f"{model.survey} on {survey.name}",
+        "experiment": f"{(home if home.is_dir() else home.parent).name} on {survey.name}",
         "source": model.survey,
         "source_simulated": model.simulated,
         "target": survey.name,

@@ -81,7 +81,7 @@ def introduction(row: Row, notes: Sequence[str]) -> list[Block]:
     """What was scored on what, and what must be known to read the scores."""
     what = "all objects" if row["test"] == "remainder" else f"the {row['test']} test part"
     blocks: list[Block] = [
-        Heading(f"A model for {row['source']}, scored on {row['target']}", 1),
+        Heading(f"{row['experiment']}: scores", 1),
         Paragraph(f"Data: {data_note(pd.DataFrame([row]))}. Scored: {what}, {row['n_test']:,} objects. {INTERVALS}"),
     ]
     return [*blocks, Items(list(notes))] if notes else blocks

@@ -1,4 +1,4 @@
-"""Make a released model: pretrain on the built-in simulator, take the source's head to the release's classes, calibrate."""
+"""Make a released model: pretrain on the built-in simulator, take the source's head to the release's classes, calibrate, adapt."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -13,16 +13,18 @@ import torch
 import yaml
 
 from tlclass.config import CONF
+from tlclass.experiments.adapting import adapt_model
 from tlclass.experiments.cards import build_survey
 from tlclass.experiments.composition import compose
-from tlclass.experiments.job import Training
+from tlclass.experiments.job import Training, load
 from tlclass.experiments.plan import Plan, plan_from
 from tlclass.experiments.pretraining import pretrained
 from tlclass.experiments.start import head_settings, new_model, source_state
 from tlclass.network.checkpoint import TrainedModel, as_one, load_model, save_model
 from tlclass.network.transfer import FreezePolicy, transfer
 from tlclass.serving.evaluating import evaluate
-from tlclass.training.card import write_card
+from tlclass.training.card import CITATION, write_card
+from tlclass.training.distillation import ADAPTED, Distillation
 from tlclass.training.reliability import made_reliable
 
 log = logging.getLogger(__name__)
@@ -119,6 +121,8 @@ def make(recipe: Recipe, words: Sequence[str], folder: Path) -> TrainedModel:
 def assemble(recipe: Recipe, plan: Plan, networks: Sequence[Path], folder: Path) -> TrainedModel:
     """The released model of these pretrained networks, with calibration, prediction sets, novelty and card.
 
+    Where the plan has an adaptation, to the unlabelled light curves of its target outside the test part.
+
     Args:
         recipe: what it is for. plan: of its overrides.
         networks: folders of the source models, one per member.
@@ -141,10 +145,23 @@ def assemble(recipe: Recipe, plan: Plan, networks: Sequence[Path], folder: Path)
         "limits": list(recipe.limits),
     }
     model = made_reliable(replace(model, training=origin), sources, None, None)
+    if plan.adaptation is not None:
+        model = _adapted(model, plan.adaptation, plan)
     save_model(model, folder)
     write_card(model, folder)
     log.info("released model %s: %s", recipe.name, folder)
     return model
+
+
+def _adapted(model: TrainedModel, how: Distillation, plan: Plan) -> TrainedModel:
+    """The model, adapted to the target's light curves; what its card says of its origin stays."""
+    data = load(plan.training, plan.paths.cache)
+    with TemporaryDirectory() as checkpoints:
+        changed = adapt_model(
+            model, data.curves.take(data.unlabelled), data.survey.name, how, plan.training.seed, Path(checkpoints)
+        )
+    own = {ADAPTED: changed.training[ADAPTED], CITATION: data.survey.citation}
+    return replace(changed, training={**model.training, **own})
 
 
 def score(recipe: Recipe, words: Sequence[str], folder: Path) -> None:

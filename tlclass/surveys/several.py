@@ -70,6 +70,11 @@ class Several:
         return any(part.simulated for part in self.parts.values())
 
     @property
+    def citation(self) -> str:
+        """Of all parts that state one."""
+        return "; ".join(part.citation for part in self.parts.values() if part.citation)
+
+    @property
     def subsets(self) -> Mapping[str, Mapping[str, Any]]:
         """Every part is a subset, so that its own scores are reported too."""
         return {name: {PART: name} for name in self.parts}

@@ -71,7 +71,7 @@ def fit_calibration(
     Args:
         logits: (V, K) of light curves at several lengths.
         observations: (V,) those lengths.
-        label: (V,) class index.
+        label: (V,) class index, or (V, K) how probable each class is.
         weight: (V,) how much each counts, in objects: the views of one object sum to about 1.
         fitted_on: what the objects are, in words.
         start: of a model that knows less, e.g. of simulated objects; its prior is not taken over.
@@ -100,7 +100,8 @@ def fit_calibration(
 
     _minimise(moved, loss)
     found = (center + free * moved).detach()
-    prior = torch.zeros(classes, dtype=torch.float64).index_add(0, label, share)
+    truth = label if label.ndim == 2 else torch.nn.functional.one_hot(label, classes).double()
+    prior = (truth * share[:, None]).sum(0)
     bias = found[2:] - found[2:].mean()
     return Calibration(
         temperature=float(found[0].exp()),

@@ -15,6 +15,7 @@ from tlclass.training.leavings import MACRO
 
 PAPER = "Gupta et al. 2025, Transfer Learning for Transient Classification, arXiv:2502.18558"
 EVALUATIONS = "evaluations"  # of a model's `training`: title -> scores of it on another survey, by the names of a row
+CITATION = "citation"  # of a model's `training`: of the light curves of its survey, where they are in it
 NOTES = "notes"  # of such scores: what must be known to read them
 CARD_DAYS = (5, 10, 20)  # since time zero, of early scores
 TRIGGER = {
@@ -195,7 +196,8 @@ def _use(model: TrainedModel) -> str:
 
 
 def _citation(model: TrainedModel) -> str:
-    return f"## Citation\n\n{PAPER}. Light curves: see the documentation of the survey `{model.survey}`."
+    cited = model.training.get(CITATION)
+    return f"## Citation\n\n{PAPER}." + (f" Light curves of {model.survey}: {cited}." if cited else "")
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -18,7 +18,7 @@ from tlclass.lightcurves.taxonomy import Taxonomy
 from tlclass.network.calibration import Calibration, log_probabilities
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.classifier import Classifier
-from tlclass.network.inference import encode_every_step, logits_of
+from tlclass.network.inference import encode_every_step, logits_of, predict_logits
 from tlclass.network.novelty import Novelty
 from tlclass.network.training_range import TrainingRange, joined, measure
 from tlclass.training.calibration import fit_calibration, fit_sets, views_of
@@ -51,12 +51,27 @@ class Validated:
 
 
 @dataclass(frozen=True)
+class Believed:
+    """What calibrated networks say of complete light curves, before they are adapted to them.
+
+    Attributes:
+        calibration: theirs.
+        objects: (m,) indices of the light curves.
+        probability: (m, K) float64 of each.
+    """
+
+    calibration: Calibration
+    objects: Array
+    probability: Array
+
+
+@dataclass(frozen=True)
 class Seen:
     """What an ensemble makes of light curves at several lengths.
 
     Attributes:
         logits: (V, K). latent: (V, L) of all members, one after the other.
-        observations: (V,) lengths. label: (V,) class of the model. kind: (V,) class of the source, or the same.
+        observations: (V,) lengths. label: (V,) class of the model, or (V, K) how probable each is. kind: (V,) class of the source, or the same.
         weight: (V,), the views of an object together as much as the object.
         shape: (V, S) of `tlclass.inputs.shape.statistics`; None where the encoding does not give them.
     """
@@ -80,17 +95,20 @@ def made_reliable(
     sources: Sequence[TrainedModel | None],
     data: LightCurveDataModule | None,
     validated: Validated | None,
+    believed: Believed | None = None,
 ) -> TrainedModel:
     """The same model with its training range, and calibrated inside the label budget.
 
     With labels the calibration is fitted to predictions of networks that did not see the object, and held near that of the
-    source's held-out light curves; without labels it is that one, the classes weighed by the taxonomy's shares.
+    source's held-out light curves; without labels it is that one, the classes weighed by the taxonomy's shares. Of networks
+    that were adapted to unlabelled light curves, what they said before takes the place of the held-out ones.
 
     Args:
         model: trained.
         sources: what each member started from; None where it started from nothing.
         data: what it was trained on; None, or a budget of 0, if no label was used.
         validated: networks and the labelled objects that none of their training saw; None without labels.
+        believed: what the sources said of the unlabelled light curves that they were then adapted to; None if they were not.
     """
     known = [source for source in sources if source is not None]
     model = replace(model, trained_on=_range(model, known, data))
@@ -99,8 +117,10 @@ def made_reliable(
     if held is None and labelled is None:
         log.info("no held-out light curves beside the source model and no labels: the probabilities stay uncalibrated")
         return model
-    calibration = None
-    if held is not None:
+    calibration, unlabelled = None, None
+    if believed is not None and data is not None:
+        unlabelled, calibration = taught(model, data, believed)
+    elif held is not None:
         calibration = _of_heldout(held, known[0], model)
     if labelled is not None:
         where = (
@@ -109,18 +129,56 @@ def made_reliable(
         calibration = fit_calibration(
             labelled.logits, labelled.observations, labelled.label, labelled.weight, where, calibration
         )
-    chosen = labelled if labelled is not None and (held is None or labelled.objects >= ENOUGH) else held
+    real = unlabelled or held
+    chosen = labelled if labelled is not None and (real is None or labelled.objects >= ENOUGH) else real
     assert chosen is not None
     probability = log_probabilities(calibration, chosen.logits, chosen.observations).exp()
-    widened = chosen is held and known[0].simulated and model.survey != known[0].survey
+    widened = chosen is unlabelled or (chosen is held and known[0].simulated and model.survey != known[0].survey)
     sets = fit_sets(probability, chosen.observations, None if widened else chosen.label, chosen.weight)
-    described = held if held is not None else _final(model, data)
+    described = real if real is not None else _final(model, data)
     return replace(model, calibration=calibration, sets=sets, novelty=novelty_of(described))
 
 
 def novelty_of(seen: Seen) -> Novelty:
     """The novelty score of networks by what they make of known objects."""
     return fit_novelty(seen.latent, seen.observations, seen.kind, seen.weight, seen.logits, seen.shape)
+
+
+def zero_shot_calibration(model: TrainedModel, sources: Sequence[TrainedModel]) -> Calibration | None:
+    """The calibration of networks that no light curve of the survey has changed; None without held-out light curves."""
+    held = _heldout(model, sources)
+    return None if held is None else _of_heldout(held, sources[0], model)
+
+
+def believed_of(model: TrainedModel, data: LightCurveDataModule, objects: Array) -> Believed | None:
+    """What a calibrated model says of complete light curves; None without a calibration.
+
+    Args:
+        model: one network or an ensemble.
+        data: the survey's light curves. objects: (m,) indices of those to look at.
+    """
+    if model.calibration is None:
+        return None
+    logits = predict_logits(model.classifier, data.dataset(objects))
+    length = torch.from_numpy(np.diff(data.encoded.offsets)[objects])
+    return Believed(model.calibration, objects, model.calibration(logits, length).exp().numpy())
+
+
+def taught(model: TrainedModel, data: LightCurveDataModule, believed: Believed) -> tuple[Seen, Calibration]:
+    """What adapted networks make of the unlabelled light curves at all lengths, and the temperature that fits best.
+
+    The probabilities that the networks gave to complete light curves before stand for the classes. They are calibrated; those
+    of the adapted networks for beginnings need not be: they separate the classes better, so they may be surer.
+    """
+    start, probability = believed.calibration, believed.probability
+    unlabelled = subset(data.encoded, believed.objects)
+    seen = see(model.members, unlabelled, probability, probability.argmax(1), encoding=model.encoding)
+    where = (
+        f"{start.fitted_on}; the temperature by what the networks said of {len(probability)} complete light curves of {model.survey} "
+        "before they were adapted to them"
+    )
+    found = fit_calibration(seen.logits, seen.observations, seen.label, seen.weight, where, start, biased=False)
+    return seen, replace(found, prior=start.prior)
 
 
 def _of_heldout(held: Seen, source: TrainedModel, model: TrainedModel) -> Calibration:
@@ -215,7 +273,7 @@ def see(
 
     Args:
         members: the networks.
-        encoded: n light curves. label: (n,) class. kind: (n,) class of the source. weight: (n,) of each object.
+        encoded: n light curves. label: (n,) class, or (n, K) how probable each is. kind: (n,) class of the source. weight: (n,) of each object.
         encoding: of the light curves, for their shape; None leaves it out.
     """
     shape = None if encoding is None else statistics(encoded, encoding)

@@ -97,7 +97,7 @@ class FitSettings:
     def plan(self, steps_per_epoch: int) -> dict[str, int]:
         """Epochs at most, epochs between validations, validations without progress until the stop."""
         epochs = max(self.max_epochs, math.ceil(self.min_steps / steps_per_epoch))
-        if epochs > self.max_epochs != FitSettings.max_epochs:
+        if epochs > self.max_epochs != FitSettings.max_epochs and self.min_steps == FitSettings.min_steps:
             name_overruled(self.max_epochs, self.min_steps, epochs)
         every = min(epochs, max(1, self.validate_every_steps // steps_per_epoch))
         patience_epochs = max(self.patience_epochs, math.ceil(self.patience_steps / steps_per_epoch))
