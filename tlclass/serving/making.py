@@ -134,7 +134,7 @@ def assemble(recipe: Recipe, plan: Plan, networks: Sequence[Path], folder: Path)
     origin = {
         "release": recipe.name,
         "summary": recipe.summary,
-        "command": f"tlclass release {recipe.name}",
+        "command": f"tlclass release {recipe.name}" + (" --data FOLDER" if plan.adaptation else ""),
         "source": sources[0].survey,
         "seed": [source.training["seed"] for source in sources],
         "labels": 0,

@@ -178,7 +178,7 @@ def taught(model: TrainedModel, data: LightCurveDataModule, believed: Believed) 
         "before they were adapted to them"
     )
     found = fit_calibration(seen.logits, seen.observations, seen.label, seen.weight, where, start, biased=False)
-    return seen, replace(found, prior=start.prior)
+    return seen, replace(found, prior=start.prior, objects=start.objects)
 
 
 def _of_heldout(held: Seen, source: TrainedModel, model: TrainedModel) -> Calibration:
