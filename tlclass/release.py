@@ -9,7 +9,7 @@ import torch
 
 from tlclass.network.released import RELEASED
 from tlclass.options import reported_mistakes
-from tlclass.serving.making import make, pretrain_all, recipes, score
+from tlclass.serving.making import check_data, make, pretrain_all, recipes, score
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if unknown:
             raise ValueError(f"no release {', '.join(unknown)}: choose from {', '.join(known)}")
         chosen = [known[name] for name in given.names or known]
+        check_data(chosen, words)
         pretrain_all(chosen, words, given.jobs)
         for recipe in chosen:
             make(recipe, words, given.folder / recipe.name)

@@ -13,21 +13,29 @@ OVERRIDES = (
 )  # fmt: skip
 
 
+RECIPE = Recipe("tiny", "Five classes, for tests.", OVERRIDES, "ztf", "detections")
+
+
 @pytest.fixture(scope="session")
-def released_folder(tmp_path_factory: pytest.TempPathFactory, data: Path, cache: Path) -> Path:
-    """What `tlclass.release` leaves for one model."""
-    folder = tmp_path_factory.mktemp("released")
-    words = [
+def released_words(tmp_path_factory: pytest.TempPathFactory, data: Path, cache: Path) -> list[str]:
+    """Words of `tlclass.train` for small models."""
+    models = tmp_path_factory.mktemp("source_models")
+    return [
         *SMALL,
         "members=2",
         "pretrain.fit.max_epochs=1",
         f"paths.data={data}",
         f"paths.cache={cache}",
-        f"paths.models={folder}/models",
+        f"paths.models={models}/models",
     ]
-    recipe = Recipe("tiny", "Five classes, for tests.", OVERRIDES, "ztf", "detections")
-    pretrain_all([recipe], words, 1)
-    make(recipe, words, folder / "tiny")
+
+
+@pytest.fixture(scope="session")
+def released_folder(tmp_path_factory: pytest.TempPathFactory, released_words: list[str]) -> Path:
+    """What `tlclass.release` leaves for one model."""
+    folder = tmp_path_factory.mktemp("released")
+    pretrain_all([RECIPE], released_words, 1)
+    make(RECIPE, released_words, folder / "tiny")
     return folder / "tiny"
 
 

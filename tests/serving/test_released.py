@@ -1,29 +1,54 @@
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from tests.conftest import run_process
+from tests.serving.conftest import RECIPE
 from tlclass import models
 from tlclass.network import released
 from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.predict import main
 from tlclass.serving import hub
-from tlclass.serving.making import recipes
+from tlclass.serving.making import check_data, make, recipes
 from tlclass.training.heldout import HELDOUT
 
 
-def test_a_released_model_is_small_and_says_what_it_is(released_folder: Path, released_model: TrainedModel) -> None:
+def test_a_released_model_is_small_and_says_what_it_is(
+    released_folder: Path, released_model: TrainedModel, released_words: list[str]
+) -> None:
     header, text = (released_folder / "README.md").read_text().split("---\n")[1:]
     about = yaml.safe_load(header)
     assert about["library_name"] == "tlclass" and "simulated-training-data" in about["tags"]
     assert "**simulated**" in text and "ztfg, ztfr" in text and "Temperature" in text
     assert released_model.simulated and released_model.trained_on is not None and released_model.novelty is not None
-    assert list(released_folder.parent.rglob(HELDOUT)) and not (released_folder / HELDOUT).exists()
+    sources = Path(released_words[-1].removeprefix("paths.models="))
+    assert list(sources.rglob(HELDOUT)) and not (released_folder / HELDOUT).exists()
+
+
+def test_a_recipe_with_an_adaptation_needs_the_light_curves_and_says_what_it_used(
+    released_folder: Path, released_model: TrainedModel, released_words: list[str], tmp_path: Path
+) -> None:
+    more = ("protocol.test=fixed", "adapt=distill", "adapt.fit.max_epochs=1", "adapt.fit.min_steps=0")
+    recipe = replace(RECIPE, name="adapted", overrides=(*RECIPE.overrides, *more))
+    with pytest.raises(FileNotFoundError, match=r"adapted is adapted to light curves of bts.*--data"):
+        check_data([RECIPE, recipe], [*released_words, f"paths.data={tmp_path}"])
+    check_data([recipe], released_words)
+    model = make(recipe, released_words, tmp_path / "adapted")
+    card = (tmp_path / "adapted" / "README.md").read_text()
+    objects = model.training["adapted"]["objects"]
+    assert f"Adapted to {objects} light curves of bts" in card and "--data" in card and "Fremling" in card
+    assert "Fremling" not in (released_folder / "README.md").read_text()
+    assert model.calibration is not None and released_model.calibration is not None
+    assert model.calibration.prior == released_model.calibration.prior
+    before, after = (one.members[0].state_dict() for one in (released_model, model))
+    assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
 def test_every_recipe_names_a_kind_of_its_own() -> None:

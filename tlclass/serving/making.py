@@ -75,6 +75,24 @@ def _recipe(path: Path) -> Recipe:
     )
 
 
+def check_data(chosen: Sequence[Recipe], words: Sequence[str]) -> None:
+    """Read the light curves that models are adapted to, before hours of pretraining.
+
+    Raises:
+        FileNotFoundError, ValueError: they are not there or cannot be read.
+    """
+    for recipe in chosen:
+        plan = plan_from(compose([*recipe.overrides, *words]))
+        if plan.adaptation is None:
+            continue
+        try:
+            load(plan.training, plan.paths.cache)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{recipe.name} is adapted to light curves of {plan.target.name}, which are needed: give their folder with --data ({error})"
+            ) from error
+
+
 def pretrain_all(chosen: Sequence[Recipe], words: Sequence[str], jobs: int) -> None:
     """Simulate the sources and pretrain all networks of these recipes, `jobs` at a time; what is done already stays.
 
