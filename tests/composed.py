@@ -1,18 +1,25 @@
 """Keeps what Hydra reads and merges while tests run: the same files merged in the same order give the same settings.
 
 Words that change single settings are applied anew every time. Cards of a user's own folder are read again when one changes.
-Three habits of Hydra that change no setting and take most of its time are left out: it copies all its sources before it
-reads, every card before it merges it, and the choices for each list of defaults, whether or not one refers to them.
+Cards that follow one another below one setting, such as all of a source, are merged once by themselves, and every text with
+a reference in it is parsed once. Three habits of Hydra that change no setting and take most of its time are left out: it
+copies all its sources before it reads, every card before it merges it, and the choices for each list of defaults, whether or
+not one refers to them.
 """
 
 import copy
+import functools
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import omegaconf._utils
+import omegaconf.base
 import pytest
 from hydra._internal import config_loader_impl, defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -26,13 +33,39 @@ from tlclass.config import CONF
 OWN = str(CONF.resolve())
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """Cards that follow one another and fill one setting, which is empty before the first of them."""
+
+    cards: list[ResultDefault]
+
+
+def in_stretches(defaults: Sequence[ResultDefault]) -> list[Any]:
+    """The cards in order, those of a stretch as one; from the first card on that may set anything they stay as they are."""
+    found: list[Any] = []
+    filled: set[str] = set()
+    for root, group in groupby(defaults, lambda card: (card.package or "").partition(".")[0]):
+        together = list(group)
+        alone = root not in filled and "" not in filled and root != ""
+        found += [Stretch(together)] if alone and len(together) > 1 else together
+        filled.add(root)
+    return found
+
+
+def named(card: ResultDefault) -> tuple[Any, ...]:
+    """All of a card in a list of defaults that decides what it adds."""
+    return card.config_path, card.parent, card.package, card.is_self, card.primary
+
+
 @contextmanager
 def kept() -> Iterator[None]:
-    """Within this block every card is read once, the same choices are listed once and every list is merged once."""
+    """Within this block every card is read once, the same choices are listed once and a list that comes again is not merged again."""
     files: dict[Any, Any] = {}
     embedded: dict[Any, bytes] = {}  # pickled: a copy of it takes a third of the time of a deep copy
     lists: dict[Any, DefaultsList] = {}
     merged: dict[Any, bytes] = {}
+    stretches: dict[Any, bytes] = {}
+    met: set[Any] = set()
     read, merge = ConfigRepository.load_config, ConfigLoaderImpl._compose_config_from_defaults_list
     make_list, embed = config_loader_impl.create_defaults_list, ConfigLoaderImpl._load_single_config
     interpolate = defaults_list._create_interpolation_map
@@ -43,7 +76,12 @@ def kept() -> Iterator[None]:
             files[key] = read(self, config_path)
         return files[key]
 
-    def embed_card(self: ConfigLoaderImpl, default: ResultDefault, repo: Any) -> Any:
+    def embed_card(self: ConfigLoaderImpl, default: ResultDefault | Stretch, repo: Any) -> Any:
+        if isinstance(default, Stretch):
+            key = (cards(repo), *map(named, default.cards))
+            if key not in stretches:
+                stretches[key] = pickle.dumps(merge(self, default.cards, repo))
+            return SimpleNamespace(config=pickle.loads(stretches[key]))
         key = (cards(repo), default.config_path, default.package, default.primary)
         if key not in embedded:
             embedded[key] = pickle.dumps(embed(self, default, repo))
@@ -57,15 +95,17 @@ def kept() -> Iterator[None]:
         self.delegate, self.cache = copy.copy(delegate), {}  # it may get other sources, which are not changed
 
     def compose(self: ConfigLoaderImpl, defaults: Sequence[Any], repo: Any) -> Any:
-        listed = tuple((each.config_path, each.parent, each.package, each.is_self, each.primary) for each in defaults)
-        key = (cards(repo), listed)
-        if key not in merged:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(Box, "_re_parent", lambda node: None)  # of the whole tree after each of its cards
-                config = merge(self, list(defaults), repo)
-            config._re_parent()
+        key = (cards(repo), *map(named, defaults))
+        if key in merged:
+            return pickle.loads(merged[key])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Box, "_re_parent", lambda node: None)  # of the whole tree after each of its cards
+            config = merge(self, in_stretches(defaults), repo)
+        config._re_parent()
+        if key in met:  # most lists of a test of cards come once
             merged[key] = pickle.dumps(config)
-        return pickle.loads(merged[key])
+        met.add(key)
+        return config
 
     def choose(repo: Any, config_name: Any, overrides_list: Any, prepend_hydra: bool, skip_missing: bool) -> Any:
         values = Overrides(repo, overrides_list).config_overrides  # they choose no card
@@ -76,6 +116,8 @@ def kept() -> Iterator[None]:
         return replace(lists[key], defaults=list(lists[key].defaults), config_overrides=values)
 
     with pytest.MonkeyPatch.context() as patch:
+        for module in (omegaconf.base, omegaconf._utils):
+            patch.setattr(module, "parse", functools.cache(module.parse))  # type: ignore[attr-defined]
         patch.setattr(config_loader_impl, "create_defaults_list", choose)
         patch.setattr(defaults_list, "_create_interpolation_map", choices)
         patch.setattr(CachingConfigRepository, "__init__", share_sources)

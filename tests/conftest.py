@@ -5,9 +5,11 @@ The package is imported where it is used: the process that hands out the tests t
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import gc
+import inspect
 import json
 import logging
 import multiprocessing
@@ -20,6 +22,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -41,9 +44,9 @@ hypothesis.settings.load_profile("same")
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 SMALL = [
-    "model.hidden=8", "model.dense=8", "model.latent=8", "progress=false", "trainer=cpu", "logger=none",
-    "fit.batch_size=32", "fit.max_epochs=3", "fit.min_steps=12", "fit.learning_rate=0.01", "protocol.test=fixed",
-    "pretrain.fit.batch_size=32", "pretrain.fit.max_epochs=2", "pretrain.fit.learning_rate=0.01",
+    "model.layers=1", "model.hidden=8", "model.dense=8", "model.latent=8", "progress=false", "trainer=cpu", "logger=none",
+    "fit.batch_size=32", "fit.max_epochs=2", "fit.min_steps=8", "fit.learning_rate=0.01", "protocol.test=fixed",
+    "pretrain.fit.batch_size=32", "pretrain.fit.max_epochs=1", "pretrain.fit.learning_rate=0.01",
 ]  # fmt: skip
 
 Job = Callable[..., "Plan"]
@@ -52,19 +55,23 @@ Composed = Callable[..., dict[str, Any]]
 FOLDERS = re.compile(r"paths\.(cache|models|results)=(.+)")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """From here to the end of the run cards are read once, see `tests.composed`; not where tests are only handed out."""
+    if not session.config.pluginmanager.hasplugin("dsession"):
+        from tests.composed import kept
+
+        settings = contextlib.ExitStack()
+        settings.enter_context(kept())
+        session.config.add_cleanup(settings.close)
+    return (yield)
+
+
 def pytest_collection_finish() -> None:
     """Leave what was imported out of garbage collections, and collect rarely: that is a fifth of the time of the tests."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _cards_read_once() -> Iterator[None]:
-    from tests.composed import kept
-
-    with kept():
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -164,8 +171,11 @@ def transferred_job(settings: Job, tmp_path_factory: pytest.TempPathFactory) -> 
 def train_cli(
     monkeypatch: pytest.MonkeyPatch, overrides: list[str], restored_logging: None, undrawn: None
 ) -> Callable[..., None]:
-    """`python -m tlclass.train` in this process, with the small overrides before the given ones; sweeps end undrawn."""
+    """`python -m tlclass.train` in this process, with the small overrides before the given ones; reports have no figures."""
     from tlclass import train
+
+    for module, name in figures_made():
+        monkeypatch.setattr(module, name, nothing)
 
     def call(*more: str) -> None:
         monkeypatch.setattr(sys, "argv", ["tlclass.train", *overrides, *more])
@@ -179,6 +189,22 @@ def keep_undrawn(gallery: Gallery, name: str, figure: object, caption: str) -> P
     from tlclass.report.pages import Picture
 
     return Picture(gallery.folder / f"{name}.png", caption, f"<svg>{name}</svg>")
+
+
+def figures_made() -> Iterator[tuple[ModuleType, str]]:
+    """The functions that make the figures of a report, which takes as long as four small jobs; report/test_report.py calls them all."""
+    from matplotlib.figure import Figure
+
+    from tlclass.report import diagnostics, figures, mistakes
+
+    for module in (diagnostics, figures, mistakes):
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ == module.__name__ and function.__annotations__.get("return") is Figure:
+                yield module, name
+
+
+def nothing(*_: Any, **__: Any) -> None:
+    """In place of what makes a figure."""
 
 
 @pytest.fixture
@@ -244,7 +270,7 @@ def start_forked(
 ) -> BaseProcess:
     """`tlclass.train` with these words in a process group of its own, which has imported everything already.
 
-    What it writes goes to the file `said_in`; of the figures of a report only those in `drawn` are written; a variable
+    What it writes goes to the file `said_in`; of the figures of a report only those in `drawn` are made and written; a variable
     of the environment that is None is taken away. `exitcode` is that of the command, negative for a signal. With `forked_workers`
     the workers of `launcher=joblib` are forked too; as they start for a user, each of them imports for 5 s. `first` is called
     in the new process before the command.
@@ -266,6 +292,9 @@ def start_forked(
             return (keep if name in drawn else keep_undrawn)(gallery, name, *rest)
 
         Gallery.keep = keep_some  # type: ignore[method-assign]
+        for module, name in figures_made():
+            if name not in drawn:
+                setattr(module, name, nothing)
         os.chdir(cwd)
         os.environ["OMP_NUM_THREADS"] = "1"  # of its own children
         os.environ["PYTHONPATH"] = str(ROOT)
@@ -303,8 +332,29 @@ def start_forked(
 
 
 @pytest.fixture
+def forked_pools(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Pools of readers and simulators fork instead of importing everything in each process; surveys/test_alerts.py has a real one."""
+    from tlclass.surveys import parallel
+
+    monkeypatch.setattr(parallel, "get_context", lambda method: multiprocessing.get_context("fork"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads of libraries, which the pool does not use
+        yield
+
+
+@pytest.fixture
 def process() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run_process
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _packages_listed_once() -> Iterator[None]:
+    """Each of Lightning's trainers asks all installed packages for callbacks; they stay the same in a run of tests."""
+    from lightning.fabric.utilities import registry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "entry_points", functools.cache(registry.entry_points))
+        yield
 
 
 @pytest.fixture(autouse=True)

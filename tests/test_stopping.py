@@ -111,7 +111,7 @@ def test_an_interrupted_sweep_begins_no_further_job_and_says_so_once(
     process = start_forked([*WORDS, f"launcher={launcher}", *paths], tmp_path, said, forked_workers=True)
     while not any(folder.glob("*/.sweep-*/total.json")) and process.is_alive():
         time.sleep(0.02)
-    time.sleep(float(np.random.default_rng().uniform(0, 2)))
+    time.sleep(float(np.random.default_rng().uniform(0, 1)))
     wall, pid = time.time(), process.pid or 0
     (os.killpg if signum == signal.SIGINT else os.kill)(pid, signum)  # Ctrl-C reaches every process of the terminal
     process.join(100)

@@ -1,16 +1,14 @@
 """The command line of training."""
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.conftest import jobs, said
+from tests.conftest import jobs, said, start_forked
 from tlclass import predict
 
-Process = Callable[..., subprocess.CompletedProcess[str]]
 CLI = Callable[..., None]
 SCRATCH = "freeze_policy=from_scratch"
 
@@ -54,10 +52,11 @@ def test_the_composed_configuration_is_shown(
 
 
 @pytest.mark.slow
-def test_the_front_door(process: Process, overrides: list[str], tmp_path: Path, data: Path) -> None:
+def test_the_front_door(overrides: list[str], tmp_path: Path, data: Path) -> None:
     """Train, sweep and report as a user does, from another folder, saying nothing alarming, and predict.
 
-    `tlclass predict` in a process of its own is in serving/test_released.py.
+    `tlclass predict` in a process that imports all anew is in serving/test_released.py, `tlclass train` in test_cli.py and, as
+    workers of a sweep, in experiments/test_sweep.py; all figures are written in report/test_report.py.
     """
     (tmp_path / "cwd").mkdir()
     here = [item for item in overrides if not item.startswith(("paths.results", "logger"))]
@@ -69,14 +68,16 @@ def test_the_front_door(process: Process, overrides: list[str], tmp_path: Path, 
         "labels=50",
         "-m",
     ]
-    run = process("tlclass.train", *sweep, cwd=tmp_path / "cwd")
-    assert run.returncode == 0, run.stderr
-    assert "Warning" not in run.stdout + run.stderr and "Traceback" not in run.stderr
-    assert "transfer 'full'" in run.stdout and "source classes: SNIa" in run.stdout
+    process = start_forked(sweep, tmp_path / "cwd", tmp_path / "said", drawn=["learning_curves"])
+    process.join(170)
+    text = (tmp_path / "said").read_text()
+    assert process.exitcode == 0, text
+    assert "Warning" not in text and "Traceback" not in text
+    assert "transfer 'full'" in text and "source classes: SNIa" in text
     results = tmp_path / "cwd" / "results" / "plasticc2bts"
     assert len(jobs(results)) == 2
     assert (results / "full" / "n50" / "seed0" / "metrics.csv").exists()
-    assert "from_scratch" in run.stdout and "plasticc (simulated) to bts (real)" in run.stdout  # the report
+    assert "from_scratch" in text and "plasticc (simulated) to bts (real)" in text  # the report
     assert (results / "figures" / "learning_curves.pdf").stat().st_size > 1000
     assert {"results.csv", "summary.csv"} <= {path.name for path in results.iterdir()}
     predict.main([str(results / "full" / "n50" / "seed0"), str(data / "ztf_bts"), "-o", str(tmp_path / "out.csv")])

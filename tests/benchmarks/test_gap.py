@@ -96,13 +96,14 @@ def test_no_object_of_the_test_part_is_looked_at(data: Path, tmp_path: Path) -> 
 def test_the_page_is_written(
     data: Path, cache: Path, models: Path, settings: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = [f"source.reader.parts.{part}.n_objects=200" for part in ("faint", "bright", "deep")]
+    small = [f"source.reader.parts.{part}.n_objects=120" for part in ("faint", "bright", "deep")]
     run_job(settings("+experiment=best_transfer", "members=1", "labels=0", *small), tmp_path / "job")
     model = next(models.glob("alerts_simulated-*/seed0"))
     (tmp_path / "figures").mkdir()
     monkeypatch.setattr(gap, "DOCS", tmp_path)
-    monkeypatch.setattr(gap, "TREES", 20)
-    monkeypatch.setattr(gap, "LEAST", 150)
+    monkeypatch.setattr(gap, "TREES", 5)
+    monkeypatch.setattr(gap, "DRAWN", gap.DRAWN[::4])  # one panel of each kind
+    monkeypatch.setattr(gap, "LEAST", 100)
     given = ["--data", str(data), "--model", str(model), "--cache", str(cache), *small]
     monkeypatch.setattr("sys.argv", ["gap.py", *given])
     gap.main()

@@ -115,7 +115,7 @@ def test_an_ensemble_given_as_the_source_says_how_many_members_it_needs(settings
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["bts_simulated", "lsst_simulated"])
 def test_simulated_surveys_transfer_through_the_same_door(target: str, settings: Job, tmp_path: Path) -> None:
-    surveys = ["source=ztf_simulated", f"target={target}", "source.n_objects=240", "target.n_objects=240"]
+    surveys = ["source=ztf_simulated", f"target={target}", "source.n_objects=160", "target.n_objects=160"]
     row = run_job(settings(*surveys, "head=source", "freeze_policy=full", "encoding=context"), tmp_path / "job")
     assert row["simulated"] and row["source_simulated"] and row["target"] == target
     assert load_model(tmp_path / "job").simulated
@@ -123,7 +123,7 @@ def test_simulated_surveys_transfer_through_the_same_door(target: str, settings:
 
 @pytest.mark.slow
 def test_the_recommended_recipe_moves_every_layer_of_every_network(settings: Job, tmp_path: Path) -> None:
-    small = [f"source.reader.parts.{part}.n_objects=120" for part in ("faint", "bright", "deep")]
+    small = [f"source.reader.parts.{part}.n_objects=96" for part in ("faint", "bright", "deep")]
     row = run_job(
         settings(
             "+experiment=best_transfer", "labels=100", "members=2", "method.folds=2", "pretrain.fit.max_epochs=2",

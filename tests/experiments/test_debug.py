@@ -24,7 +24,7 @@ def test_one_batch_trains_one_batch_and_can_be_repeated(train_cli: CLI, tmp_path
 
 
 def test_a_network_learns_a_few_objects_by_heart(train_cli: CLI, tmp_path: Path) -> None:
-    train_cli(*SMALL, "debug=overfit", "logger=csv", "model.hidden=32", "fit.max_epochs=150", "fit.patience_epochs=300")
+    train_cli(*SMALL, "debug=overfit", "logger=csv", "model.hidden=32", "fit.max_epochs=60", "fit.patience_epochs=300")
     (path,) = (tmp_path / "results" / "debug").rglob("metrics.csv")
     with path.open() as file:
         losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row.get("train/loss")]

@@ -12,7 +12,7 @@ from tests.conftest import Job, result, start_forked, validations
 from tlclass.experiments.run import run_job
 from tlclass.training.task import FitTask
 
-LONG = ["fit.max_epochs=6", "fit.patience_epochs=200", "fit.truncate=0.3"]
+LONG = ["fit.max_epochs=4", "fit.patience_epochs=200", "fit.truncate=0.3"]
 CHOSEN = ["method=chosen", "method.folds=2", "~method.candidates.probe_then_full", "fit.average=0.9"]
 
 

@@ -186,13 +186,13 @@ def test_a_killed_sweep_run_again_gives_the_table_of_an_uninterrupted_one(
 
     More kills: `python -m benchmarks.kills`.
     """
-    axes = ["freeze_policy=from_scratch,full", "seed=0,1", "fit.max_epochs=7"]
+    axes = ["freeze_policy=from_scratch,full", "seed=0,1", "pretrain.seed=0", "fit.max_epochs=7"]
     models = f"paths.models={tmp_path / 'models'}"
     process = start_forked([*overrides, *axes, JOBLIB, models, "-m"], tmp_path, tmp_path / "said", forked_workers=True)
     deadline = time.monotonic() + 120
     while not rows(tmp_path / "results") and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.02)
-    time.sleep(int.from_bytes(os.urandom(1), "big") / 500)  # up to half a second
+    time.sleep(int.from_bytes(os.urandom(1), "big") / 1000)  # up to a quarter of a second
     os.killpg(process.pid or 0, signal.SIGKILL)
     process.join(60)
     assert process.exitcode == -9
@@ -248,7 +248,8 @@ def test_two_processes_of_a_distributed_fit_end_where_one_does(
 
 def test_a_sweep_leaves_a_result_per_job_at_its_coordinates_and_a_report(train_cli: CLI, tmp_path: Path) -> None:
     """`+experiment=plasticc2bts -m seed=0,1,2` is what the help says and what people type: -m stands anywhere."""
-    train_cli("experiment_name=sweep", "-m", "seed=0,1", "freeze_policy=from_scratch,full", "labels=50")
+    axes = ["seed=0,1", "freeze_policy=from_scratch,full", "labels=50"]
+    train_cli("experiment_name=sweep", "-m", *axes, "pretrain.seed=0")
     expected = [f"sweep/{policy}/n50/seed{seed}" for policy in ("from_scratch", "full") for seed in (0, 1)]
     assert jobs(tmp_path / "results") == expected
     assert {"summary.csv", "results.csv"} <= {path.name for path in (tmp_path / "results" / "sweep").iterdir()}

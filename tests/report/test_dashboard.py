@@ -1,3 +1,4 @@
+import importlib
 import json
 import os
 import struct
@@ -39,6 +40,9 @@ def sweep(overrides: list[str], tmp_path: Path, *more: str) -> str:
         "source=plasticc",
         f"paths.models={tmp_path / 'models'}",
     ]
+    importlib.import_module(
+        "wandb.sdk.launch.inputs.internal"
+    )  # which W&B imports where a run begins: once, before the fork
     absent = dict.fromkeys([name for name in os.environ if name.startswith("WANDB_") or name == "NETRC"])
     said = tmp_path / f"said{len(list(tmp_path.glob('said*')))}"
     process = start_forked(

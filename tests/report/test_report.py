@@ -183,7 +183,7 @@ def test_published_curves_are_drawn_only_where_asked_for(reported: tuple[Path, s
     assert "2502.18558" not in (reported[0] / "report.md").read_text()
 
 
-def test_a_target_without_published_curve_says_so(tmp_path: Path) -> None:
+def test_a_target_without_published_curve_says_so(undrawn: None, tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, ARMS, (100,), range(2), classes=("TDE",), target="mine")
     assert panel_of(read_sweeps([folder])[0]) is None
     blocks = list(scores(read_sweeps([folder])[0], Gallery(tmp_path / "figures"), published=True))

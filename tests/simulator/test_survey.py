@@ -37,7 +37,7 @@ def same_bytes(a: LightCurves, b: LightCurves) -> bool:
     return a.extra.keys() == b.extra.keys() and all(x.tobytes() == y.tobytes() for x, y in pairs)
 
 
-def test_same_seed_same_bytes_for_any_number_of_processes(small: Simulation) -> None:
+def test_same_seed_same_bytes_for_any_number_of_processes(small: Simulation, forked_pools: None) -> None:
     first = small.read()
     assert same_bytes(first, small.read())
     assert same_bytes(first, replace(small, n_jobs=2).read())

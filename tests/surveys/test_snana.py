@@ -206,7 +206,7 @@ def survey(folder: Path, members: dict[str, list[str]], dropped: list[str]) -> S
 
 
 def test_piece_by_piece_is_the_whole_and_processes_do_not_matter(
-    elasticc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    elasticc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked_pools: None
 ) -> None:
     reader = SnanaFits(elasticc, LSST, LABEL)
     whole = reader.read()

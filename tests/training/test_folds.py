@@ -55,7 +55,9 @@ class Model:
 
 
 def network(seed: int = 0) -> Classifier:
-    return build_classifier({"name": "gru", "hidden": 8, "dense": 8, "latent": 8}, {"name": "linear"}, 4, 5, seed)
+    return build_classifier(
+        {"name": "gru", "layers": 1, "hidden": 8, "dense": 8, "latent": 8}, {"name": "linear"}, 4, 5, seed
+    )
 
 
 def started(source: Classifier) -> list[Start]:
@@ -84,7 +86,7 @@ def useless() -> Classifier:
     """A source whose encoder lets next to nothing of the light curve through: no head can do anything with it."""
     classifier = network(1)
     with torch.no_grad():
-        classifier.get_parameter("encoder.gru.weight_ih_l1").mul_(1e-3)
+        classifier.get_parameter("encoder.gru.weight_ih_l0").mul_(1e-3)
     return classifier
 
 
