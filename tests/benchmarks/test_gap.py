@@ -101,7 +101,7 @@ def test_the_page_is_written(
     model = next(models.glob("alerts_simulated-*/seed0"))
     (tmp_path / "figures").mkdir()
     monkeypatch.setattr(gap, "DOCS", tmp_path)
-    monkeypatch.setattr(gap, "TREES", 5)
+    monkeypatch.setattr(gap, "TREES", 20)
     monkeypatch.setattr(gap, "DRAWN", gap.DRAWN[::4])  # one panel of each kind
     monkeypatch.setattr(gap, "LEAST", 100)
     given = ["--data", str(data), "--model", str(model), "--cache", str(cache), *small]
