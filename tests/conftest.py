@@ -97,10 +97,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def compose(words: Sequence[str]) -> dict[str, Any]:
     """The settings of these words of a command line; a test may change them."""
-    return copy.deepcopy(_shared(words))
+    return copy.deepcopy(shared(words))
 
 
-def _shared(words: Sequence[str]) -> dict[str, Any]:
+def shared(words: Sequence[str]) -> dict[str, Any]:
+    """The same, which no test may change."""
     folders = [match for match in map(FOLDERS.fullmatch, words) if match]
     config = _composed(tuple(word for word in words if not FOLDERS.fullmatch(word)))
     return {**config, "paths": {**config["paths"], **{match[1]: match[2] for match in folders}}}
@@ -138,7 +139,7 @@ def settings(small: list[str]) -> Job:
     """`settings("freeze_policy=full", ...)`: the plan of a small job."""
     from tlclass.experiments.plan import plan_from
 
-    return lambda *more: plan_from(_shared([*small, *more]))
+    return lambda *more: plan_from(shared([*small, *more]))
 
 
 @pytest.fixture(scope="session")
@@ -169,13 +170,10 @@ def transferred_job(settings: Job, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def train_cli(
-    monkeypatch: pytest.MonkeyPatch, overrides: list[str], restored_logging: None, undrawn: None
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str], restored_logging: None, without_figures: None
 ) -> Callable[..., None]:
     """`python -m tlclass.train` in this process, with the small overrides before the given ones; reports have no figures."""
     from tlclass import train
-
-    for module, name in figures_made():
-        monkeypatch.setattr(module, name, nothing)
 
     def call(*more: str) -> None:
         monkeypatch.setattr(sys, "argv", ["tlclass.train", *overrides, *more])
@@ -213,6 +211,13 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     from tlclass.report.document import Gallery
 
     monkeypatch.setattr(Gallery, "keep", keep_undrawn)
+
+
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch, undrawn: None) -> None:
+    """See `figures_made`."""
+    for module, name in figures_made():
+        monkeypatch.setattr(module, name, nothing)
 
 
 @pytest.fixture

@@ -71,7 +71,9 @@ def test_a_jobs_own_test_part_gives_the_scores_of_its_row(
     assert "taken for" in (tmp_path / "scores" / "objects.html").read_text()
 
 
-def test_scores_go_into_the_card_of_the_model(evaluate: Evaluate, undrawn: None, job: Path, tmp_path: Path) -> None:
+def test_scores_go_into_the_card_of_the_model(
+    evaluate: Evaluate, without_figures: None, job: Path, tmp_path: Path
+) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(job, copy)
     found = evaluate(copy, "target=bts", "--test-part", "--card", "Made-up BTS")
@@ -92,14 +94,14 @@ def test_titles_and_cells_of_a_card_stay_on_their_line() -> None:
     assert table_of(("class",), [("SN Ia|norm",)]).splitlines()[2] == r"| SN Ia\|norm |"
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("without_figures")
 def test_passbands_that_the_model_was_not_trained_on_are_named(evaluate: Evaluate) -> None:
     (note,) = (note for note in evaluate(Path("lsst"), "target=bts")["notes"] if "passband" in note or "ztfg" in note)
     assert "ztfg" in note and "ztfr" in note and "lsstu" in note
 
 
 def test_a_released_model_is_scored_and_its_own_card_stays(
-    undrawn: None, data: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    without_figures: None, data: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["target=bts", f"paths.data={data}", f"paths.cache={cache}", "-o", str(tmp_path / "scores")]
     main(["ztf-alerts", *words])
@@ -110,7 +112,7 @@ def test_a_released_model_is_scored_and_its_own_card_stays(
     assert "ztf-alerts" in capsys.readouterr().err
 
 
-def test_objects_that_the_model_learnt_from_are_named(evaluate: Evaluate, undrawn: None, job: Path) -> None:
+def test_objects_that_the_model_learnt_from_are_named(evaluate: Evaluate, without_figures: None, job: Path) -> None:
     stored = json.loads((job / "split.json").read_text())
     seen = len(stored["train"]) + len(stored["val"])
     found = evaluate(job, "target=bts")
@@ -118,7 +120,7 @@ def test_objects_that_the_model_learnt_from_are_named(evaluate: Evaluate, undraw
 
 
 def test_a_model_without_its_list_of_objects_may_have_seen_them(
-    evaluate: Evaluate, undrawn: None, job: Path, tmp_path: Path
+    evaluate: Evaluate, without_figures: None, job: Path, tmp_path: Path
 ) -> None:
     for name in ("model.json", "model.safetensors", "reliability.safetensors"):
         (tmp_path / "released").mkdir(exist_ok=True)
@@ -128,7 +130,7 @@ def test_a_model_without_its_list_of_objects_may_have_seen_them(
 
 
 def test_classes_are_summed_where_the_taxonomy_contains_them(
-    evaluate: Evaluate, undrawn: None, job: Path, tmp_path: Path
+    evaluate: Evaluate, without_figures: None, job: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "cards" / "taxonomy").mkdir(parents=True)
     (tmp_path / "cards" / "taxonomy" / "coarse.yaml").write_text(
@@ -148,7 +150,9 @@ def test_classes_are_summed_where_the_taxonomy_contains_them(
     assert one.loc[both, "p(core-collapse)"].to_numpy() == pytest.approx(expected.to_numpy(), abs=1e-6)
 
 
-def test_a_class_that_the_model_does_not_know_is_not_scored(evaluate: Evaluate, undrawn: None, job: Path) -> None:
+def test_a_class_that_the_model_does_not_know_is_not_scored(
+    evaluate: Evaluate, without_figures: None, job: Path
+) -> None:
     found = evaluate(job, "target=plasticc")
     assert any("no class for" in note for note in found["notes"])
     assert math.isfinite(found["auroc_macro"]) and found["simulated"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import compose
+from tests.conftest import compose, shared
 from tlclass.config import CONF
 from tlclass.experiments.composition import one_sentence
 from tlclass.experiments.plan import Plan, plan_from
@@ -18,7 +18,7 @@ ARMS = sorted(path.relative_to(CONF / "arm") for path in (CONF / "arm").rglob("*
 
 
 def plan(words: str) -> Plan:
-    return plan_from(compose(words.split()))
+    return plan_from(shared(words.split()))
 
 
 def refusal(words: str) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from tests.conftest import figures_made, nothing
 from tests.report.sweeps import scratch, shifted, write_sweep
 from tlclass.report import write_report
 from tlclass.report.__main__ import main
@@ -87,7 +88,7 @@ def test_mistakes_are_drawn_with_their_probabilities(reported: tuple[Path, str])
         assert said in page, said
 
 
-def test_a_failed_job_is_reported_with_its_reason(undrawn: None, tmp_path: Path) -> None:
+def test_a_failed_job_is_reported_with_its_reason(without_figures: None, tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, {"full": scratch}, (100,), range(1))
     (folder / "full" / "n100" / "seed7").mkdir()
     (folder / "full" / "n100" / "seed7" / "failed.json").write_text('{"message": "the disk is full"}')
@@ -127,7 +128,7 @@ def test_the_same_results_give_the_same_report(
         assert (tmp_path / "again" / name).read_bytes().replace(here, there) == (folder / name).read_bytes(), name
 
 
-def test_text_from_results_is_escaped(undrawn: None, tmp_path: Path) -> None:
+def test_text_from_results_is_escaped(without_figures: None, tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, ARMS, (100,), range(1), classes=("<b>", "a|b"), experiment="<i>x</i>")
     write_report([folder])
     page = (folder / "report.html").read_text()
@@ -159,8 +160,11 @@ def test_jobs_without_predictions_history_and_counts_are_named(undrawn: None, tm
 
 
 def test_two_folders_are_compared_side_by_side(
-    undrawn: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    undrawn: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for module, name in figures_made():
+        if name != "comparison_curves":  # those of one folder are made in other tests
+            monkeypatch.setattr(module, name, nothing)
     folders = [write_sweep(tmp_path / name, ARMS, (100,), range(2), classes=("TDE",)) for name in ("a", "b")]
     before = sorted(path for path in folders[1].rglob("*"))
     main([str(folder) for folder in folders])

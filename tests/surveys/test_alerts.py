@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from tests.conftest import Job, compose, equal_curves, read_cached
 from tests.data.raw_alerts import (
@@ -28,6 +29,7 @@ from tests.data.raw_alerts import (
     ztf_schema,
     ztf_seen,
 )
+from tlclass.config import CONF
 from tlclass.experiments.cards import build_survey
 from tlclass.experiments.run import run_job
 from tlclass.lightcurves.curves import LightCurves, check
@@ -43,10 +45,10 @@ Run = Callable[..., LightCurves]
 
 
 def passbands(name: str) -> Passbands:
-    return Passbands.from_mapping(compose([f"target={name}"])["target"]["passbands"]["table"])
+    return Passbands.from_mapping(yaml.safe_load((CONF / "passbands" / f"{name}.yaml").read_text())["table"])
 
 
-ZTF, LSST = passbands("ztf_alerts"), passbands("lsst_alerts")
+ZTF, LSST = passbands("ztf"), passbands("lsst")
 
 
 def read(path: Path, bands: Passbands = ZTF, **options: Any) -> LightCurves:
