@@ -347,11 +347,6 @@ def forked_pools(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def process() -> Callable[..., subprocess.CompletedProcess[str]]:
-    return run_process
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _packages_listed_once() -> Iterator[None]:
     """Each of Lightning's trainers asks all installed packages for callbacks; they stay the same in a run of tests."""
