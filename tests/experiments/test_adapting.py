@@ -62,7 +62,7 @@ def learnt(
 def run(plan: Plan, data: LightCurveDataModule, folder: Path, process: Process | None = None) -> list[TrainedModel]:
     assert plan.adaptation is not None
     running = Running(plan.training, data, folder, process or plan.process)
-    return adapted(running, plan.adaptation, [pretraining.untrained(plan)])[0]
+    return adapted(running, plan.adaptation, [pretraining.untrained(plan)], folder / "store")[0]
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -160,11 +160,23 @@ def test_the_temperature_follows_what_the_networks_said_of_complete_light_curves
         assert seen.objects == pytest.approx(len(target.unlabelled))
 
 
-def test_a_job_without_labels_is_calibrated_by_what_it_adapts_to(settings: Job, tmp_path: Path) -> None:
-    row = run_job(settings(*DISTILL), tmp_path / "job")
+def test_a_job_without_labels_is_calibrated_by_what_it_adapts_to_and_one_with_labels_shares_its_networks(
+    settings: Job, tmp_path: Path
+) -> None:
+    def adaptations() -> dict[Path, int]:
+        stored = plan.paths.models.glob(f"*-adapted-*/seed{plan.seed}/model.safetensors")
+        return {path: path.stat().st_mtime_ns for path in stored}
+
+    plan = settings(*DISTILL, "seed=7")
+    before = adaptations()
+    row = run_job(plan, tmp_path / "job")
     model = load_model(tmp_path / "job")
     assert model.calibration is not None and model.sets is not None and model.novelty is not None
     assert f"{row['pool']} complete light curves" in model.calibration.fitted_on and row["labels"] == 0
+    after = adaptations()
+    assert len(after) == len(before) + 1 and not list(plan.paths.models.rglob("*-adapted-*/*/*/*.ckpt"))
+    run_job(settings(*DISTILL, "seed=7", "labels=60", "freeze_policy=head_only"), tmp_path / "labels")
+    assert run_job(plan, tmp_path / "again") == row and adaptations() == after
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,31 @@
 """Adaptation of the source networks to the target's unlabelled light curves, before any label is used."""
 
 import copy
+import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import safetensors.torch
 
+from tlclass.atomic import atomic_path
 from tlclass.experiments.cards import Trust
 from tlclass.experiments.fitting import GROUPS, fit_from
 from tlclass.experiments.job import Job
-from tlclass.experiments.result import CHECKPOINTS
+from tlclass.experiments.result import CHECKPOINTS, RESULT, write_result
 from tlclass.experiments.start import prepare, source_layout
 from tlclass.inputs.augmentation import augmentation_from
 from tlclass.inputs.datamodule import LabelledCurves, LightCurveDataModule
 from tlclass.inputs.encoding import encode
 from tlclass.inputs.split import Protocol, Split
 from tlclass.lightcurves.curves import LightCurves
+from tlclass.locking import held
 from tlclass.network.calibration import log_probabilities
-from tlclass.network.checkpoint import TrainedModel, as_one
+from tlclass.network.checkpoint import WEIGHTS, TrainedModel, as_one
 from tlclass.network.classifier import Classifier, build_classifier
 from tlclass.network.training_range import joined, measure
 from tlclass.network.transfer import FreezePolicy, TransferReport
@@ -31,6 +37,9 @@ from tlclass.training.distillation import ADAPTED, Distillation, distil, loaded_
 from tlclass.training.finetune import Start
 from tlclass.training.fit import Process
 from tlclass.training.reliability import Believed, believed_of, novelty_of, taught, zero_shot_calibration
+
+log = logging.getLogger(__name__)
+Array = npt.NDArray[np.int64]
 
 NONE = "none"
 OF_THE_FORMER = ("release", "command", "default_for", EVALUATIONS, "measured", "source_auroc_macro")  # of `training`
@@ -71,7 +80,9 @@ def starting_points(job: Job, how: Distillation, sources: Sequence[TrainedModel]
     return [prepare(without_labels, how.policy, source, member) for member, source in enumerate(sources)]
 
 
-def adapted(job: Job, how: Distillation, sources: Sequence[TrainedModel]) -> tuple[list[TrainedModel], Believed | None]:
+def adapted(
+    job: Job, how: Distillation, sources: Sequence[TrainedModel], store: Path
+) -> tuple[list[TrainedModel], Believed | None]:
     """The source models, adapted to all light curves of the target outside its test part, and what they said of these before.
 
     They keep their classes, so that any arm starts from them as from the others.
@@ -80,6 +91,7 @@ def adapted(job: Job, how: Distillation, sources: Sequence[TrainedModel]) -> tup
         job: what they are for; labels are not looked at.
         how: see there.
         sources: one per member.
+        store: folder of the adapted networks, which another job may have left there.
 
     Raises:
         ValueError: a class of the target is none of the source's, or there are too few light curves.
@@ -88,7 +100,7 @@ def adapted(job: Job, how: Distillation, sources: Sequence[TrainedModel]) -> tup
     before = replace(starts[0].model, classifier=as_one([start.classifier for start in starts]))
     calibrated = replace(before, calibration=zero_shot_calibration(before, sources))
     believed = believed_of(calibrated, job.data, unlabelled)
-    distil(starts, job.data, unlabelled, how, job.folder / CHECKPOINTS / "adapt", job.process)
+    distil_once(starts, job, unlabelled, how, store)
     seen = measure(job.data.curves.take(unlabelled), job.training.survey.selection.photometry.kind)
     about = {"name": how.name, "survey": job.data.survey.name, "objects": len(unlabelled)}
     models = []
@@ -99,6 +111,22 @@ def adapted(job: Job, how: Distillation, sources: Sequence[TrainedModel]) -> tup
         training = {**source.training, ADAPTED: about}
         models.append(replace(source, classifier=network.eval(), trained_on=ranges, training=training))
     return models, believed
+
+
+def distil_once(starts: Sequence[Start], job: Job, unlabelled: Array, how: Distillation, store: Path) -> None:
+    """Adapt the networks, or give them the weights that a job with other labels left in `store` when it did."""
+    networks = as_one([start.classifier for start in starts])
+    if not (store / RESULT).exists():  # a complete store may be read only
+        with held(store / "lock", f"{store}: another process is adapting these networks, waiting for it"):
+            if not (store / RESULT).exists():
+                distil(starts, job.data, unlabelled, how, store / CHECKPOINTS, job.process)
+                with atomic_path(store / WEIGHTS) as temporary:
+                    safetensors.torch.save_file(networks.state_dict(), temporary)
+                write_result(store, {"experiment": "adaptation", "adapt": how.name, "unlabelled": len(unlabelled)})
+                shutil.rmtree(store / CHECKPOINTS, ignore_errors=True)
+                return
+    log.info("adapt=%s: networks from %s", how.name, store)
+    networks.load_state_dict(safetensors.torch.load_file(store / WEIGHTS))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Source models: reused from `paths.models` if the same one was trained before, else trained."""
+"""Source models, also adapted ones: reused from `paths.models` if the same one was trained before, else trained."""
 
 import logging
 import math
@@ -11,6 +11,7 @@ from typing import Any
 from filelock import Timeout
 
 from tlclass.experiments import job
+from tlclass.experiments.adapting import adapted
 from tlclass.experiments.arm import FineTune
 from tlclass.experiments.devices import on_device
 from tlclass.experiments.job import Job, Training
@@ -20,7 +21,8 @@ from tlclass.experiments.plan import Plan
 from tlclass.experiments.result import RESULT, config_key, write_result
 from tlclass.experiments.start import head_settings, new_model
 from tlclass.locking import held
-from tlclass.network.checkpoint import TrainedModel, load_model
+from tlclass.network.checkpoint import TrainedModel, load_model, model_digest
+from tlclass.training.distillation import Distillation
 from tlclass.training.heldout import heldout_of, write_heldout
 
 log = logging.getLogger(__name__)
@@ -118,6 +120,23 @@ def pretrain(training: Training, plan: Plan, folder: Path, key: str) -> None:
     write_heldout(heldout_of(data), folder)
     write_result(folder, {"config_key": key, "experiment": "pretraining", **row})
     log.info("pretraining on %s: macro AUROC %.3f on its own test part", training.survey.name, row["auroc_macro"])
+
+
+def adapted_sources(
+    plan: Plan, how: Distillation, running: Job, sources: Sequence[TrainedModel]
+) -> tuple[Job, list[Source]]:
+    """The job that knows what the source models said of the target's unlabelled light curves, and these models, adapted to them.
+
+    No label is looked at, so jobs that differ in their labels or their arm share the adapted networks.
+    """
+    config, data = plan.config, running.data
+    known = {name: config[name] for name in ("adapt", "target", "encoding", "head", "trainer", "paths", "seed")}
+    known |= {"sources": [model_digest(source.folder) for source in sources if source.folder]}
+    known |= {"data": plan.target.digest(plan.paths.data, plan.paths.cache)}
+    known |= {"objects": data.curves.object_id[data.unlabelled].tolist()}
+    folder = plan.paths.models / f"{plan.target.name}-adapted-{config_key(known)}" / f"seed{plan.seed}"
+    models, believed = adapted(running, how, sources, folder)
+    return replace(running, believed=believed), [*models]
 
 
 def untrained(plan: Plan) -> TrainedModel:

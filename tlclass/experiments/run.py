@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tlclass.atomic import write_json, write_text
 from tlclass.experiments import job, pretraining, sweep
-from tlclass.experiments.adapting import adapted, starting_points
+from tlclass.experiments.adapting import starting_points
 from tlclass.experiments.devices import on_device
 from tlclass.experiments.job import Job
 from tlclass.experiments.logged_run import job_run
@@ -82,8 +82,8 @@ def train_and_score(plan: Plan, folder: Path) -> Row:
             began = time.perf_counter()
             running = Job(plan.training, data, folder, process, loggers)
             if plan.adaptation is not None:
-                models, believed = adapted(running, plan.adaptation, [each for each in sources if each is not None])
-                running, sources = replace(running, believed=believed), [*models]
+                known = [source for source in sources if source is not None]
+                running, sources = pretraining.adapted_sources(plan, plan.adaptation, running, known)
             row = plan.arm.run(with_labels(running, plan.arm, sources, plan.labelling), sources)
             row["labelling"] = plan.labelling.name
             write_json(folder / TIMING, provenance(time.perf_counter() - began))
