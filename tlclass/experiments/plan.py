@@ -37,7 +37,7 @@ class Paths:
     """Where files lie.
 
     Attributes:
-        data: raw survey files. cache: parsed surveys. models: pretrained source models. results: of the jobs.
+        data: raw survey files. cache: parsed surveys. models: source models, pretrained or adapted without labels. results: of the jobs.
     """
 
     data: Path
