@@ -53,6 +53,7 @@ class Ours:
         self.loader: DataLoader = DataLoader(data, sampler=sampler, batch_size=None)
 
     def train(self) -> float:
+        """CPU seconds of an epoch."""
         began = time.process_time()
         quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
         trainer = lightning.Trainer(max_epochs=1, accelerator="cpu", enable_model_summary=False, **quiet)
@@ -60,6 +61,7 @@ class Ours:
         return time.process_time() - began
 
     def predict(self) -> float:
+        """CPU seconds of the probabilities of all light curves."""
         began = time.process_time()
         torch.softmax(predict_logits(self.task.classifier, self.data), dim=1)
         return time.process_time() - began
@@ -81,12 +83,14 @@ class Theirs:
         return line
 
     def ask(self, work: str) -> float:
+        """CPU seconds of `train` or `predict` there."""
         assert self.process.stdin
         self.process.stdin.write(f"{work}\n")
         self.process.stdin.flush()
         return float(self._line())
 
     def close(self) -> None:
+        """End the process."""
         self.process.kill()
         self.process.wait()
 
@@ -112,7 +116,9 @@ def measure(python: str, variants: list[str], name: str, n: int, rounds: int) ->
             peer.close()
     parameters = sum(parameter.numel() for parameter in ours.task.parameters())
     assert {peer.parameters for peer in theirs.values()} == {parameters}, "the networks differ"
-    print(f"{name}: {n} light curves, mean length {lengths.mean():.1f}, {steps} steps with padding (x{steps / lengths.mean():.1f})")
+    print(
+        f"{name}: {n} light curves, mean length {lengths.mean():.1f}, {steps} steps with padding (x{steps / lengths.mean():.1f})"
+    )
     for work in ("train", "predict"):
         own = np.array(took[work, "tlclass"])
         print(f"  {work:7}  tlclass   {n / np.median(own):6.0f} light curves per CPU second")

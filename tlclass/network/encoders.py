@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from tlclass.network import packed_gru
 from tlclass.network.initialisation import as_keras_does
 from tlclass.options import Size
 
@@ -153,6 +154,8 @@ class GRUEncoder(Encoder):
 
     def forward(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> Tensor:
         """See `Encoder`."""
+        if packed_gru.pays(self.gru, x):
+            return self._latent(packed_gru.last_states(self.gru, x, lengths), metadata)
         return self._latent(last_valid(lambda part: self.gru(part)[0], x, lengths), metadata)
 
     def at_every_step(self, x: Tensor, metadata: Tensor) -> Tensor:
