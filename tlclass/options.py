@@ -111,7 +111,7 @@ def checked(value: Any, annotation: Any, place: str) -> Any:
     try:
         return _adapter(annotation).validate_python(value)
     except ValidationError as error:
-        raise ValueError("; ".join(_one(found, place) for found in error.errors()[:1])) from None
+        raise ValueError(_one(error.errors(), place)) from None
 
 
 def nearest(word: str, known: Sequence[str] | Mapping[str, Any], give: str = " (did you mean {}?)") -> str:
@@ -138,26 +138,37 @@ def _no_plain_value(value: Any) -> Any:
     return value
 
 
-def _one(found: ErrorDetails, what: str) -> str:
-    """What pydantic found, in one sentence: the key as the user writes it, what was given, what is allowed."""
-    place = ".".join([what, *(str(part) for part in found["loc"] if not _is_kind(part))])
+def _one(errors: Sequence[ErrorDetails], what: str) -> str:
+    """The first thing that pydantic found, in one sentence: the key as the user writes it, what was given, what is allowed."""
+    first, place = errors[0], _place(errors[0], what)
+    allowed = [_allowed(found) for found in errors if _place(found, what) == place]  # several of a union
+    if None in allowed:
+        return f"{place}: {first['msg']}"
+    return f"{place} is {shortened(repr(first['input']))}: give {' or '.join(dict.fromkeys(map(str, allowed)))}"
+
+
+def _place(found: ErrorDetails, what: str) -> str:
+    return ".".join([*([what] if what else []), *(str(part) for part in found["loc"] if not _is_kind(part))])
+
+
+def _allowed(found: ErrorDetails) -> str | None:
+    """What may stand there."""
     kind = found["type"]
-    allowed = KINDS.get(kind.split("_")[0])
     if kind == "literal_error":
-        allowed = f"one of {found['ctx']['expected']}"
+        return f"one of {found['ctx']['expected']}"
     if kind == "greater_than":
-        allowed = f"a number above {found['ctx']['gt']}"
+        return f"a number above {found['ctx']['gt']}"
     if kind == "is_instance_of":
         name = found["ctx"]["class"]
-        allowed = {"Sequence": "a list", "Mapping": "a group of settings"}.get(
+        return {"Sequence": "a list", "Mapping": "a group of settings"}.get(
             name, f"the settings of a {name}, e.g. by a file of conf/"
         )
-    return f"{place} is {shortened(repr(found['input']))}: give {allowed}" if allowed else f"{place}: {found['msg']}"
+    return KINDS.get(kind.split("_")[0])
 
 
 def _is_kind(part: int | str) -> bool:
     """Whether part of an error's place names a branch of a union, which the user did not write."""
-    return isinstance(part, str) and (part in KINDS or "[" in part or part.startswith("function-"))
+    return isinstance(part, str) and (part in (*KINDS, "str") or "[" in part or part.startswith("function-"))
 
 
 @functools.cache

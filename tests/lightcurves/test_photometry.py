@@ -6,6 +6,7 @@ import pytest
 from tlclass.lightcurves.photometry import (
     FACTS,
     ZERO_POINTS,
+    depth_offset,
     detected_by_snr,
     flux_of_magnitude,
     flux_scale,
@@ -68,9 +69,9 @@ def test_units_by_depth_are_unique(survey: str) -> None:
     band = np.arange(len(names))
     for unit, zero_point in ZERO_POINTS.items():
         errors = np.array([10 ** (0.4 * (zero_point - depth)) / 5 for depth in depths.values()])
-        assert unit_by_depth(errors, band, names) == unit
-        assert unit_by_depth(errors * 10, band, names) != unit
-    assert unit_by_depth(np.ones(1), np.zeros(1), ["desg"]) is None
+        assert unit_by_depth(depth_offset(errors, band, names)) == unit
+        assert unit_by_depth(depth_offset(errors * 10, band, names)) != unit
+    assert unit_by_depth(depth_offset(np.ones(1), np.zeros(1), ["desg"])) is None
 
 
 def test_a_detection_is_never_the_sign_alone() -> None:

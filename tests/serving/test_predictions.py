@@ -126,6 +126,9 @@ def test_a_prior_shifts_probabilities_and_is_stated(prior: object, released_mode
         ({"prior": {"TDE": "many"}}, "TDE.*many"),
         ({"prior": {"TDE": [1]}}, "TDE"),
         ({"at_days": [5.0, float("nan")]}, "at_days.*nan"),
+        ({"at_days": "10"}, "at_days is 10: give a list"),
+        ({"at_days": 10}, "at_days is 10: give a list"),
+        ({"top": 2.5}, "top is 2.5: give a whole number"),
     ],
 )
 def test_a_wrong_prior_is_refused(wrong: dict[str, object], words: str, released_model: TrainedModel) -> None:

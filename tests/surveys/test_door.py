@@ -63,7 +63,7 @@ def test_a_nested_table_in_memory_is_judged_as_a_file(form: str, tmp_path: Path)
 @pytest.mark.parametrize("form", GIVEN)
 def test_the_same_mistake_has_the_same_sentence(form: str, tmp_path: Path) -> None:
     frame = plain(alerts()).drop(columns="band")
-    with pytest.raises(ValueError, match=r"lacks the column\(s\) band \(band\); it has object_id, mjd, flux"):
+    with pytest.raises(ValueError, match=r"lacks the column\(s\) band; it has object_id, mjd, flux"):
         door.read(GIVEN[form](frame, tmp_path), BANDS)
 
 
@@ -71,6 +71,39 @@ def test_light_curves_pass_and_labels_are_not_read(tmp_path: Path) -> None:
     frame = LAYOUTS["plain"](alerts()).assign(label="SN Ia")
     curves = door.read(frame, BANDS)
     assert set(curves.label) == {""} and door.read(curves, BANDS) is curves
+
+
+def test_what_is_dropped_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    frame = plain(alerts())
+    frame.loc[3:4, "object_id"] = None
+    door.read(frame, BANDS)
+    assert f"the table: dropped 2 of {len(frame)} observations without an object id" in caplog.text
+
+
+def test_tables_of_other_libraries_come_through_arrow() -> None:
+    table = pa.Table.from_pandas(plain(alerts()))
+    expected = door.read(table, BANDS)
+    for other in (table.to_reader(), table.combine_chunks().to_batches()[0]):
+        assert equal_curves(door.read(other, BANDS), expected)
+
+
+@pytest.mark.parametrize("given", [None, [1, 2], {"mjd": [1.0]}, np.ones(3), pd.Series([1.0])])
+def test_what_is_no_table_is_one_sentence(given: Any) -> None:
+    with pytest.raises(ValueError, match=rf"{type(given).__name__}: give .*pandas"):
+        door.read(given, BANDS)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"flux_units": "ujy"}, r"flux_units .*did you mean flux_unit\?"),
+        ({"positive": "perhaps"}, "positive is 'perhaps': give true or false"),
+        ({"columns": "flux"}, "columns is 'flux'"),
+    ],
+)
+def test_options_are_checked(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        door.read(plain(alerts()), BANDS, options)
 
 
 def test_a_column_of_several_kinds_is_one_sentence() -> None:

@@ -192,6 +192,43 @@ def test_a_name_behind_a_prefix_states_its_unit(unit: str, zero_point: float, ne
     assert np.allclose(np.sort(curves.flux), np.sort(expected.flux), rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["flux_{}_err", "flux_err_{}"])
+def test_columns_whose_name_states_the_unit_are_found(name: str) -> None:
+    rows = frame(ROWS).rename(columns={"FLUXCAL": "flux_uJy", "FLUXCALERR": name.format("uJy")})
+    assert door.read(rows, BANDS).flux[0] == pytest.approx(frame(ROWS).FLUXCAL[0] * 10 ** (0.4 * 3.6))
+
+
+@pytest.mark.parametrize("stated", [{"unit": "uJy"}, {"FluxUnit": "ujy"}, {"zpt": 23.9}, {"mag_zp": 23.9}])
+def test_columns_that_state_the_unit_have_many_names(stated: dict[str, Any]) -> None:
+    rows = frame(ROWS).rename(columns={"FLUXCAL": "flux", "FLUXCALERR": "flux_err"}).assign(**stated)
+    curves = door.read(rows, BANDS, trained={"default_unit": "fluxcal"})
+    assert curves.flux[0] == pytest.approx(frame(ROWS).FLUXCAL[0] * 10 ** (0.4 * 3.6))
+
+
+@pytest.mark.parametrize("name", ["zpdiff", "magzpsci"])
+def test_counts_under_another_name_are_not_taken_as_calibrated(name: str) -> None:
+    rows = frame(ROWS).rename(columns={"FLUXCAL": "flux", "FLUXCALERR": "flux_err"}).assign(**{name: 26.2})
+    with pytest.raises(ValueError, match=rf"{name} may be its zero point.*--column zero_point={name}.*--flux-unit"):
+        door.read(rows, BANDS, trained={"default_unit": "fluxcal"})
+    counts = door.read(rows, BANDS, {"columns": {"zero_point": name}}).flux
+    assert np.allclose(counts, door.read(rows, BANDS, {"flux_unit": "fluxcal"}).flux * 10 ** (0.4 * 1.3))
+
+
+@pytest.mark.parametrize("unit", [0.0, -3.0, 1000.0, float("nan"), "crab"])
+def test_what_is_no_unit_is_refused_before_it_is_used(unit: Any) -> None:
+    with pytest.raises(
+        ValueError, match=rf"flux.unit.*{unit if isinstance(unit, str) else format(unit, 'g')}.*(number|zero point)"
+    ):
+        door.read(frame(ROWS), BANDS, {"flux_unit": unit})
+
+
+def test_calendar_dates_as_text_are_called_so() -> None:
+    rows = frame(ROWS)
+    rows["MJD"] = "2024-11-28T01:25:00"
+    with pytest.raises(ValueError, match=r"calendar dates.*Modified Julian Dates.*2024-11-28"):
+        door.read(rows, BANDS)
+
+
 @pytest.mark.parametrize("reader", TABLES)
 def test_magnitudes_beside_fluxes_prove_the_unit(reader: str, tmp_path: Path) -> None:
     for zero_point in (31.4, 23.9, 25.0):
@@ -229,8 +266,14 @@ def test_the_depth_of_the_survey_decides_or_the_unit_is_asked_for(
             door.read(
                 path, ZTF, trained={"default_unit": "njy"}
             )  # taken, and doubted where the depth is of another unit
-        assert unit == "njy" or (f"depth of the survey in {unit}" in caplog.text and "--flux-unit" in caplog.text)
+        assert unit == "njy" or (f"depth in {unit}" in caplog.text and "--flux-unit" in caplog.text)
         assert (unit == "njy") == (not caplog.text)
+    path = _write(reader, rows.assign(flux=8 * error / 10**1.5, flux_err=error / 10**1.5), tmp_path / "between")
+    caplog.clear()
+    door.read(path, ZTF, trained={"default_unit": "ujy"})
+    assert "3.8 mag deeper" in caplog.text and "depth in" not in caplog.text, (
+        "no unit fits: the user is told all the same"
+    )
     path = _write(reader, rows.assign(flux_err=2e9), tmp_path / "odd")
     with pytest.raises(
         ValueError, match=r"nothing states the unit of flux .*flux_njy.*flux_unit or zp.*flux_unit=fluxcal.*--flux-unit"

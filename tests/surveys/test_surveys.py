@@ -220,7 +220,7 @@ def test_a_missing_column_lists_what_there_is_and_how_to_name_it(tmp_path: Path)
     observations = {("flx" if name == "flux" else name): column for name, column in OBSERVATIONS.items()}
     with pytest.raises(
         ValueError,
-        match=r"observations.parquet lacks the column\(s\) flux \(flux\); it has object_id, mjd, band, flx, .*columns.flux=COLUMN",
+        match=r"observations.parquet lacks the column\(s\) flux; it has object_id, mjd, band, flx, .*columns.flux=COLUMN",
     ):
         table(tmp_path, observations)
     with pytest.raises(
@@ -266,7 +266,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
         Table(passbands=ZTF, default_unit="fluxcal", **paths).read()
     other = tmp_path / "observations.fits"
     other.touch()
-    with pytest.raises(ValueError, match=r"unknown kind of file '.fits': .parquet, .csv and .csv.gz are read"):
+    with pytest.raises(ValueError, match=r"unknown kind of file '.fits': .parquet, .pq, .csv, .csv.gz are read"):
         Table(other, ZTF).read()
 
 

@@ -77,9 +77,11 @@ def zero_point_of(unit: str | float) -> float:
     """The AB zero point of a flux unit, or the number that is one already.
 
     Raises:
-        ValueError: the unit is unknown.
+        ValueError: the unit is unknown, or the number is no zero point.
     """
     if isinstance(unit, int | float):
+        if not MAG_RANGE[0] < unit < MAG_RANGE[1]:
+            raise ValueError(f"flux unit {unit:g}: an AB zero point lies between {MAG_RANGE[0]} and {MAG_RANGE[1]}")
         return float(unit)
     if unit.lower() not in ZERO_POINTS:
         raise ValueError(
@@ -139,10 +141,10 @@ def unit_by_magnitudes(flux: Array, mag: Array) -> float | None:
     return nearest if abs(nearest - middle) < 0.05 else round(middle, 2)
 
 
-def unit_by_depth(flux_err: Array, band: Array, names: Sequence[str]) -> str | None:
-    """The unit in which these errors (n,) give the depth of the survey whose passbands (codes into `names`) they are of.
+def depth_offset(flux_err: Array, band: Array, names: Sequence[str]) -> float | None:
+    """How much deeper (mag) than the survey whose passbands these errors (n,) are of, if they were at an AB zero point of 0.
 
-    None where the survey's depth is not known (`depths` in the facts), or no unit or several do.
+    None where the survey's depth is not known (`depths` in the facts). `band` are codes into `names`.
     """
     offsets = []
     for code, name in enumerate(names):
@@ -150,11 +152,20 @@ def unit_by_depth(flux_err: Array, band: Array, names: Sequence[str]) -> str | N
         errors = flux_err[(band == code) & (flux_err > 0) & np.isfinite(flux_err)]
         if known is not None and len(errors):
             offsets.append(-2.5 * np.log10(5 * np.quantile(errors, 0.25)) - known)
-    if not offsets:
+    return float(np.median(offsets)) if offsets else None
+
+
+def unit_by_depth(offset: float | None) -> str | None:
+    """The unit that gives the depth of the survey, of `depth_offset`; None where it is not known, or no unit or several do."""
+    if offset is None:
         return None
-    middle = float(np.median(offsets))
-    fits = [unit for unit, zero_point in ZERO_POINTS.items() if abs(middle + zero_point) <= FACTS["depth_tolerance"]]
+    fits = [unit for unit in ZERO_POINTS if fits_depth(offset, unit)]
     return fits[0] if len(fits) == 1 else None
+
+
+def fits_depth(offset: float, unit: str | float) -> bool:
+    """Whether fluxes in this unit have about the depth of the survey, see `depth_offset`."""
+    return abs(offset + zero_point_of(unit)) <= float(FACTS["depth_tolerance"])
 
 
 def known_numbers(values: Any, kind: str = "numbers") -> Array:

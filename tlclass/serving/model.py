@@ -72,7 +72,7 @@ class Model:
         """Class probabilities, one row per object, in its order; see `tlclass.serving.predictions.predict`.
 
         Args:
-            source: a file or folder, a pandas or Arrow table, `LightCurves`, or a survey (`tlclass.load_survey`), such as one of several
+            source: a file or folder, a pandas, polars or Arrow table, `LightCurves`, or a survey (`tlclass.load_survey`), such as one of several
                 surveys of the same objects; see `tlclass.surveys.door.read`.
             at_days, every_observation, embedding, top, coverage, prior, keep_passbands: see
                 `tlclass.serving.request.Request`.

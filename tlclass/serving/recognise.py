@@ -13,14 +13,14 @@ log = logging.getLogger(__name__)
 
 ZTF_NAME = re.compile(r"ZTF\d{2}[a-z0-9]{5,9}")
 ENOUGH = 0.5  # share of the objects whose names are ZTF's
-FORCED = 0.02  # share of observations without a detection, above which photometry is forced
+FORCED = 0.02  # share of observations of flux / error below 3, above which photometry is forced
 
 
 def recognised(curves: LightCurves, source: Path) -> str:
     """Name of the released model for these light curves.
 
     ZTF's objects are recognised by their names (ZTF18abcdefg), LSST by passbands that only it has (u, z, y). Forced
-    photometry is recognised by observations that are no detections.
+    photometry is recognised by observations that measure nothing.
 
     Raises:
         ValueError: the survey is not recognised, or no model is released for it.
@@ -53,5 +53,7 @@ def _survey(curves: LightCurves) -> str | None:
 
 
 def _is_forced(curves: LightCurves) -> bool:
-    quiet = ~curves.detected | (curves.flux < 3 * curves.flux_err)
+    quiet = (
+        curves.flux < 3 * curves.flux_err
+    )  # not `detected`: without a flag it is flux / error of 5, and alerts have 3 or more
     return bool(len(quiet) and quiet.mean() > FORCED)

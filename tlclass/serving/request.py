@@ -1,8 +1,9 @@
 """The options of a prediction."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 
 
@@ -43,11 +44,16 @@ class Request:
 
     def __post_init__(self) -> None:
         """Raise ValueError for contradictory options."""
+        if not _are_days(self.at_days):
+            raise ValueError(f"at_days is {self.at_days}: give a list of finite numbers of days, such as [5, 10]")
         if self.every_observation and len(self.at_days):
             raise ValueError("at_days and every_observation are two kinds of rows: choose one of them")
-        if not all(math.isfinite(day) for day in self.at_days):
-            raise ValueError(
-                f"at_days is {', '.join(map(str, self.at_days))}: give finite numbers of days, such as 5, 10"
-            )
-        if self.top is not None and self.top < 1:
-            raise ValueError(f"top is {self.top}: choose 1 or more classes")
+        if self.top is not None and (not isinstance(self.top, Integral) or self.top < 1):
+            raise ValueError(f"top is {self.top}: give a whole number of classes, 1 or more")
+
+
+def _are_days(given: object) -> bool:
+    """Whether these are finite numbers, and several."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        return False
+    return all(isinstance(day, Real) and math.isfinite(day) for day in given)

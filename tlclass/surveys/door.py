@@ -1,26 +1,36 @@
 """Read light curves to classify from a file or folder of any format, or from a table in memory."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
 
 from tlclass.lightcurves.arrow import readable
-from tlclass.lightcurves.curves import LightCurves
+from tlclass.lightcurves.curves import LightCurves, log_dropped
 from tlclass.lightcurves.passbands import Passbands
+from tlclass.options import checked_options, nearest
 from tlclass.surveys.alerts.reader import AlertPackets
 from tlclass.surveys.alerts.tables import holds_packets
 from tlclass.surveys.parts import ROWS, parts_of
 from tlclass.surveys.snana.fits import SnanaFits
 from tlclass.surveys.snana.text import SnanaText
 from tlclass.surveys.survey import Reader, Survey
+from tlclass.surveys.tables.columns import Form
 from tlclass.surveys.tables.nested import Nested, holds_lists, is_own, nested_curves
 from tlclass.surveys.tables.table import Table, table_curves
 
-Source: TypeAlias = Path | str | pd.DataFrame | pa.Table | LightCurves | Survey
+
+class ArrowTable(Protocol):
+    """A table of another library that gives its columns to Arrow, such as one of polars."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """See Arrow's PyCapsule interface."""
+
+
+Source: TypeAlias = Path | str | pd.DataFrame | pa.Table | ArrowTable | LightCurves | Survey
 Settings = Mapping[str, Any]
 
 IN_MEMORY = "the table"  # what to call a table that has no file
@@ -29,14 +39,17 @@ IN_MEMORY = "the table"  # what to call a table that has no file
 def read(
     source: Source, passbands: Passbands, options: Settings | None = None, trained: Settings | None = None
 ) -> LightCurves:
-    """Light curves of a file, a folder, a pandas or Arrow table, a survey, or as they are; all by the same rules.
+    """Light curves of a file, a folder, a table in memory, a survey, or as they are; all by the same rules.
+
+    Rows that are dropped are counted in the log.
 
     A folder holds tables of observations and of objects, files with one row per object and list columns, alert packets
     (.avro, or tar archives of them), or SNANA files (FITS or text). A file is of one of these kinds. A table in memory
     has a row per observation, or a row per object and list columns. Labels are not read.
 
     Args:
-        source: the path or table; light curves are passed through; a survey is read as its card says, unselected.
+        source: the path, or a table of pandas, Arrow or polars; light curves are passed through; a survey is read as its card says,
+            unselected.
         passbands: to resolve band names.
         options: what the user states about the input; of `columns` (our name -> its column) and `flux_unit`, see
             `tlclass.surveys.Table`.
@@ -48,11 +61,19 @@ def read(
     """
     if isinstance(source, LightCurves):
         return source
-    stated = dict(options or {})
+    curves = _read(source, passbands, options or {}, trained or {})
+    log_dropped(curves.dropped, len(curves.mjd), name_of(source))
+    return curves
+
+
+def _read(source: Source, passbands: Passbands, options: Settings, trained: Settings) -> LightCurves:
+    stated = _checked(options)
+    if isinstance(source, LightCurves):
+        return source
     if isinstance(source, Survey):
         return _reader_of(source, stated).read()
-    settings = reader_settings(stated, dict(trained or {}))
-    if isinstance(source, pd.DataFrame | pa.Table):
+    settings = reader_settings(stated, trained)
+    if not isinstance(source, str | Path):
         return _read_table(_arrow(source), passbands, settings)
     path = Path(source)
     with readable(path, "light curves"):
@@ -69,14 +90,14 @@ def parts(
     """What `read` reads, in parts with other objects in each, so that memory holds one at a time.
 
     Where the format is of many files a part is a file. Tables and packets with more than about `rows` observations come in parts
-    of that size, as their `parts` say; what is decided of a whole table is decided of it all the same.
+    of that size, as their `parts` say; what is decided of a whole table is decided of it all the same. What is dropped is only counted.
     """
-    stated = dict(options or {})
-    if isinstance(source, LightCurves | pd.DataFrame | pa.Table):
-        yield read(source, passbands, options, trained)
-        return
+    stated = _checked(options or {})
     if isinstance(source, Survey):
         yield from parts_of(_reader_of(source, stated), rows)
+        return
+    if not isinstance(source, str | Path):
+        yield _read(source, passbands, stated, trained or {})
         return
     path = Path(source)
     reader = _kind_of(path).open(path, passbands, reader_settings(stated, dict(trained or {})), stated)
@@ -88,6 +109,20 @@ def name_of(source: Source) -> str:
     if isinstance(source, Survey):
         return source.name
     return str(source) if isinstance(source, str | Path) else IN_MEMORY
+
+
+def _checked(options: Settings) -> dict[str, Any]:
+    """What the user states about the input.
+
+    Raises:
+        ValueError: an option is unknown or of the wrong kind.
+    """
+    known = [field.name for field in fields(Form) if field.name != "passbands"]
+    unknown = next((name for name in options if name not in (*known, "forced")), None)
+    if unknown is not None:
+        raise ValueError(f"option {unknown} is unknown{nearest(unknown, known)}: known are {', '.join(known)}")
+    of_tables = {name: value for name, value in options.items() if name in known}
+    return {**options, **checked_options(Form, of_tables, "")}
 
 
 def _reader_of(survey: Survey, stated: Settings) -> Reader:
@@ -203,14 +238,38 @@ def _kind_of(path: Path) -> _Kind:
     return found[0][0] if found else KINDS[-1]  # whose reader says what is wrong
 
 
-def _arrow(source: pd.DataFrame | pa.Table) -> pa.Table:
+def _arrow(source: Any) -> pa.Table:
+    """A table in memory as one of Arrow.
+
+    Raises:
+        ValueError: it is no table, or a column holds values of several kinds.
+    """
     if isinstance(source, pa.Table):
         return source
+    if not isinstance(source, pd.DataFrame):
+        return _arrow_of_others(source)
     try:
         return pa.Table.from_pandas(source)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         said = " ".join(str(part) for part in error.args)
         raise ValueError(f"{IN_MEMORY} has a column with values of several kinds: {said}") from error
+
+
+def _arrow_of_others(source: Any) -> pa.Table:
+    if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__"):
+        try:
+            return pa.table(source)
+        except (TypeError, ValueError, pa.ArrowException):
+            pass  # a single column
+    kind = f"{type(source).__module__.partition('.')[0]} {type(source).__name__}".removeprefix("builtins ")
+    hint = (
+        "; its to_pandas() gives one, but not the units of its columns: state flux_unit"
+        if hasattr(source, "to_pandas")
+        else ""
+    )
+    raise ValueError(
+        f"light curves cannot be read from a Python object of type {kind}: give the path of a file or folder, or a table of pandas, polars or Arrow{hint}"
+    )
 
 
 def _read_table(table: pa.Table, passbands: Passbands, settings: Settings) -> LightCurves:

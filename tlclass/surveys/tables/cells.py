@@ -15,6 +15,7 @@ from tlclass.quoting import shortened
 Array = npt.NDArray[Any]
 
 EXACT = 2**53  # whole numbers beyond it share a float of 64 bits
+DATE = re.compile(r"\s*\d{4}([-/.])\d\d?\1\d\d?(\D|$)")
 BLANK = ("", "-", "--", "nan")  # written where a value is unknown
 
 
@@ -35,16 +36,17 @@ def numbers(values: Array, name: str, origin: str) -> Array:
     Raises:
         ValueError: a value is not a number; names the column and the first such row.
     """
+    dates = f"{origin}: column {name} holds calendar dates: give Modified Julian Dates, or Julian dates as jd"
     if values.dtype.kind in "mM":
-        raise ValueError(
-            f"{origin}: column {name} holds calendar dates: give Modified Julian Dates, or Julian dates as jd"
-        )
+        raise ValueError(dates)
     try:
         if values.dtype != object:
             return values.astype(np.float64)
         return np.where(np.isin(values, BLANK), "nan", values).astype(np.float64)
     except ValueError:
         row = next(row for row, value in enumerate(values) if not _is_number(value))
+        if DATE.match(str(values[row])):
+            raise ValueError(f"{dates} ('{shortened(values[row])}' in row {row + 1})") from None
         raise ValueError(
             f"{origin}: column {name}, row {row + 1}: '{shortened(values[row])}' is not a number"
         ) from None

@@ -16,13 +16,16 @@ from tlclass.lightcurves.photometry import (
     MJD_RANGE,
     RELATIVE,
     SNR,
+    ZERO_POINTS,
     known_times,
     plain_name,
     unit_of_name,
     without_prefix,
+    zero_point_of,
 )
 from tlclass.lightcurves.voids import NAMES, columns_read
 from tlclass.quoting import listed, shortened
+from tlclass.surveys.tables.kinds import refuse_doubles
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -33,14 +36,18 @@ Array = npt.NDArray[Any]
 # Catalog (upperlimit), SNANA and SuperNNova (SNID, FLT, FLUXCAL), the Rubin data products (dia*, psf*), PLAsTiCC
 # (detected_bool), the BTS explorer (ZTFID, peakt, A_V) and TNS (objname, Name, Obj. Type). `magpsf_corr` and `ant_mag_corrected` are
 # not here: they are magnitudes of the source and its host, not of the difference.
+_JANSKYS = tuple(unit for unit in ZERO_POINTS if unit.endswith("jy"))  # flux_ujy states its unit, see `unit_of_name`
 ALIASES = {
     "object_id": ("object_id", "objectid", "obj_id", "oid", "snid", "diaobjectid", "ztf_object_id", "ztfid", "objname"),
     "mjd": ("mjd", "ant_mjd", "midpointmjdtai", "midpointtai", "expmidptmjd", "hmjd"),
     "band": ("band", "passband", "ant_passband", "filter", "filtername", "flt", "band_name"),
-    "flux": ("flux", "fluxcal", "psfdiffflux"),
-    "flux_err": ("flux_err", "fluxerr", "flux_error", "fluxcalerr", "psfdifffluxerr"),
-    "flux_unit": ("flux_unit", "flux_units"),
-    "zero_point": ("zero_point", "zeropoint", "zp"),
+    "flux": ("flux", "fluxcal", "psfdiffflux", *(f"flux_{unit}" for unit in _JANSKYS)),
+    "flux_err": (
+        "flux_err", "fluxerr", "flux_error", "fluxcalerr", "psfdifffluxerr",
+        *(name.format(unit) for unit in _JANSKYS for name in ("flux_err_{}", "flux_{}_err", "fluxerr_{}", "flux_error_{}")),
+    ),
+    "flux_unit": ("flux_unit", "flux_units", "fluxunit"),
+    "zero_point": ("zero_point", "zeropoint", "zp", "zpt", "zeropt", "magzp", "mag_zp", "zero_point_mag", "flux_zp"),
     "zero_point_system": ("zero_point_system", "zpsys", "magsys"),
     "detected": ("detected", "detected_bool"),
     "mag": ("mag", "magnitude", "magpsf", "ant_mag", "unforced_mag"),
@@ -68,6 +75,7 @@ WEAK = {
     "zero_point_system": ("system", "mag_system"),
     "flux": ("psfflux", "forcediffimflux", "ujy"),
     "flux_err": ("psffluxerr", "forcediffimfluxunc", "dujy"),
+    "flux_unit": ("unit", "units"),
     "detected": ("photflag",),
     "mwebv": ("a_v",),
     "redshift": ("z",),
@@ -113,7 +121,10 @@ class Form:
     detection_snr: float = SNR
 
     def __post_init__(self) -> None:
-        """Refuse a column mapping for a name that is not ours."""
+        """Refuse a column mapping for a name that is not ours, and a unit that is none."""
+        for unit in (self.flux_unit, self.default_unit):
+            if unit is not None:
+                zero_point_of(unit)
         strange = sorted(set(self.columns) - set(ALIASES))
         if strange:
             raise ValueError(f"columns: {', '.join(strange)} is not a column role; the roles are {', '.join(ALIASES)}")
@@ -172,10 +183,11 @@ class Form:
             if name not in found or wanted.get(name, found[name]) != found[name]
         }
         if absent:
-            lacking = ", ".join(f"{shortened(column)} ({name})" for name, column in absent.items())
+            lacking = ", ".join(
+                column if column == name else f"{shortened(column)} ({name})" for name, column in absent.items()
+            )
             raise ValueError(
-                f"{origin} lacks the column(s) {lacking}; it has {listed(names)}: name yours in the survey's card "
-                f"or with {naming(next(iter(absent)))}"
+                f"{origin} lacks the column(s) {lacking}; it has {listed(names) or 'none'}: name yours with {naming(*absent)}"
             )
 
     def days(self, values: Array, column: str, origin: str, relative: bool | None = None) -> Array:
@@ -229,9 +241,12 @@ def say(found: Mapping[str, str], origin: str) -> None:
         log.info("%s: took %s", origin, ", ".join(other))
 
 
-def naming(ours: str) -> str:
-    """What to write to say which column is ours."""
-    return f"target.reader.columns.{ours}=COLUMN (in predict: --column {ours}=COLUMN)"
+def naming(*ours: str) -> str:
+    """What to write to say which columns are ours."""
+    card, flags = (
+        " ".join(f"{before}{name}=COLUMN" for name in ours) for before in ("target.reader.columns.", "--column ")
+    )
+    return f"{card} (in predict: {flags})"
 
 
 def _only(ours: str, free: Sequence[tuple[str, str]], origin: str) -> str | None:
@@ -239,6 +254,7 @@ def _only(ours: str, free: Sequence[tuple[str, str]], origin: str) -> str | None
     for names in (free, [(column, without_prefix(column)) for column, _ in free]):
         exact = [column for column, plain in names if plain in ALIASES[ours]]
         if len(exact) > 1:
+            refuse_doubles(exact, origin)
             raise ValueError(
                 f"{origin}: the columns {' and '.join(map(shortened, exact))} both mean {ours}: choose one with {naming(ours)}"
             )

@@ -86,7 +86,10 @@ def schema_of(path: Path) -> pa.Schema:
             return pq.read_schema(path)
         if path.name.endswith(CSV):
             return pa.schema([(name, pa.string()) for name in _header(path)])
-    raise ValueError(f"{path}: unknown kind of file '{path.suffix}': .parquet, .csv and .csv.gz are read")
+    raise ValueError(
+        f"{path}: unknown kind of file '{''.join(path.suffixes[-2:])}': {', '.join((*PARQUET, *CSV))} are read as tables; write it as one of these, e.g. "
+        "with astropy.table.Table.read(FILE).to_pandas().to_csv(NEW), or rename it"
+    )
 
 
 def _header(path: Path) -> list[str]:

@@ -21,10 +21,11 @@ from tlclass.lightcurves.photometry import (
     known_numbers,
     one_per_exposure,
     plain_name,
+    without_prefix,
 )
 from tlclass.surveys.tables.bands import passbands_of
 from tlclass.surveys.tables.cells import coded, column_values, flags, identifiers, is_true, numbers
-from tlclass.surveys.tables.columns import CONTEXT, FLAG, OBSERVATION_COLUMNS, Form
+from tlclass.surveys.tables.columns import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, Form, naming
 from tlclass.surveys.tables.facts import Facts, Judgement, times
 from tlclass.surveys.tables.measured import BRIGHTNESS, Measured, kind_of, measured, sign_of
 from tlclass.surveys.tables.units import flux_factor, refuse_other_systems
@@ -57,6 +58,8 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
         else (*BRIGHTNESS["flux"], "flux_unit", "zero_point")
     )
     found = {name: column for name, column in found.items() if name not in unused}
+    if kind == "flux" and not stated and "mag" not in found:
+        _refuse_counts(names, form, origin)
     limits_alone = kind == "mag" and "mag" not in found
     mapped = [name for name in OBSERVATION_COLUMNS if form.columns.get(name) is not None and name not in unused]
     form.needed(found, names, [*_PLACE, *(() if limits_alone else BRIGHTNESS[kind]), *mapped], origin)
@@ -66,6 +69,20 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
 def _states_unit(found: Mapping[str, str], form: Form) -> bool:
     """Whether anything but magnitudes beside the fluxes says what unit these are in."""
     return bool({"flux_unit", "zero_point"} & set(found)) or form.stated_unit(found.get("flux", "")) is not None
+
+
+def _refuse_counts(names: Sequence[str], form: Form, origin: str) -> None:
+    """Raise ValueError if a column with the zero point of counts stands beside fluxes whose unit nothing states.
+
+    Counts that somebody renamed to `flux` look like that, and so do calibrated fluxes; where the counts stand there too, it is theirs.
+    """
+    plain = {without_prefix(name): name for name in names}
+    found = [plain[each] for pair in COUNTS.values() for each in pair if each in plain]
+    if found and not set(COUNTS) & set(plain) and form.columns.get("zero_point", "") is not None:
+        raise ValueError(
+            f"{origin}: nothing states the unit of the flux, and {found[0]} may be its zero point: say so with "
+            f"{naming('zero_point').replace('COLUMN', found[0])}, or give the unit with target.reader.flux_unit=UNIT (in predict: --flux-unit)"
+        )
 
 
 def observations_of(

@@ -8,7 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tlclass.lightcurves.photometry import ZERO_POINTS, flux_scale, scales, unit_by_depth, unit_by_magnitudes
+from tlclass.lightcurves.photometry import (
+    ZERO_POINTS,
+    depth_offset,
+    fits_depth,
+    flux_scale,
+    scales,
+    unit_by_depth,
+    unit_by_magnitudes,
+    zero_point_of,
+)
 from tlclass.surveys.tables.cells import BLANK, coded, column_values, numbers
 from tlclass.surveys.tables.columns import Form
 
@@ -59,9 +68,10 @@ def proved_unit(
             message = "%s: %s is at zero point %g, which the magnitudes beside it (%s) give"
             log.info(message, origin, found["flux"], by_magnitudes, found["mag"])
             return by_magnitudes
-    by_depth = unit_by_depth(value["flux_err"], band, form.passbands.names)
+    offset = depth_offset(value["flux_err"], band, form.passbands.names)
+    by_depth = unit_by_depth(offset)
     if form.default_unit is not None:
-        _say_default(form.default_unit, by_depth, found["flux"], origin)
+        _say_default(form.default_unit, offset, found["flux"], origin)
         return form.default_unit
     if by_depth is not None:
         message = (
@@ -79,17 +89,18 @@ def proved_unit(
     )
 
 
-def _say_default(unit: str | float, by_depth: str | None, name: str, origin: str) -> None:
-    """Log that the unit of the model or card is taken: a warning where the errors rather are those of another unit."""
-    if by_depth is None or flux_scale(by_depth) == flux_scale(unit):
-        message = "%s: %s is taken as %s, the unit of the model or card (default_unit): the table states none"
-        log.info(message, origin, name, _spelled(unit))
+def _say_default(unit: str | float, offset: float | None, name: str, origin: str) -> None:
+    """Log that the unit of the model or card is taken: a warning where the errors do not have the survey's depth in it."""
+    taken = f"{origin}: {name} is taken as {_spelled(unit)}, the unit of the model or card (default_unit): the table states none"
+    if offset is None or fits_depth(offset, unit):
+        log.info("%s", taken)
         return
-    message = (
-        "%s: %s is taken as %s, the unit of the model or card (default_unit): the table states none; but its errors fit the depth of the "
-        "survey in %s: state the unit with target.reader.flux_unit=UNIT (in predict: --flux-unit)"
-    )
-    log.warning(message, origin, name, _spelled(unit), by_depth)
+    deeper, fitting = offset + zero_point_of(unit), unit_by_depth(offset)
+    log.warning(
+        "%s; but then its errors are those of a survey %.1f mag %s than this one%s: state the unit with target.reader.flux_unit=UNIT "
+        "(in predict: --flux-unit)",
+        taken, abs(deeper), "deeper" if deeper > 0 else "shallower", f", and fit its depth in {fitting}" if fitting else "",
+    )  # fmt: skip
 
 
 def _spelled(unit: str | float) -> str:
