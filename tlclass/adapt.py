@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tlclass.options import reported_mistakes
 from tlclass.serving.reading import MODEL, add_arguments, reading_options
+from tlclass.wording import in_flags
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_arguments(parser)
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    with reported_mistakes():
+    with reported_mistakes(in_flags):
         message = run(given)
     sys.stdout.write(message)
 

@@ -12,13 +12,14 @@ from pathlib import Path
 from tlclass.inputs.labelling import STRATEGIES, Labelling
 from tlclass.options import reported_mistakes
 from tlclass.serving.reading import MODEL, add_arguments, reading_options
+from tlclass.wording import in_flags
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    with reported_mistakes():
+    with reported_mistakes(in_flags):
         sys.stdout.write(_run(given))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tlclass.options import reported_mistakes
 from tlclass.serving.reading import MODEL, add_arguments, reading_options
+from tlclass.wording import in_flags
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from tlclass import plugins
     from tlclass.serving.model import load_model
 
-    with reported_mistakes():
+    with reported_mistakes(in_flags):
         plugins.use(given.trust)
         written = (
             load_model(given.model).explain(given.input, given.object, **reading_options(given)).write(given.output)

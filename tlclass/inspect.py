@@ -22,11 +22,13 @@ import pandas as pd
 from tlclass.atomic import atomic_path, write_text
 from tlclass.colors import OKABE_ITO, passband_look
 from tlclass.experiments.cards import Trust, build_survey
-from tlclass.experiments.composition import about_survey, compose, of_survey, one_sentence
+from tlclass.experiments.composition import about_survey, compose, one_sentence
 from tlclass.inspection.account import PERCENTILES, Inspection, compare, inspect_survey
 from tlclass.inspection.sheet import draw_sheet
+from tlclass.options import logged_in
 from tlclass.report.pages import Block, Heading, Items, Picture, Table, page
 from tlclass.surveys import Several, Survey
+from tlclass.wording import of_survey
 
 Section = tuple[str, "pd.DataFrame | list[str]"]
 
@@ -173,7 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         settings = compose([about_survey(word) for word in given.settings], given.config_dir)
         cache = Path(settings["paths"]["cache"])
-        target = inspect_survey(one_survey(settings["target"], settings["trust"]), cache)
+        with logged_in(of_survey):
+            target = inspect_survey(one_survey(settings["target"], settings["trust"]), cache)
         compared = any(word.startswith("source=") for word in given.settings)
         source = inspect_survey(one_survey(settings["source"], settings["trust"]), cache) if compared else None
         return write_report(target, source, given.output or Path("inspect") / target.name)

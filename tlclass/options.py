@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import logging
 import sys
 import types
 from collections import abc
@@ -24,13 +25,36 @@ MISTAKES = (ValueError, OSError, ImportError)  # of a user: reported in one sent
 
 
 @contextmanager
-def reported_mistakes() -> Iterator[None]:
-    """End a command with one sentence on standard error and exit code 2 where the user made a mistake."""
+def reported_mistakes(words: Callable[[str], str] = str) -> Iterator[None]:
+    """End a command with one sentence on standard error and exit code 2 where the user made a mistake.
+
+    Args:
+        words: puts messages into the words of the command, those in the log too, see `tlclass.wording`.
+    """
+    try:
+        with logged_in(words):
+            yield
+    except MISTAKES as error:
+        sys.stderr.write(f"error: {words(sentence(error))}\n")
+        raise SystemExit(2) from None
+
+
+@contextmanager
+def logged_in(words: Callable[[str], str]) -> Iterator[None]:
+    """Put the messages of the log into the words of a command, see `tlclass.wording`."""
+
+    def reword(record: logging.LogRecord) -> bool:
+        record.msg, record.args = words(record.getMessage()), ()
+        return True
+
+    handlers = logging.getLogger().handlers[:]
+    for handler in handlers:
+        handler.addFilter(reword)
     try:
         yield
-    except MISTAKES as error:
-        sys.stderr.write(f"error: {sentence(error)}\n")
-        raise SystemExit(2) from None
+    finally:
+        for handler in handlers:
+            handler.removeFilter(reword)
 
 
 KINDS = {

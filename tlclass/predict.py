@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlclass.options import reported_mistakes
 from tlclass.serving.reading import MODEL, add_arguments, reading_options
+from tlclass.wording import in_flags, of_survey
 
 if TYPE_CHECKING:
     from tlclass.network.checkpoint import TrainedModel
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
     given = _parser().parse_intermixed_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    with reported_mistakes(), _input(given) as source:
+    words = of_survey if given.input.startswith(SURVEY) else in_flags
+    with reported_mistakes(words), _input(given) as source:
         message = _run(given, source)
     sys.stdout.write(message)
 

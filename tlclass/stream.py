@@ -10,6 +10,7 @@ from typing import Any
 from tlclass import stopping
 from tlclass.options import reported_mistakes
 from tlclass.serving.reading import MODEL, add_arguments, reading_options
+from tlclass.wording import in_flags
 
 TOPIC = "kafka:"
 STDIN = STDOUT = "-"
@@ -19,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2, a signal with 128 + its number after the last commit."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    with reported_mistakes(), stopping.noted():
+    with reported_mistakes(in_flags), stopping.noted():
         _run(given)
         stopping.check()
 

@@ -16,6 +16,7 @@ from tests.conftest import equal_curves
 from tests.data.raw_snana_text import write_snana_text
 from tests.data.raw_tables import LAYOUTS, alerts, plain, write, write_nested
 from tests.surveys.test_table import BANDS
+from tlclass import wording
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check
 from tlclass.lightcurves.passbands import Passbands
@@ -104,6 +105,17 @@ def test_what_is_no_table_is_one_sentence(given: Any) -> None:
 def test_options_are_checked(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         door.read(plain(alerts()), BANDS, options)
+
+
+def test_messages_are_in_the_words_of_where_they_are_read() -> None:
+    with pytest.raises(ValueError, match="flux_err") as caught:
+        door.read(plain(alerts()).drop(columns=["flux", "flux_err"]), BANDS)
+    said = str(caught.value)
+    assert wording.in_flags(said).endswith("name yours with --column flux=COLUMN --column flux_err=COLUMN")
+    assert wording.in_python(said).endswith("name yours with columns={'flux': 'COLUMN', 'flux_err': 'COLUMN'}")
+    assert wording.of_survey(said).endswith(
+        "name yours with survey.reader.columns.flux=COLUMN survey.reader.columns.flux_err=COLUMN"
+    )
 
 
 def test_a_column_of_several_kinds_is_one_sentence() -> None:

@@ -344,6 +344,8 @@ def test_times_that_are_no_mjd_are_an_error(tmp_path: Path) -> None:
     julian = frame.assign(mjd=frame.mjd + 2400000.5)
     assert same(read(julian, tmp_path, time_offset=-2400000.5), read(frame, tmp_path))
     renamed = julian.rename(columns={"mjd": "jd"})
+    with pytest.raises(ValueError, match=r"these are Modified Julian Dates, so call the column mjd instead of jd"):
+        read(frame.rename(columns={"mjd": "jd"}), tmp_path)
     assert same(read(renamed, tmp_path), read(frame, tmp_path))
     assert same(read(renamed, tmp_path, time_offset=-2400000.5, columns={"mjd": "jd"}), read(frame, tmp_path))
 

@@ -20,6 +20,7 @@ from tlclass.experiments.words import quoted, readable
 from tlclass.extras import install
 from tlclass.inputs.split import Labels
 from tlclass.options import MISTAKES, nearest
+from tlclass.wording import in_settings
 
 Settings = dict[str, Any]
 OPTIONAL = ("experiment", "debug", "hparams")  # groups that are absent unless chosen: Hydra wants a + before them
@@ -169,15 +170,6 @@ def about_survey(word: str) -> str:
     return word if key in BESIDE else f"{prefix}target.{key}{rest}"
 
 
-def of_survey(message: str) -> str:
-    """A message about the target in the words of commands whose survey is their target, see `about_survey`.
-
-    >>> of_survey("unknown setting target.reader: set target=bts")
-    'unknown setting survey.reader: set survey=bts'
-    """
-    return re.sub(r"(?<![\w.])target(?=\.\w|=| ')", "survey", message)
-
-
 def without_lists(word: str) -> str:
     """A word of the command line in which a list of sources is one choice: `source=[a,b]` becomes `source=a+b`.
 
@@ -269,4 +261,5 @@ def in_words(error: BaseException) -> str:
 
 def one_sentence(error: BaseException) -> str | None:
     """The user's mistake in one sentence, or None if the error is a bug of the package."""
-    return in_words(error) if isinstance(error, (HydraException, OmegaConfBaseException, *MISTAKES)) else None
+    is_mistake = isinstance(error, (HydraException, OmegaConfBaseException, *MISTAKES))
+    return in_settings(in_words(error)) if is_mistake else None

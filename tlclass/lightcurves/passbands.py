@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from tlclass.lightcurves.photometry import FACTS
 from tlclass.quoting import listed, shortened
+from tlclass.wording import option
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -121,7 +122,7 @@ class Passbands:
         if strange and unknown == "error":
             raise ValueError(
                 f"{origin}: unknown passband {_counts(strange)}; known are {self._known()}: leave out rows of other filters, all at once "
-                "with target.reader.unknown_passbands=drop (in predict: --drop-unknown-passbands); where it is one of these, write it "
+                f"with {option('--drop-unknown-passbands', 'unknown_passbands=drop')}; where it is one of these, write it "
                 "so, or add the name to the survey's passbands as an alias"
             )
         known = np.array([code is not None for code in found])[index]

@@ -17,6 +17,7 @@ from tlclass.serving.predictions import predict
 from tlclass.serving.request import Prior, Request
 from tlclass.surveys import door
 from tlclass.training.card import card
+from tlclass.wording import in_python
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,7 +137,10 @@ class Model:
         return frame
 
     def _read(self, source: door.Source, options: Mapping[str, Any]) -> LightCurves:
-        return door.read(source, self.trained.passbands, options, self.trained.input)
+        try:
+            return door.read(source, self.trained.passbands, options, self.trained.input)
+        except ValueError as error:
+            raise ValueError(in_python(str(error))) from error
 
     def table(self, source: door.Source, request: Request, options: Mapping[str, Any]) -> pa.Table:
         """What `predict` gives, as an Arrow table."""

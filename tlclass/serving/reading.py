@@ -25,6 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--flux-unit", help="fluxcal (zero point 27.5 AB), jy, mjy, ujy, njy, or the AB zero point")
     add(
+        "--time-offset",
+        type=float,
+        metavar="DAYS",
+        help="days to add to the times to get MJD, e.g. -2400000.5 for Julian dates",
+    )
+    add(
         "--trust",
         action="append",
         default=[],
@@ -42,6 +48,8 @@ def reading_options(given: argparse.Namespace) -> dict[str, Any]:
     options: dict[str, Any] = {"flux_unit": _unit(given.flux_unit)} if given.flux_unit else {}
     if given.column:
         options["columns"] = _pairs(given.column)
+    if given.time_offset is not None:
+        options["time_offset"] = given.time_offset
     if given.drop_unknown_passbands:
         options["unknown_passbands"] = "drop"
     if given.positive:

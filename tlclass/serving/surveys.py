@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tlclass.experiments.cards import build_survey
-from tlclass.experiments.composition import about_survey, compose, of_survey
+from tlclass.experiments.composition import about_survey, compose
 from tlclass.surveys import Several, Survey
+from tlclass.wording import of_survey
 
 
 def load_survey(name: str, data: str | Path = "data", **changes: object) -> Survey | Several:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from tlclass.extras import needs
 from tlclass.lightcurves.curves import LightCurves, from_columns
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.photometry import UNKNOWN_PASSBAND, known_times, one_per_exposure, zero_point_of
+from tlclass.lightcurves.photometry import UNKNOWN_PASSBAND, ZERO_POINTS, known_times, one_per_exposure, zero_point_of
 from tlclass.quoting import listed, sentence, shortened
 from tlclass.surveys.alerts.packets import (
     FAULTS,
@@ -38,6 +38,7 @@ from tlclass.surveys.alerts.tables import holds_packets, packets_in, packets_of
 from tlclass.surveys.parallel import in_order
 from tlclass.surveys.tables.cells import BLANK, column_values
 from tlclass.surveys.tables.files import PARQUET, is_prediction, read_table, schema_of
+from tlclass.wording import option
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -340,8 +341,8 @@ class AlertPackets:
             return zero_point_of(self.zero_point)
         if OLD_FLUX in (packet["diaSource"] or {}) and not name.startswith("lsst."):
             raise ValueError(
-                f"{origin}: schema '{name}' is not Rubin's own, so the unit of {OLD_FLUX} is not known: give it with --flux-unit "
-                "njy|fluxcal|ZERO_POINT (in predict; ELAsTiCC: fluxcal), or the reader's zero_point"
+                f"{origin}: schema '{name}' is not Rubin's own, so the unit of {OLD_FLUX} is not known (ELAsTiCC: fluxcal): give it with "
+                f"{option('--flux-unit UNIT', 'zero_point=UNIT')}, one of {', '.join(ZERO_POINTS)} or the AB zero point"
             )
         return zero_point_of(RUBIN_UNIT)
 

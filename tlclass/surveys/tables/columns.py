@@ -26,6 +26,7 @@ from tlclass.lightcurves.photometry import (
 from tlclass.lightcurves.voids import NAMES, columns_read
 from tlclass.quoting import listed, shortened
 from tlclass.surveys.tables.kinds import refuse_doubles
+from tlclass.wording import option
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -212,10 +213,19 @@ class Form:
             given = values[np.flatnonzero(outside)[0]]
             raise ValueError(
                 f"{origin}: column {column}: {np.count_nonzero(outside)} of {len(mjd)} times are not Modified Julian Dates "
-                f"({MJD_RANGE[0]} to {MJD_RANGE[1]}), e.g. {given:.15g}{f' with {shift:+.15g} d' if shift else ''}: give the days to add as "
-                f"time_offset, e.g. {JULIAN:.15g} for Julian dates, or call a column of Julian dates jd"
+                f"({MJD_RANGE[0]} to {MJD_RANGE[1]}), e.g. {given:.15g}{f' with {shift:+.15g} d' if shift else ''}: {self._remedy(values[outside], plain)}"
             )
         return mjd
+
+    @staticmethod
+    def _remedy(values: Array, column: str) -> str:
+        """What to do about times outside of `MJD_RANGE`."""
+        low, high = MJD_RANGE
+        if ((values > low) & (values < high)).all():
+            return f"these are Modified Julian Dates, so call the column mjd instead of {column}"
+        if ((values + JULIAN > low) & (values + JULIAN < high)).all():
+            return f"these are Julian dates: call the column jd, or give {option(f'--time-offset {JULIAN}', f'time_offset={JULIAN}')}"
+        return f"give the days to add with {option('--time-offset DAYS', 'time_offset=DAYS')}"
 
     def stated_unit(self, column: str) -> str | float | None:
         """The unit of the flux column of this name by the settings or else by its name; None if neither says."""
@@ -243,10 +253,8 @@ def say(found: Mapping[str, str], origin: str) -> None:
 
 def naming(*ours: str) -> str:
     """What to write to say which columns are ours."""
-    card, flags = (
-        " ".join(f"{before}{name}=COLUMN" for name in ours) for before in ("target.reader.columns.", "--column ")
-    )
-    return f"{card} (in predict: {flags})"
+    flags, settings = ([f"{before}{name}=COLUMN" for name in ours] for before in ("--column ", "columns."))
+    return option(" ".join(flags), *settings)
 
 
 def _only(ours: str, free: Sequence[tuple[str, str]], origin: str) -> str | None:

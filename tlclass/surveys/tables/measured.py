@@ -15,6 +15,7 @@ from tlclass.lightcurves.voids import voided
 from tlclass.surveys.tables.cells import coded, flags, is_flag
 from tlclass.surveys.tables.columns import FLAG, Form, naming
 from tlclass.surveys.tables.units import magnitudes
+from tlclass.wording import option
 
 Array = npt.NDArray[Any]
 Columns = Mapping[str, pa.ChunkedArray]
@@ -118,7 +119,7 @@ def refuse_without_signs(found: Mapping[str, str], need: int, none: int, signed:
         raise ValueError(
             f"{origin}: no column gives the sign of the differences (isdiffpos), so a star that faded would look like a "
             f"transient: add that column, name yours with {naming('is_positive')}, or say that all are positive with "
-            "target.reader.positive=true (in predict: --positive)"
+            f"{option('--positive', 'positive=true')}"
         )
 
 

@@ -28,7 +28,7 @@ from tlclass.surveys.tables.cells import coded, column_values, flags, identifier
 from tlclass.surveys.tables.columns import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, Form, naming
 from tlclass.surveys.tables.facts import Facts, Judgement, times
 from tlclass.surveys.tables.measured import BRIGHTNESS, Measured, kind_of, measured, sign_of
-from tlclass.surveys.tables.units import flux_factor, refuse_other_systems
+from tlclass.surveys.tables.units import GIVE_UNIT, flux_factor, refuse_other_systems
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -81,7 +81,7 @@ def _refuse_counts(names: Sequence[str], form: Form, origin: str) -> None:
     if found and not set(COUNTS) & set(plain) and form.columns.get("zero_point", "") is not None:
         raise ValueError(
             f"{origin}: nothing states the unit of the flux, and {found[0]} may be its zero point: say so with "
-            f"{naming('zero_point').replace('COLUMN', found[0])}, or give the unit with target.reader.flux_unit=UNIT (in predict: --flux-unit)"
+            f"{naming('zero_point').replace('COLUMN', found[0])}, or give the unit with {GIVE_UNIT}"
         )
 
 

@@ -20,10 +20,13 @@ from tlclass.lightcurves.photometry import (
 )
 from tlclass.surveys.tables.cells import BLANK, coded, column_values, numbers
 from tlclass.surveys.tables.columns import Form
+from tlclass.wording import option
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 Columns = Mapping[str, pa.ChunkedArray]
+
+GIVE_UNIT = option("--flux-unit UNIT", "flux_unit=UNIT")
 
 
 def flux_factor(column: Columns, found: Mapping[str, str], unit: str | float | None, origin: str) -> Any:
@@ -74,18 +77,15 @@ def proved_unit(
         _say_default(form.default_unit, offset, found["flux"], origin)
         return form.default_unit
     if by_depth is not None:
-        message = (
-            "%s: nothing states the unit of %s; it is taken as %s, the only unit that gives the depth of the survey: "
-            "if that is wrong, give target.reader.flux_unit=UNIT (in predict: --flux-unit)"
-        )
-        log.warning(message, origin, found["flux"], by_depth)
+        message = "%s: nothing states the unit of %s; it is taken as %s, the only unit that gives the depth of the survey: if that is wrong, give %s"
+        log.warning(message, origin, found["flux"], by_depth, GIVE_UNIT)
         return by_depth
     if not len(value["flux"]):
         return "fluxcal"
     raise ValueError(
         f"{origin}: nothing states the unit of {found['flux']} (median {np.nanmedian(np.abs(value['flux'])):.3g}): put it into the column's name "
-        f"(flux_ujy, flux_njy, fluxcal), add a column flux_unit or zp (the AB zero point), or give it with target.reader.flux_unit="
-        f"{'|'.join(ZERO_POINTS)} (in predict: --flux-unit)"
+        f"(flux_ujy, flux_njy, fluxcal), add a column flux_unit or zp (the AB zero point), or give it with {GIVE_UNIT}, one of "
+        f"{', '.join(ZERO_POINTS)} or the AB zero point"
     )
 
 
@@ -97,9 +97,8 @@ def _say_default(unit: str | float, offset: float | None, name: str, origin: str
         return
     deeper, fitting = offset + zero_point_of(unit), unit_by_depth(offset)
     log.warning(
-        "%s; but then its errors are those of a survey %.1f mag %s than this one%s: state the unit with target.reader.flux_unit=UNIT "
-        "(in predict: --flux-unit)",
-        taken, abs(deeper), "deeper" if deeper > 0 else "shallower", f", and fit its depth in {fitting}" if fitting else "",
+        "%s; but then its errors are those of a survey %.1f mag %s than this one%s: state the unit with %s",
+        taken, abs(deeper), "deeper" if deeper > 0 else "shallower", f", and fit its depth in {fitting}" if fitting else "", GIVE_UNIT,
     )  # fmt: skip
 
 
@@ -141,7 +140,7 @@ def refuse_other_systems(column: Columns, found: Mapping[str, str], origin: str)
     if other:
         raise ValueError(
             f"{origin}: column {found['zero_point_system']} has {', '.join(other)}: only AB zero points are read; convert the fluxes or "
-            "magnitudes, or leave those rows out with target.reader.unknown_passbands=drop (in predict: --drop-unknown-passbands)"
+            f"magnitudes, or leave those rows out with {option('--drop-unknown-passbands', 'unknown_passbands=drop')}"
         )
 
 
