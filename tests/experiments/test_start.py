@@ -5,10 +5,16 @@ from dataclasses import replace
 import torch
 
 from tests.conftest import Job
+from tlclass.experiments.pretraining import differing
 from tlclass.experiments.start import head_settings, source_state, weights
+from tlclass.inputs.encoding import Context, Paper
 from tlclass.network.checkpoint import load_model
 from tlclass.network.classifier import build_classifier
 from tlclass.network.released import model_folder
+
+
+def test_another_encoding_is_named_in_settings() -> None:
+    assert differing(Context(), Paper()) == "encoding=context encoding.flux_scale=50.0"
 
 
 def test_a_released_model_as_the_source_keeps_the_class_shares_that_it_assumes_once(settings: Job) -> None:

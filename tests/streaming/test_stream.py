@@ -128,6 +128,15 @@ def _identity(tmp_path: Path) -> str:
         return str(json.loads(db.execute("SELECT value FROM facts WHERE name = 'model'").fetchone()[0]))
 
 
+def test_the_unit_that_is_taken_is_said_once(
+    stream: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = {"object_id": "a", "band": "g", "flux": 900.0, "flux_err": 50.0}
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row | {'mjd': 59000 + k})}\n" for k in range(5)))
+    stream(tmp_path / "rows.jsonl")
+    assert caplog.text.count("flux: it is taken as") == caplog.text.count("--flux-unit") == 1
+
+
 def test_a_state_of_another_model_is_refused(
     stream: Callable[..., Any], folder: Path, tmp_path: Path, capsys: Any
 ) -> None:
@@ -138,18 +147,29 @@ def test_a_state_of_another_model_is_refused(
 
 
 @pytest.mark.parametrize(
-    "words", [["-o", "x.txt"], ["-o", "kafka:t"], ["nowhere", "-o", "x.jsonl"], ["-o", "x.jsonl", "--coverage", "2"]]
+    "words",
+    [
+        ["-o", "x.txt"],
+        ["-o", "kafka:t"],
+        ["nowhere", "-o", "x.jsonl"],
+        ["here.txt", "-o", "x.jsonl"],
+        ["-o", "x.jsonl", "--coverage", "2"],
+    ],
 )
 def test_mistakes_are_one_sentence(
     words: list[str], folder: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "here.txt").write_text("object_id,mjd,band,flux,flux_err")
     source = [str(folder)] if words[0] == "-o" else []
     with pytest.raises(SystemExit) as stopped:
         main(["ztf-alerts", *source, *words, "--state", str(tmp_path / "s")])
     assert stopped.value.code == 2
     text = said(capsys)
-    assert any(word in text for word in ("x.txt", "TLCLASS_KAFKA_BOOTSTRAP_SERVERS", "nowhere", "coverage 2"))
+    assert any(
+        word in text
+        for word in ("x.txt", "TLCLASS_KAFKA_BOOTSTRAP_SERVERS", "nowhere", "here.txt holds nothing", "coverage 2")
+    )
 
 
 def test_settings_of_kafka_are_of_a_file_and_the_environment(tmp_path: Path) -> None:

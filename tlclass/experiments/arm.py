@@ -289,7 +289,7 @@ def run_network(
     row["frozen_identical"] = all(each.start.frozen_identical for each in trained)
     counts, source = job.data.class_counts(), sources[0]
     write_json(job.folder / "survey.json", class_counts(job, source.training.get("counts") if source else None))
-    origin = {"source": source.survey if source else None, "arm": arm.name, "seed": job.training.seed}
+    origin = {"source": source.name if source else None, "arm": arm.name, "seed": job.training.seed}
     origin |= {CITATION: job.training.survey.citation}
     adapted = {ADAPTED: source.training[ADAPTED]} if source and ADAPTED in source.training else {}
     model = replace(model, training={**origin, **adapted, "row": row, "counts": counts})
@@ -322,7 +322,7 @@ def describe(job: Job, sources: Sources, report: TransferReport) -> Row:
     source, data, training = sources[0], job.data, job.training
     adapted = source.training.get(ADAPTED, {}) if source else {}
     return {
-        "source": source.survey if source else "",
+        "source": source.name if source else "",
         "source_simulated": bool(source and source.simulated),
         "adapt": adapted.get("name", ""),
         "unlabelled": adapted.get("objects", 0),

@@ -20,6 +20,7 @@ from tlclass.experiments.loggers import log_scores, logged
 from tlclass.experiments.plan import Plan
 from tlclass.experiments.result import RESULT, config_key, write_result
 from tlclass.experiments.start import head_settings, new_model
+from tlclass.inputs.encoding import Encoding, encoding_settings
 from tlclass.locking import held
 from tlclass.network.checkpoint import TrainedModel, load_model, model_digest
 from tlclass.training.distillation import Distillation
@@ -74,13 +75,23 @@ def given_models(plan: Plan, folder: Path) -> list[TrainedModel]:
         encoding = replace(encoding, flux_scale=plan.pretrain.flux_scale)  # type: ignore[type-var]
     if model.encoding != encoding:
         raise ValueError(
-            f"source_model={folder} was trained with {model.encoding}, this job uses {encoding}: set encoding to match"
+            f"source_model={folder} was trained with another encoding than this job's: set {differing(model.encoding, encoding)}"
         )
     if len(model.members) != plan.members:
         raise ValueError(
             f"source_model={folder} holds {len(model.members)} network(s): set members={len(model.members)}"
         )
     return [replace(model, classifier=member) for member in model.members]
+
+
+def differing(wanted: Encoding, given: Encoding) -> str:
+    """The settings that turn the given encoding into the wanted one."""
+    settings, others = encoding_settings(wanted), encoding_settings(given)
+    words = [f"encoding={settings['name']}"]
+    words += [
+        f"encoding.{name}={value}" for name, value in settings.items() if name != "name" and others.get(name) != value
+    ]
+    return " ".join(words)
 
 
 def pretrained(training: Training, decisive: Mapping[str, Any], plan: Plan, timeout: float = math.inf) -> Path:

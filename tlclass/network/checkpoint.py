@@ -69,6 +69,11 @@ class TrainedModel:
     folder: Path | None = field(default=None, compare=False)
 
     @property
+    def name(self) -> str:
+        """What to call it: the released model that it is, or the survey that it was trained for."""
+        return str(self.training.get("release") or self.survey)
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Class names in output order."""
         return self.taxonomy.classes

@@ -133,7 +133,7 @@ def explain(model: TrainedModel, curves: LightCurves, object_id: str, origin: st
         novelty = model.novelty(torch.cat(latents, dim=1)[-1:], observations[-1:], logits[-1:], last)
     return Explanation(
         object_id=object_id,
-        model=model.training.get("release") or model.survey,
+        model=model.name,
         simulated=model.simulated,
         classes=model.classes,
         passbands=np.array(selected.passbands)[selected.passband],

@@ -62,7 +62,7 @@ def description(model: TrainedModel) -> dict[str, Any]:
     """What one must know to use the graph without this package, in plain types."""
     return {
         "tlclass": __version__,
-        "model": model.training.get("release") or model.survey,
+        "model": model.name,
         "simulated_training_data": model.simulated,
         "inputs": inputs_of(model),
         "outputs": OUTPUTS,

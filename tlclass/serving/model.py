@@ -54,8 +54,7 @@ class Model:
         return card(self.trained, folder.name if folder else self.trained.survey)
 
     def __repr__(self) -> str:
-        name = self.trained.training.get("release") or self.trained.survey
-        return f"<tlclass model {name}: {', '.join(self.classes)}; {', '.join(self.passbands)}>"
+        return f"<tlclass model {self.trained.name}: {', '.join(self.classes)}; {', '.join(self.passbands)}>"
 
     def predict(
         self,

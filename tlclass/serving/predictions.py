@@ -233,12 +233,10 @@ class _Found:
 
     def _about(self) -> dict[bytes, bytes]:
         model = self.model
-        about = {
+        about: dict[str, Any] = {
             "tlclass": __version__,
-            "model": model.training.get("release") or model.survey,
+            "model": model.name,
             "classes": list(model.classes),
-        }
-        about |= {
             "simulated_training_data": model.simulated,
             "calibrated": model.calibration is not None,
             "prior": self.prior,

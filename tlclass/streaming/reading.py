@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from tlclass.surveys.tables.measured import kind_of, measured
 from tlclass.surveys.tables.observations import converted, observation_columns
 from tlclass.surveys.tables.units import only_unit
 
+log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 Packet = Mapping[str, Any]
 
@@ -63,6 +65,7 @@ class Reading:
     def __init__(self, packets: AlertPackets, form: Form):
         self.packets, self.form = packets, form
         self.survey: str | None = None
+        self._said_unit = False
         self._codes: dict[tuple[str, bytes], int] = {}
 
     def content(self, content: bytes, origin: str) -> Iterator[Read]:
@@ -176,6 +179,12 @@ class Reading:
                 raise ValueError(
                     f"nothing states the unit of {found['flux']}: name it flux_ujy, add flux_unit or zp, or give --flux-unit"
                 )
+            if not self._said_unit:
+                log.warning(
+                    "nothing states the unit of %s: it is taken as %s, the model's own; if that is wrong, give --flux-unit UNIT",
+                    found["flux"], unit,
+                )  # fmt: skip
+                self._said_unit = True
         return unit
 
 

@@ -65,7 +65,7 @@ class Stream:
     ):
         self.model, self.engine, self.store, self.pace = model, engine, store, pace
         self.output, self.letters, self.metrics = output, letters, metrics
-        self.name = str(model.training.get("release") or model.survey)
+        self.name = model.name
         self.clock: list[float] = list(store.fact("clock", []))
         self.held: list[Item] = []  # what was read and is not committed
 

@@ -21,6 +21,7 @@ from tlclass.surveys.tables.files import CSV, PARQUET, schema_of
 from tlclass.surveys.tables.observations import observation_columns
 
 LINES = (".jsonl", ".ndjson", ".json")
+KINDS = (".avro", ".tar", ".tar.gz", ".tgz", *LINES, *PARQUET, *CSV)
 LOOK = 1.0  # seconds between two looks into a folder
 WAIT = 0.2  # seconds for something to come
 LONGEST_LINE = 64 << 20
@@ -69,6 +70,10 @@ class Folder:
                 f"no file or folder {path}: give alert packets, JSON lines or a table of observations, or - for standard input"
             )
         self.path, self.reading, self.follow = path, reading, follow
+        if not follow and not self._files():
+            raise ValueError(
+                f"{path} holds nothing that is read: give files that end in {', '.join(KINDS)}, or wait for some in a folder with --follow"
+            )
 
     def items(self, store: Store, settle: Settle) -> Generator[Item | None]:
         """See `Source`."""
@@ -90,8 +95,7 @@ class Folder:
 
     def _files(self) -> list[Path]:
         found = [self.path] if self.path.is_file() else [path for path in self.path.rglob("*") if path.is_file()]
-        kinds = (".avro", ".tar", ".tar.gz", ".tgz", *LINES, *PARQUET, *CSV)
-        return sorted(file for file in found if file.name.endswith(kinds) and file.name[0] not in "._")
+        return sorted(file for file in found if file.name.endswith(KINDS) and file.name[0] not in "._")
 
     def _of(self, file: Path, name: str, start: int) -> Iterator[Item]:
         """What a file holds, from item number `start` on."""

@@ -142,6 +142,7 @@ class Table:
 
     def read_observations(self) -> tuple[Observations, dict[str, int]]:
         """The observations in canonical units, as `from_columns` wants them, and those left out by reason."""
+        self._say_unread()
         seen, dropped, _ = self._observations(self._roles()["observations"])
         return seen, dropped
 
@@ -168,7 +169,10 @@ class Table:
             )
 
     def _say_unread(self) -> None:
-        """Log the files of the folder that are not tables by their suffix."""
+        """Log the files of the folder that are not tables by their suffix, or tables of predictions."""
+        for file in self.files() if self.folder is not None else ():
+            if is_prediction(schema_of(file).names):
+                log.warning("%s: left out %s: it holds predictions of a model, not labels", self.folder, file.name)
         others = [] if self.observations or self.folder is None else unread_in(Path(self.folder))
         if others:
             names = ", ".join(file.name for file in others[:3])
@@ -199,7 +203,6 @@ class Table:
                     raise ValueError(
                         f"{file} holds predictions of a model (columns p(...)), not labels: give another table"
                     )
-                log.warning("%s: left out %s: it holds predictions of a model, not labels", self.folder, file.name)
                 continue
             role = named.get(file) or self.form().role(columns, str(file))
             if file in named or role == "observations" or self.objects is None:
