@@ -1,11 +1,10 @@
 """A GRU for training on the CPU: the numbers of `torch.nn.GRU`, on light curves without padding and with gradients written out.
 
 PyTorch records some twenty small operations per step of a GRU for its gradients, and steps through padding. Here a step
-works on the light curves that still have observations, with one matrix product and five elementwise operations, and its
+works on the light curves that still have observations, with two matrix products and four elementwise operations, and its
 gradient with one product and three; the products with the inputs and with the gradients of the weights are one for all steps.
 """
 
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -59,14 +58,13 @@ class _Layer(torch.autograd.Function):
             x.new_empty(len(x), hidden),
             x.new_empty(len(x), hidden),
         )  # `inner` is what the reset gate multiplies
-        start, previous = 0, x.new_zeros(sizes[0], hidden)
-        for size in sizes:
-            rows, before = slice(start, start + size), previous[:size]
-            both, new = gates[rows, : 2 * hidden], gates[rows, 2 * hidden :]
+        parts = (gates[:, : 2 * hidden], gates[:, :hidden], gates[:, hidden : 2 * hidden], gates[:, 2 * hidden :])
+        previous, b_new = x.new_zeros(sizes[0], hidden), b[2 * hidden :]
+        for both, reset, update, new, inside, state in _by_step(sizes, *parts, inner, states):
+            before = previous[: len(state)]
             both.addmm_(before, of_both).sigmoid_()
-            new.addcmul_(both[:, :hidden], torch.addmm(b[2 * hidden :], before, of_new, out=inner[rows])).tanh_()
-            previous = torch.lerp(new, before, both[:, hidden:], out=states[rows])
-            start += size
+            new.addcmul_(reset, torch.addmm(b_new, before, of_new, out=inside)).tanh_()
+            previous = torch.lerp(new, before, update, out=state)
         ctx.save_for_backward(x, w_in, w, gates, inner, states)
         ctx.sizes = sizes
         return states
@@ -76,39 +74,39 @@ class _Layer(torch.autograd.Function):
         """(R, H) gradients of the states to those of the inputs, the weights and the biases."""
         x, w_in, w, gates, inner, states = ctx.saved_tensors
         sizes, hidden = ctx.sizes, w.shape[1]
+        reset, update, new = gates.split(hidden, dim=1)
         previous = _before(states, sizes)
-        found = x.new_empty(
-            len(x), 4 * hidden
-        )  # gradients of reset, update, and of new inside and outside the reset gate
-        gradient, end = x.new_zeros(sizes[0], hidden), len(x)
-        for size in reversed(sizes):
-            rows = slice(end - size, end)
-            reset, update, new = gates[rows].split(hidden, dim=1)
-            of_reset, of_update, inside, outside = found[rows].split(hidden, dim=1)
-            current = gradient[:size].add_(given[rows])
-            torch.mul(new, new, out=outside).sub_(1).mul_(update - 1).mul_(current)
-            torch.mul(outside, reset, out=inside)
-            torch.mul(inside, inner[rows], out=of_reset).mul_(1 - reset)
-            torch.sub(previous[rows], new, out=of_update).mul_(current.mul_(update)).mul_(1 - update)
-            current.addmm_(found[rows, : 3 * hidden], w)
-            end -= size
-        both, outside = found[:, : 2 * hidden], found[:, 3 * hidden :]
-        sums = found.sum(0)
+        found = x.new_empty(len(x), 4 * hidden)  # of reset, update, and of new inside and outside the reset gate
+        of_reset, of_update, inside, outside = found.split(hidden, dim=1)
+        # first what a gradient of the state is multiplied with for each of the four, then these products
+        torch.mul(new, new, out=outside).sub_(1).mul_(update - 1)
+        torch.mul(outside, reset, out=inside)
+        torch.mul(inside, inner, out=of_reset).mul_(1 - reset)
+        torch.sub(previous, new, out=of_update).mul_(update).mul_(1 - update)
+        gradient, inner_parts = x.new_zeros(sizes[0], hidden), found[:, : 3 * hidden]
+        steps = _by_step(sizes, given, found.view(-1, 4, hidden), inner_parts, update)
+        for state, factors, inner_part, kept in reversed(steps):
+            current = gradient[: len(state)].add_(state)
+            factors.mul_(current[:, None])
+            current.mul_(kept).addmm_(inner_part, w)
+        both, sums = found[:, : 2 * hidden], found.sum(0)
         return (
             torch.addmm(both @ w_in[: 2 * hidden], outside, w_in[2 * hidden :]) if ctx.needs_input_grad[0] else None,
             torch.cat([both.t() @ x, outside.t() @ x]),
-            found[:, : 3 * hidden].t() @ previous,
+            inner_parts.t() @ previous,
             torch.cat([sums[: 2 * hidden], sums[3 * hidden :]]),
             sums[: 3 * hidden],
             None,
         )
 
 
+def _by_step(sizes: list[int], *rows: Tensor) -> list[tuple[Tensor, ...]]:
+    """The rows of each step."""
+    return list(zip(*(torch.split(each, sizes) for each in rows), strict=True))
+
+
 def _before(states: Tensor, sizes: list[int]) -> Tensor:
     """(R, H) the state before each row: zeros at the first step."""
-    previous, start = torch.empty_like(states), 0
-    previous[: sizes[0]] = 0
-    for size, after in pairwise(sizes):
-        previous[start + size : start + size + after] = states[start : start + after]
-        start += size
-    return previous
+    size = torch.tensor(sizes)
+    earlier = torch.arange(sizes[0], len(states)) - torch.repeat_interleave(size[:-1], size[1:])
+    return torch.cat([states.new_zeros(sizes[0], states.shape[1]), states[earlier]])
