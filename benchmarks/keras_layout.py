@@ -134,13 +134,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keras", required=True, help="Python of an environment with TensorFlow and Keras")
     parser.add_argument("--variants", default="keras,keras_xla,tf_keras", help="Keras 3, with XLA, or Keras 2")
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--curves", type=int, default=2560)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    for name in CASES:
+    for name in given.cases:
         measure(given.keras, given.variants.split(","), name, given.curves, given.rounds)
 
 

@@ -19,10 +19,10 @@ from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, from_columns
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.selection import Photometry, Selection
-from tlclass.network import encoders as model
+from tlclass.network import packed_gru
 from tlclass.network.classifier import Classifier, build_classifier
-from tlclass.network.encoders import PART
 from tlclass.network.inference import encode_all, predict_logits
+from tlclass.training.task import truncated
 
 PADDED = 656  # steps every light curve is padded to in the paper's code
 
@@ -171,19 +171,21 @@ def _with_rows(features: list[torch.Tensor], data: CurveDataset) -> list[tuple[t
     return list(zip(features, LengthBucketSampler(data.lengths, 128, 0), strict=True))
 
 
-def benchmark_small_budget(n: int = 100) -> None:
-    """Steps on the only batch of a small label budget: as one padded block, or in parts of similar length."""
+def benchmark_packed(n: int = 100) -> None:
+    """Steps on the only batch of a small label budget, and on one cut at random observations: packed, or `torch.nn.GRU` on padding."""
     encoded, label = random_curves(lengths_like_plasticc(n, np.random.default_rng(0)), np.random.default_rng(1))
-    batch = CurveDataset(encoded, label)[torch.arange(n)]
-    took = {}
-    for name, part in (("one block", n), ("parts", PART)):
-        model.PART = part
-        step = training_epoch(build_classifier({"name": "gru"}, {"name": "linear"}, 4, 12, 0), [batch])
-        took[name] = cpu_seconds(step, 9)
-    model.PART = PART
-    print(
-        f"a step on {n} light curves of PLAsTiCC-like lengths, in parts: x{took['one block'] / took['parts']:.1f} of one block"
-    )
+    whole = CurveDataset(encoded, label)[torch.arange(n)]
+    pays = packed_gru.pays
+    for name, batch in (("whole", whole), ("cut", truncated(whole, 1.0, 0))):
+        took = {}
+        for packed in (True, False):
+            packed_gru.pays = pays if packed else lambda gru, x: False
+            step = training_epoch(build_classifier({"name": "gru"}, {"name": "linear"}, 4, 12, 0), [batch])
+            took[packed] = cpu_seconds(step, 9)
+        packed_gru.pays = pays
+        print(
+            f"a step on {n} {name} light curves of PLAsTiCC-like lengths, packed: x{took[False] / took[True]:.1f} of torch.nn.GRU"
+        )
 
 
 def random_table(n_objects: int, n_observations: int) -> LightCurves:
@@ -225,7 +227,7 @@ def main() -> None:
     for name, draw in (("PLAsTiCC-like lengths", lengths_like_plasticc), ("forced-ZTF-like lengths", lengths_like_ztf)):
         benchmark_training(name, draw(given.curves, np.random.default_rng(0)), given.repeats)
     benchmark_frozen_encoder(lengths_like_ztf(given.curves, np.random.default_rng(0)))
-    benchmark_small_budget()
+    benchmark_packed()
     benchmark_augmentation(4 * given.curves, given.repeats)
     benchmark_cache(given.objects, given.observations)
 
