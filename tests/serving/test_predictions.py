@@ -14,6 +14,7 @@ from tlclass.lightcurves.arrow import write
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.serving.batch import predict_in_parts, writer_for
 from tlclass.serving.predictions import predict
+from tlclass.serving.recognise import say_photometry
 from tlclass.serving.request import Request
 from tlclass.surveys import door
 
@@ -134,6 +135,21 @@ def test_a_prior_shifts_probabilities_and_is_stated(prior: object, released_mode
 def test_a_wrong_prior_is_refused(wrong: dict[str, object], words: str, released_model: TrainedModel) -> None:
     with pytest.raises(ValueError, match=words):
         predict(released_model, make_curves(8), request=Request(**wrong))  # type: ignore[arg-type]
+
+
+def test_photometry_of_another_kind_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    curves = make_curves(40)
+    flux = np.abs(curves.flux) + 10 * curves.flux_err
+    named = np.array([f"ZTF21aaa{number:04d}" for number in range(len(curves))])
+    bright = replace(curves, object_id=named, flux=flux, detected=np.ones(len(flux), bool))
+    dark = np.arange(len(flux)) % 9 == 0
+    forced = replace(bright, flux=np.where(dark, 0, flux), detected=~dark)
+    for kind, given, warned in (
+        ("detections", bright, ""), ("forced", forced, ""), ("forced", bright, "ztf-alerts"), ("detections", forced, "ztf-forced"),
+    ):  # fmt: skip
+        caplog.clear()
+        say_photometry(given, kind, "mine.csv")
+        assert (warned in caplog.text) and bool(warned) == bool(caplog.text)
 
 
 @pytest.mark.parametrize("content", [b"SN Ia: [1", b"- SN Ia", b"\xff\xfe"])

@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 ZTF_NAME = re.compile(r"ZTF\d{2}[a-z0-9]{5,9}")
 ENOUGH = 0.5  # share of the objects whose names are ZTF's
 FORCED = 0.02  # share of observations of flux / error below 3, above which photometry is forced
+SOME = 50  # observations without which nothing is said of a model's other kind of photometry
 
 
 def recognised(curves: LightCurves, source: Path) -> str:
@@ -31,13 +32,8 @@ def recognised(curves: LightCurves, source: Path) -> str:
             f"{source}: the survey is not recognised (ZTF by object names such as ZTF18abcdefg, LSST by the passbands u, z or y): "
             f"name a model before the input: {', '.join(released()) or 'a folder'}"
         )
-    photometry = "forced" if _is_forced(curves) else "detections"
-    models = {
-        name: about["training"]["default_for"]
-        for name, about in released().items()
-        if (about["training"].get("default_for") or {}).get("survey") == survey
-    }
-    best = [name for name, wanted in models.items() if wanted["photometry"] == photometry] or list(models)
+    photometry = photometry_of(curves)
+    best = _made_for(survey, photometry) or _made_for(survey)
     if not best:
         raise ValueError(f"{source}: no model is released for {survey}: name the folder of one before the input")
     log.info("%s: light curves of %s (%s photometry): model %s", source, survey, photometry, best[0])
@@ -52,8 +48,36 @@ def _survey(curves: LightCurves) -> str | None:
     return "lsst" if present & {"lsstu", "lsstz", "lssty"} else None
 
 
-def _is_forced(curves: LightCurves) -> bool:
+def photometry_of(curves: LightCurves) -> str:
+    """`forced` where observations measure nothing, else `detections`."""
     quiet = (
         curves.flux < 3 * curves.flux_err
     )  # not `detected`: without a flag it is flux / error of 5, and alerts have 3 or more
-    return bool(len(quiet) and quiet.mean() > FORCED)
+    return "forced" if len(quiet) and quiet.mean() > FORCED else "detections"
+
+
+def say_photometry(curves: LightCurves, kind: str | None, origin: str) -> None:
+    """Warn where light curves are of another kind of photometry than those that a model was trained on.
+
+    Args:
+        curves: unselected. kind: of the model's photometry, see `tlclass.lightcurves.selection.Photometry`. origin: what to call the input.
+    """
+    found = photometry_of(curves)
+    made = _made_for(_survey(curves), found)
+    instead = f": {made[0]} is a model of such light curves" if made else ""
+    if kind == "detections" and found == "forced":
+        message = "%s: %d of %d observations are no detections and left out, because this model was trained on detections alone%s"
+        log.warning(message, origin, np.count_nonzero(~curves.detected), len(curves.mjd), instead)
+    if kind == "forced" and found == "detections" and len(curves.mjd) >= SOME:
+        message = "%s: all observations are detections, and this model was trained on forced photometry%s"
+        log.warning(message, origin, instead)
+
+
+def _made_for(survey: str | None, photometry: str | None = None) -> list[str]:
+    """The released models for a survey, or for one kind of its photometry."""
+    wanted = {name: about["training"].get("default_for") or {} for name, about in released().items()}
+    return [
+        name
+        for name, each in wanted.items()
+        if each.get("survey") == survey and photometry in (None, each.get("photometry"))
+    ]

@@ -1,6 +1,6 @@
 """Read light curves to classify from a file or folder of any format, or from a table in memory."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -176,28 +176,25 @@ def _open_table(path: Path, passbands: Passbands, settings: Settings, _stated: S
 def _open_nested(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
     reader = Nested(path, passbands, **_table_settings(settings))
     own = [file for file in reader.files() if is_own(file)]
-    if own and {"columns", "flux_unit"} & set(stated):
-        raise ValueError(
-            f"{own[0]} was written by this package and states its columns and unit: leave out --column and --flux-unit"
-        )
+    if own:
+        _refuse_others(f"{own[0]} was written by this package and states its", stated, ("unknown_passbands", "extra"))
     return reader
 
 
 def _open_packets(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
-    if "columns" in stated:
-        raise ValueError("alert packets name their own columns: leave out --column")
+    _refuse_others("alert packets state their", stated, ("flux_unit", "unknown_passbands", "forced"))
     return AlertPackets(
         path, passbands, settings.get("forced", True), zero_point=stated.get("flux_unit"), **_unknown(settings)
     )
 
 
 def _open_fits(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
-    _refuse_options("SNANA FITS files", stated)
+    _refuse_others("SNANA FITS files state their", stated, ("unknown_passbands",))
     return SnanaFits(path, passbands, **_unknown(settings))
 
 
 def _open_text(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
-    _refuse_options("SNANA text files", stated)
+    _refuse_others("SNANA text files state their", stated, ("unknown_passbands", "detection_snr"))
     return SnanaText(path, passbands, label_key=None, **_unknown(settings), **_snr(settings))
 
 
@@ -209,9 +206,15 @@ def _snr(settings: Settings) -> dict[str, Any]:
     return {name: settings[name] for name in ("detection_snr",) if name in settings}
 
 
-def _refuse_options(what: str, stated: Settings) -> None:
-    if {"columns", "flux_unit"} & set(stated):
-        raise ValueError(f"{what} name their own columns and unit: leave out --column and --flux-unit")
+FLAGS = {"columns": "--column", "flux_unit": "--flux-unit", "positive": "--positive", "time_offset": "--time-offset"}
+
+
+def _refuse_others(what: str, stated: Settings, taken: Collection[str]) -> None:
+    """Raise ValueError for options that a kind of input does not take: it states these things itself."""
+    others = [name for name in stated if name not in taken]
+    if others:
+        flags = ", ".join(FLAGS.get(name, name) for name in others)
+        raise ValueError(f"{what} own {', '.join(others)}: leave out {flags}")
 
 
 KINDS = (
