@@ -191,7 +191,7 @@ def test_a_killed_sweep_run_again_gives_the_table_of_an_uninterrupted_one(
     process = start_forked([*overrides, *axes, JOBLIB, models, "-m"], tmp_path, tmp_path / "said", forked_workers=True)
     deadline = time.monotonic() + 120
     while not rows(tmp_path / "results") and process.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.02)
+        time.sleep(0.1)
     time.sleep(int.from_bytes(os.urandom(1), "big") / 1000)  # up to a quarter of a second
     os.killpg(process.pid or 0, signal.SIGKILL)
     process.join(60)

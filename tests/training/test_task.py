@@ -1,10 +1,13 @@
 import json
-import multiprocessing
+import pickle
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from multiprocessing import forkserver
+from multiprocessing.context import set_spawning_popen
+from multiprocessing.popen_spawn_posix import Popen as Spawning
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +46,8 @@ def module(settings: Job, cache: Path) -> LightCurveDataModule:
 
 
 def network(seed: int = 0) -> Classifier:
-    return build_classifier({"name": "gru", "hidden": 8, "dense": 8, "latent": 8}, {"name": "linear"}, 4, 5, seed)
+    gru = {"name": "gru", "layers": 1, "hidden": 8, "dense": 8, "latent": 8}
+    return build_classifier(gru, {"name": "linear"}, 4, 5, seed)
 
 
 def trained(
@@ -61,7 +65,7 @@ def trained(
 def test_the_best_weights_are_restored_and_the_validation_loss_is_weighted_as_the_training_loss(
     monitor: str, train: str, module: LightCurveDataModule, tmp_path: Path
 ) -> None:
-    settings = FitSettings(**{**vars(HASTY), "monitor": monitor, "max_epochs": 20})
+    settings = replace(HASTY, monitor=monitor, learning_rate=0.2)
     classifier, summary, metrics = trained(module, settings, tmp_path, train)
     logged = metrics.dropna(subset="val/loss").set_index("epoch")
     best = logged[monitor].idxmin() if MONITORS[monitor] == "min" else logged[monitor].idxmax()
@@ -334,19 +338,37 @@ def test_embeddings_at_every_step_are_those_of_truncated_light_curves(
         assert torch.allclose(flat[first + steps - 1], predict_logits(encoder, data, steps), atol=1e-6)
 
 
+def pickled_for_another_process(*given: Any) -> bytes:
+    """As the standard library does it before it spawns a process; queues and locks refuse it otherwise."""
+    spawning = Spawning.__new__(Spawning)
+    spawning._fds = []  # type: ignore[attr-defined]
+    set_spawning_popen(spawning)
+    try:
+        return bytes(ForkingPickler.dumps(given))
+    finally:
+        set_spawning_popen(None)
+
+
+def from_pickle(rank: int, given: bytes) -> None:
+    """What a spawned process begins with: all that it does comes as pickle."""
+    function, arguments = pickle.loads(given)
+    function(rank, *arguments)
+
+
 @pytest.fixture
 def imported_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Processes that are spawned get all that they do by pickle, as ever, but start from one that has imported torch."""
+    """Processes that are spawned get all that they do by pickle, as ever, but are forked from this one, which has imported torch."""
     start, started = mp.start_processes, []
 
-    def from_a_server(*given: Any, start_method: str, **more: Any) -> Any:
+    def forked(function: Any, args: tuple[Any, ...] = (), nprocs: int = 1, *, start_method: str, **more: Any) -> Any:
         started.append(start_method)
-        return start(*given, start_method="forkserver", **more)
+        given = pickled_for_another_process(function, args)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # threads of libraries, which the processes do not use
+            return start(from_pickle, (given,), nprocs, start_method="fork", **more)
 
-    multiprocessing.set_forkserver_preload(["tlclass.training.fit"])
-    monkeypatch.setattr(mp, "start_processes", from_a_server)
+    monkeypatch.setattr(mp, "start_processes", forked)
     yield
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]
     assert started == ["spawn"]
 
 

@@ -10,7 +10,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from tlclass.config import CONF
@@ -63,7 +63,7 @@ def plain(config: DictConfig) -> Settings:
 
     Parts that an experiment added to a source which the command line then replaced are left out.
     """
-    settings: Settings = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    settings: Settings = resolved(config)
     source = settings["source"]
     chosen = source.pop("chosen", source.get("parts", ()))
     if source.get("_target_") != "tlclass.surveys.Several":
@@ -71,6 +71,26 @@ def plain(config: DictConfig) -> Settings:
     else:
         source["parts"] = {name: source["parts"][name] for name in chosen}
     return settings
+
+
+def resolved(node: DictConfig | ListConfig) -> Any:
+    """The same as `OmegaConf.to_container(node, resolve=True)`.
+
+    That looks at every key of a survey's card as if it might be a reference, which takes several times as long.
+    """
+    content: Any = node.__dict__["_content"]  # mapping, list, or None
+    if isinstance(content, dict):
+        return {key: _value(node, key, below) for key, below in content.items()}
+    if isinstance(content, list):
+        return [_value(node, number, below) for number, below in enumerate(content)]
+    return content
+
+
+def _value(parent: DictConfig | ListConfig, key: Any, node: Node) -> Any:
+    value = node._value()
+    if isinstance(value, str) and "${" in value:
+        value = node = parent[key]
+    return resolved(node) if isinstance(node, DictConfig | ListConfig) else value
 
 
 def as_hydra_wants(words: Sequence[str], own: Sequence[Path] = ()) -> list[str]:

@@ -114,9 +114,15 @@ def _is_quoted(value: str) -> bool:
     return len(value) > 1 and value[0] in QUOTES and value[-1] == value[0] and _parses(f"key={value}")
 
 
+@cache
+def _parser() -> OverridesParser:
+    return OverridesParser.create()
+
+
+@cache
 def _parses(word: str) -> bool:
     try:
-        OverridesParser.create().parse_override(word)
+        _parser().parse_override(word)
     except HydraException:
         return False
     return True

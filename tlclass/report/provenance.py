@@ -40,10 +40,10 @@ def command(folder: Path) -> str:
     """The command line of the last sweep in a folder, or of its only job; Hydra stores both."""
     sweep, jobs = folder / "multirun.yaml", [*folder.glob("**/.hydra/overrides.yaml")]
     if sweep.is_file():
-        words = yaml.safe_load(sweep.read_text(encoding="utf-8"))["hydra"]["overrides"]["task"]
+        words = _yaml(sweep)["hydra"]["overrides"]["task"]
         return shlex.join(["tlclass", "train", *_plain(words), "-m"])
     if len(jobs) == 1:
-        return shlex.join(["tlclass", "train", *_plain(yaml.safe_load(jobs[0].read_text(encoding="utf-8")))])
+        return shlex.join(["tlclass", "train", *_plain(_yaml(jobs[0]))])
     return UNKNOWN
 
 
@@ -69,6 +69,12 @@ def _spread(values: Sequence[str]) -> str:
     if not values:
         return UNKNOWN
     return values[0] if values[0] == values[-1] else f"{values[0]} to {values[-1]}"
+
+
+def _yaml(path: Path) -> Any:
+    return yaml.load(
+        path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    )  # ten times as fast
 
 
 def _json(path: Path) -> dict[str, Any] | None:

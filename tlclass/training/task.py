@@ -62,7 +62,10 @@ class FitTask(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Seed what layers draw in training, such as dropout: a resumed fit draws what an uninterrupted one does."""
-        torch.manual_seed(stream(self.seed, f"dropout/{self.current_epoch}"))
+        seed = stream(self.seed, f"dropout/{self.current_epoch}")
+        torch.default_generator.manual_seed(seed)
+        if self.device.type != "cpu":  # seeds every kind of device, which takes time even where there is none
+            torch.manual_seed(seed)
 
     def forward(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> Tensor:
         """Padded (N, T, C), (N,) valid steps, (N, M) to (N, n_classes) logits."""
