@@ -57,7 +57,11 @@ FOLDERS = re.compile(r"paths\.(cache|models|results)=(.+)")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Iterator[None]:
-    """From here to the end of the run cards are read once, see `tests.composed`; not where tests are only handed out."""
+    """From here to the end of the run cards are read once, see `tests.composed`; not where tests are only handed out.
+
+    Garbage is collected rarely: looking for it took a fifth of the time of the tests, and finds little in what is imported.
+    """
+    gc.set_threshold(100_000, 20, 20)
     if not session.config.pluginmanager.hasplugin("dsession"):
         from tests.composed import kept
 
@@ -68,10 +72,9 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what was imported out of garbage collections, and collect rarely: that is a fifth of the time of the tests."""
+    """Leave what was imported out of garbage collections."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
 
 
 @pytest.fixture(scope="session")

@@ -179,10 +179,10 @@ def peak_dimming(transient: Transient, gap: Gap, bands: Bands, depth: Array, red
     shape = (PEAK_DRAWS, len(depth), grid.size)
     objects, band, phase = (axis.ravel() for axis in np.broadcast_arrays(*np.ix_(*(np.arange(s) for s in shape))))
     offset = drawn["peak_magnitude"] - transient.effective_magnitude(drawn)
-    dimming = []
-    for z in redshifts:
+    dimming = np.empty((len(redshifts), PEAK_DRAWS))
+    for number, z in enumerate(redshifts):
         flux = band_flux(histories, bands, np.full(PEAK_DRAWS, z), (objects, band, grid[phase]))
         brightest = np.maximum(flux.reshape(shape).max(axis=2), 1e-12)
         magnitude = (-2.5 * np.log10(brightest) - (depth - depth.max())).min(axis=1)
-        dimming.append(np.percentile(magnitude + offset, 25))
-    return np.asarray(dimming)
+        dimming[number] = magnitude + offset
+    return np.asarray(np.percentile(dimming, 25, axis=1))
