@@ -1,6 +1,7 @@
 """Class probabilities from a CSV of alerts, with numpy and onnxruntime alone: python onnx_predict.py model.onnx alerts.csv
 
-The CSV has the columns object_id, mjd, band, flux, flux_err: detections, in ascending time, fluxes at zero point 27.5 AB.
+The CSV has the columns object_id, mjd, band (a passband's whole name, such as ztfg), flux, flux_err: detections, in ascending time, fluxes at
+zero point 27.5 AB.
 """
 
 import json
@@ -13,6 +14,8 @@ session = onnxruntime.InferenceSession(sys.argv[1])
 about = json.loads(session.get_modelmeta().custom_metadata_map["tlclass"])
 table = np.genfromtxt(sys.argv[2], delimiter=",", names=True, dtype=None, encoding="utf-8")
 _, last = about["selection"]["window"]
+if unknown := sorted(set(map(str, table["band"])) - set(about["passbands"])):
+    sys.exit(f"passbands {', '.join(unknown)} are unknown: the model has {', '.join(about['passbands'])}")
 print("object_id", *about["classes"], sep=",")
 for name in np.unique(table["object_id"]):
     rows = table[table["object_id"] == name]

@@ -144,7 +144,9 @@ def test_photometry_of_another_kind_is_warned_of(caplog: pytest.LogCaptureFixtur
     bright = replace(curves, object_id=named, flux=flux, detected=np.ones(len(flux), bool))
     dark = np.arange(len(flux)) % 9 == 0
     forced = replace(bright, flux=np.where(dark, 0, flux), detected=~dark)
+    fading = replace(bright, flux=np.where(dark, -flux, flux), detected=~dark)
     for kind, given, warned in (
+        ("detections", fading, ""),
         ("detections", bright, ""), ("forced", forced, ""), ("forced", bright, "ztf-alerts"), ("detections", forced, "ztf-forced"),
     ):  # fmt: skip
         caplog.clear()

@@ -50,9 +50,8 @@ def _survey(curves: LightCurves) -> str | None:
 
 def photometry_of(curves: LightCurves) -> str:
     """`forced` where observations measure nothing, else `detections`."""
-    quiet = (
-        curves.flux < 3 * curves.flux_err
-    )  # not `detected`: without a flag it is flux / error of 5, and alerts have 3 or more
+    # not `detected`: without a flag it is flux / error of 5, and alerts have 3 or more, of sources that fade below zero
+    quiet = np.abs(curves.flux) < 3 * curves.flux_err
     return "forced" if len(quiet) and quiet.mean() > FORCED else "detections"
 
 
