@@ -147,6 +147,7 @@ def test_the_table_of_the_readme_holds_what_the_results_hold() -> None:
     table = rows(markdown(ROOT / "README.md"), "labelled real light curves")
     names = {
         r"`arm=transfer`": "transfer",
+        "`adapt=distill`": "transfer, adapted",
         "`arm=transfer_literature`": "transfer_literature",
         "LightGBM": "lightgbm",
         "the paper's": "paper",
