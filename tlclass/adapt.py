@@ -33,7 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="largest number of light curves to learn from; N are drawn if there are more",
     )
     add("--seed", type=int, default=0, help="of all draws")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. adapt.fit.min_steps=300, for a shorter adaptation")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="e.g. adapt.fit.min_steps=300, for a shorter adaptation",
+    )
     add_arguments(parser)
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")

@@ -233,7 +233,11 @@ def command(ensemble: Path, table: Path, output: Path, *more: str) -> argparse.N
 
 
 def test_the_command_writes_a_model_of_its_own(
-    ensemble: Path, plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ensemble: Path,
+    plan: Plan,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     table = plan.paths.data / "ztf_bts"
     command(ensemble, table, tmp_path / "out")
@@ -243,7 +247,8 @@ def test_the_command_writes_a_model_of_its_own(
     assert not same(after.members[0].state_dict(), before.members[0].state_dict())
     assert "ztf_bts" in (tmp_path / "out" / "README.md").read_text()
     command(ensemble, table, tmp_path / "few", "--most", "40")
-    assert load_model(tmp_path / "few").training["adapted"]["objects"] <= 40
+    learnt = load_model(tmp_path / "few").training["adapted"]["objects"]
+    assert learnt <= 40 and f"learns from {learnt} light curves" in caplog.text
     with pytest.raises(SystemExit):
         command(ensemble, table, tmp_path / "few")
     assert "already holds a model" in capsys.readouterr().err

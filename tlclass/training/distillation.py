@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 Array = npt.NDArray[np.int64]
 
 FEWEST = 20  # unlabelled light curves
+MEASURED = 900  # unlabelled light curves with which adaptation was seen to help (docs/results/adaptation.md)
 ADAPTED = "adapted"  # key of `TrainedModel.training`: to what
 
 
@@ -100,6 +101,12 @@ def distil(
             f"adapt={how.name} learns from unlabelled light curves outside the test part, and there are {len(unlabelled)}: at least {FEWEST} "
             "are needed; with protocol.test=fixed all objects outside the test part are used"
         )
+    if len(unlabelled) < MEASURED:
+        log.warning(
+            "adapt=%s learns from %d light curves, and was seen to help with %d or more: with fewer the networks may become worse, so compare "
+            "both on labelled light curves (tlclass evaluate)",
+            how.name, len(unlabelled), MEASURED,
+        )  # fmt: skip
     members = [start.classifier for start in starts]
     probability = teacher(members, data, unlabelled)
     for number, start in enumerate(starts):
