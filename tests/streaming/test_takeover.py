@@ -3,11 +3,13 @@
 The cluster is the one that librdkafka plays over loopback; it waits about three seconds before each new assignment.
 """
 
+import faulthandler
 import itertools
 import json
 import logging
 import multiprocessing
 import os
+import signal
 import sys
 import time
 import warnings
@@ -35,6 +37,7 @@ from tlclass.streaming.store import Store
 kafka = pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed")
 
 PARTITIONS = 4  # of a topic of this cluster
+PROCESSES = ("first", "second")
 LONGEST = 90.0  # seconds until something happened
 LEAST = 3  # observations without which the model says nothing
 Message = dict[str, Any]
@@ -76,7 +79,7 @@ class Members:
         place.mkdir(exist_ok=True)
         words = ["ztf-alerts", "kafka:rows", "-o", f"{place}/out.jsonl", "--state", f"{place}/state", "--kafka-settings", str(self.settings)]  # fmt: skip
         process = multiprocessing.get_context("fork").Process(
-            target=_stream, args=([*words, "--flux-unit", "fluxcal"], place / "log"), daemon=True
+            name=name, target=_stream, args=([*words, "--flux-unit", "fluxcal"], place / "log"), daemon=True
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # threads of libraries, which the child does not use
@@ -100,11 +103,21 @@ class Members:
     def until(self, happened: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + LONGEST
         while not happened():
-            assert time.monotonic() < end, (
-                what,
-                [(path.parent.name, path.read_text()) for path in self.folder.glob("*/log")],
-            )
+            assert time.monotonic() < end, f"not in {LONGEST:g} s: {what}\n{self.account()}"
             time.sleep(0.1)
+
+    def account(self) -> str:
+        """What each process put out, wrote into its log, and does now."""
+        for process in multiprocessing.active_children():
+            if process.name in PROCESSES and process.pid is not None:
+                os.kill(process.pid, signal.SIGUSR1)
+        time.sleep(1)
+        told = []
+        for file in sorted(self.folder.glob("*/log")):
+            out = file.parent / "out.jsonl"
+            rows = [(row["object_id"], row["n_observations"]) for row in lines(out)] if out.exists() else []
+            told.append(f"{file.parent.name} put out {rows}\n{file.read_text()}")
+        return "\n".join(told)
 
     def until_all_is_classified(self) -> None:
         self.until(lambda: len(self.found()) >= self.sent - PARTITIONS * (LEAST - 1), "all messages classified")
@@ -118,6 +131,7 @@ def _stream(words: list[str], log: Path) -> None:
     for handler in logging.getLogger().handlers[:]:  # pytest's
         logging.getLogger().removeHandler(handler)
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    faulthandler.register(signal.SIGUSR1, descriptor)
     main(words)
 
 
