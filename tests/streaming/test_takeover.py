@@ -216,6 +216,34 @@ def test_what_another_process_reads_by_now_is_dropped_and_what_it_classified_is_
     assert lines(source.out)[0]["object_id"] == found[1].object_id
 
 
+class AtOnce:
+    """A source whose messages are all taken into account at once, the first three again."""
+
+    def __init__(self, arrivals: list[Arrival]):
+        self.arrivals = arrivals
+
+    def items(self, store: Store, settle: Settle) -> Generator[Item | None]:
+        for number, arrival in enumerate(self.arrivals):
+            yield Item([arrival], {"place": number + 1}, again=number < 3)
+
+    def committed(self, places: Any) -> None:
+        pass
+
+
+def test_a_new_message_in_the_batch_that_rebuilds_the_state_finds_it(trained: Trained, tmp_path: Path) -> None:
+    model = trained("ztf-alerts")
+    nights = [json.dumps(night[0]).encode() for night in itertools.islice(rows(), 6)]
+    arrivals = [next(iter(reading(model).content(row, "row"))) for row in nights]
+    with Store(tmp_path / "s", "m") as store:
+        output, letters = Lines(tmp_path / "o.jsonl", store, "o"), Lines(tmp_path / "d.jsonl", store, "d")
+        stream = Stream(model, Engine(model), store, output, letters, Metrics(model), Pace(seconds=1e9))
+        stream.run(AtOnce([each for each in arrivals if isinstance(each, Arrival)]))
+        output.close()
+        letters.close()
+        assert len(store) == 1
+    assert [row["n_observations"] for row in lines(tmp_path / "o.jsonl")] == [4, 5, 6]
+
+
 @pytest.mark.parametrize(
     ("own", "group", "oldest", "expected"),
     [

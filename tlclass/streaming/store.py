@@ -67,7 +67,7 @@ class Store:
         return int(self.fact("live", 0))
 
     def get(self, names: Sequence[str]) -> dict[str, Live | None]:
-        """The known ones of these objects, as the last commit left them; None for one whose window has passed."""
+        """The known ones of these objects, with what was put since the last commit; None for one whose window has passed."""
         found: dict[str, Live | None] = {}
         for start in range(0, len(names), AT_ONCE):
             some = list(names[start : start + AT_ONCE])
@@ -75,7 +75,7 @@ class Store:
             with closing(self.db.execute(f"SELECT id, state FROM objects WHERE id IN ({marks})", some)) as rows:
                 found |= {name: None if state is None else from_bytes(state) for name, state in rows}
         self._known |= {name for name, live in found.items() if live is not None}
-        return found
+        return found | {name: from_bytes(self._changed[name][1]) for name in names if name in self._changed}
 
     def put(self, name: str, live: Live, deadline: float) -> None:
         """Remember an object until `deadline` (MJD), with the next commit."""
