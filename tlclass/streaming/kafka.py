@@ -79,7 +79,7 @@ class Topic:
             )
         self.topics, self.reading, self.replay = list(topics), reading, replay
         self.replays = Replays()
-        self.consumer: Consumer = Consumer({**CONSUMER, **given, "on_commit": _committed})
+        self.consumer: Consumer = Consumer({**CONSUMER, **given})
 
     def items(self, store: Store, settle: Settle) -> Generator[Item | None]:
         """See `tlclass.streaming.sources.Source`; partitions that go to another process are settled before they go."""
@@ -142,20 +142,16 @@ class Topic:
         from confluent_kafka import KafkaException, TopicPartition
 
         told = {name: offset for name, offset in places.items() if self.replays.to_tell(name, offset)}
-        if told:
-            try:  # the answer is not waited for: the broker takes requests in order, so it has this one before it gives a partition away
-                self.consumer.commit(offsets=[TopicPartition(*parted(name), each) for name, each in told.items()])
-            except KafkaException as error:
-                _committed(error, ())
-
-
-def _committed(error: Any, partitions: Sequence[Any]) -> None:
-    """Name offsets that the broker did not take: what it answers to a commit, or why there was none."""
-    if error is not None:
-        log.warning(
-            "Kafka: the offsets were not committed to the broker (%s); a process that takes over may send some predictions again",
-            error,
-        )
+        try:
+            if told:
+                self.consumer.commit(
+                    offsets=[TopicPartition(*parted(name), each) for name, each in told.items()], asynchronous=False
+                )
+        except KafkaException as error:
+            log.warning(
+                "Kafka: the offsets were not committed to the broker (%s); a process that takes over may send some predictions again",
+                error,
+            )
 
 
 class TopicOutput:
