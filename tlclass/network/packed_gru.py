@@ -54,10 +54,7 @@ class _Layer(torch.autograd.Function):
         hidden = w.shape[1]
         of_both, of_new = (part.t().contiguous() for part in torch.split(w, [2 * hidden, hidden]))
         gates = torch.addmm(torch.cat([b_in[: 2 * hidden] + b[: 2 * hidden], b_in[2 * hidden :]]), x, w_in.t())
-        inner, states = (
-            x.new_empty(len(x), hidden),
-            x.new_empty(len(x), hidden),
-        )  # `inner` is what the reset gate multiplies
+        states, inner = x.new_empty(len(x), hidden), x.new_empty(len(x), hidden)  # `inner`: what the reset multiplies
         parts = (gates[:, : 2 * hidden], gates[:, :hidden], gates[:, hidden : 2 * hidden], gates[:, 2 * hidden :])
         previous, b_new = x.new_zeros(sizes[0], hidden), b[2 * hidden :]
         for both, reset, update, new, inside, state in _by_step(sizes, *parts, inner, states):

@@ -122,7 +122,7 @@ class Form:
     detection_snr: float = SNR
 
     def __post_init__(self) -> None:
-        """Refuse a column mapping for a name that is not ours, and a unit that is none."""
+        """Raise ValueError for a column mapping with an unknown name, and for an unknown unit."""
         for unit in (self.flux_unit, self.default_unit):
             if unit is not None:
                 zero_point_of(unit)
