@@ -162,6 +162,8 @@ def test_a_class_that_the_model_does_not_know_is_not_scored(
     ("words", "named"),
     [
         (["paths.cache=x"], ["target=NAME", "target=bts"]),
+        (["survey=bts"], ["write target=bts", "not survey"]),
+        (["target=bts", "survey.reader.extra=[]"], ["write target.reader.extra=[]"]),
         (["target=btss"], ["btss", "did you mean bts"]),
         (["target=bts", "protocol.test_fraction=2"], ["protocol.test_fraction", "2"]),
         (["target=bts", "taxonomy@target.taxonomy=nonesuch"], ["nonesuch"]),

@@ -219,6 +219,7 @@ def test_a_table_read_in_parts_has_the_same_account(
     ("words", "message"),
     [
         ([], "survey=NAME"),
+        (["target=bts"], "write survey=bts: this command calls the survey survey, not target"),
         (["survey=nope"], "error: survey 'nope' is unknown: choose one of alerts_simulated"),
         (["survey=bts", "survey.window=3"], "window"),
         (["survey=table"], "holds no table: put tables of observations and of objects"),

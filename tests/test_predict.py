@@ -198,6 +198,7 @@ def test_a_name_that_states_a_unit_wins_over_the_unit_of_the_model(model: Path, 
         (["{model}", "{data}", "-o", "{out}", "--flux-unit", "Crab"], "error: flux unit 'Crab': choose one of"),
         (["{model}", "{damaged}", "-o", "{out}"], "damaged.parquet cannot be read"),
         (["{model}", "{lsst}", "-o", "{out}"], "unknown passband"),
+        (["{model}", "target=bts", "paths.data=x", "-o", "{out}"], "write survey=bts"),
     ],
 )
 def test_mistakes_are_one_sentence(

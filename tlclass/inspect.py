@@ -22,7 +22,7 @@ import pandas as pd
 from tlclass.atomic import atomic_path, write_text
 from tlclass.colors import OKABE_ITO, passband_look
 from tlclass.experiments.cards import Trust, build_survey
-from tlclass.experiments.composition import about_survey, compose, one_sentence
+from tlclass.experiments.composition import about_survey, compose, one_sentence, refuse_role
 from tlclass.inspection.account import PERCENTILES, Inspection, compare, inspect_survey
 from tlclass.inspection.sheet import draw_sheet
 from tlclass.options import logged_in
@@ -169,6 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("tlclass.surveys").setLevel(logging.INFO)
     try:
         if not any(word.startswith("survey=") for word in given.settings):
+            refuse_role(given.settings, "target", "survey")
             raise ValueError(
                 "no survey was given: add survey=NAME, e.g. survey=bts paths.data=FOLDER, or survey=table for tables of your own; "
                 "the names are the files of conf/survey"

@@ -41,6 +41,7 @@ def _run(given: argparse.Namespace, source: "Path | Survey") -> str:
 
     from tlclass import plugins
     from tlclass.serving.batch import predict_in_parts, writer_for
+    from tlclass.serving.history import history
     from tlclass.serving.request import Request
 
     torch.set_num_threads(1)
@@ -53,9 +54,8 @@ def _run(given: argparse.Namespace, source: "Path | Survey") -> str:
     options = reading_options(given)
     model, named = _model(given.model, source, options)
     done = predict_in_parts(model, source, request, options, writer)
-    note = " (trained on simulated light curves)" if model.simulated else ""
     prior = f"; {done.prior}" if done.prior else ""
-    return f"{named}: {done.objects} objects, {done.silent} not classifiable, to {given.output}{note}{prior}\n"
+    return f"{named}: {done.objects} objects, {done.silent} not classifiable, to {given.output} ({history(model)}){prior}\n"
 
 
 def _model(given: str | None, source: "Path | Survey", options: dict[str, Any]) -> tuple["TrainedModel", str]:
@@ -72,6 +72,8 @@ def _model(given: str | None, source: "Path | Survey", options: dict[str, Any]) 
 def _input(given: argparse.Namespace) -> Iterator["Path | Survey"]:
     """The path of the input, or the survey of a card; standard input goes through a temporary file."""
     words = [given.input, *given.settings]
+    if "=" in given.input and not given.input.startswith(SURVEY):
+        _refuse_role(words)
     named = next((word for word in (given.model, given.input) if word and word.startswith(SURVEY)), "")
     if named and (named != given.input or given.model is None):
         raise ValueError(f"{named}: name a model before the survey, e.g. tlclass predict ztf-alerts {named}")
@@ -93,6 +95,13 @@ def _input(given: argparse.Namespace) -> Iterator["Path | Survey"]:
             while block := sys.stdin.buffer.read(1 << 20):
                 file.write(block)
         yield path
+
+
+def _refuse_role(words: Sequence[str]) -> None:
+    """Raise ValueError where a word is `target=NAME`, as for `tlclass evaluate`; Hydra is only imported for words like this."""
+    from tlclass.experiments.composition import refuse_role
+
+    refuse_role(words, "target", SURVEY.removesuffix("="))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tlclass.config import CONF
 from tlclass.experiments.cards import build_survey
-from tlclass.experiments.composition import about_survey, compose, one_sentence
+from tlclass.experiments.composition import about_survey, compose, one_sentence, refuse_role
 from tlclass.inspection.sheet import PER_CLASS, Examples, draw_sheet
 from tlclass.lightcurves.arrow import write_parts
 from tlclass.lightcurves.curves import SIMULATED, LightCurves, with_passbands
@@ -131,6 +131,7 @@ def _reader(arguments: argparse.Namespace) -> Simulated:
     bad = [setting for setting in arguments.settings if "=" not in setting]
     if bad:
         raise ValueError(f"{bad[0]!r} is not a setting: write NAME=VALUE, e.g. n_objects=50")
+    refuse_role(arguments.settings, "target", "survey")
     settings = dict(setting.split("=", 1) for setting in arguments.settings)
     overrides = [setting for setting in arguments.settings if not setting.startswith("survey=")]
     reader = load_simulation(settings.get("survey", ""), overrides)

@@ -45,6 +45,20 @@ def test_the_size_of_a_survey_of_a_card_of_your_own(tmp_path: Path) -> None:
         as_hydra_wants(["sizes.mine=7"])
 
 
+def test_a_size_in_an_experiment_that_no_survey_reads_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nsizes: { ztf_simulatd: 5 }\n")
+    for word in ("experiment=mine", "+experiment=ztf2lsst_quick,mine"):
+        with pytest.raises(ValueError, match=r"mine\.yaml.*sizes\.ztf_simulatd.*did you mean sizes\.ztf_simulated"):
+            as_hydra_wants([word], [tmp_path])
+
+
+@pytest.mark.parametrize("word", ["++launcher.n_job=5", "+launcher.n_job=5", "launcher.n_job=5"])
+def test_a_launcher_has_the_settings_of_its_card_alone(word: str) -> None:
+    said = refusal("launcher=joblib", word)
+    assert "launcher.n_job" in said and "did you mean launcher.n_jobs" in said
+
+
 @pytest.mark.parametrize(
     ("added", "misspelt", "meant"),
     [

@@ -11,12 +11,15 @@ import pytest
 import tlclass
 from tests.conftest import make_curves
 from tlclass.lightcurves.arrow import write
-from tlclass.network.checkpoint import TrainedModel
+from tlclass.network.checkpoint import TrainedModel, load_model
+from tlclass.network.released import RELEASED
 from tlclass.serving.batch import predict_in_parts, writer_for
+from tlclass.serving.history import history
 from tlclass.serving.predictions import predict
 from tlclass.serving.recognise import say_photometry
 from tlclass.serving.request import Request
 from tlclass.surveys import door
+from tlclass.training.distillation import ADAPTED
 
 
 def probabilities(frame: pd.DataFrame) -> np.ndarray:  # type: ignore[type-arg]
@@ -200,3 +203,24 @@ def test_every_public_name_can_be_imported() -> None:
     assert all(getattr(tlclass, name) is not None for name in tlclass.__all__)
     with pytest.raises(AttributeError, match="nothing"):
         _ = tlclass.nothing
+
+
+ROW = {"target": "bts", "simulated": False, "source_simulated": True, "n_train": 90, "n_val": 10}
+
+
+@pytest.mark.parametrize(
+    ("simulated", "training", "said", "unsaid"),
+    [
+        (True, {"source": "ztf_simulated"}, ["simulated"], ["real", "labels"]),
+        (True, {"source": "ztf_simulated", "row": ROW}, ["pretrained", "simulated", "100 labels", "real", "bts"], []),
+        (False, {"source": None, "row": {**ROW, "source_simulated": False}}, ["100 labels", "real"], ["simulated", "pre"]),
+        (True, {"source": "a", "row": {**ROW, "n_train": 0, "n_val": 0}}, ["simulated"], ["labels", "real"]),
+        (True, {ADAPTED: {"objects": 1870, "survey": "bts"}}, ["simulated", "1,870", "bts", "without labels"], ["real"]),
+    ],
+)  # fmt: skip
+def test_what_a_model_learnt_from_is_said(
+    simulated: bool, training: dict[str, object], said: list[str], unsaid: list[str]
+) -> None:
+    model = replace(load_model(RELEASED / "lsst"), simulated=simulated, training=training)
+    text = history(model)
+    assert all(word in text for word in said) and not any(word in text for word in unsaid), text

@@ -73,6 +73,7 @@ def test_the_population_is_that_of_the_survey_or_of_its_part() -> None:
         (["survey=ztf_simulated"], "-o FILE.parquet"),
         (["survey=atlas_simulated", "-o", "x"], "choose survey= from"),
         (["-o", "x"], "choose survey= from"),
+        (["target=ztf_simulated", "-o", "x"], "write survey=ztf_simulated"),
         (
             ["survey=ztf_simulated", "systematics.outliers=0", "-o", "x"],
             "unknown setting systematics.outliers (did you mean systematics.outlier_",

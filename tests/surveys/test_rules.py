@@ -1,6 +1,7 @@
 """What a row of photometry means: every rule stated once and applied to every reader."""
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.data.raw_rows import OBJECT, TABLES, WRITERS, frame
 from tests.data.raw_tables import alerts, antares, fluxes, write, write_nested, ztf
 from tlclass.lightcurves.curves import NO_ID, LightCurves
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.photometry import FACTS, SNR, known_extinction
+from tlclass.lightcurves.photometry import FACTS, SNR, UNKNOWN_PASSBAND, known_extinction
 from tlclass.lightcurves.voids import VOIDS, Void
 from tlclass.surveys import door
 
@@ -120,7 +121,19 @@ def test_an_unknown_passband_is_an_error_or_dropped_with_a_count(reader: str, tm
     ):
         read(reader, rows, tmp_path)
     curves = read(reader, rows, tmp_path, unknown_passbands="drop")
-    assert curves.mjd.tolist() == [60001.25, 60003.75] and curves.dropped == {"of unknown passbands": 1}
+    assert curves.mjd.tolist() == [60001.25, 60003.75] and list(curves.dropped.values()) == [1]
+    (reason,) = curves.dropped
+    assert re.fullmatch(rf"{UNKNOWN_PASSBAND}: '(lsst)?[Hh]( of \w+)?'", reason)
+
+
+@pytest.mark.parametrize("reader", WRITERS)
+def test_dropped_passbands_are_named_in_one_message(
+    reader: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    read(reader, {**ROWS, "band": ["g", "H", "K"]}, tmp_path, unknown_passbands="drop")
+    (said,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert f"dropped 2 of 3 observations {UNKNOWN_PASSBAND}: " in said
+    assert re.search("[Hh]' \\(1\\)", said) and re.search("[Kk]' \\(1\\)", said)
 
 
 @pytest.mark.parametrize("reader", TABLES)
@@ -171,7 +184,7 @@ def test_vega_magnitudes_are_refused_or_left_out(nested: bool, tmp_path: Path) -
     with pytest.raises(ValueError, match=r"column system has Vega: only AB"):
         door.read(path, ZTF)
     curves = door.read(path, ZTF, {"unknown_passbands": "drop"})
-    assert set(curves.passband.tolist()) == {0} and curves.dropped["of unknown passbands"] > 10
+    assert set(curves.passband.tolist()) == {0} and sum(n for reason, n in curves.dropped.items() if UNKNOWN_PASSBAND in reason) > 10
 
 
 # -- units

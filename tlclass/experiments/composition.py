@@ -104,8 +104,9 @@ def as_hydra_wants(words: Sequence[str], own: Sequence[Path] = ()) -> list[str]:
         own: folders of cards beside those that the words give with `--config-dir`.
 
     Raises:
-        ValueError: see `without_lists`, `as_labels`, `with_added` and `readable`.
+        ValueError: see `refuse_role`, `without_lists`, `as_labels`, `with_added` and `readable`.
     """
+    refuse_role(words, "survey", "target")
     folders = [CONF, *own, *own_folders(words)]
     name_surveys(folders)
     given = readable(words, multirun=bool({"-m", "--multirun"} & set(words)))
@@ -171,6 +172,18 @@ def _number(word: str, value: str) -> float:
         return float(value)
     except ValueError:
         raise ValueError(f"{word}: give a share between 0 and 1, or labels=5%") from None
+
+
+def refuse_role(words: Sequence[str], other: str, own: str) -> None:
+    """Raise ValueError if a word calls the survey as another command does: `survey=bts` where it is `target`, or the reverse.
+
+    Args:
+        words: of a command line. other: what another command calls its survey. own: what this one does.
+    """
+    for word in words:
+        if re.match(rf"\+*{other}[=.]", word):
+            meant = own + word.lstrip("+").removeprefix(other)
+            raise ValueError(f"write {meant}: this command calls the survey {own}, not {other}")
 
 
 def about_survey(word: str) -> str:

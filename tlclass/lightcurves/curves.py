@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
 
-from tlclass.quoting import shortened
+from tlclass.quoting import listed, shortened
 
 log = logging.getLogger(__name__)
 
@@ -171,8 +171,19 @@ def from_columns(
 def log_dropped(dropped: Mapping[str, int], kept: int, origin: str) -> None:
     """Log how many raw observations were dropped, and why; `kept` were not."""
     total = kept + sum(dropped.values())
+    for reason, each in _by_kind(dropped).items():
+        examples = listed((f"{which} ({count})" for which, count in each.items() if which), 10)
+        message = "%s: dropped %d of %d observations %s%s"
+        log.warning(message, origin, sum(each.values()), total, reason, f": {examples}" if examples else "")
+
+
+def _by_kind(dropped: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """The counts by what stands before a colon in the reason, then by what stands behind it."""
+    kinds: dict[str, dict[str, int]] = {}
     for reason, count in dropped.items():
-        log.warning("%s: dropped %d of %d observations %s", origin, count, total, reason)
+        kind, _, which = reason.partition(": ")
+        kinds.setdefault(kind, {})[which] = count
+    return kinds
 
 
 def _count(counts: dict[str, int], reason: str, number: Any) -> None:

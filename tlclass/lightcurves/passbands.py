@@ -1,6 +1,5 @@
 """The passbands of a survey: names, effective wavelengths, and what else files call them."""
 
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tlclass.lightcurves.photometry import FACTS
+from tlclass.lightcurves.photometry import FACTS, UNKNOWN_PASSBAND
 from tlclass.quoting import listed, shortened
 from tlclass.wording import option
 
-log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 UNKNOWN = ("error", "drop")  # what may be done with rows of a passband that is not known
@@ -96,16 +94,16 @@ class Passbands:
         Raises:
             ValueError: a band is unknown; the message gives its count and the known names.
         """
-        codes, _ = self.resolved(raw, origin)
+        codes, _, _ = self.resolved(raw, origin)
         return codes
 
-    def resolved(self, raw: Array, origin: str, unknown: str = "error") -> tuple[Array, Array]:
-        """(n,) uint8 codes of raw band names, and (n,) bool where the name is known.
+    def resolved(self, raw: Array, origin: str, unknown: str = "error") -> tuple[Array, Array, dict[str, int]]:
+        """(n,) uint8 codes of raw band names, (n,) bool where the name is known, and the others counted by reason.
 
         Args:
             raw: (n,) names or numbers, as a file writes them.
             origin: what to call the file in messages.
-            unknown: `error`, or `drop` to log the rows of unknown names with their counts, for the caller to leave out.
+            unknown: `error`, or `drop` to count the rows of unknown names, for the caller to leave out.
 
         Raises:
             ValueError: a band is unknown and `unknown` is `error`, or it is neither of the two.
@@ -126,9 +124,8 @@ class Passbands:
                 "so, or add the name to the survey's passbands as an alias"
             )
         known = np.array([code is not None for code in found])[index]
-        if strange:
-            log.warning("%s: left out rows of unknown passbands: %s", origin, _counts(strange))
-        return np.array([code or 0 for code in found], dtype=np.uint8)[index], known
+        left_out = {f"{UNKNOWN_PASSBAND}: '{shortened(name)}'": count for name, count in strange.items()}
+        return np.array([code or 0 for code in found], dtype=np.uint8)[index], known, left_out
 
     def knows(self, name: str) -> bool:
         """Whether a raw band name is one of these passbands."""

@@ -9,7 +9,7 @@ import torch
 from tlclass import plugins
 from tlclass.atomic import write_json
 from tlclass.experiments.cards import build_survey
-from tlclass.experiments.composition import compose
+from tlclass.experiments.composition import compose, refuse_role
 from tlclass.experiments.scoring import score_model
 from tlclass.inputs.split import Protocol
 from tlclass.network.checkpoint import CARD, load_model, save_model
@@ -43,6 +43,7 @@ def evaluate(
     Raises:
         FileNotFoundError, ValueError: model or survey cannot be read or do not fit; one sentence says why.
     """
+    refuse_role(words, "survey", "target")
     if not any(word.startswith("target=") for word in words):
         raise ValueError(
             "no survey was given: add target=NAME, e.g. target=bts paths.data=FOLDER, or target=table for tables of your own; "

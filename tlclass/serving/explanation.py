@@ -17,6 +17,7 @@ from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.inference import encode_all, encode_every_step, logits_of
 from tlclass.quoting import shortened
+from tlclass.serving.history import history
 from tlclass.serving.predictions import trained_passbands
 from tlclass.serving.warnings import warnings_for
 
@@ -31,7 +32,7 @@ class Explanation:
     """One light curve of T observations, as the model sees it, and what it makes of it.
 
     Attributes:
-        object_id: of the object. model: what the model is called. simulated: whether it was trained on simulated light curves.
+        object_id: of the object. model: what the model is called. history: what it was trained on.
         classes: K names. passbands: (T,) names.
         mjd: (T,). days: (T,) since time zero. flux, flux_err: (T,) at zero point 27.5.
         probability: (T, K) from the observations up to each.
@@ -43,7 +44,7 @@ class Explanation:
 
     object_id: str
     model: str
-    simulated: bool
+    history: str
     classes: tuple[str, ...]
     passbands: Array
     mjd: Array
@@ -134,7 +135,7 @@ def explain(model: TrainedModel, curves: LightCurves, object_id: str, origin: st
     return Explanation(
         object_id=object_id,
         model=model.name,
-        simulated=model.simulated,
+        history=history(model),
         classes=model.classes,
         passbands=np.array(selected.passbands)[selected.passband],
         mjd=selected.mjd,

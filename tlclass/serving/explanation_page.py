@@ -30,8 +30,7 @@ def figure(found: Explanation) -> Figure:
     """The light curve, the probabilities after each observation, and which observations moved them, one below the other."""
     drawing = Figure(figsize=(8, 8.2), layout="constrained")
     light, probable, moved = drawing.subplots(3, 1, sharex=True, height_ratios=(1.25, 1.1, 0.8))
-    trained = "simulated" if found.simulated else "real"
-    drawing.suptitle(f"{summary(found)}\nmodel {found.model}, trained on {trained} light curves", fontsize=10)
+    drawing.suptitle(f"{summary(found)}\nmodel {found.model}, {found.history}", fontsize=10)
     _light_curve(light, found)
     _probabilities(probable, found)
     _influence(moved, found)
@@ -122,8 +121,7 @@ def _influence(axes: Axes, found: Explanation) -> None:
 
 
 def _blocks(found: Explanation, image: Path) -> list[Block]:
-    trained = "simulated" if found.simulated else "real"
-    lines = [f"Model {found.model}, trained on {trained} light curves."]
+    lines = [f"Model {found.model}, {found.history}."]
     if found.novelty is not None:
         lines.append(f"Novelty: {found.novelty:.0f} % of the known objects of similar length are less unusual.")
     lines += [f"Warning: {found.warning}."] if found.warning else []

@@ -17,7 +17,7 @@ import pyarrow as pa
 from tlclass.extras import needs
 from tlclass.lightcurves.curves import LightCurves, from_columns
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.photometry import UNKNOWN_PASSBAND, ZERO_POINTS, known_times, one_per_exposure, zero_point_of
+from tlclass.lightcurves.photometry import ZERO_POINTS, known_times, one_per_exposure, zero_point_of
 from tlclass.quoting import listed, sentence, shortened
 from tlclass.surveys.alerts.packets import (
     FAULTS,
@@ -180,10 +180,9 @@ class AlertPackets:
             objects = {name: column[labelled] for name, column in objects.items()}
             rows = rows[labelled[owner[rows["packet"]]]]
         rows, dropped = _one_row_per_exposure(rows, owner, heads["issued"])
-        codes, known = self.passbands.resolved(self._bands(rows, survey), str(self.path), self.unknown_passbands)
-        if not known.all():
-            rows, codes = rows[known], codes[known]
-            dropped[UNKNOWN_PASSBAND] = int(np.count_nonzero(~known))
+        codes, known, unknown = self.passbands.resolved(self._bands(rows, survey), str(self.path), self.unknown_passbands)
+        if unknown:
+            rows, codes, dropped = rows[known], codes[known], {**dropped, **unknown}
         observations = {name: rows[name] for name in ("mjd", "flux", "flux_err", "detected")}
         mjd = known_times(rows["mjd"])
         observations["mjd"] = np.where(mjd > 0, mjd, np.nan)  # codes among Julian dates are far below zero here

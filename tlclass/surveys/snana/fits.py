@@ -20,7 +20,6 @@ from tlclass.lightcurves.photometry import (
     DETECTION_BITS,
     SNR,
     TRIGGER_BITS,
-    UNKNOWN_PASSBAND,
     detected_by_snr,
     known_extinction,
     known_numbers,
@@ -176,10 +175,9 @@ class SnanaPair:
         dated = mjd >= 0  # nor where the date is a code for "unknown"
         more["without a date (MJD < 0)"] = int(np.count_nonzero(~dated & ~void))
         keep = dated & ~void
-        observations, known = self._observations(seen[keep], owner[keep], header)
-        more[UNKNOWN_PASSBAND] = int(np.count_nonzero(~known))
+        observations, known, unknown = self._observations(seen[keep], owner[keep], header)
         observations = {name: column[known] for name, column in observations.items()}
-        counts = {reason: number for reason, number in (dropped | more).items() if number}
+        counts = {reason: number for reason, number in (dropped | more | unknown).items() if number}
         return from_columns(columns, observations, self.passbands.names, str(self.phot), counts)
 
     def _objects(self, objects: Array, owner: Array, seen: Array, header: fits.Header) -> dict[str, Array]:
@@ -196,14 +194,14 @@ class SnanaPair:
             "label": np.full(len(objects), self.label),
         }
 
-    def _observations(self, seen: Array, owner: Array, header: fits.Header) -> tuple[dict[str, Array], Array]:
-        """Columns of the rows that stay, and which are of a known passband."""
+    def _observations(self, seen: Array, owner: Array, header: fits.Header) -> tuple[dict[str, Array], Array, dict[str, int]]:
+        """Columns of the rows that stay, which are of a known passband, and the others by reason."""
         origin, survey = str(self.phot), str(header.get("SURVEY", "")).strip()
         names = passband_names(_text(_field(seen, self.phot, "BAND", "FLT"), self.phot), survey, self.passbands, origin)
         flux, error = (_field(seen, self.phot, name) for name in ("FLUXCAL", "FLUXCALERR"))
         flags = _photflag(seen)
         stated = None if flags is None else (flags & int(header.get("PHOTFLAG_DETECT", DETECTION_BITS))) > 0
-        band, known = self.passbands.resolved(names, origin, self.unknown_passbands)
+        band, known, unknown = self.passbands.resolved(names, origin, self.unknown_passbands)
         return {
             "owner": owner,
             "mjd": known_times(_field(seen, self.phot, "MJD").astype(np.float64)),
@@ -211,7 +209,7 @@ class SnanaPair:
             "flux": known_numbers(flux, "fluxes"),
             "flux_err": error,
             "detected": detected_by_snr(flux, error) if stated is None else stated,
-        }, known
+        }, known, unknown
 
     def _refuse_stranger(self, head: fits.Header, phot: fits.Header) -> None:
         """A PHOT file of another HEAD would give every object somebody else's light curve."""

@@ -15,7 +15,6 @@ from tlclass.lightcurves.photometry import (
     DETECTION_BITS,
     SNR,
     TRIGGER_BITS,
-    UNKNOWN_PASSBAND,
     detected_by_snr,
     known_extinction,
     known_numbers,
@@ -108,9 +107,9 @@ class SnanaText:
         void, dropped = voided(_flag_columns(found), len(owner))
         undated = np.isnan(seen["mjd"]) & ~void
         good = ~(void | undated)
-        band, known = self._passbands(found, good)
-        counts = {NO_TIME: np.count_nonzero(undated), UNKNOWN_PASSBAND: np.count_nonzero(good & ~known)}
-        dropped |= {reason: int(count) for reason, count in counts.items() if count}
+        band, known, unknown = self._passbands(found, good)
+        dropped |= {NO_TIME: int(np.count_nonzero(undated))} if undated.any() else {}
+        dropped |= unknown
         good &= known
         flags = np.concatenate([item.photflag for item in found])
         observations = {
@@ -139,8 +138,8 @@ class SnanaText:
             **{name: _header_numbers(found, keys) for name, keys in KEYS.items()},
         }
 
-    def _passbands(self, found: Sequence["_Object"], good: Array) -> tuple[Array, Array]:
-        """Codes of the observations' passbands, and which are known; of the good ones alone, as end marks have none."""
+    def _passbands(self, found: Sequence["_Object"], good: Array) -> tuple[Array, Array, dict[str, int]]:
+        """Codes of the observations' passbands, which are known, and the others by reason; of the good ones alone, as end marks have none."""
         surveys = list(dict.fromkeys(item.header.get("SURVEY", "") for item in found))
         raw = np.concatenate([item.band for item in found])
         of = np.repeat(
@@ -150,8 +149,9 @@ class SnanaText:
         for number, survey in enumerate(surveys):
             names[of == number] = passband_names(raw[of == number], survey, self.passbands, str(self.folder))
         codes, known = np.zeros(len(names), dtype=np.uint8), np.zeros(len(names), dtype=bool)
-        codes[good], known[good] = self.passbands.resolved(names[good], str(self.folder), self.unknown_passbands)
-        return codes, known
+        found_codes, found_known, unknown = self.passbands.resolved(names[good], str(self.folder), self.unknown_passbands)
+        codes[good], known[good] = found_codes, found_known
+        return codes, known, unknown
 
     def _detected(self, flags: Array, seen: Mapping[str, Array]) -> Array:
         """(n,) bool: as PHOTFLAG says, else by signal to noise."""

@@ -127,7 +127,7 @@ class Judgement:
         mjd = times(head[self.found["mjd"]], self.found["mjd"], self.form, self.origin, self._relative)
         head = head.filter(pa.array(~np.isnan(mjd)))
         column = {name: head[file_name] for name, file_name in self.found.items()}
-        band, known = passbands_of(column, self.found, self.form, self.origin)
+        band, known, _ = passbands_of(column, self.found, self.form, self.origin)
         column = {name: values.filter(pa.array(known)) for name, values in column.items()}
         value = {
             name: numbers(column_values(column[name]), self.found[name], self.origin) for name in ("flux", "flux_err")

@@ -15,7 +15,6 @@ from tlclass.lightcurves.photometry import (
     DETECTION_BITS,
     FACTS,
     REPEATED,
-    UNKNOWN_PASSBAND,
     detected_by_snr,
     flux_of_magnitude,
     known_numbers,
@@ -119,9 +118,10 @@ def converted(
     kind, table, dropped = kind_of(found, form), rows.table, dict(rows.dropped)
     mjd = times(table[found["mjd"]], found["mjd"], form, origin, facts.relative)
     table, mjd = _without(np.isnan(mjd), NO_TIME, table, mjd, dropped)  # end marks have no passband either
-    band, known = passbands_of({name: table[column] for name, column in found.items()}, found, form, origin)
+    band, known, unknown = passbands_of({name: table[column] for name, column in found.items()}, found, form, origin)
     band = band[known]
-    table, mjd = _without(~known, UNKNOWN_PASSBAND, table, mjd, dropped)
+    if unknown:
+        table, mjd, dropped = table.filter(pa.array(known)), mjd[known], dropped | unknown
     ids = identifiers(table[found["object_id"]], found["object_id"], origin)
     named = ids != ""
     table, mjd = _without(~named, NO_ID, table, mjd, dropped)
