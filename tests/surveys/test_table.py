@@ -32,6 +32,7 @@ from tests.data.raw_tables import (
 from tests.surveys.test_surveys import ZTF
 from tlclass.experiments.cards import build_survey
 from tlclass.lightcurves.curves import NO_ID, LightCurves, check
+from tlclass.lightcurves.photometry import CONTRADICTED, REPEATED
 from tlclass.lightcurves.selection import Selection
 from tlclass.surveys import Nested, Table
 
@@ -121,17 +122,19 @@ def test_overlapping_downloads_are_their_union(frame: pd.DataFrame, data: st.Dat
         assert same(got, expected)
         measured = frame[frame.mag.notna()]
         twice = sum(where == "both" for where, mag in zip(inside, frame.mag, strict=True) if not np.isnan(mag))
-        assert got.dropped.get("that repeat an exposure", 0) == twice and len(got.mjd) == len(measured)
+        assert got.dropped.get(REPEATED, 0) == twice and len(got.mjd) == len(measured)
 
 
 def test_of_one_exposure_the_kept_row_does_not_depend_on_the_order(tmp_path: Path) -> None:
     rows = pd.DataFrame({
-        "object_id": "a", "mjd": [59000.00002, 59000.0, 59000.0003, 59001.0, 59001.0], "band": ["g", "g", "g", "g", "r"],
-        "flux": [5.0, np.nan, 7.0, 8.0, 8.0], "flux_err": 1.0,
+        "object_id": "a", "mjd": [59000.00002, 59000.0, 59000.0003, 59001.0, 59001.0, 59001.0, 59001.00001, 59001.0],
+        "band": ["g", "g", "g", "g", "r", "g", "g", "r"], "flux": [5.0, np.nan, 7.0, 8.0, 8.0, 8.5, 9.5, 8.0], "flux_err": [1.0] * 5 + [2.0] * 3,
     })  # fmt: skip
     for seed in range(5):
         curves = read(rows.sample(frac=1, random_state=seed), tmp_path)
-        assert curves.flux.tolist() == [5, 7, 8, 8] and curves.dropped == {"that repeat an exposure": 1}
+        assert curves.flux.tolist() == [5, 7, 8, 8] and curves.dropped == {REPEATED: 4}
+        curves = read(rows.assign(flux_err=rows.flux_err / 5).sample(frac=1, random_state=seed), tmp_path)
+        assert curves.flux.tolist() == [5, 7, 8, 8] and curves.dropped == {REPEATED: 2, CONTRADICTED: 2}
 
 
 @pytest.mark.parametrize("form", ["t f", "1 0", "1 -1", "True False", "positive negative"])

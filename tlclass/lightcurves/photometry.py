@@ -37,6 +37,7 @@ NO_MAGNITUDE = f"whose magnitude is not between {MAG_RANGE[0]} and {MAG_RANGE[1]
 UNKNOWN_SIGN = "that are differences without a sign"
 UNKNOWN_PASSBAND = "of unknown passbands"
 REPEATED = "that repeat an exposure"
+CONTRADICTED = "whose flux differs by more than the errors from another row of their exposure, which is kept (the earlier, then that of the smaller error)"
 
 _PREFIX = re.compile(rf"^(?:(?:{'|'.join(FACTS['prefixes'])})[_.:])+")
 _UNIT = re.compile(r"(?:^|flux|[^a-z])([nuμm]?jy)")  # casefold makes the micro sign a mu
@@ -251,14 +252,31 @@ def one_per_exposure(
         rounded: whether times are too coarse to tell exposures apart; then rows with another flux are another exposure.
     """
     keep = np.ones(len(mjd), dtype=bool)
-    order = np.lexsort((flux, mjd, series) if rounded else (mjd, series))
-    close = (np.diff(series[order]) == 0) & (np.diff(mjd[order]) <= SAME_EXPOSURE)
-    if rounded:
-        close &= np.abs(np.diff(flux[order])) <= ROUNDED * np.abs(flux[order][1:])
-    inside = np.flatnonzero(np.r_[close, False] | np.r_[False, close])  # members of groups only: few
-    rows, group = order[inside], np.cumsum(~np.r_[False, close])[inside]
+    rows, group = _shared(series, mjd, flux, rounded)
     rank, age = (np.broadcast_to(values, len(mjd))[rows] for values in (rank, age))
     best = np.lexsort((~detected[rows], flux[rows], flux_err[rows], mjd[rows], age, rank, group))
     keep[rows] = False
     keep[rows[best[np.unique(group[best], return_index=True)[1]]]] = True
     return keep
+
+
+def contradicted(keep: Array, series: Array, mjd: Array, flux: Array, flux_err: Array, rounded: bool = False) -> int:
+    """How many of the rows (n,) that `one_per_exposure` does not keep have another flux than the one kept, by more than both errors."""
+    rows, group = _shared(series, mjd, flux, rounded)
+    kept = keep[rows]
+    best = np.zeros(group.max(initial=0) + 1, dtype=np.int64)
+    best[group[kept]] = rows[kept]
+    other = best[group]
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(flux[rows] - flux[other]) > np.hypot(flux_err[rows], flux_err[other])
+    return int(np.count_nonzero(apart))
+
+
+def _shared(series: Array, mjd: Array, flux: Array, rounded: bool) -> tuple[Array, Array]:
+    """The rows that are of one exposure with others, and the number of that exposure; few of all."""
+    order = np.lexsort((flux, mjd, series) if rounded else (mjd, series))
+    close = (np.diff(series[order]) == 0) & (np.diff(mjd[order]) <= SAME_EXPOSURE)
+    if rounded:
+        close &= np.abs(np.diff(flux[order])) <= ROUNDED * np.abs(flux[order][1:])
+    inside = np.flatnonzero(np.r_[close, False] | np.r_[False, close])
+    return order[inside], np.cumsum(~np.r_[False, close])[inside]

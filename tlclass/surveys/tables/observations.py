@@ -12,9 +12,11 @@ import pyarrow.compute as pc
 from tlclass.lightcurves.curves import NO_ID, NO_TIME
 from tlclass.lightcurves.photometry import (
     ALERT_SNR,
+    CONTRADICTED,
     DETECTION_BITS,
     FACTS,
     REPEATED,
+    contradicted,
     detected_by_snr,
     flux_of_magnitude,
     known_numbers,
@@ -216,17 +218,12 @@ def joined(parts: Sequence[Observations]) -> tuple[Observations, dict[str, int]]
         {name: np.concatenate([part[name] for part in parts]) for name in names} if len(parts) > 1 else dict(parts[0])
     )
     rounded = bool(whole.pop(ROUNDED).any())
-    keep = first_of_exposures(whole, rounded)
-    repeated = len(keep) - int(np.count_nonzero(keep))
-    if not repeated:
+    series = coded(pa.table({"id": whole["object_id"]})["id"])[1] * 256 + whole["passband"]
+    mjd, flux, error = (whole[name] for name in ("mjd", "flux", "flux_err"))
+    usable = np.isfinite(flux) & (error > 0)
+    keep = one_per_exposure(series, mjd, flux, error, whole["detected"], rank=~usable, rounded=rounded)
+    if keep.all():
         return whole, {}
-    return {name: column[keep] for name, column in whole.items()}, {REPEATED: repeated}
-
-
-def first_of_exposures(seen: Mapping[str, Array], rounded: bool = False) -> Array:
-    """(n,) bool, one row of those of one exposure, see `tlclass.lightcurves.photometry.one_per_exposure`."""
-    series = coded(pa.table({"id": seen["object_id"]})["id"])[1] * 256 + seen["passband"]
-    usable = np.isfinite(seen["flux"]) & (seen["flux_err"] > 0)
-    return one_per_exposure(
-        series, seen["mjd"], seen["flux"], seen["flux_err"], seen["detected"], rank=~usable, rounded=rounded
-    )
+    differing = contradicted(keep, series, mjd, flux, error, rounded)
+    counts = {REPEATED: int(np.count_nonzero(~keep)) - differing, CONTRADICTED: differing}
+    return {name: column[keep] for name, column in whole.items()}, {reason: n for reason, n in counts.items() if n}
