@@ -184,7 +184,10 @@ def test_vega_magnitudes_are_refused_or_left_out(nested: bool, tmp_path: Path) -
     with pytest.raises(ValueError, match=r"column system has Vega: only AB"):
         door.read(path, ZTF)
     curves = door.read(path, ZTF, {"unknown_passbands": "drop"})
-    assert set(curves.passband.tolist()) == {0} and sum(n for reason, n in curves.dropped.items() if UNKNOWN_PASSBAND in reason) > 10
+    assert (
+        set(curves.passband.tolist()) == {0}
+        and sum(n for reason, n in curves.dropped.items() if UNKNOWN_PASSBAND in reason) > 10
+    )
 
 
 # -- units

@@ -599,6 +599,18 @@ def test_files_of_other_kinds_are_counted(tmp_path: Path, caplog: pytest.LogCapt
     assert "ignored 2 file(s) that are not .csv or .parquet, e.g. b.CSV, c.txt" in caplog.text
 
 
+@pytest.mark.parametrize("rows", [400_000, 5])
+def test_one_file_per_object_is_warned_of_once(rows: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for number in range(3):
+        rows_of = {"mjd": 59000.0 + np.arange(4), "band": "g", "flux": [1e6, 1.0, 1.0, 1.0], "flux_err": 1e5}
+        write(pd.DataFrame(rows_of).assign(object_id=f"o{number}"), tmp_path / "all" / f"{number}.csv")
+    list(Table(folder=tmp_path / "all", passbands=ZTF, default_unit="fluxcal").parts(rows))
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert "0.csv and 2 more" in warning and "flux is taken as fluxcal" in warning
+    assert sum("3 of 12 with flux / error" in record.getMessage() for record in caplog.records) == (rows > 12)
+
+
 def test_every_alert_of_a_long_csv_is_read_or_counted(tmp_path: Path) -> None:
     generator, n, objects = np.random.default_rng(0), 60_000, 800
     names = np.array([f"ZTF18{number:07d}" for number in range(objects)])

@@ -19,7 +19,9 @@ def history(model: TrainedModel) -> str:
     elif model.training.get("source"):
         parts.append(f"pretrained on {_kind(row.get('source_simulated', model.simulated))} light curves")
     if labels:
-        parts.append(f"trained on {labels:,} labels of {_kind(bool(row.get('simulated')))} light curves of {row['target']}")
+        parts.append(
+            f"trained on {labels:,} labels of {_kind(bool(row.get('simulated')))} light curves of {row['target']}"
+        )
     if adapted:
         parts.append(f"adapted to {adapted['objects']:,} light curves of {adapted['survey']} without labels")
     return ", ".join(parts)

@@ -180,7 +180,9 @@ class AlertPackets:
             objects = {name: column[labelled] for name, column in objects.items()}
             rows = rows[labelled[owner[rows["packet"]]]]
         rows, dropped = _one_row_per_exposure(rows, owner, heads["issued"])
-        codes, known, unknown = self.passbands.resolved(self._bands(rows, survey), str(self.path), self.unknown_passbands)
+        codes, known, unknown = self.passbands.resolved(
+            self._bands(rows, survey), str(self.path), self.unknown_passbands
+        )
         if unknown:
             rows, codes, dropped = rows[known], codes[known], {**dropped, **unknown}
         observations = {name: rows[name] for name in ("mjd", "flux", "flux_err", "detected")}

@@ -194,7 +194,9 @@ class SnanaPair:
             "label": np.full(len(objects), self.label),
         }
 
-    def _observations(self, seen: Array, owner: Array, header: fits.Header) -> tuple[dict[str, Array], Array, dict[str, int]]:
+    def _observations(
+        self, seen: Array, owner: Array, header: fits.Header
+    ) -> tuple[dict[str, Array], Array, dict[str, int]]:
         """Columns of the rows that stay, which are of a known passband, and the others by reason."""
         origin, survey = str(self.phot), str(header.get("SURVEY", "")).strip()
         names = passband_names(_text(_field(seen, self.phot, "BAND", "FLT"), self.phot), survey, self.passbands, origin)
@@ -202,14 +204,18 @@ class SnanaPair:
         flags = _photflag(seen)
         stated = None if flags is None else (flags & int(header.get("PHOTFLAG_DETECT", DETECTION_BITS))) > 0
         band, known, unknown = self.passbands.resolved(names, origin, self.unknown_passbands)
-        return {
-            "owner": owner,
-            "mjd": known_times(_field(seen, self.phot, "MJD").astype(np.float64)),
-            "passband": band,
-            "flux": known_numbers(flux, "fluxes"),
-            "flux_err": error,
-            "detected": detected_by_snr(flux, error) if stated is None else stated,
-        }, known, unknown
+        return (
+            {
+                "owner": owner,
+                "mjd": known_times(_field(seen, self.phot, "MJD").astype(np.float64)),
+                "passband": band,
+                "flux": known_numbers(flux, "fluxes"),
+                "flux_err": error,
+                "detected": detected_by_snr(flux, error) if stated is None else stated,
+            },
+            known,
+            unknown,
+        )
 
     def _refuse_stranger(self, head: fits.Header, phot: fits.Header) -> None:
         """A PHOT file of another HEAD would give every object somebody else's light curve."""

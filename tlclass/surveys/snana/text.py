@@ -149,7 +149,9 @@ class SnanaText:
         for number, survey in enumerate(surveys):
             names[of == number] = passband_names(raw[of == number], survey, self.passbands, str(self.folder))
         codes, known = np.zeros(len(names), dtype=np.uint8), np.zeros(len(names), dtype=bool)
-        found_codes, found_known, unknown = self.passbands.resolved(names[good], str(self.folder), self.unknown_passbands)
+        found_codes, found_known, unknown = self.passbands.resolved(
+            names[good], str(self.folder), self.unknown_passbands
+        )
         codes[good], known[good] = found_codes, found_known
         return codes, known, unknown
 

@@ -17,7 +17,9 @@ Array = npt.NDArray[Any]
 Columns = Mapping[str, pa.ChunkedArray]
 
 
-def passbands_of(column: Columns, found: Mapping[str, str], form: Form, origin: str) -> tuple[Array, Array, dict[str, int]]:
+def passbands_of(
+    column: Columns, found: Mapping[str, str], form: Form, origin: str
+) -> tuple[Array, Array, dict[str, int]]:
     """(n,) uint8 codes of the rows' passbands, (n,) bool where they are known, and the others counted by reason.
 
     A name is only taken as one of the survey's passbands if no column says that another instrument took the row, or, where

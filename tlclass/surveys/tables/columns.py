@@ -26,6 +26,7 @@ from tlclass.lightcurves.photometry import (
 from tlclass.lightcurves.voids import NAMES, columns_read
 from tlclass.quoting import listed, shortened
 from tlclass.surveys.tables.kinds import refuse_doubles
+from tlclass.surveys.tables.saying import tell
 from tlclass.wording import option
 
 log = logging.getLogger(__name__)
@@ -248,7 +249,7 @@ def say(found: Mapping[str, str], origin: str) -> None:
     """Log which columns were taken under another name."""
     other = [f"{column} as {name}" for name, column in found.items() if column != name and " " not in name]
     if other:
-        log.info("%s: took %s", origin, ", ".join(other))
+        tell(log, logging.INFO, "%s: took %s", origin, ", ".join(other))
 
 
 def naming(*ours: str) -> str:

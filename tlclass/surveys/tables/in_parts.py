@@ -20,6 +20,7 @@ from tlclass.surveys.tables.files import schema_of
 from tlclass.surveys.tables.measured import measured
 from tlclass.surveys.tables.objects import Listing, pack
 from tlclass.surveys.tables.observations import ROUNDED, Observations, converted, joined, observation_columns
+from tlclass.surveys.tables.saying import Together, tell
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -38,14 +39,17 @@ class Rows:
 
     def __init__(self, files: Sequence[Path], form: Form, rows: int, decisive: int):
         self.form, self.order, self.dropped = form, Order(), dict[str, int]()
-        self.files = [_file(path, form, min(rows, BATCH)) for path in files]
-        self.facts = [self._decided(batches, decisive) for batches in self.files]
+        together = Together()
+        with together:
+            self.files = [_file(path, form, min(rows, BATCH)) for path in files]
+            self.facts = [self._decided(batches, decisive) for batches in self.files]
+        together.log()
         self.rounded = any(facts.rounded for facts in self.facts)
 
     def _decided(self, batches: Batches, decisive: int) -> Facts:
         """The first pass over a file."""
         origin = str(batches.path)
-        log.info("%s: reading the table in parts", origin)
+        tell(log, logging.INFO, "%s: reading the table in parts", origin)
         before = copy.copy(self.order)
         judgement = Judgement(batches.found, self.form, origin, decisive)
         for table in batches:

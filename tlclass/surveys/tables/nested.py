@@ -24,6 +24,7 @@ from tlclass.surveys.tables.columns import Form, naming, stated
 from tlclass.surveys.tables.files import CSV, PARQUET, existing, schema_of, tables_below, tables_in
 from tlclass.surveys.tables.objects import object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import joined, observation_columns, observations_of
+from tlclass.surveys.tables.saying import Together
 
 Array = npt.NDArray[Any]
 
@@ -84,8 +85,10 @@ class Nested:
             FileNotFoundError: there is no file.
             ValueError: a file is damaged, a column is missing or ambiguous, a band is unknown, ids repeat.
         """
-        files = self.files()
-        parts = [self.read_file(file) for file in files]
+        files, together = self.files(), Together()
+        with together:
+            parts = [self.read_file(file) for file in files]
+        together.log()
         _refuse_shared(files, parts)
         return concatenate(parts)
 

@@ -21,6 +21,7 @@ from tlclass.surveys.tables.measured import measured
 from tlclass.surveys.tables.nested import Nested, flattened, is_own, known_leaves, plain_columns
 from tlclass.surveys.tables.objects import Objects, object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import converted, joined, observation_columns
+from tlclass.surveys.tables.saying import Together
 
 VALUE_SIZE = 2  # bytes of a value in a file, between a fraction of one (a flag, a repeated name) and eight: rather too many parts than too large ones
 
@@ -35,11 +36,12 @@ def nested_in_parts(reader: Nested, rows: int, decisive: int = DECISIVE) -> Iter
     Raises:
         FileNotFoundError, ValueError: see `Nested.read`. That an id stands in two parts is found at the end.
     """
-    seen = Seen()
+    seen, together = Seen(), Together()
     for file in reader.files():
-        for part in _file_in_parts(reader, file, rows, decisive):
+        for part in _file_in_parts(reader, file, rows, decisive, together):
             seen.look(part.object_id)
             yield part
+    together.log()
     repeated = len(seen.repeated())
     if repeated:
         raise ValueError(
@@ -47,7 +49,7 @@ def nested_in_parts(reader: Nested, rows: int, decisive: int = DECISIVE) -> Iter
         )
 
 
-def _file_in_parts(reader: Nested, file: Path, rows: int, decisive: int) -> Iterator[LightCurves]:
+def _file_in_parts(reader: Nested, file: Path, rows: int, decisive: int, together: Together) -> Iterator[LightCurves]:
     if file.suffix == ".arrow":
         for part in arrow.read_parts(file):
             yield check(part, str(file))
@@ -55,7 +57,9 @@ def _file_in_parts(reader: Nested, file: Path, rows: int, decisive: int) -> Iter
     with readable(file, "a table"):
         objects = _objects_at_once(pq.read_metadata(file), rows)
     if objects is None:
-        yield reader.read_file(file)
+        with together:
+            whole = reader.read_file(file)
+        yield whole
     elif is_own(file):
         for number, table in enumerate(_batches(file, objects, None)):
             with readable(file, "light curves"):

@@ -29,6 +29,7 @@ from tlclass.surveys.tables.cells import coded, column_values, flags, identifier
 from tlclass.surveys.tables.columns import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, Form, naming
 from tlclass.surveys.tables.facts import Facts, Judgement, times
 from tlclass.surveys.tables.measured import BRIGHTNESS, Measured, kind_of, measured, sign_of
+from tlclass.surveys.tables.saying import tell
 from tlclass.surveys.tables.units import GIVE_UNIT, flux_factor, refuse_other_systems
 
 log = logging.getLogger(__name__)
@@ -176,8 +177,8 @@ def _detected(
     alert = _alerts(column, found, kind, facts, origin)
     by_snr = detected_by_snr(seen["flux"], seen["flux_err"], form.detection_snr)
     if not alert.all():
-        message = "%s: no column says which rows are detections: %d of %d with flux / error of %g or more count as such"
-        log.log(level, message + " (detection_snr)", origin, by_snr[~alert].sum(), len(alert), form.detection_snr)
+        message = "%s: no column says which rows are detections: %d of %d with flux / error of %g or more count as such (detection_snr)"
+        tell(log, level, message, origin, form.detection_snr, counts=(int(by_snr[~alert].sum()), len(alert)))
     return np.where(alert, rising & detected_by_snr(seen["flux"], seen["flux_err"], ALERT_SNR), by_snr)
 
 

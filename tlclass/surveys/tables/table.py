@@ -24,6 +24,7 @@ from tlclass.surveys.tables.kinds import plain
 from tlclass.surveys.tables.nested import is_nested, is_packets, tables_at
 from tlclass.surveys.tables.objects import Listing, Objects, merged, object_columns, objects_of, pack, refuse_strangers
 from tlclass.surveys.tables.observations import Observations, joined, observation_columns, observations_of
+from tlclass.surveys.tables.saying import Together
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -150,11 +151,13 @@ class Table:
         """The same, and the ids of all objects in these files, those too of which only limits are known."""
         form = self.form()
         self._refuse_limits_alone(files)
-        parts, observed = [], set()
+        parts, observed, together = [], set(), Together()
         for path in files:
-            table, found = _read(path, form, observation_columns)
-            parts.append(observations_of(table, found, form, str(path)))
+            with together:
+                table, found = _read(path, form, observation_columns)
+                parts.append(observations_of(table, found, form, str(path)))
             observed.update(coded(table[found["object_id"]])[0])
+        together.log()
         seen, repeated = joined([part for part, _ in parts])
         ids = np.array(sorted(observed - {""}), dtype=str)
         return seen, sum_dropped([*(dropped for _, dropped in parts), repeated]), ids

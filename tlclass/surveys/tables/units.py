@@ -20,6 +20,7 @@ from tlclass.lightcurves.photometry import (
 )
 from tlclass.surveys.tables.cells import BLANK, coded, column_values, numbers
 from tlclass.surveys.tables.columns import Form
+from tlclass.surveys.tables.saying import tell
 from tlclass.wording import option
 
 log = logging.getLogger(__name__)
@@ -48,9 +49,11 @@ def flux_factor(column: Columns, found: Mapping[str, str], unit: str | float | N
 def say_unit(unit: str | float | None, found: Mapping[str, str], origin: str) -> None:
     """Log which unit is taken."""
     if unit is None:
-        log.info("%s: fluxes are at the AB zero point of their row (column %s)", origin, found["zero_point"])
+        tell(
+            log, logging.INFO, "%s: fluxes are at the AB zero point of their row (column %s)", origin, found["zero_point"]
+        )  # fmt: skip
     else:
-        log.info("%s: %s is taken as %s", origin, found["flux"], _spelled(unit))
+        tell(log, logging.INFO, "%s: %s is taken as %s", origin, found["flux"], _spelled(unit))
 
 
 def proved_unit(
@@ -69,7 +72,7 @@ def proved_unit(
         by_magnitudes = unit_by_magnitudes(value["flux"], magnitudes(column["mag"], found["mag"], origin))
         if by_magnitudes is not None:
             message = "%s: %s is at zero point %g, which the magnitudes beside it (%s) give"
-            log.info(message, origin, found["flux"], by_magnitudes, found["mag"])
+            tell(log, logging.INFO, message, origin, found["flux"], by_magnitudes, found["mag"])
             return by_magnitudes
     offset = depth_offset(value["flux_err"], band, form.passbands.names)
     by_depth = unit_by_depth(offset)
@@ -78,7 +81,7 @@ def proved_unit(
         return form.default_unit
     if by_depth is not None:
         message = "%s: nothing states the unit of %s; it is taken as %s, the only unit that gives the depth of the survey: if that is wrong, give %s"
-        log.warning(message, origin, found["flux"], by_depth, GIVE_UNIT)
+        tell(log, logging.WARNING, message, origin, found["flux"], by_depth, GIVE_UNIT)
         return by_depth
     if not len(value["flux"]):
         return "fluxcal"
@@ -91,15 +94,15 @@ def proved_unit(
 
 def _say_default(unit: str | float, offset: float | None, name: str, origin: str) -> None:
     """Log that the unit of the model or card is taken: a warning where the errors do not have the survey's depth in it."""
-    taken = f"{origin}: {name} is taken as {_spelled(unit)}, the unit of the model or card (default_unit): the table states none"
+    taken = "%s: %s is taken as %s, the unit of the model or card (default_unit): the table states none"
     if offset is None or fits_depth(offset, unit):
-        log.info("%s", taken)
+        tell(log, logging.INFO, taken, origin, name, _spelled(unit))
         return
     deeper, fitting = offset + zero_point_of(unit), unit_by_depth(offset)
-    log.warning(
-        "%s; but then its errors are those of a survey %.1f mag %s than this one%s: state the unit with %s",
-        taken, abs(deeper), "deeper" if deeper > 0 else "shallower", f", and fit its depth in {fitting}" if fitting else "", GIVE_UNIT,
-    )  # fmt: skip
+    than = f"{abs(deeper):.1f} mag {'deeper' if deeper > 0 else 'shallower'} than this one"
+    fits = f", and fit its depth in {fitting}" if fitting else ""
+    but = f"{taken}; but then its errors are those of a survey %s%s: state the unit with %s"
+    tell(log, logging.WARNING, but, origin, name, _spelled(unit), than, fits, GIVE_UNIT)
 
 
 def _spelled(unit: str | float) -> str:

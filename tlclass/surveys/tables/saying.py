@@ -1,0 +1,76 @@
+"""Messages about a file: of the many files of a folder each kind of message once, with the number of files."""
+
+import logging
+from collections.abc import Sequence
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class _Message:
+    """One kind of message: who logs it, about which file first, with which further values, and about how many files."""
+
+    log: logging.Logger
+    origin: str
+    counts: tuple[int, ...]
+    values: Sequence[Any]
+    files: int = 1
+
+
+class Together:
+    """Holds messages back while files are read (`with`), and logs them at the end, each kind once.
+
+    >>> together = Together()
+    >>> for file in ("a.csv", "b.csv"):
+    ...     with together:
+    ...         tell(logging.getLogger("example"), logging.WARNING, "%s: %d rows in %s", file, "Jy", counts=(3,))
+    >>> together.log()  # a.csv and 1 more file(s) like it: 6 rows in Jy
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[int, str], _Message] = {}
+        self._token: Token[Together | None] | None = None
+
+    def __enter__(self) -> "Together":
+        self._token = _TOGETHER.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _TOGETHER.reset(self._token)
+
+    def add(self, level: int, text: str, message: _Message) -> None:
+        """Hold a message back."""
+        held = self._held.setdefault((level, text), message)
+        if held is not message:
+            held.files += 1
+            held.counts = tuple(sum(pair) for pair in zip(held.counts, message.counts, strict=True))
+
+    def log(self) -> None:
+        """Log what was held back."""
+        for (level, text), each in self._held.items():
+            more = f" and {each.files - 1} more file(s) like it" if each.files > 1 else ""
+            each.log.log(level, text, each.origin + more, *each.counts, *each.values)
+        self._held.clear()
+
+
+_TOGETHER: ContextVar[Together | None] = ContextVar("together", default=None)
+
+
+def tell(
+    log: logging.Logger, level: int, text: str, origin: str, *values: object, counts: tuple[int, ...] = ()
+) -> None:
+    """Log a message about a file.
+
+    Args:
+        log, level: as for `logging`.
+        text: with places for the origin, the counts and the values, in this order.
+        origin: the file. values: those of the first file stand for all.
+        counts: are added up over files.
+    """
+    together = _TOGETHER.get()
+    if together is None:
+        log.log(level, text, origin, *counts, *values)
+    else:
+        together.add(level, text, _Message(log, origin, counts, values))
