@@ -349,6 +349,27 @@ def test_times_in_32_bits_are_not_repeated_exposures(suffix: str, tmp_path: Path
 # -- what the package itself writes
 
 
+@pytest.mark.parametrize(
+    ("name", "times", "warned"),
+    [
+        ("mjd", [60001.0, 60001.0, 60004.0], True),
+        ("jd", [2460001.5, 2460001.5, 2460004.5], True),
+        ("jd", [2460001.0, 2460001.0, 2460004.0], True),
+        ("mjd", [60001.0, 60001.25, 60004.5], False),
+        ("mjd", [60001.0], False),
+    ],
+)
+@pytest.mark.parametrize("rows", [400_000, 1])
+def test_times_of_whole_days_are_warned_of(
+    name: str, times: list[float], warned: bool, rows: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    n = len(times)
+    given = frame({"band": ["g", "r", "g"][:n], "flux": [100.0] * n, "flux_err": [10.0] * n, "mjd": times})
+    path = write(given.rename(columns={"MJD": name}), tmp_path / "a.csv")
+    list(door.parts(path, BANDS, rows=rows))
+    assert [f"{n} of {n} times ({name})" in record.getMessage() for record in caplog.records].count(True) == warned
+
+
 def test_predictions_are_no_labels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(frame(ROWS), tmp_path / "lc.csv")
     predicted = pd.DataFrame({"object_id": [OBJECT], "class": ["SN Ia"], "p(SN Ia)": [0.9], "n_observations": [3]})

@@ -194,7 +194,7 @@ def test_julian_dates(tmp_path: Path) -> None:
 
 def test_unsorted_times_are_sorted_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        curves = table(tmp_path, OBSERVATIONS | {"mjd": [2.0, 1.0, 3.0], "flux_unit": ["fluxcal"] * 3})
+        curves = table(tmp_path, OBSERVATIONS | {"mjd": [2.1, 1.1, 3.1], "flux_unit": ["fluxcal"] * 3})
     assert curves.flux.tolist() == [20, 10, 30]
     assert not any(record.levelno >= logging.WARNING for record in caplog.records)
 

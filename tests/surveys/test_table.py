@@ -603,7 +603,7 @@ def test_files_of_other_kinds_are_counted(tmp_path: Path, caplog: pytest.LogCapt
 def test_one_file_per_object_is_warned_of_once(rows: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     for number in range(3):
-        rows_of = {"mjd": 59000.0 + np.arange(4), "band": "g", "flux": [1e6, 1.0, 1.0, 1.0], "flux_err": 1e5}
+        rows_of = {"mjd": 59000.1 + np.arange(4), "band": "g", "flux": [1e6, 1.0, 1.0, 1.0], "flux_err": 1e5}
         write(pd.DataFrame(rows_of).assign(object_id=f"o{number}"), tmp_path / "all" / f"{number}.csv")
     list(Table(folder=tmp_path / "all", passbands=ZTF, default_unit="fluxcal").parts(rows))
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]

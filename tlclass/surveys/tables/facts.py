@@ -1,5 +1,6 @@
 """What is decided once of a whole table of observations, whether it is read at once or in parts."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +11,16 @@ import pyarrow as pa
 
 from tlclass.lightcurves.photometry import RELATIVE, are_relative, is_rounded, known_numbers, plain_name
 from tlclass.surveys.tables.bands import passbands_of
-from tlclass.surveys.tables.cells import column_values, numbers
+from tlclass.surveys.tables.cells import coded, column_values, numbers
 from tlclass.surveys.tables.columns import Form
 from tlclass.surveys.tables.measured import Measured, kind_of, refuse_without_signs
+from tlclass.surveys.tables.saying import tell
 from tlclass.surveys.tables.units import only_unit, proved_unit, say_unit
 
+log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
+NEARLY_ALL = 0.9  # of the times: then they are rounded, as no telescope observes at midnight alone
 DECISIVE = 1_000_000  # rows; medians that decide something are those of the first so many that measure a flux
 
 
@@ -57,6 +61,8 @@ class Judgement:
         self._coarse = True
         self._need = self._none = 0
         self._units: set[str] = set()
+        self._dated = np.zeros(3, dtype=np.int64)  # times; those on a whole day of MJD; those on one of JD
+        self._several = False  # whether an object has several of them
 
     def look(self, rows: Measured) -> None:
         """Take the next part of the table into account.
@@ -87,6 +93,7 @@ class Judgement:
                 f"{self.origin}: column {self.found['mjd']}: some times are dates and others lie within {RELATIVE} days of zero: give "
                 "Modified Julian Dates in all rows, or days since some event in all"
             )
+        self._say_whole_days()
         return Facts(self._unit(), self._relative, self._some and self._coarse, self._signed)
 
     def _decide(self) -> None:
@@ -105,12 +112,33 @@ class Judgement:
         far = np.abs(known[np.isfinite(known)])
         self._some |= bool(len(known))
         self._coarse &= not len(known) or is_single(column.type) or is_rounded(known)
+        self._count_whole_days(table, mjd)
         self._far |= bool((far >= RELATIVE).any())
         self._outside |= bool((far < RELATIVE).any())
         if self.kind == "flux" and "flux_unit" in self.found:
             unit = only_unit(table[self.found["flux_unit"]], self.found["flux_unit"], self.origin)
             self._units |= {unit} if unit else set()
             only_unit(pa.chunked_array([sorted(self._units)], pa.string()), self.found["flux_unit"], self.origin)
+
+    def _count_whole_days(self, table: pa.Table, mjd: Array) -> None:
+        share = mjd - np.floor(mjd)
+        here = np.array(
+            [np.count_nonzero(np.isfinite(mjd)), np.count_nonzero(share == 0), np.count_nonzero(share == 0.5)]
+        )
+        self._dated += here
+        if not self._several and here[1:].max() >= NEARLY_ALL * here[0] > 0:
+            codes = coded(table[self.found["object_id"]])[1][np.isfinite(mjd)]
+            self._several = bool((np.bincount(codes[codes >= 0]) > 1).any())
+
+    def _say_whole_days(self) -> None:
+        """Warn where nearly all times are of whole days, of MJD or JD, and objects have several observations."""
+        total, whole = int(self._dated[0]), int(self._dated[1:].max())
+        if self._several and whole >= NEARLY_ALL * total:
+            message = (
+                "%s: %d of %d times (%s) are whole days, so the order of observations in a night is lost, and with it colours; those in one "
+                "passband count as one exposure: give times with their fraction of a day (0.001 d or better)"
+            )
+            tell(log, logging.WARNING, message, self.origin, self.found["mjd"], counts=(whole, total))
 
     def _unit(self) -> str | float | None:
         if self.kind != "flux":
