@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import numpy as np
 import pytest
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from tlclass.experiments.plan import Plan
@@ -77,25 +78,44 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with `ztf_bts` and `plasticc`; read only."""
-    from tests.data.raw_surveys import write_all
+Once = Callable[[str, Callable[[Path], object]], Path]
 
-    folder = tmp_path_factory.mktemp("data")
-    write_all(folder)
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """`once("name", make)`: a folder that `make` filled in one of the processes of this run of tests; the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        shared, made = base / name, base / f"{name}.made"
+        with FileLock(base / f"{name}.lock"):
+            if not made.exists():
+                shared.mkdir()
+                make(shared)
+                made.touch()
+        return shared
+
     return folder
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+def data(once: Once) -> Path:
+    """A data folder with `ztf_bts` and `plasticc`; read only."""
+    from tests.data.raw_surveys import write_all
+
+    return once("data", write_all)
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cache(once: Once) -> Path:
+    return once("cache", lambda folder: None)
+
+
+@pytest.fixture(scope="session")
+def models(once: Once) -> Path:
     """Pretrained models, shared by the tests as users share them."""
-    return tmp_path_factory.mktemp("models")
+    return once("models", lambda folder: None)
 
 
 def compose(words: Sequence[str]) -> dict[str, Any]:
@@ -152,23 +172,19 @@ def composed(small: list[str]) -> Composed:
 
 
 @pytest.fixture(scope="session")
-def scratch_job(settings: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scratch_job(settings: Job, once: Once) -> Path:
     """The folder of a job trained from scratch; read only."""
     from tlclass.experiments.run import run_job
 
-    folder = tmp_path_factory.mktemp("scratch")
-    run_job(settings("freeze_policy=from_scratch"), folder)
-    return folder
+    return once("scratch", functools.partial(run_job, settings("freeze_policy=from_scratch")))
 
 
 @pytest.fixture(scope="session")
-def transferred_job(settings: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def transferred_job(settings: Job, once: Once) -> Path:
     """The folder of a job that transferred to 60 labels, its head alone; read only."""
     from tlclass.experiments.run import run_job
 
-    folder = tmp_path_factory.mktemp("transferred")
-    run_job(settings("freeze_policy=head_only", "labels=60"), folder)
-    return folder
+    return once("transferred", functools.partial(run_job, settings("freeze_policy=head_only", "labels=60")))
 
 
 @pytest.fixture

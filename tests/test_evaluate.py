@@ -2,13 +2,14 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from tests.conftest import SMALL, compose
+from tests.conftest import SMALL, Once, compose
 from tlclass.evaluate import main
 from tlclass.experiments.plan import plan_from
 from tlclass.experiments.run import run_job
@@ -20,12 +21,10 @@ Evaluate = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def job(data: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def job(data: Path, cache: Path, once: Once) -> Path:
     """A job on BTS with a fixed test part, trained once for this file."""
-    folder = tmp_path_factory.mktemp("job")
     words = [*SMALL, "freeze_policy=from_scratch", "model=gru", f"paths.data={data}", f"paths.cache={cache}"]
-    run_job(plan_from(compose(words)), folder)
-    return folder
+    return once("evaluated", partial(run_job, plan_from(compose(words))))
 
 
 @pytest.fixture

@@ -94,11 +94,12 @@ def test_no_object_of_the_test_part_is_looked_at(data: Path, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_the_page_is_written(
-    data: Path, cache: Path, models: Path, settings: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, cache: Path, settings: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = [f"source.reader.parts.{part}.n_objects=120" for part in ("faint", "bright", "deep")]
-    run_job(settings("+experiment=best_transfer", "members=1", "labels=0", *small), tmp_path / "job")
-    model = next(models.glob("alerts_simulated-*/seed0"))
+    models = f"paths.models={tmp_path / 'models'}"
+    run_job(settings("+experiment=best_transfer", "members=1", "labels=0", models, *small), tmp_path / "job")
+    model = next((tmp_path / "models").glob("alerts_simulated-*/seed0"))
     (tmp_path / "figures").mkdir()
     monkeypatch.setattr(gap, "DOCS", tmp_path)
     monkeypatch.setattr(gap, "TREES", 20)

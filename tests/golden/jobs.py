@@ -61,11 +61,13 @@ RENAMED: dict[str, str] = {"labels": "budget"}
 SCORE = 1e-5  # of scores and probabilities
 
 
+def prepare(workspace: Path) -> None:
+    """Write the raw data that all jobs share."""
+    write_all(workspace / "data")
+
+
 def run(name: str, workspace: Path) -> dict[str, Any]:
-    """Run a job in the workspace, whose data, cache and source models all jobs share, and summarise it."""
-    data = workspace / "data"
-    if not data.exists():
-        write_all(data)
+    """Run a job in a prepared workspace, whose data, cache and source models all jobs share, and summarise it."""
     folders = {one: workspace / one for one in ("data", "cache", "models")} | {"results": workspace / "results" / name}
     door.train([*SMALL, *(f"paths.{one}={folder}" for one, folder in folders.items()), *JOBS[name]])
     folder = job_folder(name, workspace)

@@ -90,6 +90,7 @@ def main() -> None:
     named = sys.argv[1:] or ["rows", "encoded"]
     sys.argv = sys.argv[:1]
     with tempfile.TemporaryDirectory() as folder:
+        jobs.prepare(Path(folder))
         for name in named:
             makers[name](Path(folder))
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.conftest import Once
 from tests.golden import door, jobs, make, surveys
 from tlclass.config import CONF
 
@@ -25,17 +26,15 @@ ROWS, ENCODED, PROBABILITIES = (
 
 
 @pytest.fixture(scope="session")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workspace(once: Once) -> Path:
     """Data, cache and source models, shared by the jobs."""
-    return tmp_path_factory.mktemp("golden")
+    return once("golden", jobs.prepare)
 
 
 @pytest.fixture(scope="session")
-def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def raw(once: Once) -> Path:
     """Raw files of every survey."""
-    folder = tmp_path_factory.mktemp("raw")
-    surveys.write_raw(folder)
-    return folder
+    return once("raw", surveys.write_raw)
 
 
 def test_every_job_and_survey_has_its_golden_numbers() -> None:

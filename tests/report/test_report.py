@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from tests.conftest import figures_made, nothing
+from tests.conftest import Once, figures_made, nothing
 from tests.report.sweeps import scratch, shifted, write_sweep
 from tlclass.report import write_report
 from tlclass.report.__main__ import main
@@ -30,13 +30,17 @@ FIGURES = {
 
 
 @pytest.fixture(scope="module")
-def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def reported(once: Once) -> tuple[Path, str]:
     """Two policies, 0 to 1,000 labels, three seeds, one job missing; their report, and what was printed."""
-    folder = tmp_path_factory.mktemp("sweep")
-    write_sweep(folder, ARMS, (0, 100, 1000), range(3), absent=[("full", 100, 1)])
-    with redirect_stdout(StringIO()) as out:
-        main([str(folder)])
-    return folder, out.getvalue()
+
+    def report(folder: Path) -> None:
+        write_sweep(folder, ARMS, (0, 100, 1000), range(3), absent=[("full", 100, 1)])
+        with redirect_stdout(StringIO()) as out:
+            main([str(folder)])
+        folder.with_suffix(".txt").write_text(out.getvalue())
+
+    folder = once("sweep", report)
+    return folder, folder.with_suffix(".txt").read_text()
 
 
 def test_the_command_writes_tables_pages_and_every_figure(reported: tuple[Path, str]) -> None:

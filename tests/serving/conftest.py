@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SMALL
+from tests.conftest import SMALL, Once
 from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.serving.making import Recipe, make, pretrain_all
 
@@ -17,9 +17,9 @@ RECIPE = Recipe("tiny", "Five classes, for tests.", OVERRIDES, "ztf", "detection
 
 
 @pytest.fixture(scope="session")
-def released_words(tmp_path_factory: pytest.TempPathFactory, data: Path, cache: Path) -> list[str]:
+def released_words(once: Once, data: Path, cache: Path) -> list[str]:
     """Words of `tlclass.train` for small models."""
-    models = tmp_path_factory.mktemp("source_models")
+    models = once("source_models", lambda folder: None)
     return [
         *SMALL,
         "members=2",
@@ -31,12 +31,14 @@ def released_words(tmp_path_factory: pytest.TempPathFactory, data: Path, cache: 
 
 
 @pytest.fixture(scope="session")
-def released_folder(tmp_path_factory: pytest.TempPathFactory, released_words: list[str]) -> Path:
+def released_folder(once: Once, released_words: list[str]) -> Path:
     """What `tlclass.release` leaves for one model."""
-    folder = tmp_path_factory.mktemp("released")
-    pretrain_all([RECIPE], released_words, 1)
-    make(RECIPE, released_words, folder / "tiny")
-    return folder / "tiny"
+
+    def release(folder: Path) -> None:
+        pretrain_all([RECIPE], released_words, 1)
+        make(RECIPE, released_words, folder / "tiny")
+
+    return once("released", release) / "tiny"
 
 
 @pytest.fixture(scope="session")

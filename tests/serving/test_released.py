@@ -1,3 +1,4 @@
+import io
 import json
 import sys
 from dataclasses import replace
@@ -107,20 +108,13 @@ def test_models_are_listed_with_their_cards(shipped: str, capsys: pytest.Capture
     assert "## Calibration" in capsys.readouterr().out
 
 
-def test_standard_input(released_folder: Path, data: Path, tmp_path: Path) -> None:
-    import subprocess
-
+def test_standard_input(
+    released_folder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restored_logging: None
+) -> None:
     csv = pd.read_parquet(data / "ztf_bts" / "observations.parquet").to_csv(index=False).encode()
-    words = [sys.executable, "-m", "tlclass.predict", str(released_folder), "-", "-o", "out.parquet"]
-    done = subprocess.run(
-        words,
-        input=csv,
-        cwd=tmp_path,
-        capture_output=True,
-        check=False,
-        env={"PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    assert done.returncode == 0 and len(pd.read_parquet(tmp_path / "out.parquet")) > 100
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(csv)))
+    main([str(released_folder), "-", "-o", str(tmp_path / "out.parquet")])
+    assert len(pd.read_parquet(tmp_path / "out.parquet")) > 100
 
 
 def test_importing_the_package_does_not_import_torch(tmp_path: Path) -> None:
