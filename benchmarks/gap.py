@@ -317,14 +317,14 @@ class Seen:
 
 
 def look(model: TrainedModel, sample: Sample, target: Survey) -> Seen:
-    """Run a source model zero-shot, as `head=source` without labels does."""
-    encoded = encode(sample.curves, model.passbands, model.encoding, model.metadata)
-    latent = encode_all(model.classifier.encoder, CurveDataset(encoded))
+    """Run a source model, of an ensemble its first network, zero-shot, as `head=source` without labels does."""
+    encoded, network = encode(sample.curves, model.passbands, model.encoding, model.metadata), model.members[0]
+    latent = encode_all(network.encoder, CurveDataset(encoded))
     members = target.taxonomy.class_map(model.classes)
     head = SourceHead(
         latent.shape[1], len(target.taxonomy.classes), model.head, members, target.taxonomy.shares_of(model.classes)
     )
-    head.source.load_state_dict(model.classifier.head.state_dict())
+    head.source.load_state_dict(network.head.state_dict())
     with torch.inference_mode():
         return Seen(latent.numpy(), torch.softmax(head(latent).double(), dim=1).numpy())
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import Job, compose, make_curves
+from tests.conftest import compose, make_curves
 from tlclass.experiments.cards import build_survey
-from tlclass.experiments.run import run_job
 from tlclass.inputs.split import fixed_test
+from tlclass.network.released import RELEASED
 
 pytest.importorskip("sklearn", reason="needs the extra baselines")
 pytest.importorskip("light_curve", reason="needs the extra baselines")
@@ -93,19 +93,14 @@ def test_no_object_of_the_test_part_is_looked_at(data: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_the_page_is_written(
-    data: Path, cache: Path, settings: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_page_is_written(data: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = [f"source.reader.parts.{part}.n_objects=120" for part in ("faint", "bright", "deep")]
-    models = f"paths.models={tmp_path / 'models'}"
-    run_job(settings("+experiment=best_transfer", "members=1", "labels=0", models, *small), tmp_path / "job")
-    model = next((tmp_path / "models").glob("alerts_simulated-*/seed0"))
     (tmp_path / "figures").mkdir()
     monkeypatch.setattr(gap, "DOCS", tmp_path)
     monkeypatch.setattr(gap, "TREES", 20)
     monkeypatch.setattr(gap, "DRAWN", gap.DRAWN[::4])  # one panel of each kind
     monkeypatch.setattr(gap, "LEAST", 100)
-    given = ["--data", str(data), "--model", str(model), "--cache", str(cache), *small]
+    given = ["--data", str(data), "--model", str(RELEASED / "ztf-alerts-12"), "--cache", str(cache), *small]
     monkeypatch.setattr("sys.argv", ["gap.py", *given])
     gap.main()
     page = (tmp_path / "gap.md").read_text()
