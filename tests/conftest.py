@@ -73,7 +73,14 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what was imported out of garbage collections."""
+    """Leave what was imported out of garbage collections.
+
+    pytest gives each logger that keeps its messages to itself a handler, three times per test; torch has fifty such loggers.
+    """
+    for name, logger in _loggers().items():
+        if name.startswith(("torch", "strobelight")):
+            logger.handlers.clear()
+            logger.propagate = True
     gc.collect()
     gc.freeze()
 
@@ -253,20 +260,23 @@ def restored_logging() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _loggers_as_before() -> Iterator[None]:
     """Hydra disables the loggers that were there before it, and notebooks make ours quiet; undo both."""
-    before = {name: logger.level for name, logger in _loggers().items()}
+    before = {name: logger.level for name, logger in _loggers("tlclass").items()}
     yield
-    for name, logger in _loggers().items():
+    for logger in _loggers().values():
         logger.disabled = False
+    for name, logger in _loggers("tlclass").items():
         level = before.get(name, logging.NOTSET)
-        if (
-            name.partition(".")[0] == "tlclass" and logger.level != level
-        ):  # setting it takes time even if it is the same
+        if logger.level != level:  # setting it takes time even if it is the same
             logger.setLevel(level)
 
 
-def _loggers() -> dict[str, logging.Logger]:
+def _loggers(package: str = "") -> dict[str, logging.Logger]:
     known = logging.Logger.manager.loggerDict
-    return {name: logger for name, logger in known.items() if isinstance(logger, logging.Logger)}
+    return {
+        name: logger
+        for name, logger in known.items()
+        if name.startswith(package) and isinstance(logger, logging.Logger)
+    }
 
 
 def run_process(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

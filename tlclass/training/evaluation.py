@@ -19,7 +19,7 @@ from tlclass.network.heads import membership, summed
 from tlclass.network.inference import predict_logits
 from tlclass.surveys.survey import matching
 from tlclass.training.leavings import MISTAKES
-from tlclass.training.metrics import Scores, classification_scores, confusion_matrix
+from tlclass.training.metrics import Scores, classification_scores, confusion_matrix, probability_scores
 from tlclass.training.mistakes import write_mistakes
 
 log = logging.getLogger(__name__)
@@ -54,11 +54,11 @@ def evaluate(
         member = membership(class_map, len(data.classes))
         plain, logits = summed(torch.log_softmax(plain.double(), dim=1), member), summed(logits, member)
         early = {day: summed(some, member) for day, some in early.items()}
-    before = classification_scores(plain, tested.label.cpu(), data.classes)
     scores = score(logits, early, data, folder) | {
         f"{SETS}{when}": share for when, share in held.items() if share is not None
     }
-    return scores | {f"{name}_uncalibrated": before[name] for name in ("log_loss", "ece")}
+    before = probability_scores(plain, tested.label.cpu())
+    return scores | {f"{name}_uncalibrated": value for name, value in before.items()}
 
 
 def covered(
@@ -95,12 +95,12 @@ def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCu
     label = torch.from_numpy(data.label[part])
     scores = classification_scores(logits, label, data.classes, survey.taxonomy.common)
     for name, inside in parts_of_test(data).items():
-        some = classification_scores(logits[inside], label[inside], data.classes, survey.taxonomy.common)
+        some = classification_scores(logits[inside], label[inside], data.classes, survey.taxonomy.common, auprc=False)
         known = {key: value for key, value in some.items() if name not in THIRDS or not math.isnan(value)}
-        scores |= {f"{name}/{key}": value for key, value in known.items() if not key.startswith("auprc")}
+        scores |= {f"{name}/{key}": value for key, value in known.items()}
     for day, seen in early.items():
-        then = classification_scores(seen, label, data.classes)
-        scores |= {f"{name}@{day}d": value for name, value in then.items() if not name.startswith(("auprc", "n/"))}
+        then = classification_scores(seen, label, data.classes, auprc=False)
+        scores |= {f"{name}@{day}d": value for name, value in then.items() if not name.startswith("n/")}
     write_predictions(folder / "predictions.parquet", data, logits)
     write_mistakes(folder / MISTAKES, data, logits, early)
     write_json(

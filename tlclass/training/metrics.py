@@ -17,13 +17,16 @@ from torchmetrics.functional.classification import (
 Scores = dict[str, float]
 
 
-def classification_scores(logits: Tensor, label: Tensor, classes: Sequence[str], common: Sequence[str] = ()) -> Scores:
+def classification_scores(
+    logits: Tensor, label: Tensor, classes: Sequence[str], common: Sequence[str] = (), auprc: bool = True
+) -> Scores:
     """All scores of one test set, flat.
 
     Args:
         logits: (N, K). label: (N,) int64 in 0..K-1.
         classes: K names.
         common: classes whose mean AUROC is also given, as `auroc_common`.
+        auprc: give the areas under precision-recall curves too.
 
     Returns:
         `auroc_macro` (mean one-vs-rest AUROC over the classes that have test objects and others),
@@ -32,17 +35,17 @@ def classification_scores(logits: Tensor, label: Tensor, classes: Sequence[str],
     """
     probability = torch.softmax(logits.double(), dim=1)
     auroc = {name: _one_vs_rest(binary_auroc, probability[:, k], label == k) for k, name in enumerate(classes)}
-    auprc = {
-        name: _one_vs_rest(binary_average_precision, probability[:, k], label == k) for k, name in enumerate(classes)
-    }
-    scores = {"auroc_macro": _mean(auroc, classes), "auprc_macro": _mean(auprc, classes)}
+    scores = {"auroc_macro": _mean(auroc, classes)}
     if common:
         scores["auroc_common"] = _mean(auroc, common)
-    scores |= decision_scores(logits, label)
-    scores["log_loss"] = float(torch.nn.functional.cross_entropy(logits.double(), label))
-    scores["ece"] = float(multiclass_calibration_error(probability, label, len(classes), n_bins=15))
+    scores |= decision_scores(logits, label) | probability_scores(logits, label)
     scores |= {f"auroc/{name}": value for name, value in auroc.items()}
-    scores |= {f"auprc/{name}": value for name, value in auprc.items()}
+    if auprc:
+        area = {
+            name: _one_vs_rest(binary_average_precision, probability[:, k], label == k)
+            for k, name in enumerate(classes)
+        }
+        scores |= {"auprc_macro": _mean(area, classes)} | {f"auprc/{name}": value for name, value in area.items()}
     return scores | {f"n/{name}": float((label == k).sum()) for k, name in enumerate(classes)}
 
 
@@ -62,6 +65,14 @@ def decision_scores(logits: Tensor, label: Tensor) -> Scores:
     confusion = confusion_matrix(logits, label).double()
     recall = confusion.diag() / confusion.sum(1)
     return {"balanced_accuracy": float(recall.nanmean()), "f1_macro": float(class_f1(confusion).nanmean())}
+
+
+def probability_scores(logits: Tensor, label: Tensor) -> Scores:
+    """`log_loss` and `ece` (15 bins) of the probabilities, see `classification_scores`."""
+    probability = torch.softmax(logits.double(), dim=1)
+    loss = torch.nn.functional.cross_entropy(logits.double(), label)
+    error = multiclass_calibration_error(probability, label, logits.shape[1], n_bins=15)
+    return {"log_loss": float(loss), "ece": float(error)}
 
 
 def confusion_matrix(logits: Tensor, label: Tensor) -> Tensor:
