@@ -11,12 +11,13 @@ import pytest
 import tlclass
 from tests.conftest import make_curves
 from tlclass.lightcurves.arrow import write
+from tlclass.lightcurves.passbands import Passbands
 from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.network.released import RELEASED
 from tlclass.serving.batch import predict_in_parts, writer_for
 from tlclass.serving.history import history
 from tlclass.serving.predictions import predict
-from tlclass.serving.recognise import say_photometry
+from tlclass.serving.recognise import say_photometry, say_survey
 from tlclass.serving.request import Request
 from tlclass.surveys import door
 from tlclass.training.distillation import ADAPTED
@@ -155,6 +156,25 @@ def test_photometry_of_another_kind_is_warned_of(caplog: pytest.LogCaptureFixtur
         caplog.clear()
         say_photometry(given, kind, "mine.csv")
         assert (warned in caplog.text) and bool(warned) == bool(caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("system", "name", "bands", "said"),
+    [
+        ("lsst", "ZTF21aaaaaaa", "gr", "names of ZTF"),
+        ("lsst", "o", "gr", "g and r"),
+        ("lsst", "o", "gri", ""),
+        ("ztf", "ZTF21aaaaaaa", "gr", ""),
+    ],
+)
+def test_light_curves_of_ztf_for_a_model_of_another_survey_are_warned_of(
+    system: str, name: str, bands: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = tuple(f"{system}{band}" for band in bands)
+    curves = make_curves(1, longest=200, seed=1, passbands=names)
+    passbands = Passbands.from_mapping({band: {"wavelength": 0.5} for band in names})
+    say_survey(replace(curves, object_id=np.array([name])), passbands, "mine.csv")
+    assert (said in caplog.text) and bool(said) == bool(caplog.text) == ("ztf-alerts" in caplog.text)
 
 
 @pytest.mark.parametrize("content", [b"SN Ia: [1", b"- SN Ia", b"\xff\xfe"])

@@ -145,6 +145,18 @@ def test_another_instrument_has_other_passbands(reader: str, tmp_path: Path) -> 
         assert read(reader, rows, tmp_path, unknown_passbands="drop").mjd.tolist() == [60001.25, 60003.75]
 
 
+@pytest.mark.parametrize(("column", "name"), [("band", "ztfg"), ("band", "ZTF_r"), ("filter", "ZTF-g"), ("fid", 1)])
+def test_the_passbands_of_ztf_are_not_those_of_lsst(column: str, name: Any) -> None:
+    named = Passbands.from_mapping(
+        {f"lsst{b}": {"wavelength": 0.5, "aliases": [b, str(k)]} for k, b in enumerate("ugr")}
+    )
+    rows = frame({**ROWS, "band": [name] * 3}).rename(columns={"BAND": column})
+    with pytest.raises(ValueError, match=r"unknown passband.*use a model or card of ZTF.*unknown_passbands=drop"):
+        door.read(rows, named)
+    mine = Passbands.from_mapping({"mine": {"wavelength": 0.5, "aliases": [str(name)]}})
+    assert door.read(rows, mine).passbands == ("mine",)
+
+
 @pytest.mark.parametrize("reader", TABLES)
 def test_the_case_of_a_filter_is_kept(reader: str, tmp_path: Path) -> None:
     for name in "RIG":

@@ -1,7 +1,7 @@
 """The passbands of a survey: names, effective wavelengths, and what else files call them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -119,13 +119,19 @@ class Passbands:
         strange = {name: int(n) for name, n, code in zip(spelled, counts, found, strict=True) if n and code is None}
         if strange and unknown == "error":
             raise ValueError(
-                f"{origin}: unknown passband {_counts(strange)}; known are {self._known()}: leave out rows of other filters, all at once "
-                f"with {option('--drop-unknown-passbands', 'unknown_passbands=drop')}; where it is one of these, write it "
+                f"{origin}: unknown passband {_counts(strange)}; known are {self._known()}: {self._of_others(strange)}leave out rows of other "
+                f"filters, all at once with {option('--drop-unknown-passbands', 'unknown_passbands=drop')}; where it is one of these, write it "
                 "so, or add the name to the survey's passbands as an alias"
             )
         known = np.array([code is not None for code in found])[index]
         left_out = {f"{UNKNOWN_PASSBAND}: '{shortened(name)}'": count for name, count in strange.items()}
         return np.array([code or 0 for code in found], dtype=np.uint8)[index], known, left_out
+
+    def _of_others(self, names: Iterable[str]) -> str:
+        """What to do where names are of another survey than these passbands."""
+        begin = {system for system in FACTS["systems"] for name in names if name.casefold().startswith(system)}
+        others = " and ".join(sorted(begin - self.systems)).upper()
+        return f"use a model or card of {others}, whose passbands these are, or " if others else ""
 
     def knows(self, name: str) -> bool:
         """Whether a raw band name is one of these passbands."""

@@ -24,7 +24,7 @@ from tlclass.network.inference import encode_all, encode_every_step, logits_of, 
 from tlclass.network.novelty import Novelty
 from tlclass.network.sets import usable
 from tlclass.serving.priors import reweighed
-from tlclass.serving.recognise import say_photometry
+from tlclass.serving.recognise import say_photometry, say_survey
 from tlclass.serving.request import Request
 from tlclass.serving.warnings import warnings_for
 
@@ -106,6 +106,7 @@ def _selected(
     check(curves, origin)
     model.passbands.wavelengths(curves.passbands, origin)
     kept, left_out = (curves, {}) if asked.keep_passbands else trained_passbands(model, curves, origin)
+    say_survey(curves, model.passbands, origin)
     say_photometry(kept, getattr(model.selection.photometry, "kind", None), origin)
     selected, cuts = model.selection.select(kept)
     log_cuts(len(curves), cuts, origin)

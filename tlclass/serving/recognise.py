@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from tlclass.lightcurves.curves import LightCurves
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.photometry import FACTS
 from tlclass.network.released import released
 
 log = logging.getLogger(__name__)
@@ -14,6 +16,7 @@ log = logging.getLogger(__name__)
 ZTF_NAME = re.compile(r"ZTF\d{2}[a-z0-9]{5,9}")
 ENOUGH = 0.5  # share of the objects whose names are ZTF's
 FORCED = 0.02  # share of observations of flux / error below 3, above which photometry is forced
+ZTF_ALONE = {"g", "r"}  # ZTF's public surveys; LSST has six passbands
 SOME = 50  # observations without which nothing is said of a model's other kind of photometry
 
 
@@ -70,6 +73,34 @@ def say_photometry(curves: LightCurves, kind: str | None, origin: str) -> None:
     if kind == "forced" and found == "detections" and len(curves.mjd) >= SOME:
         message = "%s: all observations are detections, and this model was trained on forced photometry%s"
         log.warning(message, origin, instead)
+
+
+def say_survey(curves: LightCurves, passbands: Passbands, origin: str) -> None:
+    """Warn where light curves that are of ZTF, or look so, are given to a model of another survey.
+
+    Args:
+        curves: unselected. passbands: of the model. origin: what to call the input.
+    """
+    if "ztf" in passbands.systems or passbands.systems.isdisjoint(FACTS["systems"]) or not len(curves.mjd):
+        return
+    named = _survey(curves) == "ztf"
+    present = {curves.passbands[code][-1] for code in np.unique(curves.passband)}
+    if named or (len(curves.mjd) >= SOME and present <= ZTF_ALONE):
+        why = (
+            "objects have names of ZTF"
+            if named
+            else f"all observations are in {' and '.join(sorted(present))}, as those of ZTF are"
+        )
+        message = (
+            "%s: %s, and this model is of %s: its probabilities for light curves of ZTF are wrong; %s are models of ZTF"
+        )
+        log.warning(
+            message,
+            origin,
+            why,
+            ", ".join(sorted(passbands.systems)).upper(),
+            " and ".join(_made_for("ztf")) or "others",
+        )
 
 
 def _made_for(survey: str | None, photometry: str | None = None) -> list[str]:

@@ -31,13 +31,20 @@ def passbands_of(
     names = text(column["band"])
     own = FACTS["band_columns"].get(plain_name(found["band"]), {})
     if own:
-        names = np.array([own.get(name, name) for name in names.tolist()], dtype=object)
+        meant = {name: _meant(name, own, form.passbands) for name in set(names.tolist())}
+        names = np.array([meant[name] for name in names.tolist()], dtype=object)
     context = [column[name] for name in found if name.startswith(CONTEXT)]
     names = _marked(names, _strangers(context, form.passbands))
     if form.unknown_passbands == "drop" and "zero_point_system" in column:
         systems = text(column["zero_point_system"])
         names = _marked(names, np.array([("" if is_ab(system) else system) for system in systems], dtype=object))
     return form.passbands.resolved(names, origin, form.unknown_passbands)
+
+
+def _meant(name: str, own: Mapping[str, str], passbands: Passbands) -> str:
+    """The passband of a survey's own name; the name as it is where the passbands are of a card that calls its own as it likes."""
+    meant = own.get(name, name)
+    return name if passbands.systems.isdisjoint(FACTS["systems"]) and not passbands.knows(meant) else meant
 
 
 def _strangers(context: list[pa.ChunkedArray], passbands: Passbands) -> Array | None:
