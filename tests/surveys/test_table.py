@@ -1,5 +1,6 @@
 """Laws of tables as people have them: the same light curves, whatever the layout."""
 
+import gzip
 import json
 import logging
 import tempfile
@@ -34,7 +35,7 @@ from tlclass.experiments.cards import build_survey
 from tlclass.lightcurves.curves import NO_ID, LightCurves, check
 from tlclass.lightcurves.photometry import CONTRADICTED, REPEATED
 from tlclass.lightcurves.selection import Selection
-from tlclass.surveys import Nested, Table
+from tlclass.surveys import Nested, Table, door
 
 LAWFUL = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LSST_NUMBERS = {"ztfg": ["g", "ZTF_g", "1"], "ztfr": ["r", "R", "2"]}
@@ -592,11 +593,67 @@ def test_other_separators_are_named(separator: str, tmp_path: Path) -> None:
 
 
 def test_files_of_other_kinds_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for name in ("a.csv", "b.CSV", "c.txt"):
+    for name in ("a.csv", "b.json", "c.txt"):
         pd.DataFrame(FLUXES).to_csv(tmp_path / name, index=False)
     with caplog.at_level(logging.INFO):
         Table(folder=tmp_path, passbands=BANDS, **STATED).read()
-    assert "ignored 2 file(s) that are not .csv or .parquet, e.g. b.CSV, c.txt" in caplog.text
+    assert "ignored 2 file(s) that are no tables by their names, e.g. b.json, c.txt" in caplog.text
+
+
+@pytest.mark.parametrize("rows", [400_000, 12])
+@pytest.mark.parametrize("name", ["A.CSV", "a.csv.gz", "a.tsv", "A.TSV.GZ", "A.PARQUET", "a.fits", "A.FITS.GZ"])
+def test_tables_of_other_names_are_read_as_csv_is(name: str, rows: int, tmp_path: Path) -> None:
+    frame = (
+        plain(alerts())
+        .iloc[:30]
+        .assign(note=lambda table: np.where(table.index % 2, "x", ""))
+        .astype({"object_id": str})
+    )
+    write(frame, tmp_path / "plain.csv")
+    expected = list(Table(tmp_path / "plain.csv", BANDS, **STATED).parts(rows))
+    path = tmp_path / name
+    if "FITS" in name.upper():
+        from astropy.table import Table as FitsTable
+
+        FitsTable.from_pandas(frame).write(tmp_path / "plain.fits")
+        path.write_bytes(
+            (tmp_path / "plain.fits").read_bytes()
+            if name == "a.fits"
+            else gzip.compress((tmp_path / "plain.fits").read_bytes())
+        )
+    elif "PARQUET" in name:
+        frame.to_parquet(path)
+    else:
+        packed, tabs = "GZ" in name.upper(), "TSV" in name.upper()
+        frame.to_csv(path, index=False, sep="\t" if tabs else ",", compression="gzip" if packed else None)
+    found = list(Table(path, BANDS, **STATED).parts(rows))
+    assert len(found) == len(expected) and all(map(same, found, expected))
+    assert door.accepted(path) == [path]
+
+
+def test_fits_tables_keep_their_unit_and_what_is_missing(tmp_path: Path) -> None:
+    from astropy.table import MaskedColumn
+    from astropy.table import Table as FitsTable
+
+    flux = MaskedColumn([1.0, 2.0, 3.0], mask=[False, True, False], unit="nJy")
+    table = FitsTable(
+        {
+            "object_id": [b"a", b"a", b"b"],
+            "mjd": [59000.1, 59000.2, 59000.3],
+            "band": ["g"] * 3,
+            "flux": flux,
+            "flux_err": [1.0] * 3,
+        }
+    )
+    table.write(tmp_path / "a.fits")
+    curves = Table(tmp_path / "a.fits", BANDS).read()
+    assert curves.object_id.tolist() == ["a", "b"] and curves.flux == pytest.approx(
+        np.array([1, 3]) * 10 ** (-0.4 * 3.9)
+    )
+    table["image"] = np.zeros((3, 4))
+    table.write(tmp_path / "b.fits")
+    with pytest.raises(ValueError, match=r"b\.fits.*image.*one row per observation"):
+        Table(tmp_path / "b.fits", BANDS).read()
 
 
 @pytest.mark.parametrize("rows", [400_000, 5])

@@ -17,11 +17,11 @@ from tlclass.streaming.reading import Read, Reading, Rejected
 from tlclass.streaming.store import Store
 from tlclass.surveys.alerts.reader import packet_files
 from tlclass.surveys.tables.batches import Batches
-from tlclass.surveys.tables.files import CSV, PARQUET, schema_of
+from tlclass.surveys.tables.files import TABLES, is_kind, schema_of
 from tlclass.surveys.tables.observations import observation_columns
 
 LINES = (".jsonl", ".ndjson", ".json")
-KINDS = (".avro", ".tar", ".tar.gz", ".tgz", *LINES, *PARQUET, *CSV)
+KINDS = (".avro", ".tar", ".tar.gz", ".tgz", *LINES, *TABLES)
 LOOK = 1.0  # seconds between two looks into a folder
 WAIT = 0.2  # seconds for something to come
 LONGEST_LINE = 64 << 20
@@ -95,7 +95,7 @@ class Folder:
 
     def _files(self) -> list[Path]:
         found = [self.path] if self.path.is_file() else [path for path in self.path.rglob("*") if path.is_file()]
-        return sorted(file for file in found if file.name.endswith(KINDS) and file.name[0] not in "._")
+        return sorted(file for file in found if is_kind(file, KINDS) and file.name[0] not in "._")
 
     def _of(self, file: Path, name: str, start: int) -> Iterator[Item]:
         """What a file holds, from item number `start` on."""

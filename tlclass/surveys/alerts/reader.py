@@ -37,7 +37,7 @@ from tlclass.surveys.alerts.schema import refuse_boundless
 from tlclass.surveys.alerts.tables import holds_packets, packets_in, packets_of
 from tlclass.surveys.parallel import in_order
 from tlclass.surveys.tables.cells import BLANK, column_values
-from tlclass.surveys.tables.files import PARQUET, is_prediction, read_table, schema_of
+from tlclass.surveys.tables.files import PARQUET, is_kind, is_prediction, read_table, schema_of
 from tlclass.wording import option
 
 log = logging.getLogger(__name__)
@@ -236,7 +236,7 @@ class AlertPackets:
         Raises:
             ModuleNotFoundError, ValueError: see `decoded`.
         """
-        if file.suffix in PARQUET:
+        if is_kind(file, PARQUET):
             yield from ((str(file), "", packet) for packet in packets_in(file))
             return
         for origin, stream in _streams(file):
@@ -351,8 +351,10 @@ class AlertPackets:
 def packet_files(path: Path) -> list[Path]:
     """The Avro files, tar archives and Parquet files of packets at or below `path`, sorted; empty if there are none."""
     files = path.rglob("*") if path.is_dir() else [path]
-    named = (file for file in files if file.name.endswith((".avro", *TARS, *PARQUET)) and file.is_file())
-    return sorted(file for file in named if file.suffix not in PARQUET or holds_packets(schema_of(file)))
+    named = (
+        file for file in files if (file.name.endswith((".avro", *TARS)) or is_kind(file, PARQUET)) and file.is_file()
+    )
+    return sorted(file for file in named if not is_kind(file, PARQUET) or holds_packets(schema_of(file)))
 
 
 def _streams(file: Path) -> Iterator[tuple[str, IO[bytes]]]:

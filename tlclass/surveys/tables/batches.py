@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from tlclass import stopping
 from tlclass.lightcurves.arrow import parquet, readable
 from tlclass.surveys.tables.columns import CONTEXT, FLAG, NUMBERS, TEXT
-from tlclass.surveys.tables.files import PARQUET, schema_of
+from tlclass.surveys.tables.files import FITS, PARQUET, is_kind, opened, parse_options, read_table, schema_of
+from tlclass.surveys.tables.fits_table import fits_table
 from tlclass.surveys.tables.kinds import plain, refuse_doubles
 
 BLOCK = 8 << 20  # bytes of a CSV file that are parsed at once
@@ -22,10 +23,12 @@ ANY, EMPTY = None, [""]  # words for a missing value: Arrow's own list, or none
 
 def rows_of(path: Path) -> int:
     """How many rows a table has; of CSV an estimate from above."""
-    if path.suffix in PARQUET:
+    if is_kind(path, FITS):
+        return len(fits_table(path))
+    if is_kind(path, PARQUET):
         with readable(path, "a table"):
             return int(pq.read_metadata(path).num_rows)
-    return path.stat().st_size * (10 if path.name.endswith(".gz") else 1) // BYTES_PER_ROW
+    return path.stat().st_size * (10 if path.name.casefold().endswith(".gz") else 1) // BYTES_PER_ROW
 
 
 @dataclass
@@ -36,7 +39,7 @@ class Batches:
     called NA or null. `again` says after a pass that the file turned out to be otherwise, so that the pass must be repeated.
 
     Args:
-        path: Parquet or CSV. found: our name -> its column. rows: of a batch, at most.
+        path: see `tlclass.surveys.tables.files.TABLES`. found: our name -> its column. rows: of a batch, at most.
         numbers_are_text, ids_as_given: what the file turned out to be.
     """
 
@@ -56,7 +59,8 @@ class Batches:
         columns = list(dict.fromkeys(self.found.values()))
         refuse_doubles([name for name in schema_of(self.path).names if name in columns], str(self.path))
         self.again = False
-        batches = self._parquet(columns) if self.path.suffix in PARQUET else self._csv(columns)
+        read = self._parquet if is_kind(self.path, PARQUET) else self._fits if is_kind(self.path, FITS) else self._csv
+        batches = read(columns)
         while True:
             with readable(self.path, "a table"):
                 batch = next(batches, None)
@@ -64,6 +68,10 @@ class Batches:
                 return
             stopping.check()
             yield plain(batch, str(self.path))
+
+    def _fits(self, columns: list[str]) -> Iterator[pa.Table]:
+        whole = read_table(self.path, columns)
+        yield from (whole.slice(start, self.rows) for start in range(0, max(len(whole), 1), self.rows))
 
     def _parquet(self, columns: list[str]) -> Iterator[pa.Table]:
         file = parquet(self.path)
@@ -116,6 +124,8 @@ class Batches:
             column_types=kinds,
             **({"null_values": missing} if missing else {}),
         )
-        parse = pa.csv.ParseOptions(newlines_in_values=True)
         options = pa.csv.ReadOptions(block_size=BLOCK, use_threads=False)
-        yield from pa.csv.open_csv(self.path, read_options=options, parse_options=parse, convert_options=convert)
+        with opened(self.path) as file:
+            yield from pa.csv.open_csv(
+                file, read_options=options, parse_options=parse_options(self.path), convert_options=convert
+            )

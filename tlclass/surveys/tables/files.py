@@ -1,4 +1,4 @@
-"""Parquet and CSV files as Arrow tables, and the tables below a folder."""
+"""Parquet, CSV and FITS files as Arrow tables, and the tables below a folder."""
 
 import csv
 import gzip
@@ -13,13 +13,29 @@ import pyarrow.parquet as pq
 
 from tlclass.lightcurves.arrow import parquet, readable
 from tlclass.quoting import shortened
+from tlclass.surveys.snana.fits import HEAD_NAME
+from tlclass.surveys.tables.fits_table import fits_table
 from tlclass.surveys.tables.kinds import plain, refuse_doubles
 
 PARQUET = (".parquet", ".pq")
-CSV = (".csv", ".csv.gz")
+TSV = (".tsv", ".tsv.gz")  # columns between tabs
+CSV = (".csv", ".csv.gz", *TSV)
+FITS = (".fits", ".fits.gz")
+TABLES = (*PARQUET, *CSV, *FITS)  # in capitals too
 
 
-def tables_below(folder: Path, suffixes: Sequence[str] = (*PARQUET, *CSV)) -> list[Path]:
+def is_kind(path: Path, suffixes: tuple[str, ...]) -> bool:
+    """Whether the name of a file ends in one of these, in small letters or capitals; SNANA's FITS files are no tables.
+
+    >>> is_kind(Path("A.CSV"), CSV), is_kind(Path("a.csv"), PARQUET), is_kind(Path("MODEL01_HEAD.FITS.gz"), FITS)
+    (True, False, False)
+    """
+    return path.name.casefold().endswith(suffixes) and not HEAD_NAME.fullmatch(
+        path.name.casefold().replace("_phot", "_head")
+    )
+
+
+def tables_below(folder: Path, suffixes: tuple[str, ...] = TABLES) -> list[Path]:
     """The table files in a folder and its subfolders, by name; not those that start with `.` or `_`.
 
     Raises:
@@ -35,9 +51,9 @@ def tables_below(folder: Path, suffixes: Sequence[str] = (*PARQUET, *CSV)) -> li
     return visible
 
 
-def tables_in(folder: Path, suffixes: Sequence[str] = (*PARQUET, *CSV)) -> list[Path]:
+def tables_in(folder: Path, suffixes: tuple[str, ...] = TABLES) -> list[Path]:
     """The same, empty where there is none."""
-    found = sorted(path for path in folder.rglob("*") if path.name.endswith(tuple(suffixes)) and path.is_file())
+    found = sorted(path for path in folder.rglob("*") if is_kind(path, suffixes) and path.is_file())
     return [path for path in found if not path.name.startswith((".", "_"))]
 
 
@@ -82,20 +98,22 @@ def schema_of(path: Path) -> pa.Schema:
         ValueError: another suffix, or the file is damaged.
     """
     with readable(path, "a table"):
-        if path.suffix in PARQUET:
+        if is_kind(path, PARQUET):
             return pq.read_schema(path)
-        if path.name.endswith(CSV):
+        if is_kind(path, FITS):
+            return fits_table(path).schema
+        if is_kind(path, CSV):
             return pa.schema([(name, pa.string()) for name in _header(path)])
     raise ValueError(
-        f"{path}: unknown kind of file '{''.join(path.suffixes[-2:])}': {', '.join((*PARQUET, *CSV))} are read as tables; write it as one of these, e.g. "
-        "with astropy.table.Table.read(FILE).to_pandas().to_csv(NEW), or rename it"
+        f"{path}: unknown kind of file '{''.join(path.suffixes[-2:])}': {', '.join(TABLES)} are read as tables; write it as one of these, e.g. "
+        "with astropy.table.Table.read(FILE).to_pandas().to_csv(NEW) or pandas.read_json(FILE).to_csv(NEW), or rename it"
     )
 
 
 def _header(path: Path) -> list[str]:
-    with (gzip.open if path.name.endswith(".gz") else open)(path, "rt", encoding="utf-8-sig", newline="") as lines:
+    with (gzip.open if _is_packed(path) else open)(path, "rt", encoding="utf-8-sig", newline="") as lines:
         try:
-            header = next(csv.reader(lines), [])
+            header = next(csv.reader(lines, delimiter=separator(path)), [])
         except csv.Error as error:
             raise pa.ArrowInvalid(f"its first line is not a list of column names: {error}") from error
     if not header:
@@ -111,7 +129,7 @@ def _header(path: Path) -> list[str]:
 def read_table(
     path: Path, columns: Sequence[str], text: Sequence[str] = (), number: Sequence[str] = (), ids: Sequence[str] = ()
 ) -> pa.Table:
-    """These columns of a Parquet or CSV file.
+    """These columns of a table file.
 
     Args:
         path: the file.
@@ -125,7 +143,9 @@ def read_table(
     """
     refuse_doubles([name for name in schema_of(path).names if name in columns], str(path))
     with readable(path, "a table"):
-        if path.suffix in PARQUET:  # not read_table: it adds columns of the path
+        if is_kind(path, FITS):
+            return plain(fits_table(path).select(list(columns)), str(path))
+        if is_kind(path, PARQUET):  # not read_table: it adds columns of the path
             table = parquet(path).read(columns=list(columns))
             table.validate(full=True)
             return plain(table, str(path))
@@ -141,8 +161,27 @@ def read_table(
 
 def _read_csv(path: Path, columns: Sequence[str], kinds: dict[str, pa.DataType], **options: Any) -> pa.Table:
     convert = pa.csv.ConvertOptions(strings_can_be_null=True, include_columns=columns, column_types=kinds, **options)
-    parse = pa.csv.ParseOptions(newlines_in_values=True)  # a quoted line break is text, in large files too
-    return pa.csv.read_csv(path, parse_options=parse, convert_options=convert)
+    with opened(path) as file:
+        return pa.csv.read_csv(file, parse_options=parse_options(path), convert_options=convert)
+
+
+def opened(path: Path) -> pa.NativeFile:
+    """A file of text, unpacked where it is packed."""
+    return pa.input_stream(str(path), compression="gzip" if _is_packed(path) else None)
+
+
+def parse_options(path: Path) -> pa.csv.ParseOptions:
+    """How the cells of a file are separated; a quoted line break is text, in large files too."""
+    return pa.csv.ParseOptions(delimiter=separator(path), newlines_in_values=True)
+
+
+def separator(path: Path) -> str:
+    """What stands between the columns of a file of text."""
+    return "\t" if is_kind(path, TSV) else ","
+
+
+def _is_packed(path: Path) -> bool:
+    return path.name.casefold().endswith(".gz")
 
 
 def _with_ids_as_given(table: pa.Table, path: Path, ids: Sequence[str]) -> pa.Table:

@@ -21,7 +21,7 @@ from tlclass.quoting import listed
 from tlclass.surveys.alerts.tables import holds_packets
 from tlclass.surveys.tables import kinds
 from tlclass.surveys.tables.columns import Form, naming, stated
-from tlclass.surveys.tables.files import CSV, PARQUET, existing, schema_of, tables_below, tables_in
+from tlclass.surveys.tables.files import PARQUET, TABLES, existing, is_kind, schema_of, tables_below, tables_in
 from tlclass.surveys.tables.objects import object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import joined, observation_columns, observations_of
 from tlclass.surveys.tables.saying import Together
@@ -69,7 +69,7 @@ class Nested:
             FileNotFoundError: there is none.
         """
         path = Path(self.path)
-        if path.suffix in (*PARQUET, ".arrow"):
+        if is_kind(path, (*PARQUET, ".arrow")):
             return [existing(path)]
         files = tables_below(path, PARQUET)
         return partitions(files) or files
@@ -152,21 +152,21 @@ def is_nested(path: Path) -> bool:
         files = tables_in(path, PARQUET)
         return bool(files) and is_nested(files[0])
     return path.suffix == ".arrow" or (
-        path.suffix in PARQUET and any(holds_lists(kind) for kind in schema_of(path).types)
+        is_kind(path, PARQUET) and any(holds_lists(kind) for kind in schema_of(path).types)
     )
 
 
 def tables_at(path: Path) -> list[Path]:
     """The file, or the tables below a folder; of a HATS catalogue its partitions alone."""
     if path.is_file():
-        return [path] if path.name.endswith((*PARQUET, *CSV, ".arrow")) else []
+        return [path] if is_kind(path, (*TABLES, ".arrow")) else []
     found = tables_in(path)
     return partitions(found) or found
 
 
 def is_packets(file: Path) -> bool:
     """Whether a Parquet file has a row per alert packet; see `tlclass.surveys.AlertPackets`."""
-    return file.suffix in PARQUET and holds_packets(schema_of(file))
+    return is_kind(file, PARQUET) and holds_packets(schema_of(file))
 
 
 def is_own(file: Path) -> bool:

@@ -32,7 +32,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Table:
-    """Reads tables of objects and of observations, Parquet or CSV: two files, one, or all below a folder.
+    """Reads tables of objects and of observations, Parquet, CSV or FITS: two files, one, or all below a folder.
 
     Columns are found by their names (`tlclass.surveys.tables.columns.ALIASES`): plain ones, those of ZTF alerts
     and of the brokers ANTARES, ALeRCE, Fink and Lasair, of SNANA, the Rubin data products, PLAsTiCC, the
@@ -179,7 +179,9 @@ class Table:
         others = [] if self.observations or self.folder is None else unread_in(Path(self.folder))
         if others:
             names = ", ".join(file.name for file in others[:3])
-            log.info("%s: ignored %d file(s) that are not .csv or .parquet, e.g. %s", self.folder, len(others), names)
+            log.info(
+                "%s: ignored %d file(s) that are no tables by their names, e.g. %s", self.folder, len(others), names
+            )
 
     def _listed(self, objects: Objects, observed: Array, origin: str) -> Objects:
         """The listed objects, and the others where they are kept."""
