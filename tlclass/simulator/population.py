@@ -158,14 +158,20 @@ def volume_tables(
 ) -> Volume:
     """The tables of one class; `edges` are the half-power points of each band in um, `depth` is its m5 in mag."""
     bands = Bands.top_hats(list(edges), nodes=2)
-    z = limits.redshift * (np.arange(1, N_REDSHIFTS + 1) / N_REDSHIFTS) ** 2
-    modulus, element = cosmology.table(z)
+    z, modulus, element = distances(cosmology, limits.redshift)
     density = transient.rate.at(z) * element / (1 + z)
     cumulative = np.cumsum(0.5 * (density + np.append(0.0, density[:-1])) * np.diff(z, prepend=0.0))
     coarse = limits.redshift * (np.arange(PEAK_REDSHIFTS) / (PEAK_REDSHIFTS - 1)) ** 1.5
     dimming = peak_dimming(transient, gap, bands, np.array(depth), coarse, np.random.default_rng([seed, 1_000_001]))
     visible = np.maximum.accumulate(modulus + np.interp(z, coarse, dimming))
     return Volume(z, modulus, visible + 1e-9 * np.arange(z.size), cumulative)
+
+
+@functools.lru_cache(64)  # all classes of a survey have the same
+def distances(cosmology: Cosmology, farthest: float) -> tuple[Array, Array, Array]:
+    """Redshifts up to `farthest`, denser where they are small, with `Cosmology.table` of them; each (N_REDSHIFTS,)."""
+    z = farthest * (np.arange(1, N_REDSHIFTS + 1) / N_REDSHIFTS) ** 2
+    return z, *cosmology.table(z)
 
 
 def peak_dimming(transient: Transient, gap: Gap, bands: Bands, depth: Array, redshifts: Array, rng: Generator) -> Array:
