@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tlclass.lightcurves.curves import LightCurves
     from tlclass.report.document import Gallery
     from tlclass.report.pages import Picture
-    from tlclass.surveys.survey import Reader
+    from tlclass.surveys.reader import Reader
     from tlclass.training.settings import FitSettings
 
 # The same examples in every run, so that a change is judged by what it changes; `--hypothesis-profile=search` draws new ones.

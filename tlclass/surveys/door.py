@@ -15,9 +15,10 @@ from tlclass.options import checked_options, nearest
 from tlclass.surveys.alerts.reader import AlertPackets
 from tlclass.surveys.alerts.tables import holds_packets
 from tlclass.surveys.parts import ROWS, parts_of
+from tlclass.surveys.reader import Reader
 from tlclass.surveys.snana.fits import SnanaFits
 from tlclass.surveys.snana.text import SnanaText
-from tlclass.surveys.survey import Reader, Survey
+from tlclass.surveys.survey import Survey
 from tlclass.surveys.tables.columns import Form
 from tlclass.surveys.tables.nested import Nested, holds_lists, is_own, nested_curves
 from tlclass.surveys.tables.table import Table, table_curves

@@ -1,24 +1,22 @@
 """What a reader reads, in parts with other objects in each, so that memory holds one at a time."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tlclass.lightcurves.curves import LightCurves
+from tlclass.surveys.reader import Reader
 from tlclass.surveys.tables.nested import Nested
 from tlclass.surveys.tables.nested_parts import nested_in_parts
-
-if TYPE_CHECKING:
-    from tlclass.surveys.survey import Reader
 
 ROWS = 400_000  # observations in memory at a time: about 1 GB while they are classified
 
 
-def divisible(reader: "Reader") -> bool:
+def divisible(reader: Reader) -> bool:
     """Whether a reader reads less than a file at a time."""
     return isinstance(reader, Nested) or callable(getattr(reader, "parts", None))
 
 
-def parts_of(reader: "Reader", rows: int = ROWS) -> Iterator[LightCurves]:
+def parts_of(reader: Reader, rows: int = ROWS) -> Iterator[LightCurves]:
     """About so many observations at a time where the format allows, in order of the ids or of the file; else a part is a file.
 
     Raises:

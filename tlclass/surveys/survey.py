@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,28 +20,13 @@ from tlclass.lightcurves.taxonomy import DROPPED, Taxonomy
 from tlclass.locking import held
 from tlclass.surveys.parallel import in_order
 from tlclass.surveys.parts import divisible, parts_of
+from tlclass.surveys.reader import Reader
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 LARGE = 100_000_000  # bytes of a table (Parquet: some 5 million rows) from which it is read in parts
 CACHE_VERSION = 6  # raise it when a reader's result changes for the same files
-
-
-class Reader(Protocol):
-    """Reads one file format. A frozen dataclass, so that its repr states every setting.
-
-    A format of many files has a third method, `pieces() -> list[Reader]`: readers of independent pieces
-    (other objects in each), which are parsed in parallel and one at a time in memory. A piece all of whose
-    objects have one label, known without opening it, says so in an attribute `label`; where the taxonomy
-    drops that label the piece is not read.
-    """
-
-    def files(self) -> list[Path]:
-        """The raw files; empty if there are none. Raises FileNotFoundError if they are missing."""
-
-    def read(self) -> LightCurves:
-        """All light curves in canonical units, unselected, labels as the files state them."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from tlclass.surveys.joint.crossmatch import Matches, no_matches, read_matches
 from tlclass.surveys.joint.merging import merged
 from tlclass.surveys.joint.spilling import Spill
 from tlclass.surveys.parts import parts_of
-from tlclass.surveys.survey import Reader, Survey, matching
+from tlclass.surveys.reader import Reader
+from tlclass.surveys.survey import Survey, matching
 from tlclass.surveys.tables.files import existing
 
 log = logging.getLogger(__name__)
