@@ -507,3 +507,70 @@ def test_unknown_numbers_of_objects_are_not_numbers(tmp_path: Path) -> None:
         )
         curves = door.read(tmp_path, BANDS)
         assert np.isnan(curves.mwebv[0]) and np.isnan(curves.redshift[0]) and np.isnan(curves.trigger_mjd[0]), code
+
+
+@pytest.mark.parametrize("code", [-1.0, 0.0, 9.99, 99.0, 99.99, 999.0, np.inf])
+def test_an_error_that_marks_a_limit_is_none(code: float) -> None:
+    rows = {
+        "object_id": "a",
+        "mjd": [60001.25, 60002.5],
+        "band": "g",
+        "magpsf": 20.0,
+        "sigmapsf": [0.1, code],
+        "isdiffpos": "t",
+    }
+    assert door.read(pd.DataFrame(rows), ZTF).mjd.tolist() == [60001.25]
+
+
+@pytest.mark.parametrize("name", ["is_limit", "upper_limit", "ul", "limflag", "nondetection"])
+def test_a_column_may_mark_limits(name: str) -> None:
+    rows = {
+        "object_id": "a",
+        "mjd": [60001.25, 60002.5],
+        "band": "g",
+        "mag": 20.0,
+        "mag_err": 0.1,
+        "isdiffpos": "t",
+        name: [0, 1],
+    }
+    assert door.read(pd.DataFrame(rows), ZTF).mjd.tolist() == [60001.25]
+
+
+@pytest.mark.parametrize(
+    ("flux", "error", "said"),
+    [(1e3, 100.0, ""), (20.0, 0.1, "mag deeper"), (1e3, 1e4, "mag shallower"), (1e6, 1e4, "")],
+)
+@pytest.mark.parametrize("stated", [{"flux_unit": "fluxcal"}, {"zp": 27.5}])
+def test_a_stated_unit_that_does_not_fit_the_errors_is_warned_of(
+    flux: float, error: float, said: str, stated: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = {**ROWS, "object_id": "a", "flux": flux, "flux_err": error, **stated}
+    door.read(pd.DataFrame(rows), ZTF)
+    assert (said in caplog.text) and bool(said) == ("in the unit that is stated" in caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("more", "refused"),
+    [
+        ({"expMidptMJD": 60001.25}, True),
+        ({"midpointMjdTai": 60001.25, "diaSourceId": 5}, False),
+        ({"expMidptMJD": 60001.25, "psfDiffFlux": 90.0, "psfDiffFluxErr": 9.0}, False),
+    ],
+)
+def test_fluxes_of_the_science_image_are_refused(more: dict[str, Any], refused: bool) -> None:
+    rows = pd.DataFrame([{"diaObjectId": 5, "band": "g", "psfFlux": 9e9, "psfFluxErr": 9.0, **more}])
+    if refused:
+        with pytest.raises(ValueError, match=r"science image.*psfDiffFlux.*--column flux=psfFlux"):
+            door.read(rows, BANDS)
+        assert len(door.read(rows, BANDS, {"columns": {"flux": "psfFlux"}}).mjd)
+    else:
+        assert len(door.read(rows, BANDS).mjd) == 1
+
+
+def test_cells_that_are_no_numbers_say_what_to_write(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('object_id,mjd,band,flux,flux_err\na,60001.25,g,"1,5",1\n')
+    with pytest.raises(ValueError, match=r"'1,5'.*decimals with a point"):
+        door.read(tmp_path / "a.csv", BANDS)
+    (tmp_path / "b.csv").write_text("object_id,mjd,band,flux,flux_err\n", encoding="utf-16")
+    with pytest.raises(ValueError, match=r"b\.csv.*save it as UTF-8"):
+        door.read(tmp_path / "b.csv", BANDS)

@@ -28,14 +28,15 @@ END:
 """
 
 
-def read(folder: Path, *contents: str, **options: Any) -> LightCurves:
+def read(folder: Path, *contents: str, suffix: str = ".dat", **options: Any) -> LightCurves:
     for number, content in enumerate(contents):
-        (folder / f"{number}.dat").write_text(content)
+        (folder / f"{number}{suffix}").write_text(content)
     return check(SnanaText(folder, BANDS, **options).read(), "t")
 
 
-def test_one_object_exactly(tmp_path: Path) -> None:
-    curves = read(tmp_path, HEADER + TABLE)
+@pytest.mark.parametrize("suffix", [".dat", ".DAT"])
+def test_one_object_exactly(suffix: str, tmp_path: Path) -> None:
+    curves = read(tmp_path, HEADER + TABLE, suffix=suffix)
     assert curves.object_id.tolist() == ["a1"] and curves.label.tolist() == ["1"]
     assert curves.mjd.tolist() == [56001, 56002, 56003] and curves.flux.tolist() == [-5.5, 100, 200]
     assert [curves.passbands[code] for code in curves.passband] == ["lsstg", "lsstr", "lsstr"]

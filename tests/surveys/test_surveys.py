@@ -194,7 +194,9 @@ def test_julian_dates(tmp_path: Path) -> None:
 
 def test_unsorted_times_are_sorted_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        curves = table(tmp_path, OBSERVATIONS | {"mjd": [2.1, 1.1, 3.1], "flux_unit": ["fluxcal"] * 3})
+        curves = table(
+            tmp_path, OBSERVATIONS | {"mjd": [2.1, 1.1, 3.1], "flux_err": [50.0] * 3, "flux_unit": ["fluxcal"] * 3}
+        )
     assert curves.flux.tolist() == [20, 10, 30]
     assert not any(record.levelno >= logging.WARNING for record in caplog.records)
 
@@ -266,7 +268,9 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
         Table(passbands=ZTF, default_unit="fluxcal", **paths).read()
     other = tmp_path / "observations.hdf5"
     other.touch()
-    with pytest.raises(ValueError, match=r"unknown kind of file '.hdf5': .parquet, .pq, .csv, .csv.gz, .*\.fits.* are read"):
+    with pytest.raises(
+        ValueError, match=r"unknown kind of file '.hdf5': .parquet, .pq, .csv, .csv.gz, .*\.fits.* are read"
+    ):
         Table(other, ZTF).read()
 
 

@@ -25,6 +25,7 @@ JULIAN = -2400000.5  # days to add to a Julian date for MJD
 MJD_RANGE = (15_000, 100_000)  # the years 1899 to 2132
 RELATIVE = 1000  # days; times this close to zero are relative to some event
 MAG_RANGE: tuple[float, float] = tuple(FACTS["missing"]["magnitudes"])
+MAG_ERR_RANGE: tuple[float, float] = tuple(FACTS["missing"]["magnitude_errors"])
 SNR: float = FACTS["detection"]["snr"]
 ALERT_SNR: float = FACTS["detection"]["alert_snr"]
 DETECTION_BITS: int = FACTS["detection"]["bits"]
@@ -110,12 +111,15 @@ def scales(zero_point: Any) -> Any:
 def flux_of_magnitude(mag: Any, mag_err: Any, positive: Any = True) -> tuple[Any, Any]:
     """Fluxes and their errors from AB magnitudes of differences; a negative difference has a negative flux.
 
+    Errors that are no errors of a measured magnitude but codes for a limit (-1, 0, 9.99, 99) become NaN.
+
     >>> [round(float(value), 1) for value in flux_of_magnitude(20.0, 0.1)]
     [1000.0, 92.1]
     """
     with np.errstate(over="ignore"):
         size = 10 ** (-0.4 * (np.asarray(mag, dtype=np.float64) - ZERO_POINT))
-        error = size * np.asarray(mag_err, dtype=np.float64) * FRACTION
+        error = np.asarray(mag_err, dtype=np.float64)
+        error = size * np.where((error > MAG_ERR_RANGE[0]) & (error < MAG_ERR_RANGE[1]), error, np.nan) * FRACTION
     return np.where(positive, size, -size), error
 
 

@@ -67,7 +67,7 @@ def say_photometry(curves: LightCurves, kind: str | None, origin: str) -> None:
     found = photometry_of(curves)
     made = _made_for(_survey(curves), found)
     instead = f": {made[0]} is a model of such light curves" if made else ""
-    if kind == "detections" and found == "forced":
+    if kind == "detections" and found == "forced" and not curves.detected.all():
         message = "%s: %d of %d observations are no detections and left out, because this model was trained on detections alone%s"
         log.warning(message, origin, np.count_nonzero(~curves.detected), len(curves.mjd), instead)
     if kind == "forced" and found == "detections" and len(curves.mjd) >= SOME:

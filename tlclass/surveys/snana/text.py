@@ -80,7 +80,11 @@ class SnanaText:
             FileNotFoundError: there is none.
         """
         folder = Path(self.folder)
-        files = [folder] if folder.is_file() else sorted(folder.glob(self.pattern))
+        files = (
+            [folder]
+            if folder.is_file()
+            else sorted({*folder.glob(self.pattern), *folder.glob(_in_capitals(self.pattern))})
+        )
         if not files:
             raise FileNotFoundError(
                 f"no file {self.pattern} in {self.folder}: set paths.data, reader.folder or reader.pattern to where they are"
@@ -171,6 +175,11 @@ class SnanaText:
 
     def _label(self, item: "_Object") -> str:
         return item.file.parent.name if self.label_key is None else item.header.get(self.label_key, "")
+
+
+def _in_capitals(pattern: str) -> str:
+    """The pattern of the same files with `.DAT` at the end of their names."""
+    return f"{pattern.removesuffix('.dat')}.DAT" if pattern.endswith(".dat") else pattern
 
 
 def _names_object(file: Path) -> bool:

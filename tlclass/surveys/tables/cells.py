@@ -47,8 +47,9 @@ def numbers(values: Array, name: str, origin: str) -> Array:
         row = next(row for row, value in enumerate(values) if not _is_number(value))
         if DATE.match(str(values[row])):
             raise ValueError(f"{dates} ('{shortened(values[row])}' in row {row + 1})") from None
+        point = ": write decimals with a point" if re.fullmatch(r"-?\d*,\d+", str(values[row]).strip()) else ""
         raise ValueError(
-            f"{origin}: column {name}, row {row + 1}: '{shortened(values[row])}' is not a number"
+            f"{origin}: column {name}, row {row + 1}: '{shortened(values[row])}' is not a number{point}"
         ) from None
 
 

@@ -15,7 +15,7 @@ from tlclass.surveys.tables.cells import coded, column_values, numbers
 from tlclass.surveys.tables.columns import Form
 from tlclass.surveys.tables.measured import Measured, kind_of, refuse_without_signs
 from tlclass.surveys.tables.saying import tell
-from tlclass.surveys.tables.units import only_unit, proved_unit, say_unit
+from tlclass.surveys.tables.units import flux_factor, only_unit, proved_unit, say_depth, say_unit
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -148,9 +148,17 @@ class Judgement:
         if unit is None and "zero_point" not in self.found:
             return self._proved()
         say_unit(unit, self.found, self.origin)
+        column, value, band = self._decisive_values()
+        factor = flux_factor(column, self.found, unit, self.origin)
+        say_depth({name: values * factor for name, values in value.items()}, band, self.found, self.form, self.origin)
         return unit
 
     def _proved(self) -> str | float:
+        column, value, band = self._decisive_values()
+        return proved_unit(column, self.found, value, band, self.form, self.origin)
+
+    def _decisive_values(self) -> tuple[dict[str, pa.ChunkedArray], dict[str, Array], Array]:
+        """Columns of the first rows by our names, their fluxes and errors as the file has them, and the codes of their passbands."""
         head = self._head if self._head is not None else pa.table({})
         mjd = times(head[self.found["mjd"]], self.found["mjd"], self.form, self.origin, self._relative)
         head = head.filter(pa.array(~np.isnan(mjd)))
@@ -161,7 +169,7 @@ class Judgement:
             name: numbers(column_values(column[name]), self.found[name], self.origin) for name in ("flux", "flux_err")
         }
         value["flux"] = known_numbers(value["flux"], "fluxes")
-        return proved_unit(column, self.found, value, band[known], self.form, self.origin)
+        return column, value, band[known]
 
 
 def times(column: pa.ChunkedArray, name: str, form: Form, origin: str, relative: bool) -> Array:

@@ -114,6 +114,8 @@ def _header(path: Path) -> list[str]:
     with (gzip.open if _is_packed(path) else open)(path, "rt", encoding="utf-8-sig", newline="") as lines:
         try:
             header = next(csv.reader(lines, delimiter=separator(path)), [])
+        except UnicodeDecodeError:
+            raise ValueError(f"{path} cannot be read: its text is not in UTF-8: save it as UTF-8") from None
         except csv.Error as error:
             raise pa.ArrowInvalid(f"its first line is not a list of column names: {error}") from error
     if not header:

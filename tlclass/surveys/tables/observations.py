@@ -62,6 +62,8 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
     found = {name: column for name, column in found.items() if name not in unused}
     if kind == "flux" and not stated and "mag" not in found:
         _refuse_counts(names, form, origin)
+    if kind == "flux" and form.columns.get("flux") is None:
+        _refuse_science(names, found.get("flux", ""), origin)
     limits_alone = kind == "mag" and "mag" not in found
     mapped = [name for name in OBSERVATION_COLUMNS if form.columns.get(name) is not None and name not in unused]
     form.needed(found, names, [*_PLACE, *(() if limits_alone else BRIGHTNESS[kind]), *mapped], origin)
@@ -84,6 +86,16 @@ def _refuse_counts(names: Sequence[str], form: Form, origin: str) -> None:
         raise ValueError(
             f"{origin}: nothing states the unit of the flux, and {found[0]} may be its zero point: say so with "
             f"{naming('zero_point').replace('COLUMN', found[0])}, or give the unit with {GIVE_UNIT}"
+        )
+
+
+def _refuse_science(names: Sequence[str], flux: str, origin: str) -> None:
+    """Raise ValueError if the fluxes are of the science image, not of the difference."""
+    about, plain = FACTS["science_fluxes"], {without_prefix(name) for name in names}
+    if plain_name(flux) in about["names"] and plain & set(about["tables"]) and plain.isdisjoint(about["differences"]):
+        raise ValueError(
+            f"{origin}: {flux} of such a table is the flux in the science image, host galaxy included: give the flux of the difference (psfDiffFlux), "
+            f"or say that it is one with {naming('flux').replace('COLUMN', flux)}"
         )
 
 
@@ -156,9 +168,7 @@ def _brightness(column: Columns, found: Mapping[str, str], kind: str, facts: Fac
             return {name: np.empty(len(column["mjd"])) for name in ("flux", "flux_err")}
         error = numbers(column_values(column["mag_err"]), found["mag_err"], origin)
         positive = _positive(column, found, facts, origin)
-        flux = flux_of_magnitude(
-            numbers(column_values(column["mag"]), found["mag"], origin), known_numbers(error), positive
-        )
+        flux = flux_of_magnitude(numbers(column_values(column["mag"]), found["mag"], origin), error, positive)
         return dict(zip(("flux", "flux_err"), flux, strict=True))
     value = {name: numbers(column_values(column[name]), found[name], origin) for name in ("flux", "flux_err")}
     value["flux"] = known_numbers(value["flux"], "fluxes")

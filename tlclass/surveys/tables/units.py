@@ -9,6 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tlclass.lightcurves.photometry import (
+    FACTS,
+    ZERO_POINT,
     ZERO_POINTS,
     depth_offset,
     fits_depth,
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 Columns = Mapping[str, pa.ChunkedArray]
 
+BRIGHT = 20  # flux / error of objects whose own light makes the errors
 GIVE_UNIT = option("--flux-unit UNIT", "flux_unit=UNIT")
 
 
@@ -54,6 +57,23 @@ def say_unit(unit: str | float | None, found: Mapping[str, str], origin: str) ->
         )  # fmt: skip
     else:
         tell(log, logging.INFO, "%s: %s is taken as %s", origin, found["flux"], _spelled(unit))
+
+
+def say_depth(value: Mapping[str, Array], band: Array, found: Mapping[str, str], form: Form, origin: str) -> None:
+    """Warn where errors in the unit that is stated are far from the depth of the survey; large errors of bright objects are not.
+
+    Args:
+        value: `flux` and `flux_err` (n,) at zero point 27.5. band: (n,) passband codes. found, form, origin: as above.
+    """
+    offset = depth_offset(value["flux_err"], band, form.passbands.names)
+    if offset is None:
+        return
+    deeper = offset + ZERO_POINT
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bright = deeper < 0 and np.nanmedian(np.abs(value["flux"]) / value["flux_err"]) > BRIGHT
+    if abs(deeper) > 2 * float(FACTS["depth_tolerance"]) and not bright:
+        message = "%s: in the unit that is stated, %s has errors of a survey %s: check the unit (%s), and that %s are errors of one sigma in it"
+        tell(log, logging.WARNING, message, origin, found["flux"], _compared(deeper), GIVE_UNIT, found["flux_err"])
 
 
 def proved_unit(
@@ -99,10 +119,13 @@ def _say_default(unit: str | float, offset: float | None, name: str, origin: str
         tell(log, logging.INFO, taken, origin, name, _spelled(unit))
         return
     deeper, fitting = offset + zero_point_of(unit), unit_by_depth(offset)
-    than = f"{abs(deeper):.1f} mag {'deeper' if deeper > 0 else 'shallower'} than this one"
     fits = f", and fit its depth in {fitting}" if fitting else ""
     but = f"{taken}; but then its errors are those of a survey %s%s: state the unit with %s"
-    tell(log, logging.WARNING, but, origin, name, _spelled(unit), than, fits, GIVE_UNIT)
+    tell(log, logging.WARNING, but, origin, name, _spelled(unit), _compared(deeper), fits, GIVE_UNIT)
+
+
+def _compared(deeper: float) -> str:
+    return f"{abs(deeper):.1f} mag {'deeper' if deeper > 0 else 'shallower'} than this one"
 
 
 def _spelled(unit: str | float) -> str:
