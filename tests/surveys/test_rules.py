@@ -574,3 +574,25 @@ def test_cells_that_are_no_numbers_say_what_to_write(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("object_id,mjd,band,flux,flux_err\n", encoding="utf-16")
     with pytest.raises(ValueError, match=r"b\.csv.*save it as UTF-8"):
         door.read(tmp_path / "b.csv", BANDS)
+
+
+@pytest.mark.parametrize(("flux", "said"), [(5.0, True), (-5.0, True), (500.0, False), (-500.0, False)])
+def test_detections_that_measure_nothing_are_warned_of(
+    flux: float, said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = {**ROWS, "object_id": "a", "flux": flux, "flux_err": 50.0, "detected": True, "flux_unit": "fluxcal"}
+    door.read(pd.DataFrame(rows), ZTF)
+    assert ("3 of 3 detections have flux / error below 2" in caplog.text) == said
+
+
+@pytest.mark.parametrize("name", ["detected", "is_detection", "ul"])
+def test_a_column_of_yes_and_no_holds_nothing_else(name: str) -> None:
+    rows = {
+        "object_id": "a",
+        **{key: ROWS[key] for key in ("mjd", "band")},
+        "mag": 20.0,
+        "mag_err": 0.1,
+        name: [1, 0, 7.3],
+    }
+    with pytest.raises(ValueError, match=f"column {name}: '7.3'.*rename the column"):
+        door.read(pd.DataFrame(rows), ZTF, {"positive": True})

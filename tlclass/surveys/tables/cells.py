@@ -114,7 +114,8 @@ def flags(
     for value, flag in zip(names, said, strict=True):
         if flag is None:
             raise ValueError(
-                f"{origin}: column {name}: '{shortened(value)}' is neither yes (t, true, 1) nor no (f, false, 0, -1)"
+                f"{origin}: column {name}: '{shortened(value)}' is neither yes (t, true, 1) nor no (f, false, 0, -1): write one of them, "
+                "or rename the column where it is about something else"
             )
     return np.array([*said, missing], dtype=bool)[codes]
 
@@ -125,7 +126,7 @@ def is_true(value: str) -> bool | None:
 
 
 def is_flag(value: str) -> bool | None:
-    """The same, None also for numbers but 0 and 1: a column of limits may hold magnitudes."""
+    """The same, None also for numbers but 0 and 1: a column of limits may hold magnitudes, one of detections their number."""
     return is_true(value) if not _is_number(value) or float(value) in (0, 1) else None
 
 

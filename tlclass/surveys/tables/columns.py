@@ -51,7 +51,7 @@ ALIASES = {
     "flux_unit": ("flux_unit", "flux_units", "fluxunit"),
     "zero_point": ("zero_point", "zeropoint", "zp", "zpt", "zeropt", "magzp", "mag_zp", "zero_point_mag", "flux_zp"),
     "zero_point_system": ("zero_point_system", "zpsys", "magsys"),
-    "detected": ("detected", "detected_bool", "is_detected", "is_detection", "detection"),
+    "detected": ("detected", "detected_bool", "is_detected", "is_detection"),
     "mag": ("mag", "magnitude", "magpsf", "ant_mag", "unforced_mag"),
     "mag_err": ("mag_err", "magerr", "mag_error", "magnitude_error", "sigmapsf", "e_mag", "e_magnitude", "ant_magerr", "unforced_mag_error"),
     "is_positive": ("is_positive", "isdiffpos", "ztf_isdiffpos"),

@@ -25,7 +25,7 @@ from tlclass.lightcurves.photometry import (
     without_prefix,
 )
 from tlclass.surveys.tables.bands import passbands_of
-from tlclass.surveys.tables.cells import coded, column_values, flags, identifiers, is_true, numbers
+from tlclass.surveys.tables.cells import coded, column_values, flags, identifiers, is_flag, is_true, numbers
 from tlclass.surveys.tables.columns import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, Form, naming
 from tlclass.surveys.tables.facts import Facts, Judgement, times
 from tlclass.surveys.tables.measured import BRIGHTNESS, Measured, kind_of, measured, sign_of
@@ -183,6 +183,9 @@ def _detected(
     kind, rising = kind_of(found, form), np.asarray(seen["flux"] > 0)
     if "detected" in found:
         stated = _flagged(column["detected"], found["detected"], origin)
+        _say_faint(
+            stated, seen, found["detected"], origin, logging.DEBUG if level == logging.DEBUG else logging.WARNING
+        )
         return stated & rising if kind == "mag" else stated
     alert = _alerts(column, found, kind, facts, origin)
     by_snr = detected_by_snr(seen["flux"], seen["flux_err"], form.detection_snr)
@@ -192,10 +195,18 @@ def _detected(
     return np.where(alert, rising & detected_by_snr(seen["flux"], seen["flux_err"], ALERT_SNR), by_snr)
 
 
+def _say_faint(stated: Array, seen: Observations, name: str, origin: str, level: int) -> None:
+    """Log where most of the rows that a column calls detections are far too faint for one."""
+    faint = stated & (np.abs(seen["flux"]) < ALERT_SNR * seen["flux_err"])
+    if faint.sum() > stated.sum() / 2:
+        message = "%s: %d of %d detections have flux / error below %g (column %s): check that fluxes and errors are not swapped, nor in different units"
+        tell(log, level, message, origin, ALERT_SNR, name, counts=(int(faint.sum()), int(stated.sum())))
+
+
 def _flagged(column: pa.ChunkedArray, name: str, origin: str) -> Array:
     if plain_name(name) == "photflag":
         return flags(column, lambda value: bool(int(float(value)) & DETECTION_BITS), name, origin)
-    return flags(column, is_true, name, origin)
+    return flags(column, is_flag, name, origin)
 
 
 def _alerts(column: Columns, found: Mapping[str, str], kind: str, facts: Facts, origin: str) -> Array:
