@@ -98,7 +98,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
         shared, made = base / name, base / f"{name}.made"
         with FileLock(base / f"{name}.lock"):
             if not made.exists():
-                shared.mkdir()
+                shared.mkdir(exist_ok=True)
                 make(shared)
                 made.touch()
         return shared
