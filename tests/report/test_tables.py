@@ -203,6 +203,12 @@ def test_one_row_per_job(sweep: Sweep) -> None:
     assert isinstance(sweep.jobs, pd.DataFrame) and len(sweep.jobs) == 30
 
 
+def test_a_sweep_with_many_scores_is_read_without_a_warning(tmp_path: Path) -> None:
+    scores = {f"auroc/SN Ia@{day}d": 0.9 for day in range(150)}
+    sweep = sweep_of(write_sweep(tmp_path, {"full": scratch}, (100,), range(2), **scores))
+    assert set(scores) <= set(sweep.jobs)
+
+
 def test_thirds_by_brightness_have_a_table_of_their_own(tmp_path: Path) -> None:
     by_third = {
         f"{third}/{name}": 0.5 + k / 10 for k, third in enumerate(THIRDS) for name in ("auroc_macro", "auroc/TDE")

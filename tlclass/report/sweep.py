@@ -121,8 +121,7 @@ def results_table(folder: Path) -> pd.DataFrame:
     """
     rows = [_flat(row) for row in read_results(folder)]
     jobs = pd.DataFrame(rows)
-    for name in score_names(jobs):
-        jobs[name] = pd.to_numeric(jobs[name])
+    jobs = jobs.astype(dict.fromkeys(score_names(jobs), float)).copy()  # a copy holds its columns together
     return jobs.sort_values(["experiment", "arm", "labels", "seed"], ignore_index=True)
 
 
