@@ -40,8 +40,8 @@ def _run(given: argparse.Namespace, source: "Path | Survey") -> str:
     import torch
 
     from tlclass import plugins
+    from tlclass.network.history import history
     from tlclass.serving.batch import predict_in_parts, writer_for
-    from tlclass.serving.history import history
     from tlclass.serving.request import Request
 
     torch.set_num_threads(1)

@@ -13,14 +13,13 @@ from tests.conftest import make_curves
 from tlclass.lightcurves.arrow import write
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.network.checkpoint import TrainedModel, load_model
+from tlclass.network.history import ADAPTED, history
 from tlclass.network.released import RELEASED
 from tlclass.serving.batch import predict_in_parts, writer_for
-from tlclass.serving.history import history
 from tlclass.serving.predictions import predict
 from tlclass.serving.recognise import say_photometry, say_survey
 from tlclass.serving.request import Request
 from tlclass.surveys import door
-from tlclass.training.distillation import ADAPTED
 
 
 def probabilities(frame: pd.DataFrame) -> np.ndarray:  # type: ignore[type-arg]

@@ -27,13 +27,14 @@ from tlclass.locking import held
 from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import WEIGHTS, TrainedModel, as_one
 from tlclass.network.classifier import Classifier, build_classifier
+from tlclass.network.history import ADAPTED
 from tlclass.network.training_range import joined, measure
 from tlclass.network.transfer import FreezePolicy, TransferReport
 from tlclass.options import build
 from tlclass.surveys import Survey
 from tlclass.training.calibration import fit_sets
 from tlclass.training.card import EVALUATIONS
-from tlclass.training.distillation import ADAPTED, Distillation, distil, loaded_whole
+from tlclass.training.distillation import Distillation, distil, loaded_whole
 from tlclass.training.finetune import Start
 from tlclass.training.fit import Process
 from tlclass.training.reliability import Believed, believed_of, novelty_of, taught, zero_shot_calibration

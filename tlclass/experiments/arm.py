@@ -18,10 +18,10 @@ from tlclass.inputs.encoding import encoding_settings
 from tlclass.inputs.split import absent_classes
 from tlclass.network.checkpoint import TrainedModel, as_one, save_model
 from tlclass.network.classifier import Classifier
+from tlclass.network.history import ADAPTED
 from tlclass.network.transfer import FreezePolicy, TransferReport
 from tlclass.options import build
 from tlclass.training.card import CITATION, write_card
-from tlclass.training.distillation import ADAPTED
 from tlclass.training.evaluation import evaluate
 from tlclass.training.finetune import Start, finetune
 from tlclass.training.fit import FitSummary, device_of

@@ -15,9 +15,9 @@ from tlclass.inputs.shape import statistics
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel
+from tlclass.network.history import history
 from tlclass.network.inference import encode_all, encode_every_step, logits_of
 from tlclass.quoting import shortened
-from tlclass.serving.history import history
 from tlclass.serving.predictions import trained_passbands
 from tlclass.serving.warnings import warnings_for
 

@@ -21,10 +21,11 @@ from tlclass.experiments.plan import Plan, plan_from
 from tlclass.experiments.pretraining import pretrained
 from tlclass.experiments.start import head_settings, new_model, source_state
 from tlclass.network.checkpoint import TrainedModel, as_one, load_model, save_model
+from tlclass.network.history import ADAPTED
 from tlclass.network.transfer import FreezePolicy, transfer
 from tlclass.serving.evaluating import evaluate
 from tlclass.training.card import CITATION, write_card
-from tlclass.training.distillation import ADAPTED, Distillation
+from tlclass.training.distillation import Distillation
 from tlclass.training.reliability import made_reliable
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import yaml
 
 from tlclass.atomic import write_text
 from tlclass.network.checkpoint import CARD, TrainedModel
-from tlclass.training.distillation import ADAPTED
+from tlclass.network.history import ADAPTED, trained_on
 from tlclass.training.evaluation import SETS
 from tlclass.training.leavings import MACRO
 
@@ -77,11 +77,10 @@ def _input(model: TrainedModel) -> str:
 
 def _training(model: TrainedModel) -> str:
     about, seen = model.training, model.trained_on
-    kind = "**simulated** light curves" if model.simulated else "real light curves"
-    lines = [
-        f"Trained on {kind}"
-        + (f" of {seen.objects} objects (each network of an ensemble counts its own)." if seen else ".")
-    ]
+    learnt = trained_on(model).replace("simulated", "**simulated**")
+    lines = [f"{learnt[0].upper()}{learnt[1:]}."]
+    if seen:
+        lines.append(f"Objects in all: {seen.objects} (each network of an ensemble counts its own).")
     if about.get("source"):
         lines.append(f"Source of the transfer: `{about['source']}`.")
     row = about.get("row") or {}

@@ -32,7 +32,6 @@ Array = npt.NDArray[np.int64]
 
 FEWEST = 20  # unlabelled light curves
 MEASURED = 900  # unlabelled light curves with which adaptation was seen to help (docs/results/adaptation.md)
-ADAPTED = "adapted"  # key of `TrainedModel.training`: to what
 
 
 @dataclass(frozen=True)
