@@ -45,7 +45,7 @@ class Bench:
 
     def __init__(self, folder: Path, device: str, tiny: bool) -> None:
         self.path, self.device, self.tiny = folder / "rows.jsonl", torch.device(device), tiny
-        self.seconds = 0.2 if tiny else 1.0  # of one timing; fits take five times as long
+        self.seconds = 0.1 if tiny else 1.0  # of one timing; fits take five times as long
         self.curves = 600 if tiny else 20480 if device == "cuda" else 2560
         folder.mkdir(parents=True, exist_ok=True)
 

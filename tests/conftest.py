@@ -31,6 +31,8 @@ import pytest
 from filelock import FileLock
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from tlclass.experiments.plan import Plan
     from tlclass.lightcurves.curves import LightCurves
     from tlclass.report.document import Gallery
@@ -232,6 +234,24 @@ def nothing(*_: Any, **__: Any) -> None:
 
 
 @pytest.fixture
+def inline_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are drawn in the pages of a report, and not written to files."""
+    from tlclass.report.document import Gallery
+
+    monkeypatch.setattr(Gallery, "keep", keep_inline)
+
+
+def keep_inline(gallery: Gallery, name: str, figure: Figure, caption: str) -> Picture:
+    """In place of `Gallery.keep`: PNG and PDF take two thirds of its time."""
+    from tlclass.report.pages import Picture
+    from tlclass.report.svg import inline_svg
+
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)
+    return Picture(gallery.folder / f"{name}.png", caption, inline_svg(figure, f"{gallery.folder.name}-{name}"))
+
+
+@pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """See `keep_undrawn`."""
     from tlclass.report.document import Gallery
@@ -368,9 +388,11 @@ def start_forked(
 @pytest.fixture
 def forked_pools(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Pools of readers and simulators fork instead of importing everything in each process; surveys/test_alerts.py has a real one."""
+    from tlclass.simulator import chunks
     from tlclass.surveys import parallel
 
-    monkeypatch.setattr(parallel, "get_context", lambda method: multiprocessing.get_context("fork"))
+    for module in (parallel, chunks):
+        monkeypatch.setattr(module, "get_context", lambda method: multiprocessing.get_context("fork"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # threads of libraries, which the pool does not use
         yield

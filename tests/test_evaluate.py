@@ -41,7 +41,7 @@ def evaluate(data: Path, cache: Path, tmp_path: Path) -> Evaluate:
 
 
 def test_a_jobs_own_test_part_gives_the_scores_of_its_row(
-    evaluate: Evaluate, job: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    evaluate: Evaluate, inline_alone: None, job: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = evaluate(job, "target=bts", "--test-part")
     row = json.loads((job / "result.json").read_text())

@@ -186,7 +186,7 @@ def test_a_killed_sweep_run_again_gives_the_table_of_an_uninterrupted_one(
 
     More kills: `python -m benchmarks.kills`.
     """
-    axes = ["freeze_policy=from_scratch,full", "seed=0,1", "pretrain.seed=0", "fit.max_epochs=7"]
+    axes = ["freeze_policy=from_scratch,full", "seed=0,1", "pretrain.seed=0", "fit.max_epochs=5"]
     models = f"paths.models={tmp_path / 'models'}"
     process = start_forked([*overrides, *axes, JOBLIB, models, "-m"], tmp_path, tmp_path / "said", forked_workers=True)
     deadline = time.monotonic() + 120

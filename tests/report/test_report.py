@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from tests.conftest import Once, figures_made, nothing
+from tests.conftest import Once, figures_made, keep_inline, nothing
 from tests.report.sweeps import scratch, shifted, write_sweep
 from tlclass.report import write_report
 from tlclass.report.__main__ import main
@@ -20,7 +20,6 @@ from tlclass.report.document import Gallery, scores
 from tlclass.report.pages import Paragraph, Picture
 from tlclass.report.provenance import UNKNOWN, command
 from tlclass.report.published import panel_of, published_curves
-from tlclass.report.svg import inline_svg
 from tlclass.report.sweep import read_sweeps
 
 ARMS = {"from_scratch": scratch, "full": shifted(4)}
@@ -115,11 +114,7 @@ def test_the_same_results_give_the_same_report(
     keep = Gallery.keep
 
     def keep_one(gallery: Gallery, name: str, figure: Figure, caption: str) -> Picture:
-        if name == "classes":
-            return keep(gallery, name, figure, caption)
-        figure.draw_without_rendering()
-        figure.set_layout_engine(None)
-        return Picture(gallery.folder / f"{name}.png", caption, inline_svg(figure, f"{gallery.folder.name}-{name}"))
+        return (keep if name == "classes" else keep_inline)(gallery, name, figure, caption)
 
     monkeypatch.setattr(Gallery, "keep", keep_one)
     shutil.copytree(folder, tmp_path / "again")
