@@ -21,7 +21,7 @@ from tlclass.training.fit import FitSummary
 for package in ("light_curve", "sklearn", "lightgbm"):
     pytest.importorskip(package, reason="needs the extra baselines")
 
-SMALL = {"forest": ["method.options.trees=30"], "lightgbm": ["method.options.rounds=10"]}
+SMALL = {"forest": ["method.options.trees=10"], "lightgbm": ["method.options.rounds=10"]}
 ARMS = pytest.mark.parametrize("arm", list(BASELINES))
 
 
@@ -104,8 +104,8 @@ def test_a_finished_baseline_is_skipped_and_a_changed_one_refused_unless_overwri
     caplog.set_level(logging.INFO)
     row = run_job(job("forest"), tmp_path / "job")
     assert run_job(job("forest"), tmp_path / "job")["log_loss"] == row["log_loss"] and "skipped" in caplog.text
-    changed = job("forest", "method.options.trees=31")
-    with pytest.raises(ValueError, match=r"method.options.trees was 30 and is now 31"):
+    changed = job("forest", "method.options.trees=11")
+    with pytest.raises(ValueError, match=r"method.options.trees was 10 and is now 11"):
         run_job(changed, tmp_path / "job")
     assert run_job(replace(changed, overwrite=True), tmp_path / "job")["log_loss"] != row["log_loss"]
 
