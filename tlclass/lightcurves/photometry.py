@@ -3,6 +3,7 @@
 The facts, with their sources, stand in `photometry.yaml`; the flags that void a row are in `tlclass.lightcurves.voids`.
 """
 
+import functools
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -44,6 +45,7 @@ _PREFIX = re.compile(rf"^(?:(?:{'|'.join(FACTS['prefixes'])})[_.:])+")
 _UNIT = re.compile(r"(?:^|flux|[^a-z])([nuμm]?jy)")  # casefold makes the micro sign a mu
 
 
+@functools.lru_cache(4096)  # each name is asked for once per word that it might mean
 def plain_name(column: str) -> str:
     """Lower case, without Fink's prefix (`i:`) or the struct a column stands in (`lightcurve.`), or ATLAS's `###`;
     `_` for blanks.
@@ -54,6 +56,7 @@ def plain_name(column: str) -> str:
     return re.sub(r"^([a-z]:|.*\.|#+)", "", column.strip().casefold()).strip().replace(" ", "_")
 
 
+@functools.lru_cache(4096)
 def without_prefix(column: str) -> str:
     """The plain name without the name of the table or struct before it.
 
