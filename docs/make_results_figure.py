@@ -46,8 +46,8 @@ def by_labels(axes: Axes) -> None:
         spread = [float(parts[1]) if len(parts) > 1 else 0.0 for _, parts in cells]
         axes.errorbar(places, mean, spread, color=color, marker=marker, ls=line, capsize=3, label=arm)
     axes.set_xticks(range(len(BUDGETS)), [f"{n:,}" for n in BUDGETS])
-    axes.set(xlabel="labelled real light curves", ylabel="macro AUROC", title="Complete light curves")
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.set(xlabel="labelled real light curves", ylabel="macro AUROC", title="Complete light curves", ylim=(0.42, 1))
+    axes.legend(frameon=False, fontsize=8, loc="lower right", ncols=2)
 
 
 def by_days(axes: Axes) -> None:
