@@ -17,7 +17,7 @@ from tlclass.network.history import ADAPTED, history
 from tlclass.network.released import RELEASED
 from tlclass.serving.batch import predict_in_parts, writer_for
 from tlclass.serving.predictions import predict
-from tlclass.serving.recognise import say_photometry, say_survey
+from tlclass.serving.recognise import Traits, say_photometry, say_survey
 from tlclass.serving.request import Request
 from tlclass.surveys import door
 
@@ -153,7 +153,7 @@ def test_photometry_of_another_kind_is_warned_of(caplog: pytest.LogCaptureFixtur
         ("detections", bright, ""), ("forced", forced, ""), ("forced", bright, "ztf-alerts"), ("detections", forced, "ztf-forced"),
     ):  # fmt: skip
         caplog.clear()
-        say_photometry(given, kind, "mine.csv")
+        say_photometry(Traits.of(given), kind, "mine.csv")
         assert (warned in caplog.text) and bool(warned) == bool(caplog.text)
 
 
@@ -172,7 +172,7 @@ def test_light_curves_of_ztf_for_a_model_of_another_survey_are_warned_of(
     names = tuple(f"{system}{band}" for band in bands)
     curves = make_curves(1, longest=200, seed=1, passbands=names)
     passbands = Passbands.from_mapping({band: {"wavelength": 0.5} for band in names})
-    say_survey(replace(curves, object_id=np.array([name])), passbands, "mine.csv")
+    say_survey(Traits.of(replace(curves, object_id=np.array([name]))), passbands, "mine.csv")
     assert (said in caplog.text) and bool(said) == bool(caplog.text) == ("ztf-alerts" in caplog.text)
 
 
@@ -206,6 +206,23 @@ def test_proportions_are_estimated_from_all_parts_together(
     assert np.allclose(probabilities(found.to_pandas()), probabilities(whole.to_pandas()), atol=1e-6, equal_nan=True)
     about = json.loads(whole.schema.metadata[b"tlclass.predictions"])
     assert done.prior == about["prior"] and "estimated" in done.prior
+
+
+def test_what_is_unusual_about_an_input_is_logged_once_for_all_its_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = load_model(RELEASED / "ztf-alerts")
+    curves = make_curves(30, passbands=("ztfg", "ztfr", "ztfi"))
+    path, output = tmp_path / "curves.parquet", tmp_path / "found.parquet"
+    write(curves, path)
+    predict(model, curves, str(path))
+    whole = sorted(record.getMessage() for record in caplog.records)
+    caplog.clear()
+    monkeypatch.setattr(door, "parts", partial(door.parts, rows=len(curves.mjd) // 4))
+    predict_in_parts(model, path, Request(), {}, writer_for(output, path))
+    assert pq.read_metadata(output).num_row_groups > 1
+    assert sorted(record.getMessage() for record in caplog.records) == whole
+    assert any("ztfi" in message for message in whole) and any("no detections" in message for message in whole)
 
 
 def test_the_public_api_takes_tables_of_every_kind(released_folder: Path, data: Path) -> None:

@@ -23,6 +23,7 @@ from tlclass.lightcurves.passbands import Passbands
 from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.network.released import model_folder, released
 from tlclass.network.sets import usable
+from tlclass.serving.account import Account
 from tlclass.serving.predictions import ABOUT, before_prior, predict
 from tlclass.serving.priors import ESTIMATE, assumed, estimated
 from tlclass.serving.recognise import recognised
@@ -115,8 +116,9 @@ def predict_in_parts(
     objects = silent = 0
     kept, dropped = [0], dict[str, int]()
     parts = _counted(parts, kept, dropped)
+    account = Account(model, origin)
     with _progress() as bar:
-        first = predict(model, next(parts), origin, request)
+        first = predict(model, next(parts), origin, request, account)
         with output.opened(first.schema) as writer:
             table: pa.Table | None = first
             while table is not None:
@@ -125,8 +127,9 @@ def predict_in_parts(
                 silent += _silent(table)
                 bar(objects)
                 following = next(parts, None)
-                table = None if following is None else predict(model, following, origin, request)
+                table = None if following is None else predict(model, following, origin, request, account)
         log_dropped(dropped, kept[0], origin)
+        account.log()
         prior = json.loads(first.schema.metadata[ABOUT])["prior"]
     return Done(objects, silent, prior)
 

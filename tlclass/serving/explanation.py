@@ -18,6 +18,7 @@ from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.history import history
 from tlclass.network.inference import encode_all, encode_every_step, logits_of
 from tlclass.quoting import shortened
+from tlclass.serving.account import log_left_out
 from tlclass.serving.predictions import trained_passbands
 from tlclass.serving.warnings import warnings_for
 
@@ -116,7 +117,8 @@ def explain(model: TrainedModel, curves: LightCurves, object_id: str, origin: st
         ValueError: there is no such object, or nothing can be said about it.
     """
     given = curves.take(np.array([_place(curves, object_id, origin)]))
-    kept, left_out = trained_passbands(model, given, origin)
+    kept, left_out = trained_passbands(model, given)
+    log_left_out(model, {name: int(counts.sum()) for name, counts in left_out.items()}, origin)
     selected, _ = model.selection.select(kept)
     (warning,) = warnings_for(model, given, selected, left_out)
     if not len(selected):

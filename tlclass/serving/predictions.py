@@ -1,7 +1,6 @@
 """From light curves to a table of class probabilities, by the same steps as training and evaluation."""
 
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,18 +16,16 @@ from tlclass.inputs.batches import CurveDataset
 from tlclass.inputs.encoding import Encoded, encode
 from tlclass.inputs.shape import statistics
 from tlclass.lightcurves.curves import LightCurves, check
-from tlclass.lightcurves.selection import log_cuts
 from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.inference import encode_all, encode_every_step, logits_of, refuse_lost
 from tlclass.network.novelty import Novelty
 from tlclass.network.sets import usable
+from tlclass.serving.account import Account
 from tlclass.serving.priors import reweighed
-from tlclass.serving.recognise import say_photometry, say_survey
 from tlclass.serving.request import Request
 from tlclass.serving.warnings import warnings_for
 
-log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 ABOUT = b"tlclass.predictions"  # key of the table's metadata: what made it
@@ -63,7 +60,11 @@ class Views:
 
 
 def predict(
-    model: TrainedModel, curves: LightCurves, origin: str = "input", request: Request | None = None
+    model: TrainedModel,
+    curves: LightCurves,
+    origin: str = "input",
+    request: Request | None = None,
+    account: Account | None = None,
 ) -> pa.Table:
     """Class probabilities of light curves.
 
@@ -72,6 +73,7 @@ def predict(
         curves: unselected; the model's own photometry rule, trigger and window are applied.
         origin: what to call the input in messages.
         request: further rows and columns.
+        account: takes what is unusual about these light curves, a part of an input; without it they are the whole, and it is logged.
 
     Returns:
         In the order of `curves` one row per object (or per object and day, or observation; see `Request`): `object_id`,
@@ -83,7 +85,10 @@ def predict(
         ValueError: ids repeat, or a passband or metadata column is unknown.
     """
     asked = request or Request()
-    selected, left_out = _selected(model, curves, asked, origin)
+    whole = Account(model, origin)
+    selected, left_out = _selected(model, curves, asked, origin, account or whole)
+    if account is None:
+        whole.log()
     found = _Found(model, curves, selected, asked, origin)
     warning = np.array(warnings_for(model, curves, selected, left_out), dtype=object)
     return found.table(warning)
@@ -95,25 +100,23 @@ def before_prior(model: TrainedModel, curves: LightCurves, origin: str, asked: R
     Raises:
         ValueError: see `predict`.
     """
-    selected, _ = _selected(model, curves, asked, origin)
+    selected, _ = _selected(model, curves, asked, origin, Account(model, origin))
     return _Found(model, curves, selected, asked, origin).plain
 
 
 def _selected(
-    model: TrainedModel, curves: LightCurves, asked: Request, origin: str
+    model: TrainedModel, curves: LightCurves, asked: Request, origin: str, account: Account
 ) -> tuple[LightCurves, dict[str, Array]]:
     """What is classified of these light curves, and how many observations of each object are in passbands left out."""
     check(curves, origin)
     model.passbands.wavelengths(curves.passbands, origin)
-    kept, left_out = (curves, {}) if asked.keep_passbands else trained_passbands(model, curves, origin)
-    say_survey(curves, model.passbands, origin)
-    say_photometry(kept, getattr(model.selection.photometry, "kind", None), origin)
+    kept, left_out = (curves, {}) if asked.keep_passbands else trained_passbands(model, curves)
     selected, cuts = model.selection.select(kept)
-    log_cuts(len(curves), cuts, origin)
+    account.add(curves, kept, left_out, cuts)
     return selected, left_out
 
 
-def trained_passbands(model: TrainedModel, curves: LightCurves, origin: str) -> tuple[LightCurves, dict[str, Array]]:
+def trained_passbands(model: TrainedModel, curves: LightCurves) -> tuple[LightCurves, dict[str, Array]]:
     """The light curves without passbands that the model was never trained on, and how many observations of each object that costs."""
     if model.trained_on is None:
         return curves, {}
@@ -125,10 +128,6 @@ def trained_passbands(model: TrainedModel, curves: LightCurves, origin: str) -> 
             continue
         left_out[name] = np.bincount(curves.owner[here], minlength=len(curves))
         keep &= ~here
-        log.warning(
-            "%s: left out %d observations in %s, on which this model was not trained (it knows %s): --keep-passbands uses them",
-            origin, np.count_nonzero(here), name, ", ".join(model.trained_on.passbands),
-        )  # fmt: skip
     return (curves.keep(keep), left_out) if left_out else (curves, {})
 
 

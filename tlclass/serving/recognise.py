@@ -2,6 +2,7 @@
 
 import logging
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,59 @@ ZTF_ALONE = {"g", "r"}  # ZTF's public surveys; LSST has six passbands
 SOME = 50  # observations without which nothing is said of a model's other kind of photometry
 
 
+@dataclass(frozen=True)
+class Traits:
+    """What tells a survey and its kind of photometry; `+` gives those of two parts of an input.
+
+    Attributes:
+        objects: how many. named: of them have a name of ZTF.
+        passbands: of the observations. observations: how many.
+        quiet: observations that measure nothing. undetected: observations that are no detections.
+    """
+
+    objects: int = 0
+    named: int = 0
+    passbands: frozenset[str] = frozenset()
+    observations: int = 0
+    quiet: int = 0
+    undetected: int = 0
+
+    @classmethod
+    def of(cls, curves: LightCurves) -> "Traits":
+        """Those of unselected light curves."""
+        return cls(
+            objects=len(curves),
+            named=sum(ZTF_NAME.fullmatch(name) is not None for name in curves.object_id.tolist()),
+            passbands=frozenset(curves.passbands[code] for code in np.unique(curves.passband)),
+            observations=len(curves.mjd),
+            # not `detected`: without a flag it is flux / error of 5, and alerts have 3 or more, of sources that fade below zero
+            quiet=int(np.count_nonzero(np.abs(curves.flux) < 3 * curves.flux_err)),
+            undetected=int(np.count_nonzero(~curves.detected)),
+        )
+
+    def __add__(self, other: "Traits") -> "Traits":
+        return Traits(
+            self.objects + other.objects,
+            self.named + other.named,
+            self.passbands | other.passbands,
+            self.observations + other.observations,
+            self.quiet + other.quiet,
+            self.undetected + other.undetected,
+        )
+
+    @property
+    def survey(self) -> str | None:
+        """`ztf`, `lsst`, or None where it is not recognised."""
+        if self.named > ENOUGH * self.objects:
+            return "ztf"
+        return "lsst" if self.passbands & {"lsstu", "lsstz", "lssty"} else None
+
+    @property
+    def photometry(self) -> str:
+        """`forced` where observations measure nothing, else `detections`."""
+        return "forced" if self.quiet > FORCED * self.observations else "detections"
+
+
 def recognised(curves: LightCurves, source: Path) -> str:
     """Name of the released model for these light curves.
 
@@ -29,13 +83,13 @@ def recognised(curves: LightCurves, source: Path) -> str:
     Raises:
         ValueError: the survey is not recognised, or no model is released for it.
     """
-    survey = _survey(curves)
+    traits = Traits.of(curves)
+    survey, photometry = traits.survey, traits.photometry
     if survey is None:
         raise ValueError(
             f"{source}: the survey is not recognised (ZTF by object names such as ZTF18abcdefg, LSST by the passbands u, z or y): "
             f"name a model before the input: {', '.join(released()) or 'a folder'}"
         )
-    photometry = photometry_of(curves)
     best = _made_for(survey, photometry) or _made_for(survey)
     if not best:
         raise ValueError(f"{source}: no model is released for {survey}: name the folder of one before the input")
@@ -43,64 +97,43 @@ def recognised(curves: LightCurves, source: Path) -> str:
     return best[0]
 
 
-def _survey(curves: LightCurves) -> str | None:
-    named = np.array([ZTF_NAME.fullmatch(name) is not None for name in curves.object_id.tolist()])
-    if len(named) and named.mean() > ENOUGH:
-        return "ztf"
-    present = {curves.passbands[code] for code in np.unique(curves.passband)}
-    return "lsst" if present & {"lsstu", "lsstz", "lssty"} else None
-
-
-def photometry_of(curves: LightCurves) -> str:
-    """`forced` where observations measure nothing, else `detections`."""
-    # not `detected`: without a flag it is flux / error of 5, and alerts have 3 or more, of sources that fade below zero
-    quiet = np.abs(curves.flux) < 3 * curves.flux_err
-    return "forced" if len(quiet) and quiet.mean() > FORCED else "detections"
-
-
-def say_photometry(curves: LightCurves, kind: str | None, origin: str) -> None:
+def say_photometry(traits: Traits, kind: str | None, origin: str) -> None:
     """Warn where light curves are of another kind of photometry than those that a model was trained on.
 
     Args:
-        curves: unselected. kind: of the model's photometry, see `tlclass.lightcurves.selection.Photometry`. origin: what to call the input.
+        traits: of the unselected light curves. kind: of the model's photometry, see `tlclass.lightcurves.selection.Photometry`.
+        origin: what to call the input.
     """
-    found = photometry_of(curves)
-    made = _made_for(_survey(curves), found)
+    made = _made_for(traits.survey, traits.photometry)
     instead = f": {made[0]} is a model of such light curves" if made else ""
-    if kind == "detections" and found == "forced" and not curves.detected.all():
+    if kind == "detections" and traits.photometry == "forced" and traits.undetected:
         message = "%s: %d of %d observations are no detections and left out, because this model was trained on detections alone%s"
-        log.warning(message, origin, np.count_nonzero(~curves.detected), len(curves.mjd), instead)
-    if kind == "forced" and found == "detections" and len(curves.mjd) >= SOME:
+        log.warning(message, origin, traits.undetected, traits.observations, instead)
+    if kind == "forced" and traits.photometry == "detections" and traits.observations >= SOME:
         message = "%s: all observations are detections, and this model was trained on forced photometry%s"
         log.warning(message, origin, instead)
 
 
-def say_survey(curves: LightCurves, passbands: Passbands, origin: str) -> None:
+def say_survey(traits: Traits, passbands: Passbands, origin: str) -> None:
     """Warn where light curves that are of ZTF, or look so, are given to a model of another survey.
 
     Args:
-        curves: unselected. passbands: of the model. origin: what to call the input.
+        traits: of the unselected light curves. passbands: of the model. origin: what to call the input.
     """
-    if "ztf" in passbands.systems or passbands.systems.isdisjoint(FACTS["systems"]) or not len(curves.mjd):
+    if "ztf" in passbands.systems or passbands.systems.isdisjoint(FACTS["systems"]) or not traits.observations:
         return
-    named = _survey(curves) == "ztf"
-    present = {curves.passbands[code][-1] for code in np.unique(curves.passband)}
-    if named or (len(curves.mjd) >= SOME and present <= ZTF_ALONE):
-        why = (
-            "objects have names of ZTF"
-            if named
-            else f"all observations are in {' and '.join(sorted(present))}, as those of ZTF are"
-        )
-        message = (
-            "%s: %s, and this model is of %s: its probabilities for light curves of ZTF are wrong; %s are models of ZTF"
-        )
-        log.warning(
-            message,
-            origin,
-            why,
-            ", ".join(sorted(passbands.systems)).upper(),
-            " and ".join(_made_for("ztf")) or "others",
-        )
+    present = {name[-1] for name in traits.passbands}
+    if traits.survey == "ztf":
+        why = "objects have names of ZTF"
+    elif traits.observations >= SOME and present <= ZTF_ALONE:
+        why = f"all observations are in {' and '.join(sorted(present))}, as those of ZTF are"
+    else:
+        return
+    models = " and ".join(_made_for("ztf")) or "others"
+    message = (
+        "%s: %s, and this model is of %s: its probabilities for light curves of ZTF are wrong; %s are models of ZTF"
+    )
+    log.warning(message, origin, why, ", ".join(sorted(passbands.systems)).upper(), models)
 
 
 def _made_for(survey: str | None, photometry: str | None = None) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.surveys.reader import Reader
+from tlclass.surveys.saying import Together
 from tlclass.surveys.tables.nested import Nested
 from tlclass.surveys.tables.nested_parts import nested_in_parts
 
@@ -28,6 +29,11 @@ def parts_of(reader: Reader, rows: int = ROWS) -> Iterator[LightCurves]:
         divided: Any = reader
         yield from divided.parts(rows)
     elif hasattr(reader, "pieces"):
-        yield from (piece.read() for piece in reader.pieces())
+        together = Together()
+        for piece in reader.pieces():
+            with together:
+                part = piece.read()
+            yield part
+        together.log()
     else:
         yield reader.read()

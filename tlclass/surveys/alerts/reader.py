@@ -36,6 +36,7 @@ from tlclass.surveys.alerts.parsed import HEAD, ROW, Parsed, in_parts
 from tlclass.surveys.alerts.schema import refuse_boundless
 from tlclass.surveys.alerts.tables import holds_packets, packets_in, packets_of
 from tlclass.surveys.parallel import in_order
+from tlclass.surveys.saying import Together, tell
 from tlclass.surveys.tables.cells import BLANK, column_values
 from tlclass.surveys.tables.files import PARQUET, is_kind, is_prediction, read_table, schema_of
 from tlclass.wording import option
@@ -125,7 +126,14 @@ class AlertPackets:
         self.files()
         files = self._packet_files()
         size = sum(file.stat().st_size for file in files)
-        yield from in_parts(in_order(self._parse, files, Path(self.path).name, size), rows, self.merged)
+        together = Together()
+
+        def merged(parts: Sequence[Parsed], part: bool) -> LightCurves:
+            with together:
+                return self.merged(parts, part)
+
+        yield from in_parts(in_order(self._parse, files, Path(self.path).name, size), rows, merged)
+        together.log()
 
     def read_table(self, table: pa.Table) -> LightCurves:
         """The same of a table in memory with a row per packet; `path` is what messages call it."""
@@ -151,8 +159,8 @@ class AlertPackets:
         heads, rows = _joined(parts)
         orphans = sum(part.orphans for part in parts)
         if orphans:
-            total = orphans + len(heads)
-            log.warning("%s: left out %d of %d packets without a diaObject (solar system)", self.path, orphans, total)
+            message = "%s: left out %d packets without a diaObject (solar system)"
+            tell(log, logging.WARNING, message, str(self.path), counts=(orphans,))
         if not len(heads):
             raise ValueError(
                 f"{self.path}: none of its {orphans} packets belongs to an object outside the solar system"
@@ -172,7 +180,8 @@ class AlertPackets:
 
     def _light_curves(self, heads: Array, rows: Array, survey: str, part: bool) -> LightCurves:
         names, owner = np.unique(heads["object_id"].astype(str), return_inverse=True)
-        log.info("%s: %d %s packets of %d objects", self.path, len(heads), survey, len(names))
+        message = "%s: %d packets of %d objects (%s)"
+        tell(log, logging.INFO, message, str(self.path), survey, counts=(len(heads), len(names)))
         objects = {"object_id": names, **_newest_heads(heads, owner)}
         if self.labels is not None:
             objects["label"] = self._labels(names)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import FACTS
+from tlclass.surveys.saying import tell
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -32,5 +33,5 @@ def passband_names(raw: Array, survey: str, passbands: Passbands, origin: str) -
     taken = [name for name in translated if foreign and name in SLOAN and passbands.knows(name)]
     if taken:
         message = "%s: %s of %s are taken as the passbands of this survey: their wavelengths differ a little; define separate passbands if that matters"
-        log.warning(message, origin, ", ".join(taken), survey)
+        tell(log, logging.WARNING, message, origin, ", ".join(taken), survey)
     return np.array(translated, dtype=object)[codes] if len(codes) else raw

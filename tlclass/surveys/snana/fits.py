@@ -28,6 +28,7 @@ from tlclass.lightcurves.photometry import (
 )
 from tlclass.lightcurves.voids import voided
 from tlclass.quoting import listed, sentence, shortened
+from tlclass.surveys.saying import tell
 from tlclass.surveys.snana.filters import passband_names
 
 log = logging.getLogger(__name__)
@@ -184,7 +185,8 @@ class SnanaPair:
         """Columns of the HEAD file, and the trigger from the flags of the rows."""
         flags = _photflag(seen)
         if flags is None:
-            log.info("%s: no PHOTFLAG: rows with flux / error of %g or more count as detections", self.phot, SNR)
+            message = "%s: no PHOTFLAG: rows with flux / error of %g or more count as detections"
+            tell(log, logging.INFO, message, str(self.phot), SNR)
             flags = np.zeros(len(seen), dtype=np.int64)
         mjd = _field(seen, self.phot, "MJD").astype(np.float64)
         return {

@@ -25,8 +25,8 @@ from tlclass.lightcurves.photometry import (
 )
 from tlclass.lightcurves.voids import NAMES, columns_read
 from tlclass.quoting import listed, shortened
+from tlclass.surveys.saying import tell
 from tlclass.surveys.tables.kinds import refuse_doubles
-from tlclass.surveys.tables.saying import tell
 from tlclass.wording import option
 
 log = logging.getLogger(__name__)

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tlclass.lightcurves.photometry import RELATIVE, are_relative, is_rounded, known_numbers, plain_name
+from tlclass.surveys.saying import tell
 from tlclass.surveys.tables.bands import passbands_of
 from tlclass.surveys.tables.cells import coded, column_values, numbers
 from tlclass.surveys.tables.columns import Form
 from tlclass.surveys.tables.measured import Measured, kind_of, refuse_without_signs
-from tlclass.surveys.tables.saying import tell
 from tlclass.surveys.tables.units import flux_factor, only_unit, proved_unit, say_depth, say_unit
 
 log = logging.getLogger(__name__)

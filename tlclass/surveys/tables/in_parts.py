@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from tlclass.lightcurves.curves import LightCurves, refuse_unusable, sum_dropped
 from tlclass.surveys.grouping import Order, by_range, consecutive
+from tlclass.surveys.saying import Together, tell
 from tlclass.surveys.tables.batches import Batches
 from tlclass.surveys.tables.cells import coded
 from tlclass.surveys.tables.columns import Form, say
@@ -20,7 +21,6 @@ from tlclass.surveys.tables.files import schema_of
 from tlclass.surveys.tables.measured import measured
 from tlclass.surveys.tables.objects import Listing, pack
 from tlclass.surveys.tables.observations import ROUNDED, Observations, converted, joined, observation_columns
-from tlclass.surveys.tables.saying import Together, tell
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]

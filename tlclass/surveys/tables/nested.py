@@ -19,12 +19,12 @@ from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import SNR
 from tlclass.quoting import listed
 from tlclass.surveys.alerts.tables import holds_packets
+from tlclass.surveys.saying import Together
 from tlclass.surveys.tables import kinds
 from tlclass.surveys.tables.columns import Form, naming, stated
 from tlclass.surveys.tables.files import PARQUET, TABLES, existing, is_kind, schema_of, tables_below, tables_in
 from tlclass.surveys.tables.objects import object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import joined, observation_columns, observations_of
-from tlclass.surveys.tables.saying import Together
 
 Array = npt.NDArray[Any]
 

@@ -13,6 +13,7 @@ from tlclass.lightcurves import arrow
 from tlclass.lightcurves.arrow import readable
 from tlclass.lightcurves.curves import LightCurves, check, refuse_unusable, sum_dropped
 from tlclass.lightcurves.ids import Seen
+from tlclass.surveys.saying import Together
 from tlclass.surveys.tables import kinds
 from tlclass.surveys.tables.cells import text
 from tlclass.surveys.tables.columns import Form
@@ -21,7 +22,6 @@ from tlclass.surveys.tables.measured import measured
 from tlclass.surveys.tables.nested import Nested, flattened, is_own, known_leaves, plain_columns
 from tlclass.surveys.tables.objects import Objects, object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import converted, joined, observation_columns
-from tlclass.surveys.tables.saying import Together
 
 VALUE_SIZE = 2  # bytes of a value in a file, between a fraction of one (a flag, a repeated name) and eight: rather too many parts than too large ones
 

@@ -14,6 +14,7 @@ from tlclass.lightcurves.curves import LightCurves, sum_dropped
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import SNR
 from tlclass.quoting import listed
+from tlclass.surveys.saying import Together
 from tlclass.surveys.tables.batches import rows_of
 from tlclass.surveys.tables.cells import coded
 from tlclass.surveys.tables.columns import CONTEXT, FLAG, NUMBERS, TEXT, Form, naming, say, stated
@@ -24,7 +25,6 @@ from tlclass.surveys.tables.kinds import plain
 from tlclass.surveys.tables.nested import is_nested, is_packets, tables_at
 from tlclass.surveys.tables.objects import Listing, Objects, merged, object_columns, objects_of, pack, refuse_strangers
 from tlclass.surveys.tables.observations import Observations, joined, observation_columns, observations_of
-from tlclass.surveys.tables.saying import Together
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]

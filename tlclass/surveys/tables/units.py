@@ -20,9 +20,9 @@ from tlclass.lightcurves.photometry import (
     unit_by_magnitudes,
     zero_point_of,
 )
+from tlclass.surveys.saying import tell
 from tlclass.surveys.tables.cells import BLANK, coded, column_values, numbers
 from tlclass.surveys.tables.columns import Form
-from tlclass.surveys.tables.saying import tell
 from tlclass.wording import option
 
 log = logging.getLogger(__name__)

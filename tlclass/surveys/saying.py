@@ -1,25 +1,25 @@
-"""Messages about a file: of the many files of a folder each kind of message once, with the number of files."""
+"""Messages about a file: of many files, or many parts of one, each kind of message once, with the number of files."""
 
 import logging
 from collections.abc import Sequence
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass
 class _Message:
-    """One kind of message: who logs it, about which file first, with which further values, and about how many files."""
+    """One kind of message: who logs it, about which file first, with which further values, and about which other files."""
 
     log: logging.Logger
     origin: str
     counts: tuple[int, ...]
     values: Sequence[Any]
-    files: int = 1
+    others: set[str] = field(default_factory=set)
 
 
 class Together:
-    """Holds messages back while files are read (`with`), and logs them at the end, each kind once.
+    """Holds messages back while files or parts of them are read (`with`), and logs them at the end, each kind once.
 
     >>> together = Together()
     >>> for file in ("a.csv", "b.csv"):
@@ -44,13 +44,13 @@ class Together:
         """Hold a message back."""
         held = self._held.setdefault((level, text), message)
         if held is not message:
-            held.files += 1
+            held.others |= {message.origin} - {held.origin}
             held.counts = tuple(sum(pair) for pair in zip(held.counts, message.counts, strict=True))
 
     def log(self) -> None:
         """Log what was held back."""
         for (level, text), each in self._held.items():
-            more = f" and {each.files - 1} more file(s) like it" if each.files > 1 else ""
+            more = f" and {len(each.others)} more file(s) like it" if each.others else ""
             each.log.log(level, text, each.origin + more, *each.counts, *each.values)
         self._held.clear()
 
@@ -67,7 +67,7 @@ def tell(
         log, level: as for `logging`.
         text: with places for the origin, the counts and the values, in this order.
         origin: the file. values: those of the first file stand for all.
-        counts: are added up over files.
+        counts: are added up over files, and over the parts of a file.
     """
     together = _TOGETHER.get()
     if together is None:

@@ -1,0 +1,58 @@
+"""What is unusual about an input as a whole: added up over its parts, and logged once."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlclass.lightcurves.curves import LightCurves
+from tlclass.lightcurves.selection import Cut, log_cuts, merge_cuts
+from tlclass.network.checkpoint import TrainedModel
+from tlclass.serving.recognise import Traits, say_photometry, say_survey
+
+log = logging.getLogger(__name__)
+Array = npt.NDArray[Any]
+
+
+class Account:
+    """The parts of one input, as one model sees them.
+
+    Args:
+        model: that classifies them. origin: what to call the input in messages.
+    """
+
+    def __init__(self, model: TrainedModel, origin: str):
+        self.model, self.origin = model, origin
+        self.given, self.kept = Traits(), Traits()
+        self.left_out: dict[str, int] = {}
+        self.cuts: list[Cut] = []
+
+    def add(self, given: LightCurves, kept: LightCurves, left_out: Mapping[str, Array], cuts: Sequence[Cut]) -> None:
+        """Take a part into account.
+
+        Args:
+            given: its light curves, unselected. kept: without passbands that the model was not trained on.
+            left_out: passband -> (n,) observations of each object that this costs. cuts: what the model's selection removed of `kept`.
+        """
+        self.given += Traits.of(given)
+        self.kept += Traits.of(kept)
+        for name, counts in left_out.items():
+            self.left_out[name] = self.left_out.get(name, 0) + int(np.sum(counts))
+        self.cuts = merge_cuts([self.cuts, cuts]) if self.cuts else list(cuts)
+
+    def log(self) -> None:
+        """Log each kind of message once, for all parts together."""
+        log_left_out(self.model, self.left_out, self.origin)
+        say_survey(self.given, self.model.passbands, self.origin)
+        say_photometry(self.kept, getattr(self.model.selection.photometry, "kind", None), self.origin)
+        log_cuts(self.given.objects, self.cuts, self.origin)
+
+
+def log_left_out(model: TrainedModel, left_out: Mapping[str, int], origin: str) -> None:
+    """Log how many observations are left out of each passband that the model was not trained on."""
+    known = ", ".join(model.trained_on.passbands) if model.trained_on else ""
+    for name, count in left_out.items():
+        message = "%s: left out %d observations in %s, on which this model was not trained (it knows %s): --keep-passbands uses them"
+        log.warning(message, origin, count, name, known)
