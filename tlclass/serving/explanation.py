@@ -1,9 +1,8 @@
 """What decided the classification of one object: its probabilities after every observation, and without each of them."""
 
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,89 +18,21 @@ from tlclass.network.history import history
 from tlclass.network.inference import encode_all, encode_every_step, logits_of
 from tlclass.quoting import shortened
 from tlclass.serving.account import log_left_out
+from tlclass.serving.explained import Explained
 from tlclass.serving.predictions import trained_passbands
 from tlclass.serving.warnings import warnings_for
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """One light curve of T observations, as the model sees it, and what it makes of it.
-
-    Attributes:
-        object_id: of the object. model: what the model is called. history: what it was trained on.
-        classes: K names. passbands: (T,) names.
-        mjd: (T,). days: (T,) since time zero. flux, flux_err: (T,) at zero point 27.5.
-        probability: (T, K) from the observations up to each.
-        before: (K,) before any observation: the proportions that the model assumes.
-        without: (T, K) from all observations but this one, time zero kept.
-        novelty: percentile among known objects; None where the model has no score.
-        warning: what is unusual, in plain words; empty if nothing is.
-    """
-
-    object_id: str
-    model: str
-    history: str
-    classes: tuple[str, ...]
-    passbands: Array
-    mjd: Array
-    days: Array
-    flux: Array
-    flux_err: Array
-    probability: Array
-    before: Array
-    without: Array
-    novelty: float | None
-    warning: str
-
-    @property
-    def best(self) -> int:
-        """Number of the most probable class in the end."""
-        return int(self.probability[-1].argmax())
-
-    @property
-    def change(self) -> Array:
-        """(T,) change of the final class's log odds when the observation came in."""
-        own = np.concatenate([[self.before[self.best]], self.probability[:, self.best]])
-        return np.diff(log_odds(own))
-
-    @property
-    def influence(self) -> Array:
-        """(T,) log odds of the final class in the end, minus those without the observation.
-
-        Log odds, because the probability of a class that is all but certain hardly moves whatever is left out.
-        """
-        return np.asarray(log_odds(self.probability[-1, self.best]) - log_odds(self.without[:, self.best]))
-
-    def decisive(self, number: int = 3) -> Array:
-        """Observations with the largest influence, for or against, in order of it."""
-        return np.argsort(-np.abs(self.influence), kind="stable")[:number]
-
-    @property
-    def frame(self) -> "pd.DataFrame":
-        """A row per observation: when and what it was, the probabilities after it, `change` and `influence`."""
-        import pandas as pd
-
-        columns = {"mjd": self.mjd, "days": self.days, "passband": self.passbands, "flux": self.flux}
-        columns |= {"flux_err": self.flux_err}
-        columns |= {f"p({name})": self.probability[:, k] for k, name in enumerate(self.classes)}
-        return pd.DataFrame(columns | {"change": self.change, "influence": self.influence})
+class Explanation(Explained):
+    """See `tlclass.serving.explained.Explained`; it can draw itself."""
 
     def write(self, path: str | Path) -> list[Path]:
         """Write PATH.png and PATH.html, which needs no other file; return both paths."""
-        from tlclass.serving.explanation_page import write
+        from tlclass.serving.explanation_page import write  # imported here: matplotlib takes a second
 
         return write(self, Path(path))
-
-
-def log_odds(probability: Array) -> Array:
-    """The logarithm of p / (1 - p), of a probability not nearer than 1e-6 to 0 or 1."""
-    inside = np.clip(probability, 1e-6, 1 - 1e-6)
-    return np.asarray(np.log(inside / (1 - inside)))
 
 
 def explain(model: TrainedModel, curves: LightCurves, object_id: str, origin: str = "input") -> Explanation:
