@@ -60,12 +60,14 @@ def main() -> None:
     model = tlclass.load_model(given.model)
     print("| observations | " + " | ".join(f"{day} d" for day in DAYS) + " |\n|---" + "|---" * len(DAYS) + "|")
     alone: dict[int, np.ndarray] = {}
+    first_objects: pd.Index | None = None
     for name, some in changes(rows):
         table = probabilities(model, some, (first, second)).dropna()
         is_first = (truth.reindex(table.index) == first).to_numpy()
         drawn, generator = [np.flatnonzero(is_first), np.flatnonzero(~is_first)], np.random.default_rng(0)
         # the same objects for each choice of observations
         draws = [np.concatenate([generator.choice(part, len(part)) for part in drawn]) for _ in range(DRAWS)]
+        first_objects = table.index if first_objects is None else first_objects
         cells = []
         for day in DAYS:
             one, other = (table[f"p({name})", day].to_numpy() for name in (first, second))
@@ -73,7 +75,7 @@ def main() -> None:
             auroc = np.array([roc_auc_score(is_first[draw], score[draw]) for draw in draws])
             loss = -np.log(np.maximum(np.where(is_first, one, other), 1e-9)).mean()
             cells.append(f"{roc_auc_score(is_first, score):.3f} / {loss:.2f}")
-            if day in alone and len(alone[day]) == len(auroc):
+            if day in alone and table.index.equals(first_objects):  # else other objects were drawn
                 low, high = np.percentile(auroc - alone[day], (2.5, 97.5))
                 cells[-1] += f" [{low:+.2f}, {high:+.2f}]"
             alone.setdefault(day, auroc)

@@ -36,8 +36,9 @@ class Account:
             given: its light curves, unselected. kept: without passbands that the model was not trained on.
             left_out: passband -> (n,) observations of each object that this costs. cuts: what the model's selection removed of `kept`.
         """
-        self.given += Traits.of(given)
-        self.kept += Traits.of(kept)
+        traits = Traits.of(given)
+        self.given += traits
+        self.kept += traits if kept is given else Traits.of(kept)
         for name, counts in left_out.items():
             self.left_out[name] = self.left_out.get(name, 0) + int(np.sum(counts))
         self.cuts = merge_cuts([self.cuts, cuts]) if self.cuts else list(cuts)

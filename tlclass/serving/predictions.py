@@ -85,10 +85,10 @@ def predict(
         ValueError: ids repeat, or a passband or metadata column is unknown.
     """
     asked = request or Request()
-    whole = Account(model, origin)
-    selected, left_out = _selected(model, curves, asked, origin, account or whole)
+    seen = account or Account(model, origin)
+    selected, left_out = _selected(model, curves, asked, origin, seen)
     if account is None:
-        whole.log()
+        seen.log()
     found = _Found(model, curves, selected, asked, origin)
     warning = np.array(warnings_for(model, curves, selected, left_out), dtype=object)
     return found.table(warning)
