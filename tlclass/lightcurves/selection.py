@@ -16,7 +16,7 @@ from tlclass.seeds import uniform_by_name
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
-PHOTOMETRY_KINDS = ("forced", "detections", "mixed")
+PHOTOMETRY_KINDS = ("forced", "detections", "mixed", "any")
 TRIGGER_RULES = ("column", "first_detection", "second_detection")
 
 
@@ -25,7 +25,8 @@ class Photometry:
     """The kind of photometry: forced photometry keeps all epochs, alert streams have detections only.
 
     Attributes:
-        kind: `forced` (all epochs), `detections`, or `mixed` (each object one or the other, by `forced_fraction`).
+        kind: `forced` (all epochs), `detections`, `mixed` (each object one or the other, by `forced_fraction`), or `any` (detections or
+            all epochs, as an object has them).
         snr: detection threshold in flux / error; one number, or [low, high] to draw one per object;
             None takes the survey's own detection flag.
         forced_fraction: the share of objects kept forced when mixed.
@@ -60,7 +61,7 @@ class Photometry:
             draw = uniform_by_name(curves.object_id, f"snr/{self.seed}") if low != high else 0.0
             threshold = np.full(len(curves), low + (high - low) * draw, dtype=np.float32)
             detected = curves.flux > threshold[curves.owner] * curves.flux_err
-        if self.kind == "forced":
+        if self.kind in ("forced", "any"):
             return detected, None
         if self.kind == "detections":
             return detected, detected
