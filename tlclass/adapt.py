@@ -41,7 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="e.g. adapt.fit.min_steps=300, for a shorter adaptation",
     )
     add_arguments(parser)
-    given = parser.parse_args(arguments)
+    given, others = parser.parse_known_args(arguments)
+    if others:
+        setting = next((word for word in others if "=" in word and not word.startswith("-")), None)
+        parser.error(f"{setting}: write --set {setting}" if setting else f"unknown: {' '.join(others)}")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     with reported_mistakes(in_flags):
         message = run(given)

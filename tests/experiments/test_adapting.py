@@ -283,3 +283,15 @@ def test_a_misspelt_setting_and_a_wrong_unit_are_one_sentence(
             command(ensemble, plan.paths.data / "ztf_bts", tmp_path / "out", *words)
         said = capsys.readouterr().err.strip().splitlines()
         assert exit_code.value.code == 2 and said[-1].startswith("error: ") and all(part in said[-1] for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["adapt.fit.min_steps=5"], "adapt.fit.min_steps=5: write --set adapt.fit.min_steps=5"), (["--mots", "5"], "--mots")],
+)
+def test_a_word_that_the_command_does_not_take_is_one_sentence(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_code:
+        adapt.main(["ztf-alerts", str(tmp_path / "t.csv"), "-o", str(tmp_path / "out"), *words])
+    assert exit_code.value.code == 2 and said in capsys.readouterr().err.splitlines()[-1]

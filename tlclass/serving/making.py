@@ -43,7 +43,7 @@ class Recipe:
         summary: one sentence for users.
         overrides: words of `tlclass.train`.
         survey: `ztf` or `lsst`: which survey's light curves it is the default for, or None.
-        photometry: `detections` or `forced`: which kind of them.
+        photometry: `detections`, `forced` or `any`: which kind of them.
         scored: surveys on which the model is scored for its card, title -> words of `tlclass evaluate`.
         measured: what no command measures, for the card, name -> text.
         limits: what else users must know, for the card.

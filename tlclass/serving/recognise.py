@@ -101,7 +101,7 @@ def say_photometry(traits: Traits, kind: str | None, origin: str) -> None:
     """Warn where light curves are of another kind of photometry than those that a model was trained on.
 
     Args:
-        traits: of the unselected light curves. kind: of the model's photometry, see `tlclass.lightcurves.selection.Photometry`.
+        traits: of the unselected light curves. kind: of the model's photometry, `any` suits all; see `tlclass.lightcurves.selection.Photometry`.
         origin: what to call the input.
     """
     made = _made_for(traits.survey, traits.photometry)
@@ -142,5 +142,5 @@ def _made_for(survey: str | None, photometry: str | None = None) -> list[str]:
     return [
         name
         for name, each in wanted.items()
-        if each.get("survey") == survey and photometry in (None, each.get("photometry"))
+        if each.get("survey") == survey and (photometry is None or each.get("photometry") in (photometry, "any"))
     ]

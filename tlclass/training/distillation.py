@@ -112,7 +112,9 @@ def distil(
         lesson = lesson_of(data, unlabelled, probability, how, stream(data.seed, f"adapt/{number}"))
         steps = math.ceil(len(lesson.split.train) / how.fit.batch_size)
         epochs = how.fit.epochs(steps)
-        log.info("adapt=%s: network %d, up to %d epochs of %d steps", how.name, number, epochs, steps)
+        decided = "min_steps" if epochs > how.fit.max_epochs else "max_epochs"
+        message = "adapt=%s: network %d, up to %d epochs of %d steps (adapt.fit.%s=%d)"
+        log.info(message, how.name, number, epochs, steps, decided, getattr(how.fit, decided))
         summary = finetune(start, lesson, replace(how.fit, max_epochs=epochs), folder / f"member{number}", process)
         assert summary is not None
         log.info(
