@@ -287,7 +287,10 @@ def test_a_misspelt_setting_and_a_wrong_unit_are_one_sentence(
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["adapt.fit.min_steps=5"], "adapt.fit.min_steps=5: write --set adapt.fit.min_steps=5"), (["--mots", "5"], "--mots")],
+    [
+        (["adapt.fit.min_steps=5"], "adapt.fit.min_steps=5: write --set adapt.fit.min_steps=5"),
+        (["--mots", "5"], "--mots"),
+    ],
 )
 def test_a_word_that_the_command_does_not_take_is_one_sentence(
     words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

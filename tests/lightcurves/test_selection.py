@@ -51,6 +51,12 @@ def test_objects_that_never_trigger_are_dropped_and_counted(rule: str, caplog: p
     assert f"survey: dropped 1 of 2 objects without a trigger ({rule}), e.g. unseen" in caplog.text
 
 
+def test_any_photometry_keeps_what_an_object_has() -> None:
+    curves = survey({"alerts": [(1, 9, True), (2, 4, True)], "forced": [(0, 1, False), (1, 9, True), (2, 0, False)]})
+    assert equal_curves(Photometry("any").apply(curves), curves)
+    assert Photometry("any", snr=8).apply(curves).detected.tolist() == [True, False, False, True, False]
+
+
 def test_the_window_is_exclusive() -> None:
     curves = survey({"a": [(-30, 1, False), (-29.99, 2, False), (0, 3, True), (69.99, 4, False), (70, 5, False)]})
     assert Selection().apply(curves, "t").flux.tolist() == [2, 3, 4]

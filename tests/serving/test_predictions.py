@@ -151,6 +151,7 @@ def test_photometry_of_another_kind_is_warned_of(caplog: pytest.LogCaptureFixtur
     for kind, given, warned in (
         ("detections", fading, ""),
         ("detections", bright, ""), ("forced", forced, ""), ("forced", bright, "ztf-alerts"), ("detections", forced, "ztf-forced"),
+        ("any", forced, ""), ("any", bright, ""),
     ):  # fmt: skip
         caplog.clear()
         say_photometry(Traits.of(given), kind, "mine.csv")
