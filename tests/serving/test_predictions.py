@@ -150,7 +150,7 @@ def test_photometry_of_another_kind_is_warned_of(caplog: pytest.LogCaptureFixtur
     fading = replace(bright, flux=np.where(dark, -flux, flux), detected=~dark)
     for kind, given, warned in (
         ("detections", fading, ""),
-        ("detections", bright, ""), ("forced", forced, ""), ("forced", bright, "ztf-alerts"), ("detections", forced, "ztf-forced"),
+        ("detections", bright, ""), ("forced", forced, ""), ("forced", bright, ": ztf is a model"), ("detections", forced, ": ztf is a model"),
         ("any", forced, ""), ("any", bright, ""),
     ):  # fmt: skip
         caplog.clear()
@@ -174,7 +174,7 @@ def test_light_curves_of_ztf_for_a_model_of_another_survey_are_warned_of(
     curves = make_curves(1, longest=200, seed=1, passbands=names)
     passbands = Passbands.from_mapping({band: {"wavelength": 0.5} for band in names})
     say_survey(Traits.of(replace(curves, object_id=np.array([name]))), passbands, "mine.csv")
-    assert (said in caplog.text) and bool(said) == bool(caplog.text) == ("ztf-alerts" in caplog.text)
+    assert (said in caplog.text) and bool(said) == bool(caplog.text) == ("for these there is ztf" in caplog.text)
 
 
 @pytest.mark.parametrize("content", [b"SN Ia: [1", b"- SN Ia", b"\xff\xfe"])

@@ -18,7 +18,7 @@ from tlclass.streaming.reading import Reading, for_model
 from tlclass.streaming.state import Live, from_bytes, to_bytes
 from tlclass.surveys import door
 
-MODELS = ("ztf-alerts", "ztf-forced")
+MODELS = ("ztf-alerts", "ztf-forced", "ztf")
 
 
 @pytest.fixture(scope="session")

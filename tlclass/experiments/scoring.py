@@ -118,7 +118,7 @@ def seen_in_training(model: TrainedModel, home: Path, survey: Survey, tested: li
 
 
 def rules_that_differ(model: TrainedModel, survey: Survey) -> list[str]:
-    """Sentences about photometry and time zero that are not those of the survey the model was trained for."""
+    """Sentences about photometry and time zero that are not those of the survey the model was trained for; `any` photometry suits all."""
     pairs: Mapping[str, tuple[Any, Any]] = {
         "photometry": (model.selection.photometry.kind, survey.selection.photometry.kind),
         "time zero": (model.selection.trigger.rule, survey.selection.trigger.rule),
@@ -126,7 +126,7 @@ def rules_that_differ(model: TrainedModel, survey: Survey) -> list[str]:
     return [
         f"The model was trained for {name} '{one}', {survey.name} has '{other}'."
         for name, (one, other) in pairs.items()
-        if one != other
+        if one not in (other, "any")
     ]
 
 

@@ -45,7 +45,8 @@ class Photometry:
     @property
     def summary(self) -> str:
         """In words, for a model's card."""
-        return f"{self.kind} (a detection has S/N {self.snr})" if self.snr is not None else self.kind
+        kind = "detections alone, or all epochs of forced photometry" if self.kind == "any" else self.kind
+        return f"{kind} (a detection has S/N {self.snr})" if self.snr is not None else kind
 
     def apply(self, curves: LightCurves) -> LightCurves:
         """Drop the epochs that this kind of photometry lacks; redefine `detected` by the S/N threshold."""

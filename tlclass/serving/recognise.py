@@ -129,9 +129,9 @@ def say_survey(traits: Traits, passbands: Passbands, origin: str) -> None:
         why = f"all observations are in {' and '.join(sorted(present))}, as those of ZTF are"
     else:
         return
-    models = " and ".join(_made_for("ztf")) or "others"
+    models = " and ".join(_made_for("ztf")) or "no released model"
     message = (
-        "%s: %s, and this model is of %s: its probabilities for light curves of ZTF are wrong; %s are models of ZTF"
+        "%s: %s, and this model is of %s: its probabilities for light curves of ZTF are wrong; for these there is %s"
     )
     log.warning(message, origin, why, ", ".join(sorted(passbands.systems)).upper(), models)
 
