@@ -1,6 +1,6 @@
 """`tlclass choose MODEL INPUT -n 100`: which objects to label next, a ranked list for a spectrograph.
 
-tlclass choose ztf-alerts my_alerts.parquet -n 100 --where "peak_mag < 19 and n_observations >= 5" -o targets.csv
+tlclass choose ztf my_alerts.parquet -n 100 --where "peak_mag < 19 and n_observations >= 5" -o targets.csv
 """
 
 import argparse

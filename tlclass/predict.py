@@ -76,7 +76,7 @@ def _input(given: argparse.Namespace) -> Iterator["Path | Survey"]:
         _refuse_role(words)
     named = next((word for word in (given.model, given.input) if word and word.startswith(SURVEY)), "")
     if named and (named != given.input or given.model is None):
-        raise ValueError(f"{named}: name a model before the survey, e.g. tlclass predict ztf-alerts {named}")
+        raise ValueError(f"{named}: name a model before the survey, e.g. tlclass predict ztf {named}")
     if given.input.startswith(SURVEY):
         from tlclass.serving.surveys import stated_survey
 

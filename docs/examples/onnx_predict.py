@@ -1,7 +1,7 @@
 """Class probabilities from a CSV of alerts, with numpy and onnxruntime alone: python onnx_predict.py model.onnx alerts.csv
 
 The CSV has the columns object_id, mjd, band (a passband's whole name, such as ztfg), flux, flux_err: detections, in ascending time, fluxes at
-zero point 27.5 AB.
+zero point 27.5 AB. Forced photometry needs the model's rules for its other epochs: use `tlclass predict` for it.
 """
 
 import json

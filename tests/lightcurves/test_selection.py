@@ -52,8 +52,10 @@ def test_objects_that_never_trigger_are_dropped_and_counted(rule: str, caplog: p
 
 
 def test_any_photometry_keeps_what_an_object_has() -> None:
-    curves = survey({"alerts": [(1, 9, True), (2, 4, True)], "forced": [(0, 1, False), (1, 9, True), (2, 0, False)]})
+    curves = survey({"alerts": [(1, 9, True), (2, 4, True)], "forced": [(0, -2, False), (1, 9, True), (2, 0, False)]})
     assert equal_curves(Photometry("any").apply(curves), curves)
+    negative = survey({"alerts": [(0, -9, False), (1, 9, True), (2, -4, False), (3, 9, True)]})
+    assert Photometry("any").apply(negative).mjd.tolist() == [1, 3]  # alerts of a negative difference
     assert Photometry("any", snr=8).apply(curves).detected.tolist() == [True, False, False, True, False]
 
 

@@ -104,7 +104,8 @@ def inspect_survey(survey: Survey, cache: Path, limit: int = SAMPLE) -> Inspecti
         if len(present) < 2:
             violations.append(f"all objects are of class {present[0]}: training needs two classes or more")
         violations += [*wrong_times(*found.mjd), *wrong_depths(fluxes)]
-        forced = survey.selection.photometry.kind == "forced"
+        kind = survey.selection.photometry.kind
+        forced = kind == "forced" or (kind == "any" and not curves.detected.all())
         violations += judged(curves, survey.passbands, forced, survey.typical_flux)
         twice = duplicates(marks, marks, simulated)
         (notes if simulated else violations).extend(twice)

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 PHOTOMETRY_KINDS = ("forced", "detections", "mixed", "any")
+FADED = 3.0  # errors
 TRIGGER_RULES = ("column", "first_detection", "second_detection")
 
 
@@ -26,7 +27,7 @@ class Photometry:
 
     Attributes:
         kind: `forced` (all epochs), `detections`, `mixed` (each object one or the other, by `forced_fraction`), or `any` (detections or
-            all epochs, as an object has them).
+            all epochs, as an object has them, but for what is below zero by more than `FADED` errors: alerts of a source that faded).
         snr: detection threshold in flux / error; one number, or [low, high] to draw one per object;
             None takes the survey's own detection flag.
         forced_fraction: the share of objects kept forced when mixed.
@@ -62,8 +63,10 @@ class Photometry:
             draw = uniform_by_name(curves.object_id, f"snr/{self.seed}") if low != high else 0.0
             threshold = np.full(len(curves), low + (high - low) * draw, dtype=np.float32)
             detected = curves.flux > threshold[curves.owner] * curves.flux_err
-        if self.kind in ("forced", "any"):
+        if self.kind == "forced":
             return detected, None
+        if self.kind == "any":
+            return detected, detected | (curves.flux > -FADED * curves.flux_err)
         if self.kind == "detections":
             return detected, detected
         forced = uniform_by_name(curves.object_id, f"forced/{self.seed}") < self.forced_fraction

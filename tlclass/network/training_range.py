@@ -19,7 +19,7 @@ class TrainingRange:
 
     Attributes:
         passbands: that occur, by name.
-        photometry: `forced`, `detections` or `mixed`.
+        photometry: `forced`, `detections`, `mixed` or `any`.
         objects: how many light curves.
         observations: per light curve, fewest and most.
         days: since the trigger, first and last.

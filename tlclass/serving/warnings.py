@@ -80,6 +80,12 @@ def _far(model: TrainedModel, used: LightCurves) -> list[tuple[int, str]]:
             used.lengths,
             seen.observations[0],
         ),
+        (
+            used.lengths > seen.observations[1],
+            "{0:.0f} observations, more than ever in training ({1:.0f})",
+            used.lengths,
+            seen.observations[1],
+        ),
     ]
     return [
         (int(number), text.format(value[number], limit))
