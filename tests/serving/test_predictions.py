@@ -17,7 +17,7 @@ from tlclass.network.history import ADAPTED, history
 from tlclass.network.released import RELEASED
 from tlclass.serving.batch import predict_in_parts, writer_for
 from tlclass.serving.predictions import predict
-from tlclass.serving.recognise import Traits, say_photometry, say_survey
+from tlclass.serving.recognise import Traits, recognised, say_photometry, say_survey
 from tlclass.serving.request import Request
 from tlclass.surveys import door
 
@@ -156,6 +156,20 @@ def test_photometry_of_another_kind_is_warned_of(caplog: pytest.LogCaptureFixtur
         caplog.clear()
         say_photometry(Traits.of(given), kind, "mine.csv")
         assert (warned in caplog.text) and bool(warned) == bool(caplog.text)
+
+
+def test_a_table_without_rows_is_no_survey() -> None:
+    with pytest.raises(ValueError, match=r"mine.csv holds no light curve"):
+        recognised(make_curves(3).take(np.empty(0, dtype=np.int64)), Path("mine.csv"))
+
+
+def test_a_light_curve_longer_than_any_in_training_is_warned_of(released_model: TrainedModel) -> None:
+    seen = released_model.trained_on
+    assert seen is not None
+    short = replace(released_model, trained_on=replace(seen, observations=(1.0, 2.0)))
+    said = predict(short, make_curves(8)).to_pandas()
+    long = said[said.n_observations > 2]
+    assert len(long) and long.warning.str.contains(r"more than ever in training \(2\)").all()
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ MAG_RANGE: tuple[float, float] = tuple(FACTS["missing"]["magnitudes"])
 MAG_ERR_RANGE: tuple[float, float] = tuple(FACTS["missing"]["magnitude_errors"])
 SNR: float = FACTS["detection"]["snr"]
 ALERT_SNR: float = FACTS["detection"]["alert_snr"]
+MEASURED: float = FACTS["detection"]["measured"]
 DETECTION_BITS: int = FACTS["detection"]["bits"]
 TRIGGER_BITS: int = FACTS["detection"]["trigger_bits"]
 SAME_EXPOSURE: float = FACTS["same_exposure"]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tlclass.lightcurves.by_survey import SHOWN, counted_by, named_surveys
 from tlclass.lightcurves.curves import LightCurves
+from tlclass.lightcurves.photometry import MEASURED
 from tlclass.quoting import shortened
 from tlclass.seeds import uniform_by_name
 
@@ -17,7 +18,6 @@ log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 PHOTOMETRY_KINDS = ("forced", "detections", "mixed", "any")
-FADED = 3.0  # errors
 TRIGGER_RULES = ("column", "first_detection", "second_detection")
 
 
@@ -27,7 +27,7 @@ class Photometry:
 
     Attributes:
         kind: `forced` (all epochs), `detections`, `mixed` (each object one or the other, by `forced_fraction`), or `any` (detections or
-            all epochs, as an object has them, but for what is below zero by more than `FADED` errors: alerts of a source that faded).
+            all epochs, as an object has them, but for what is below zero by more than `MEASURED` errors: alerts of a source that faded).
         snr: detection threshold in flux / error; one number, or [low, high] to draw one per object;
             None takes the survey's own detection flag.
         forced_fraction: the share of objects kept forced when mixed.
@@ -66,7 +66,7 @@ class Photometry:
         if self.kind == "forced":
             return detected, None
         if self.kind == "any":
-            return detected, detected | (curves.flux > -FADED * curves.flux_err)
+            return detected, detected | (curves.flux > -MEASURED * curves.flux_err)
         if self.kind == "detections":
             return detected, detected
         forced = uniform_by_name(curves.object_id, f"forced/{self.seed}") < self.forced_fraction

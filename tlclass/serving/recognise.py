@@ -9,7 +9,7 @@ import numpy as np
 
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.photometry import FACTS
+from tlclass.lightcurves.photometry import FACTS, MEASURED
 from tlclass.network.released import released
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Traits:
             passbands=frozenset(curves.passbands[code] for code in np.unique(curves.passband)),
             observations=len(curves.mjd),
             # not `detected`: without a flag it is flux / error of 5, and alerts have 3 or more, of sources that fade below zero
-            quiet=int(np.count_nonzero(np.abs(curves.flux) < 3 * curves.flux_err)),
+            quiet=int(np.count_nonzero(np.abs(curves.flux) < MEASURED * curves.flux_err)),
             undetected=int(np.count_nonzero(~curves.detected)),
         )
 
