@@ -1,6 +1,8 @@
 import json
+import logging
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 
 import tlclass
-from tests.conftest import make_curves
+from tests.conftest import make_curves, said
 from tlclass.lightcurves.arrow import write
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.network.history import ADAPTED, history
 from tlclass.network.released import RELEASED
-from tlclass.serving.batch import predict_in_parts, writer_for
+from tlclass.predict import main
+from tlclass.serving.batch import predict_in_parts, survey_of, writer_for
 from tlclass.serving.predictions import predict
-from tlclass.serving.recognise import Traits, recognised, say_photometry, say_survey
+from tlclass.serving.recognise import Traits, say_photometry, say_survey
 from tlclass.serving.request import Request
 from tlclass.surveys import door
 
@@ -158,9 +161,46 @@ def test_photometry_of_another_kind_is_warned_of(caplog: pytest.LogCaptureFixtur
         assert (warned in caplog.text) and bool(warned) == bool(caplog.text)
 
 
-def test_a_table_without_rows_is_no_survey() -> None:
-    with pytest.raises(ValueError, match=r"mine.csv holds no light curve"):
-        recognised(make_curves(3).take(np.empty(0, dtype=np.int64)), Path("mine.csv"))
+@pytest.mark.parametrize("words", [
+    "predict {model} {table} -o {out}", "predict {table} -o {out}", "predict {model} {table} -o {out} --prior estimate",
+    "adapt {model} {table} -o {out}", "choose {model} {table} -n 1", "explain {model} {table} --object a -o {out}",
+    "evaluate {model} target=table target.reader.observations={table} paths.cache={out}.cache",
+    "inspect survey=table survey.reader.observations={table} paths.cache={out}.cache",
+])  # fmt: skip
+def test_a_table_without_rows_is_refused(
+    words: str, released_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, out = tmp_path / "nothing.csv", tmp_path / "out.csv"
+    table.write_text("object_id,mjd,band,flux,flux_err,label\n")
+    command, *others = words.format(model=released_folder, table=table, out=out).split()
+    with pytest.raises(SystemExit) as stopped:
+        raise SystemExit(import_module(f"tlclass.{command}").main(others))
+    (line,) = said(capsys).splitlines()
+    assert stopped.value.code == 2 and line.endswith("holds no light curve: give a table with observations")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("words", ["{model} {table}", "{table}", "{model} {table} --prior estimate"])
+def test_predict_says_each_thing_once(
+    words: str, released_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table, mjd = tmp_path / "mine.csv", [58000.1, 58001.2, 58002.3, 58003.4]
+    rows = {"object_id": "ZTF21aaaaaaa", "mjd": mjd, "band": [*"grgK"], "flux": 900.0, "flux_err": [9.0, 9.0, 0.0, 9.0]}
+    pd.DataFrame(rows).to_csv(table, index=False)
+    given = words.format(model=released_folder, table=table).split()
+    caplog.set_level(logging.INFO)
+    main([*given, "-o", str(tmp_path / "out.csv"), "--flux-unit", "fluxcal", "--drop-unknown-passbands"])
+    found = [record.getMessage() for record in caplog.records]
+    assert len(set(found)) == len(found)
+    for counted in ("1 of 4 observations of unknown passbands: 'K'", "1 of 4 observations with a missing, zero or neg"):
+        assert sum(counted in message for message in found) == 1
+
+
+def test_the_survey_is_recognised_by_the_first_light_curves(tmp_path: Path) -> None:
+    named = replace(make_curves(1), object_id=np.array(["ZTF21aaaaaaa"]))
+    write(named.take([]), tmp_path / "a.parquet")
+    write(named, tmp_path / "b.parquet")
+    assert survey_of(tmp_path, {}) == "ztf"
 
 
 def test_a_light_curve_longer_than_any_in_training_is_warned_of(released_model: TrainedModel) -> None:

@@ -68,6 +68,28 @@ def test_the_same_mistake_has_the_same_sentence(form: str, tmp_path: Path) -> No
         door.read(GIVEN[form](frame, tmp_path), BANDS)
 
 
+NOTHING = r"holds no light curve: give a table with observations"
+
+
+@pytest.mark.parametrize("form", GIVEN)
+def test_a_table_without_rows_is_refused(form: str, tmp_path: Path) -> None:
+    given = GIVEN[form](plain(alerts()).iloc[:0], tmp_path)
+    for read in (door.read, lambda *words: list(door.parts(*words))):
+        with pytest.raises(ValueError, match=NOTHING):
+            read(given, BANDS, {"flux_unit": "fluxcal"})
+
+
+@pytest.mark.parametrize("form", ["lists", "struct of lists", "list of structs"])
+def test_a_nested_table_without_rows_is_refused(form: str, tmp_path: Path) -> None:
+    rows = plain(alerts())
+    table = pq.read_table(write_nested(rows, rows[["object_id"]].drop_duplicates(), tmp_path / "a.parquet", form))
+    pq.write_table(table.slice(0, 0), tmp_path / "nothing.parquet")
+    for given in (table.slice(0, 0), tmp_path / "nothing.parquet"):
+        for read in (door.read, lambda *words: list(door.parts(*words))):
+            with pytest.raises(ValueError, match=NOTHING):
+                read(given, BANDS, {"flux_unit": "fluxcal"})
+
+
 def test_light_curves_pass_and_labels_are_not_read(tmp_path: Path) -> None:
     frame = LAYOUTS["plain"](alerts()).assign(label="SN Ia")
     curves = door.read(frame, BANDS)

@@ -14,7 +14,7 @@ import pandas as pd
 from tlclass.inspection.gathering import SAMPLE, Gathered, Marks
 from tlclass.inspection.sheet import Examples
 from tlclass.inspection.violations import judged
-from tlclass.lightcurves.curves import LightCurves
+from tlclass.lightcurves.curves import LightCurves, refuse_none
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import MJD_RANGE, magnitude_of_flux
 from tlclass.lightcurves.taxonomy import DROPPED, Taxonomy
@@ -74,7 +74,7 @@ def inspect_survey(survey: Survey, cache: Path, limit: int = SAMPLE) -> Inspecti
         survey: see there. cache: folder. limit: observations in the sample.
 
     Raises:
-        FileNotFoundError, ValueError: the files are absent or not readable.
+        FileNotFoundError, ValueError: the files are absent or not readable, or hold no light curve.
     """
     survey, violations = _with_unknown_dropped(survey, cache)
     known = survey.taxonomy
@@ -84,6 +84,7 @@ def inspect_survey(survey: Survey, cache: Path, limit: int = SAMPLE) -> Inspecti
     for part, selected, cuts in survey.selected(path):
         found.look(part, selected, _classes(selected, known, survey.name), cuts)
     curves, marks = found.sample.curves, found.marks
+    refuse_none(sum(found.labels.values()), survey.name)
     simulated = survey.simulated or found.simulated
     fluxes = flux_table(curves)
     fluxes["observations"] = [found.passbands[band] for band in fluxes.index]

@@ -280,6 +280,12 @@ def refuse_unusable(observations: int, dropped: Mapping[str, int], origin: str) 
     raise ValueError(f"{origin}: none of its {observations} observations is usable: {reasons}")
 
 
+def refuse_none(objects: int, origin: str) -> None:
+    """Raise ValueError if nothing was read."""
+    if not objects:
+        raise ValueError(f"{origin} holds no light curve: give a table with observations")
+
+
 def _first_of_repeats(owner: Array, columns: dict[str, Array]) -> Array:
     same = owner[1:] == owner[:-1]
     for name in ("mjd", "passband", "flux", "flux_err"):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlclass.lightcurves.by_survey import SHOWN, counted_by, named_surveys
-from tlclass.lightcurves.curves import LightCurves
+from tlclass.lightcurves.curves import LightCurves, refuse_none
 from tlclass.lightcurves.photometry import MEASURED
 from tlclass.quoting import shortened
 from tlclass.seeds import uniform_by_name
@@ -265,7 +265,7 @@ class Selection:
         """Log how many of `total` objects, and how many observations, each cut removed.
 
         Raises:
-            ValueError: nothing is left.
+            ValueError: there was nothing, or nothing is left.
         """
         if not log_cuts(total, cuts, origin):
             low, high = self.window
@@ -287,6 +287,7 @@ class Cut:
 
     reason: str
     object_id: Array
+        refuse_none(total, origin)
     label: Array
     observations: int = 0
 

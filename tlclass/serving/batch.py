@@ -169,7 +169,7 @@ def survey_of(source: Path, options: Mapping[str, Any]) -> str:
     for passbands, settings in _readings():
         try:
             with _unlogged():
-                part = next(door.parts(source, passbands, options, settings))
+                part = next(filter(len, door.parts(source, passbands, options, settings)))
             return recognised(part, source)
         except ValueError as error:
             reasons.append(str(error))

@@ -85,8 +85,6 @@ def recognised(curves: LightCurves, source: Path) -> str:
     """
     traits = Traits.of(curves)
     survey, photometry = traits.survey, traits.photometry
-    if not traits.objects:
-        raise ValueError(f"{source} holds no light curve: give a table with observations")
     if survey is None:
         raise ValueError(
             f"{source}: the survey is not recognised (ZTF by object names such as ZTF18abcdefg, LSST by the passbands u, z or y): "

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tlclass.lightcurves.arrow import readable
-from tlclass.lightcurves.curves import LightCurves, log_dropped
+from tlclass.lightcurves.curves import LightCurves, log_dropped, refuse_none
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.options import checked_options, nearest
 from tlclass.surveys.alerts.reader import AlertPackets
@@ -58,11 +58,13 @@ def read(
 
     Raises:
         FileNotFoundError: the path does not exist.
-        ValueError: no reader takes the source, files of several kinds lie together, or an option is not for this kind.
+        ValueError: no reader takes the source, it holds no light curve, files of several kinds lie together, or an option is not for this
+            kind.
     """
     if isinstance(source, LightCurves):
         return source
     curves = _read(source, passbands, options or {}, trained or {})
+    refuse_none(len(curves), name_of(source))
     log_dropped(curves.dropped, len(curves.mjd), name_of(source))
     return curves
 
@@ -92,16 +94,29 @@ def parts(
 
     Where the format is of many files a part is a file. Tables and packets with more than about `rows` observations come in parts
     of that size, as their `parts` say; what is decided of a whole table is decided of it all the same. What is dropped is only counted.
+
+    Raises:
+        FileNotFoundError, ValueError: see `read`. That there is no light curve is found at the end.
     """
-    stated = _checked(options or {})
+    objects = 0
+    for part in _parts(source, passbands, options or {}, trained or {}, rows):
+        objects += len(part)
+        yield part
+    refuse_none(objects, name_of(source))
+
+
+def _parts(
+    source: Source, passbands: Passbands, options: Settings, trained: Settings, rows: int
+) -> Iterator[LightCurves]:
+    stated = _checked(options)
     if isinstance(source, Survey):
         yield from parts_of(_reader_of(source, stated), rows)
         return
     if not isinstance(source, str | Path):
-        yield _read(source, passbands, stated, trained or {})
+        yield _read(source, passbands, stated, trained)
         return
     path = Path(source)
-    reader = _kind_of(path).open(path, passbands, reader_settings(stated, dict(trained or {})), stated)
+    reader = _kind_of(path).open(path, passbands, reader_settings(stated, dict(trained)), stated)
     yield from parts_of(reader, rows)
 
 
