@@ -96,6 +96,7 @@ def test_the_counts_are_what_training_gets_and_every_loss_has_its_column(data: P
     assert table.loc["(dropped)"].tolist()[0] == raw["other"] and table.loc["(dropped)"].tolist()[-1] == 0
     assert found.fluxes["observations"].sum() == len(curves.mjd)
     assert found.medians.loc["all", "observations"] == np.median(curves.lengths)
+    assert found.left_out == {cut.reason: cut.observations for cut in survey.select(cache).cuts if cut.observations}
     bands = [len(np.unique(curves.passband[a:b])) for a, b in pairwise(curves.offsets)]
     assert found.medians.loc["all", "passbands"] == np.median(bands)
 
@@ -201,7 +202,8 @@ def test_a_table_read_in_parts_has_the_same_account(
     for name in ("counts", "labels", "medians", "fluxes"):
         pd.testing.assert_frame_equal(getattr(found, name), getattr(whole, name), rtol=1e-6)
     assert (found.violations, found.notes) == (whole.violations, whole.notes)
-    assert (found.objects, found.observations, found.dropped) == (whole.objects, whole.observations, whole.dropped)
+    for name in ("objects", "observations", "dropped", "left_out"):
+        assert getattr(found, name) == getattr(whole, name)
 
     again, labels = survey.load(tmp_path)  # what training takes
     order, other = np.argsort(curves.object_id), np.argsort(again.object_id)

@@ -45,10 +45,8 @@ def sections(target: Inspection, source: Inspection | None) -> list[Section]:
         ("notes", notes),
         ("objects per class, as read and after each cut", target.counts),
         ("raw labels", target.labels),
-        (
-            "raw observations that were dropped",
-            [f"{n:,} {reason}" for reason, n in target.dropped.items()] or ["none"],
-        ),
+        ("raw observations that were dropped", _counts(target.dropped)),
+        ("observations that the selection drops", _counts(target.left_out)),
         ("medians per class", target.medians.round(2)),
         (
             "flux per passband (zero point 27.5): percentiles, median error, 5-sigma depth in mag",
@@ -61,6 +59,10 @@ def sections(target: Inspection, source: Inspection | None) -> list[Section]:
 
 
 def title_of(one: Inspection) -> str:
+def _counts(dropped: Mapping[str, int]) -> list[str]:
+    return [f"{count:,} {reason}" for reason, count in dropped.items()]
+
+
     """Name, size and whether it is simulated."""
     kind = "SIMULATED" if one.simulated else "real"
     return f"{one.name}: {one.objects:,} light curves, {one.observations:,} observations, {kind}"

@@ -7,9 +7,22 @@ import pytest
 
 from tests.conftest import equal_curves
 from tlclass.lightcurves.curves import LightCurves, from_columns
-from tlclass.lightcurves.selection import PHOTOMETRY_KINDS, Photometry, Selection, Trigger, merge_cuts
+from tlclass.lightcurves.selection import (
+    PHOTOMETRY_KINDS,
+    JointPhotometry,
+    Photometry,
+    Selection,
+    Trigger,
+    log_cuts,
+    merge_cuts,
+)
 
 MINUTE = 1 / 1440
+SURVEYS = {"a": ["ztfg"], "b": ["ztfr"]}
+PHOTOMETRY = {kind: Photometry(kind, snr=[3, 8]) for kind in PHOTOMETRY_KINDS} | {
+    "joint": JointPhotometry({"a": Photometry("detections"), "b": Photometry()}, SURVEYS),
+    "shares": JointPhotometry({"a": Photometry("any"), "b": Photometry()}, SURVEYS, {"a": 0.5, "a+b": 0.5}),
+}
 
 
 def survey(rows: dict[str, list[tuple[float, float, bool]]], **objects: Any) -> LightCurves:
@@ -71,6 +84,26 @@ def test_the_cap_keeps_the_earliest(caplog: pytest.LogCaptureFixture) -> None:
     assert "t: dropped 7 observations beyond the first 3 of their object (max_observations)" in caplog.text
     cuts = [rule.select(curves.take(np.array([one])))[1] for one in (0, 1, 0)]
     assert sum(cut.observations for cut in merge_cuts(cuts)) == 14
+
+
+@pytest.mark.parametrize("kind", PHOTOMETRY)
+@pytest.mark.parametrize("search", [None, (-10, 60)])
+def test_every_observation_is_kept_or_counted(
+    kind: str, search: Any, curves: LightCurves, caplog: pytest.LogCaptureFixture
+) -> None:
+    selection = Selection(PHOTOMETRY[kind], Trigger(search=search), (-10, 30), max_observations=6)
+    mine = replace(curves, trigger_mjd=curves.mjd[curves.offsets[:-1]] + 5)
+    whole = mine.take(np.isin(mine.object_id, selection.select(mine)[0].object_id))
+    selected, cuts = selection.select(whole)
+    lost = {cut.reason: cut.observations for cut in cuts if cut.observations}
+    assert len(selected) == len(whole) > 10 and sum(lost.values()) == len(whole.mjd) - len(selected.mjd)
+    assert len(lost) == 2 + (search is not None) + (kind != "forced")  # window and cap, search, photometry
+    parts = [selection.select(whole.take([number]))[1] for number in range(len(whole))]
+    assert {cut.reason: cut.observations for cut in merge_cuts(parts) if cut.observations} == lost
+    with caplog.at_level(logging.INFO):
+        log_cuts(len(whole), cuts, "survey")
+    assert all(f"{count} observations {reason}" in caplog.text for reason, count in lost.items())
+    assert all("max_observations" in each.message for each in caplog.records if each.levelno >= logging.WARNING)
 
 
 def test_search_hides_what_lies_far_from_the_survey_trigger() -> None:

@@ -1,3 +1,4 @@
+import logging
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -104,6 +105,20 @@ def test_mistakes_are_one_sentence(data: Path, tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(SystemExit):
         main(["ztf-alerts", table, "--object", "nobody", "-o", str(tmp_path / "x")])
     assert "nobody" in said(capsys)
+
+
+def test_what_is_left_out_is_said_as_in_predict(
+    model: TrainedModel, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    curves = make_curves(12, passbands=("ztfg", "ztfr", "ztfi"))
+    one = curves.take(curves.object_id == name)
+    caplog.set_level(logging.INFO)
+    predict(model, one)
+    expected = [record.getMessage() for record in caplog.records]
+    caplog.clear()
+    explain(model, curves, name)
+    assert [record.getMessage() for record in caplog.records] == expected
+    assert "in ztfi" in expected[0] and "are no detections" in expected[-1]
 
 
 def test_what_cannot_be_classified_says_why(model: TrainedModel) -> None:

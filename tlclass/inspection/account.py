@@ -43,7 +43,7 @@ class Inspection:
         labels: a row per raw label: its class and how many objects have it.
         medians: a row per class, of the sample.
         fluxes: a row per passband: all observations; percentiles of detected flux, depth, signal to noise of the sample.
-        dropped: raw observations that were dropped, by reason.
+        dropped: raw observations that were dropped, by reason. left_out: those that the selection drops.
         violations: what is wrong, a sentence each. notes: what deserves a look.
     """
 
@@ -60,6 +60,7 @@ class Inspection:
     medians: pd.DataFrame
     fluxes: pd.DataFrame
     dropped: dict[str, int]
+    left_out: dict[str, int]
     violations: list[str]
     notes: list[str]
 
@@ -83,8 +84,8 @@ def inspect_survey(survey: Survey, cache: Path, limit: int = SAMPLE) -> Inspecti
     found = Gathered(limit)
     for part, selected, cuts in survey.selected(path):
         found.look(part, selected, _classes(selected, known, survey.name), cuts)
-    curves, marks = found.sample.curves, found.marks
     refuse_none(sum(found.labels.values()), survey.name)
+    curves, marks = found.sample.curves, found.marks
     simulated = survey.simulated or found.simulated
     fluxes = flux_table(curves)
     fluxes["observations"] = [found.passbands[band] for band in fluxes.index]
@@ -119,7 +120,7 @@ def inspect_survey(survey: Survey, cache: Path, limit: int = SAMPLE) -> Inspecti
     return Inspection(
         survey.name, simulated, survey.citation, found.objects, found.observations, curves, found.examples, marks,
         count_table(found, known), label_table(found.labels, known),
-        median_table(curves, _classes(curves, known, survey.name), known), fluxes, found.dropped, violations, notes,
+        median_table(curves, _classes(curves, known, survey.name), known), fluxes, found.dropped, found.left_out, violations, notes,
     )  # fmt: skip
 
 

@@ -80,6 +80,7 @@ class Gathered:
     Attributes:
         objects, observations: as selected. read: observations as read.
         labels: raw label -> objects as read. cuts: reason -> raw label -> objects, in the order of the cuts.
+        left_out: reason -> observations that the selection drops.
         classes: class -> selected objects. passbands: name -> selected observations.
         seen_by: surveys -> selected objects that these surveys observe, of a joint survey.
         mjd: the first and the last time. dropped: see `LightCurves`.
@@ -91,6 +92,7 @@ class Gathered:
         self.labels, self.classes, self.passbands = Counter[str](), Counter[str](), Counter[str]()
         self.seen_by = Counter[str]()
         self.cuts: dict[str, Counter[str]] = {}
+        self.left_out: dict[str, int] = {}
         self.mjd: tuple[float, float] = (np.inf, -np.inf)
         self.dropped: dict[str, int] = {}
         self.simulated = False
@@ -104,6 +106,7 @@ class Gathered:
         self.labels += counted(part.label)
         for cut in cuts:
             self.cuts[cut.reason] = self.cuts.get(cut.reason, Counter()) + counted(cut.label)
+            self.left_out = sum_dropped([self.left_out, {cut.reason: cut.observations}])
         self.classes += counted(classes)
         self.seen_by += counted(curves.extra.get(SEEN_BY, np.empty(0, dtype=str)))
         numbers = np.bincount(curves.passband, minlength=len(curves.passbands)).tolist()

@@ -1,7 +1,7 @@
 """Which observations are analysed: photometry kind, time zero, window. The same code for every survey."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,12 @@ from tlclass.seeds import uniform_by_name
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
-PHOTOMETRY_KINDS = ("forced", "detections", "mixed", "any")
+PHOTOMETRY_KINDS = {  # which observations each kind leaves out
+    "forced": "none",
+    "detections": "that are no detections",
+    "mixed": "that are no detections, of objects that are shown as alerts",
+    "any": f"that are no detections and below zero by more than {MEASURED:g} errors",
+}
 TRIGGER_RULES = ("column", "first_detection", "second_detection")
 
 
@@ -48,6 +53,11 @@ class Photometry:
         """In words, for a model's card."""
         kind = "detections alone, or all epochs of forced photometry" if self.kind == "any" else self.kind
         return f"{kind} (a detection has S/N {self.snr})" if self.snr is not None else kind
+
+    @property
+    def left_out(self) -> str:
+        """Which observations `apply` drops, as the reason of a `Cut`."""
+        return PHOTOMETRY_KINDS[self.kind]
 
     def apply(self, curves: LightCurves) -> LightCurves:
         """Drop the epochs that this kind of photometry lacks; redefine `detected` by the S/N threshold."""
@@ -115,6 +125,12 @@ class JointPhotometry:
     def summary(self) -> str:
         """See `Photometry.summary`."""
         return "; ".join(f"{name}: {photometry.summary}" for name, photometry in self.kinds.items())
+
+    @property
+    def left_out(self) -> str:
+        """See `Photometry.left_out`."""
+        hidden = ", or that `shares` hide" if self.shares else ""
+        return f"that the photometry of their survey lacks ({self.summary}){hidden}"
 
     def apply(self, curves: LightCurves) -> LightCurves:
         """Apply each survey's rule to its passbands; the extra column `shown` says whose observations an object has."""
@@ -244,22 +260,26 @@ class Selection:
 
     def select(self, curves: LightCurves) -> tuple[LightCurves, list["Cut"]]:
         """Apply the selection without logging; return the selected light curves, and what each rule removed, in order."""
-        curves = self.photometry.apply(self.trigger.near_survey_trigger(curves))
-        zero = self.trigger.time_zero(curves)
-        cuts = [Cut.of(curves, ~np.isfinite(zero), f"without a trigger ({self.trigger.rule})")]
-        curves = replace(curves, trigger_mjd=zero).take(np.isfinite(zero))
-        days = curves.mjd - curves.trigger_mjd[curves.owner]
-        curves = curves.keep((days > self.window[0]) & (days < self.window[1]))
-        rank = np.arange(len(curves.mjd)) - curves.offsets[curves.owner]
-        late = rank >= self.max_observations
-        reason = f"beyond the first {self.max_observations} of their object (max_observations)"
-        cuts.append(replace(Cut.of(curves, np.zeros(len(curves), dtype=bool), reason), observations=int(late.sum())))
-        curves = curves.keep(~late)
-        low, high = self.window
+        near = self.trigger.near_survey_trigger(curves)
+        seen = self.photometry.apply(near)
+        zero = self.trigger.time_zero(seen)
+        triggered = replace(seen, trigger_mjd=zero).take(np.isfinite(zero))
+        (low, high), days = self.window, triggered.mjd - triggered.trigger_mjd[triggered.owner]
+        inside = triggered.keep((days > low) & (days < high))
+        rank = np.arange(len(inside.mjd)) - inside.offsets[inside.owner]
+        first = inside.keep(rank < self.max_observations)
         least = max(self.min_observations, 1)
-        reason = f"with fewer than {least} observation(s) between {low:g} and {high:g} d of the trigger"
-        enough = curves.lengths >= least
-        return curves.take(enough), [*cuts, Cut.of(curves, ~enough, reason)]
+        enough, between = first.lengths >= least, f"between {low:g} and {high:g} d of the trigger"
+        late = f"beyond the first {self.max_observations} of their object (max_observations)"
+        cuts = [
+            Cut.within(curves, near, "far from the trigger of the survey (selection.trigger.search)"),
+            Cut.within(near, seen, self.photometry.left_out),
+            Cut.of(seen, ~np.isfinite(zero), f"without a trigger ({self.trigger.rule})"),
+            Cut.within(triggered, inside, f"not {between}"),
+            Cut.within(inside, first, late, usual=False),
+            Cut.of(first, ~enough, f"with fewer than {least} observation(s) {between}"),
+        ]
+        return first.take(enough), cuts
 
     def account(self, total: int, cuts: Sequence["Cut"], origin: str) -> None:
         """Log how many of `total` objects, and how many observations, each cut removed.
@@ -267,6 +287,7 @@ class Selection:
         Raises:
             ValueError: there was nothing, or nothing is left.
         """
+        refuse_none(total, origin)
         if not log_cuts(total, cuts, origin):
             low, high = self.window
             raise ValueError(
@@ -283,13 +304,14 @@ class Cut:
         reason: completes "dropped so many objects ...", or observations.
         object_id, label: (n,) of those objects.
         observations: removed from objects that stay.
+        usual: whether that is what the selection is for and nothing to warn of: a model of detections is given forced photometry.
     """
 
     reason: str
     object_id: Array
-        refuse_none(total, origin)
     label: Array
     observations: int = 0
+    usual: bool = False
 
     def __len__(self) -> int:
         return len(self.object_id)
@@ -299,14 +321,23 @@ class Cut:
         """The objects of `curves` where the (n,) mask `removed` is true."""
         return cls(reason, curves.object_id[removed], curves.label[removed])
 
+    @classmethod
+    def within(cls, before: LightCurves, after: LightCurves, reason: str, usual: bool = True) -> "Cut":
+        """The observations of the same objects that `after` lacks."""
+        nobody = np.empty(0, dtype=str)
+        return cls(reason, nobody, nobody, len(before.mjd) - len(after.mjd), usual)
+
 
 def log_cuts(total: int, cuts: Sequence[Cut], origin: str) -> int:
-    """Log how many of `total` objects, and how many observations, each cut removed, and how many objects are left."""
+    """Log how many of `total` objects, and how many observations, each cut removed; return how many objects are left."""
+    usual = [f"{cut.observations} observations {cut.reason}" for cut in cuts if cut.usual and cut.observations]
+    if usual:
+        log.info("%s: the selection drops %s", origin, "; ".join(usual))
     for cut in cuts:
         if len(cut):
             names = ", ".join(cut.object_id[:3])
             log.warning("%s: dropped %d of %d objects %s, e.g. %s", origin, len(cut), total, cut.reason, names)
-        if cut.observations:
+        if cut.observations and not cut.usual:
             log.warning("%s: dropped %d observations %s", origin, cut.observations, cut.reason)
         total -= len(cut)
     return total
@@ -320,6 +351,7 @@ def merge_cuts(parts: Sequence[Sequence[Cut]]) -> list[Cut]:
             np.concatenate([cut.object_id for cut in cuts]),
             np.concatenate([cut.label for cut in cuts]),
             sum(cut.observations for cut in cuts),
+            cuts[0].usual,
         )
         for cuts in zip(*parts, strict=True)
     ]
@@ -350,6 +382,6 @@ def _refuse_no_days(what: str, days: object, since: str, example: str) -> None:
         )
 
 
-def _one_of(what: str, given: str, allowed: Sequence[str]) -> None:
+def _one_of(what: str, given: str, allowed: Collection[str]) -> None:
     if given not in allowed:
         raise ValueError(f"{what} is '{shortened(given)}': choose one of {', '.join(allowed)}")

@@ -45,13 +45,13 @@ class Account:
 
     def log(self) -> None:
         """Log each kind of message once, for all parts together."""
-        log_left_out(self.model, self.left_out, self.origin)
+        _log_left_out(self.model, self.left_out, self.origin)
         say_survey(self.given, self.model.passbands, self.origin)
         say_photometry(self.kept, getattr(self.model.selection.photometry, "kind", None), self.origin)
         log_cuts(self.given.objects, self.cuts, self.origin)
 
 
-def log_left_out(model: TrainedModel, left_out: Mapping[str, int], origin: str) -> None:
+def _log_left_out(model: TrainedModel, left_out: Mapping[str, int], origin: str) -> None:
     """Log how many observations are left out of each passband that the model was not trained on."""
     known = ", ".join(model.trained_on.passbands) if model.trained_on else ""
     for name, count in left_out.items():

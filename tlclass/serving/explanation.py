@@ -17,7 +17,7 @@ from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.history import history
 from tlclass.network.inference import encode_all, encode_every_step, logits_of
 from tlclass.quoting import shortened
-from tlclass.serving.account import log_left_out
+from tlclass.serving.account import Account
 from tlclass.serving.explained import Explained
 from tlclass.serving.predictions import trained_passbands
 from tlclass.serving.warnings import warnings_for
@@ -49,11 +49,13 @@ def explain(model: TrainedModel, curves: LightCurves, object_id: str, origin: st
     """
     given = curves.take(np.array([_place(curves, object_id, origin)]))
     kept, left_out = trained_passbands(model, given)
-    log_left_out(model, {name: int(counts.sum()) for name, counts in left_out.items()}, origin)
-    selected, _ = model.selection.select(kept)
+    selected, cuts = model.selection.select(kept)
     (warning,) = warnings_for(model, given, selected, left_out)
     if not len(selected):
         raise ValueError(f"{origin}: {object_id} cannot be classified: {warning}")
+    account = Account(model, origin)
+    account.add(given, kept, left_out, cuts)
+    account.log()
     encoded = encode(selected, model.passbands, model.encoding, model.metadata)
     latents = [encode_every_step(member.encoder, CurveDataset(encoded)) for member in model.members]
     observations = torch.arange(1, len(selected.mjd) + 1)

@@ -107,8 +107,8 @@ def say_photometry(traits: Traits, kind: str | None, origin: str) -> None:
     made = _made_for(traits.survey, traits.photometry)
     instead = f": {made[0]} is a model of such light curves" if made else ""
     if kind == "detections" and traits.photometry == "forced" and traits.undetected:
-        message = "%s: %d of %d observations are no detections and left out, because this model was trained on detections alone%s"
-        log.warning(message, origin, traits.undetected, traits.observations, instead)
+        message = "%s: this is forced photometry; this model was trained on detections alone and leaves out the rest%s"
+        log.warning(message, origin, instead)
     if kind == "forced" and traits.photometry == "detections" and traits.observations >= SOME:
         message = "%s: all observations are detections, and this model was trained on forced photometry%s"
         log.warning(message, origin, instead)
