@@ -1,9 +1,11 @@
 """What other engines call gives what `predict` gives."""
 
+import logging
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,6 +47,25 @@ def test_rows_of_an_object_may_go_on_in_the_next_batch(
     assert found[0].schema.equals(predictions_schema(MODEL))
 
 
+def test_messages_of_batches_come_once_with_the_counts_of_all(
+    frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = np.arange(len(frame))
+    odd = frame.assign(mjd=frame.mjd.round(), band=frame.band.mask(rows % 7 == 0, "i").mask(rows % 11 == 0, "K"))
+    odd = odd.assign(flux=odd.flux.mask(rows % 13 == 0))
+    options: dict[str, Any] = {"flux_unit": "fluxcal", "unknown_passbands": "drop"}
+    caplog.set_level(logging.INFO)
+    predict_partition(odd, MODEL, **options)
+    whole = sorted(record.getMessage() for record in caplog.records)
+    caplog.clear()
+    monkeypatch.setattr(engines, "ROWS", 30)
+    batches = pa.Table.from_pandas(odd, preserve_index=False).to_batches(max_chunksize=7)
+    assert len(list(predict_batches(batches, MODEL, **options))) > 2
+    assert sorted(record.getMessage() for record in caplog.records) == whole
+    for words in ("whole days", "of unknown passbands", "infinite flux", "left out", "the selection drops"):
+        assert any(words in message for message in whole), whole
+
+
 def test_nested_partitions(frame: pd.DataFrame, whole: pd.DataFrame, tmp_path: Path) -> None:
     path = write_nested(frame, pd.DataFrame({"object_id": frame.object_id.unique()}), tmp_path / "n.parquet")
     assert same(predict_partition(pd.read_parquet(path), MODEL, flux_unit="fluxcal"), whole)
@@ -56,6 +77,7 @@ def test_a_partition_without_rows_has_the_columns(whole: pd.DataFrame, frame: pd
     full = predict_partition(frame, MODEL, asked, flux_unit="fluxcal")
     assert not len(meta) and meta.dtypes.equals(full.dtypes) and len(full.columns) > len(whole.columns)
     assert predict_partition(frame.iloc[:0], MODEL).dtypes.equals(whole.dtypes)
+    assert not list(predict_batches(pa.Table.from_pandas(frame.iloc[:0]).to_batches(), MODEL))
 
 
 def test_rows_of_an_object_that_stand_apart_are_an_error(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:

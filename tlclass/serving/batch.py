@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,13 +19,12 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tlclass.atomic import atomic_path
-from tlclass.lightcurves.curves import LightCurves, log_dropped, sum_dropped
+from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.network.released import model_folder, released
 from tlclass.network.sets import usable
-from tlclass.serving.account import Account
-from tlclass.serving.predictions import ABOUT, before_prior, predict
+from tlclass.serving.predictions import ABOUT, before_prior, predict_each
 from tlclass.serving.priors import ESTIMATE, assumed, estimated
 from tlclass.serving.recognise import recognised
 from tlclass.serving.request import Estimated, Request
@@ -112,26 +112,17 @@ def predict_in_parts(
 
     if request.prior == ESTIMATE:
         request = replace(request, prior=_proportions(model, opened(), origin, request))
-    parts = opened()
     objects = silent = 0
-    kept, dropped = [0], dict[str, int]()
-    parts = _counted(parts, kept, dropped)
-    account = Account(model, origin)
+    tables = predict_each(model, opened(), origin, request)
     with _progress() as bar:
-        first = predict(model, next(parts), origin, request, account)
+        first = next(tables)
         with output.opened(first.schema) as writer:
-            table: pa.Table | None = first
-            while table is not None:
+            for table in chain([first], tables):
                 writer.write(table)
                 objects += len(pc.unique(table["object_id"]))
                 silent += _silent(table)
                 bar(objects)
-                following = next(parts, None)
-                table = None if following is None else predict(model, following, origin, request, account)
-        log_dropped(dropped, kept[0], origin)
-        account.log()
-        prior = json.loads(first.schema.metadata[ABOUT])["prior"]
-    return Done(objects, silent, prior)
+    return Done(objects, silent, json.loads(first.schema.metadata[ABOUT])["prior"])
 
 
 def _proportions(model: TrainedModel, parts: Iterator[LightCurves], origin: str, request: Request) -> Estimated:
@@ -140,14 +131,6 @@ def _proportions(model: TrainedModel, parts: Iterator[LightCurves], origin: str,
     with _unlogged():
         log_probability = [before_prior(model, part, origin, request) for part in parts]
     return Estimated(estimated(log_probability, old))
-
-
-def _counted(parts: Iterator[LightCurves], kept: list[int], dropped: dict[str, int]) -> Iterator[LightCurves]:
-    """The parts; on the way their observations are counted, those that entered and those that did not."""
-    for part in parts:
-        kept[0] += len(part.mjd)
-        dropped |= sum_dropped([dropped, part.dropped])
-        yield part
 
 
 def _silent(table: pa.Table) -> int:

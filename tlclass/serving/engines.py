@@ -60,7 +60,7 @@ def predict_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Predictions of a sequence of batches with a row per observation in which the rows of an object stand together.
 
-    An object may go on in the next batch; memory holds about `ROWS` rows.
+    An object may go on in the next batch; memory holds about `ROWS` rows. What is dropped or unusual is logged once, at the end.
 
     Args:
         batches: see above. model, request, options: see `predict_partition`.
@@ -69,6 +69,11 @@ def predict_batches(
     Raises:
         ValueError: see `predict_partition`, or the rows of an object stand apart.
     """
+    for found in _loaded(model).tables(_whole_objects(batches, object_id), request or Request(), options):
+        yield from found.replace_schema_metadata(None).combine_chunks().to_batches()
+
+
+def _whole_objects(batches: Iterable[pa.RecordBatch], object_id: str) -> Iterator[pa.Table]:
     tables = (pa.Table.from_batches([batch]) for batch in batches if batch.num_rows)
     done: set[Any] = set()
     for part in consecutive(tables, ROWS, object_id):
@@ -78,8 +83,7 @@ def predict_batches(
                 f"the rows of object {min(ids & done)} are not next to each other: sort each partition by {object_id} first"
             )
         done |= ids
-        found = _loaded(model).table(part, request or Request(), options)
-        yield from found.replace_schema_metadata(None).combine_chunks().to_batches()
+        yield part
 
 
 def predictions_meta(model: str, request: Request | None = None) -> "pd.DataFrame":

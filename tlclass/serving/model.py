@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,10 @@ from tlclass.network.checkpoint import load_model as load_files
 from tlclass.network.released import model_folder
 from tlclass.serving.choosing import choose
 from tlclass.serving.explanation import Explanation, explain
-from tlclass.serving.predictions import predict
+from tlclass.serving.predictions import predict, predict_each
 from tlclass.serving.request import Prior, Request
 from tlclass.surveys import door
+from tlclass.surveys.saying import Together
 from tlclass.training.card import card
 from tlclass.wording import in_python
 
@@ -136,14 +138,33 @@ class Model:
         return frame
 
     def _read(self, source: door.Source, options: Mapping[str, Any]) -> LightCurves:
-        try:
+        with _said_in_python():
             return door.read(source, self.trained.passbands, options, self.trained.input)
-        except ValueError as error:
-            raise ValueError(in_python(str(error))) from error
 
     def table(self, source: door.Source, request: Request, options: Mapping[str, Any]) -> pa.Table:
         """What `predict` gives, as an Arrow table."""
         return predict(self.trained, self._read(source, options), door.name_of(source), request)
+
+    def tables(self, parts: Iterable[pa.Table], request: Request, options: Mapping[str, Any]) -> Iterator[pa.Table]:
+        """The same of one table that comes in parts with other objects in each; each message is logged once, at the end."""
+        return predict_each(self.trained, self._read_each(parts, options), door.IN_MEMORY, request)
+
+    def _read_each(self, parts: Iterable[pa.Table], options: Mapping[str, Any]) -> Iterator[LightCurves]:
+        together = Together()
+        for part in parts:
+            with together, _said_in_python():
+                (curves,) = door.parts(part, self.trained.passbands, options, self.trained.input)
+            yield curves
+        together.log()
+
+
+@contextmanager
+def _said_in_python() -> Iterator[None]:
+    """Put a mistake into the words of `Model.predict`."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(in_python(str(error))) from error
 
 
 def load_model(name: str | Path) -> Model:

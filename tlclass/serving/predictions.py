@@ -1,7 +1,7 @@
 """From light curves to a table of class probabilities, by the same steps as training and evaluation."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from tlclass import __version__
 from tlclass.inputs.batches import CurveDataset
 from tlclass.inputs.encoding import Encoded, encode
 from tlclass.inputs.shape import statistics
-from tlclass.lightcurves.curves import LightCurves, check
+from tlclass.lightcurves.curves import LightCurves, check, log_dropped, sum_dropped
 from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.inference import encode_all, encode_every_step, logits_of, refuse_lost
@@ -92,6 +92,23 @@ def predict(
     found = _Found(model, curves, selected, asked, origin)
     warning = np.array(warnings_for(model, curves, selected, left_out), dtype=object)
     return found.table(warning)
+
+
+def predict_each(
+    model: TrainedModel, parts: Iterable[LightCurves], origin: str, request: Request
+) -> Iterator[pa.Table]:
+    """What `predict` gives, part after part of one input; what is dropped or unusual is logged once, after the last one.
+
+    Raises:
+        ValueError: see `predict`.
+    """
+    account = Account(model, origin)
+    kept, dropped = 0, dict[str, int]()
+    for part in parts:
+        kept, dropped = kept + len(part.mjd), sum_dropped([dropped, part.dropped])
+        yield predict(model, part, origin, request, account)
+    log_dropped(dropped, kept, origin)
+    account.log()
 
 
 def before_prior(model: TrainedModel, curves: LightCurves, origin: str, asked: Request) -> Tensor:
