@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tlclass.logs import log_to_terminal
 from tlclass.options import reported_mistakes
 from tlclass.serving.reading import MODEL, add_arguments, reading_options
 from tlclass.wording import in_flags
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if others:
         setting = next((word for word in others if "=" in word and not word.startswith("-")), None)
         parser.error(f"{setting}: write --set {setting}" if setting else f"unknown: {' '.join(others)}")
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    log_to_terminal()
     with reported_mistakes(in_flags):
         message = run(given)
     sys.stdout.write(message)

@@ -4,12 +4,12 @@ tlclass choose ztf my_alerts.parquet -n 100 --where "peak_mag < 19 and n_observa
 """
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tlclass.inputs.labelling import STRATEGIES, Labelling
+from tlclass.logs import log_to_terminal
 from tlclass.options import reported_mistakes
 from tlclass.serving.reading import MODEL, add_arguments, reading_options
 from tlclass.wording import in_flags
@@ -18,7 +18,7 @@ from tlclass.wording import in_flags
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
     given = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    log_to_terminal()
     with reported_mistakes(in_flags):
         sys.stdout.write(_run(given))
 

@@ -11,11 +11,11 @@ report.html and figures/; --card writes the scores into the card of the model to
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tlclass.logs import log_to_terminal
 from tlclass.options import reported_mistakes
 
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--card", metavar="TITLE", help="add the scores to the card of the model, under this title")
     parser.add_argument("--config-dir", help="folder with cards of your own")
     given = parser.parse_intermixed_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    log_to_terminal()
     with reported_mistakes():
         from tlclass.serving.evaluating import evaluate
 

@@ -1,11 +1,11 @@
 """`tlclass explain MODEL TABLE --object ID -o NAME`: which observations decided the classification of one object."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tlclass.logs import log_to_terminal
 from tlclass.options import reported_mistakes
 from tlclass.serving.reading import MODEL, add_arguments, reading_options
 from tlclass.wording import in_flags
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     add_arguments(parser)
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    log_to_terminal()
     from tlclass import plugins
     from tlclass.serving.model import load_model
 

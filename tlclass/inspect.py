@@ -25,6 +25,7 @@ from tlclass.experiments.cards import Trust, build_survey
 from tlclass.experiments.composition import about_survey, compose, one_sentence, refuse_role
 from tlclass.inspection.account import PERCENTILES, Inspection, compare, inspect_survey
 from tlclass.inspection.sheet import draw_sheet
+from tlclass.logs import log_to_terminal
 from tlclass.options import logged_in
 from tlclass.report.pages import Block, Heading, Items, Picture, Table, page
 from tlclass.surveys import Several, Survey
@@ -58,11 +59,11 @@ def sections(target: Inspection, source: Inspection | None) -> list[Section]:
     return found
 
 
-def title_of(one: Inspection) -> str:
 def _counts(dropped: Mapping[str, int]) -> list[str]:
     return [f"{count:,} {reason}" for reason, count in dropped.items()]
 
 
+def title_of(one: Inspection) -> str:
     """Name, size and whether it is simulated."""
     kind = "SIMULATED" if one.simulated else "real"
     return f"{one.name}: {one.objects:,} light curves, {one.observations:,} observations, {kind}"
@@ -167,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, help="folder of the report (inspect/NAME)")
     parser.add_argument("--config-dir", help="folder with cards of your own")
     given = parser.parse_intermixed_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    log_to_terminal()
     logging.getLogger("tlclass.surveys").setLevel(logging.INFO)
     try:
         if not any(word.startswith("survey=") for word in given.settings):

@@ -4,7 +4,6 @@ A survey's card instead of the input: `tlclass predict MODEL survey=NAME [paths.
 """
 
 import argparse
-import logging
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tlclass.logs import log_to_terminal
 from tlclass.options import reported_mistakes
 from tlclass.serving.reading import MODEL, add_arguments, reading_options
 from tlclass.wording import in_flags, of_survey
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tlclass.network.checkpoint import TrainedModel
     from tlclass.surveys import Survey
 
-log = logging.getLogger(__name__)
-
 STDIN = "-"
 SURVEY = "survey="
 
@@ -29,7 +27,7 @@ SURVEY = "survey="
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
     given = _parser().parse_intermixed_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    log_to_terminal()
     words = of_survey if given.input.startswith(SURVEY) else in_flags
     with reported_mistakes(words), _input(given) as source:
         message = _run(given, source)

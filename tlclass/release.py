@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from tlclass.logs import TIMED, log_to_terminal
 from tlclass.network.released import RELEASED
 from tlclass.options import reported_mistakes
 from tlclass.serving.making import check_data, make, pretrain_all, recipes, score
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a word of tlclass.train, for trials"
     )
     given = parser.parse_intermixed_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    log_to_terminal(TIMED, "%H:%M:%S")
     torch.set_num_threads(1)
     words = [f"paths.models={given.models.resolve()}", "trainer=cpu", "progress=false", "logger=none", *given.set]
     cache = [f"paths.cache={given.cache.resolve()}"] if given.cache else []

@@ -1,13 +1,13 @@
 """`tlclass stream MODEL INPUT -o OUT.jsonl`: classify alerts as they arrive; go on where it stopped, whatever stopped it."""
 
 import argparse
-import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from tlclass import stopping
+from tlclass.logs import TIMED, log_to_terminal
 from tlclass.options import reported_mistakes
 from tlclass.serving.reading import MODEL, add_arguments, reading_options
 from tlclass.wording import in_flags
@@ -19,7 +19,7 @@ STDIN = STDOUT = "-"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2, a signal with 128 + its number after the last commit."""
     given = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_terminal(TIMED)
     with reported_mistakes(in_flags), stopping.noted():
         _run(given)
         stopping.check()

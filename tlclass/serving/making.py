@@ -20,6 +20,7 @@ from tlclass.experiments.job import Training, load
 from tlclass.experiments.plan import Plan, plan_from
 from tlclass.experiments.pretraining import pretrained
 from tlclass.experiments.start import head_settings, new_model, source_state
+from tlclass.logs import TIMED, log_to_terminal
 from tlclass.network.checkpoint import TrainedModel, as_one, load_model, save_model
 from tlclass.network.history import ADAPTED
 from tlclass.network.transfer import FreezePolicy, transfer
@@ -125,7 +126,7 @@ def _with_jobs(card: Mapping[str, Any], jobs: int) -> dict[str, Any]:
 
 def _pretrain(words: Sequence[str], number: int) -> Path:
     torch.set_num_threads(1)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    log_to_terminal(TIMED, "%H:%M:%S")
     plan = plan_from(compose(words))
     training, decisive = plan.pretraining()[number]
     return pretrained(training, decisive, plan)
