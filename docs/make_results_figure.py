@@ -71,7 +71,9 @@ def main() -> None:
     for axes in (left, right):
         axes.grid(alpha=0.3, color=GREY)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle("468 real ZTF transients, five classes", fontsize=11)
+    figure.suptitle(
+        "468 real ZTF transients, five classes; transfer and paper pretrain on simulated light curves", fontsize=11
+    )
     figure.savefig(FILE, dpi=110)
 
 
