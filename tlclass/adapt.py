@@ -70,6 +70,8 @@ def run(given: argparse.Namespace) -> str:
     from tlclass.network.checkpoint import DESCRIPTION, load_model, save_model
     from tlclass.network.released import model_folder
     from tlclass.seeds import stream
+    from tlclass.serving.account import Account
+    from tlclass.serving.predictions import trained_passbands
     from tlclass.surveys import door
     from tlclass.training.card import write_card
 
@@ -89,7 +91,11 @@ def run(given: argparse.Namespace) -> str:
         drawn = np.random.default_rng(stream(given.seed, "most")).permutation(len(curves))[: given.most]
         logging.warning("%s: %d of %d light curves are used (--most)", given.input, given.most, len(curves))
         curves = curves.take(np.sort(drawn))
-    adapted = adapt_model(model, curves, given.input.name, how, given.seed, given.output / CHECKPOINTS)
+    kept, left_out = trained_passbands(model, curves)
+    account = Account(model, given.input.name)
+    account.add(curves, kept, left_out, cuts=())  # `adapt_model` selects, and counts what that removes
+    account.log()
+    adapted = adapt_model(model, kept, given.input.name, how, given.seed, given.output / CHECKPOINTS)
     save_model(adapted, given.output)
     write_card(adapted, given.output)
     shutil.rmtree(given.output / CHECKPOINTS)

@@ -23,6 +23,7 @@ from tlclass.network.calibration import Calibration
 from tlclass.network.checkpoint import TrainedModel, load_model, save_model
 from tlclass.network.inference import predict_logits
 from tlclass.network.released import RELEASED
+from tlclass.network.training_range import measure
 from tlclass.training.card import card
 from tlclass.training.fit import Process
 from tlclass.training.reliability import believed_of, taught
@@ -252,6 +253,18 @@ def test_the_command_writes_a_model_of_its_own(
     with pytest.raises(SystemExit):
         command(ensemble, table, tmp_path / "few")
     assert "already holds a model" in capsys.readouterr().err
+
+
+def test_a_passband_that_was_not_in_training_is_left_out(
+    ensemble: Path, plan: Plan, target: LightCurveDataModule, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    curves = target.curves
+    one = measure(curves.keep(curves.passband == 0), plan.target.selection.photometry.kind)
+    save_model(replace(load_model(ensemble), trained_on=one), tmp_path / "one")
+    command(tmp_path / "one", plan.paths.data / "ztf_bts", tmp_path / "out")
+    after = load_model(tmp_path / "out").trained_on
+    assert after is not None and after.passbands == one.passbands == curves.passbands[:1]
+    assert f"in {curves.passbands[1]}, on which this model was not trained" in caplog.text
 
 
 def test_the_scores_of_the_former_networks_are_not_those_of_the_adapted_ones() -> None:

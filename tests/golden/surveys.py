@@ -28,7 +28,7 @@ ALERTS = ["target.reader.labels={data}/labels.csv"]
 TEXT = ["target.reader.label_key=SIM_TYPE_NAME", "target.reader.prefix_ids=true"]
 PARTS = {
     "alerts_simulated": ("faint", "bright", "deep"),
-    "plasticc_simulated": ("wide", "deep"),
+    "plasticc_simulated": ("wide", "deep", "faint"),
     "forced_simulated": ("faint", "bright", "colour"),
 }
 

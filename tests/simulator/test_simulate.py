@@ -43,7 +43,7 @@ def test_a_set_is_written_in_pieces_and_is_the_same(
 
 PARTS = {
     "alerts_simulated": ("faint", "bright", "deep"),
-    "plasticc_simulated": ("wide", "deep"),
+    "plasticc_simulated": ("wide", "deep", "faint"),
     "forced_simulated": ("faint", "bright", "colour"),
 }
 PLACE = {"joint_simulated": "surveys.ztf."}
