@@ -17,14 +17,16 @@ from tlclass.experiments.adapting import adapted, unscored
 from tlclass.experiments.job import Job as Running
 from tlclass.experiments.plan import Plan, plan_from
 from tlclass.experiments.run import run_job
-from tlclass.inputs.datamodule import LightCurveDataModule
+from tlclass.inputs.datamodule import Beside, LightCurveDataModule
 from tlclass.inputs.split import Protocol, fixed_test
 from tlclass.network.calibration import Calibration
 from tlclass.network.checkpoint import TrainedModel, load_model, save_model
+from tlclass.network.classifier import build_classifier
 from tlclass.network.inference import predict_logits
 from tlclass.network.released import RELEASED
 from tlclass.network.training_range import measure
 from tlclass.training.card import card
+from tlclass.training.feature_cache import with_features
 from tlclass.training.fit import Process
 from tlclass.training.reliability import believed_of, taught
 
@@ -180,9 +182,52 @@ def test_a_job_without_labels_is_calibrated_by_what_it_adapts_to_and_one_with_la
     assert run_job(plan, tmp_path / "again") == row and adaptations() == after
 
 
+def test_unlabelled_light_curves_train_beside_the_labelled_ones(settings: Job) -> None:
+    plan = settings("labels=40")
+    target = job.load(plan.training, plan.paths.cache)
+    split, every = target.split, np.arange(len(target.label))
+    said = np.random.default_rng(0).dirichlet(np.ones(len(target.classes)), len(every))
+    data = target.holding(beside=Beside(every, said, 0.5))
+    objects, label = data.lessons
+    drawn = objects[len(split.train) :]
+    assert np.array_equal(objects[: len(split.train)], split.train) and len(drawn) == round(0.5 * split.budget) > 0
+    assert not set(drawn) & set(np.concatenate([split.train, split.val]))
+    assert np.array_equal(label[: len(split.train)].argmax(1), target.label[split.train])
+    assert label[: len(split.train)].max(1).min() == 1 and np.allclose(label[len(split.train) :], said[drawn])
+    assert len(data.training_set(0)) == sum(map(len, data.train_dataloader().sampler)) == len(objects)
+    other = data.holding(label=(target.label + 1) % len(target.classes))
+    assert np.array_equal(other.lessons[0], objects) and np.array_equal(other.lessons[1][-1], label[-1])
+    network = build_classifier({**ENCODERS["gru"], "metadata": []}, {"name": "linear"}, len(target.channels), 2)
+    assert np.array_equal(with_features(data, network.encoder, every_step=True).lessons[0], objects)
+    few = target.holding(beside=Beside(drawn[:3], said[:3], 9.0))
+    assert set(few.lessons[0]) - set(split.train) == set(drawn[:3])
+
+
+def test_what_trains_beside_the_labels_is_no_test_object_and_needs_no_other_adaptation(
+    settings: Job, tmp_path: Path
+) -> None:
+    words = (*DISTILL, "labels=60", "head=source", "seed=7", "freeze_policy=head_only", "fit.class_weights=true")
+    rows, stores = [], set()
+    for number in (0, 0.5):
+        plan = settings(*words, f"adapt.beside={number}")
+        data = job.load(plan.training, plan.paths.cache)
+        source = [one for one in pretraining.source_models(plan, pretraining.source_folders(plan)) if one is not None]
+        assert plan.adaptation is not None
+        running, _ = pretraining.adapted_sources(
+            plan, plan.adaptation, Running(plan.training, data, tmp_path, plan.process), source
+        )
+        rest = set(running.data.lessons[0]) - set(data.split.train)
+        assert len(rest) == 60 * number and rest <= set(data.unlabelled) - set(data.split.val)
+        rows.append(run_job(plan, tmp_path / f"job{number}"))
+        stores |= set(plan.paths.models.glob(f"*-adapted-*/seed{plan.seed}"))
+    assert len(stores) == 1
+    assert rows[0]["n_train"] == rows[1]["n_train"] and rows[0]["auroc_macro"] != rows[1]["auroc_macro"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"beside": -1.0}, r"adapt\.beside is -1\.0: choose 0"),
         ({"fit": {"class_weights": True}}, r"adapt\.fit\.class_weights"),
         ({"fit": {"monitor": "val/auroc_macro"}}, r"adapt\.fit\.monitor.*val/auroc_macro"),
         ({"fit": {"truncate": 2}}, r"adapt\.fit\.truncate is 2"),

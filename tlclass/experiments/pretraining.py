@@ -20,6 +20,7 @@ from tlclass.experiments.loggers import log_scores, logged
 from tlclass.experiments.plan import Plan
 from tlclass.experiments.result import RESULT, config_key, write_result
 from tlclass.experiments.start import head_settings, new_model
+from tlclass.inputs.datamodule import Beside
 from tlclass.inputs.encoding import Encoding, encoding_settings
 from tlclass.locking import held
 from tlclass.network.checkpoint import TrainedModel, load_model, model_digest
@@ -138,16 +139,19 @@ def adapted_sources(
 ) -> tuple[Job, list[Source]]:
     """The job that knows what the source models said of the target's unlabelled light curves, and these models, adapted to them.
 
-    No label is looked at, so jobs that differ in their labels or their arm share the adapted networks.
+    No label is looked at, so jobs that differ in their labels, in what trains beside these, or in their arm share the adapted networks.
     """
     config, data = plan.config, running.data
-    known = {name: config[name] for name in ("adapt", "target", "encoding", "head", "trainer", "paths", "seed")}
+    known = {name: config[name] for name in ("target", "encoding", "head", "trainer", "paths", "seed")}
+    known["adapt"] = {name: value for name, value in config["adapt"].items() if name != "beside"}
     known |= {"sources": [model_digest(source.folder) for source in sources if source.folder]}
     known |= {"data": plan.target.digest(plan.paths.data, plan.paths.cache)}
     known |= {"objects": data.curves.object_id[data.unlabelled].tolist()}
     folder = plan.paths.models / f"{plan.target.name}-adapted-{config_key(known)}" / f"seed{plan.seed}"
     models, believed = adapted(running, how, sources, folder)
-    return replace(running, believed=believed), [*models]
+    if believed is not None and how.beside:
+        data = data.holding(beside=Beside(believed.objects, believed.probability, how.beside))
+    return replace(running, data=data, believed=believed), [*models]
 
 
 def untrained(plan: Plan) -> TrainedModel:

@@ -28,6 +28,21 @@ FIXED = Protocol(test="fixed")
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Unlabelled light curves that train beside the labelled ones, towards what another network said of them.
+
+    Attributes:
+        objects: (m,) indices; those that have a label by now are left out.
+        probability: (m, K) of each class.
+        each: how many are drawn for each label.
+    """
+
+    objects: Array
+    probability: Array
+    each: float
+
+
+@dataclass(frozen=True)
 class LabelledCurves:
     """Light curves of one survey as the network sees them, and who trains, validates and tests.
 
@@ -36,12 +51,14 @@ class LabelledCurves:
         encoded: the network's input made of them.
         label: (n,) class indices, or (n, K) probabilities.
         split: indices of the parts.
+        beside: what else trains; None for nothing.
     """
 
     curves: LightCurves
     encoded: Encoded
     label: Array
     split: Split
+    beside: Beside | None = None
 
 
 class LightCurveDataModule(L.LightningDataModule):
@@ -130,6 +147,19 @@ class LightCurveDataModule(L.LightningDataModule):
         return np.setdiff1d(pool, self.split.test)
 
     @property
+    def lessons(self) -> tuple[Array, Array]:
+        """Indices of what a network trains on, and its labels: the training part, and the unlabelled light curves beside it."""
+        train, beside = self.split.train, self._loaded.beside
+        if beside is None:
+            return train, self.label[train]
+        free = np.flatnonzero(~np.isin(beside.objects, np.concatenate([train, self.split.val])))
+        wanted = round(beside.each * self.split.budget)
+        drawn = np.random.default_rng(stream(self.seed, "beside")).permutation(free)[:wanted]
+        certain = np.eye(len(self.classes), dtype=np.float32)[self.label[train]]
+        probability = np.concatenate([certain, beside.probability[drawn].astype(np.float32)])
+        return np.concatenate([train, beside.objects[drawn]]), probability
+
+    @property
     def _loaded(self) -> LabelledCurves:
         if self.objects is None:
             raise RuntimeError("the light curves are not loaded yet: call setup()")
@@ -164,15 +194,13 @@ class LightCurveDataModule(L.LightningDataModule):
         return CurveDataset(subset(self.encoded, part), self.label[part], self.device if device is None else device)
 
     def training_set(self, epoch: int, device: str | torch.device = "cpu") -> CurveDataset:
-        """The training part as this epoch sees it."""
-        part = self.split.train
+        """What a network trains on, as this epoch sees it."""
+        part, label = self.lessons
         if not self.augmentation.on:
-            return self.dataset(part, device)
+            return CurveDataset(subset(self.encoded, part), label, device)
         seed = stream(self.seed, f"augment/{epoch}")
         curves = augmented(self.curves.take(part), self.survey, self.augmentation, seed)
-        return CurveDataset(
-            encode(curves, self.survey.passbands, self.encoding, self.metadata), self.label[part], device
-        )
+        return CurveDataset(encode(curves, self.survey.passbands, self.encoding, self.metadata), label, device)
 
     def class_weights(self) -> torch.Tensor:
         """(K,) from the training part only; see `tlclass.inputs.split.class_weights`."""
@@ -199,8 +227,9 @@ class LightCurveDataModule(L.LightningDataModule):
         observations = torch.from_numpy(
             np.diff(self.curves.offsets)
         )  # also where features took the light curves' place
-        lengths = data.lengths if self.augmentation.on else observations[self.split.train]
-        balance = torch.from_numpy(self.label[self.split.train]) if self.balance else None
+        part, label = self.lessons
+        lengths = data.lengths if self.augmentation.on else observations[part]
+        balance = torch.from_numpy(label if label.ndim == 1 else label.argmax(1)) if self.balance else None
         sampler = LengthBucketSampler(lengths, self.batch_size, self.seed, rank, ranks, balance)
         return DataLoader(data, sampler=sampler, batch_size=None)
 

@@ -44,9 +44,11 @@ class Distillation:
         fit: how long, how fast, with which loss; `truncate` is the share of batches that are cut at random observations.
         augmentation: of the light curves that are trained on.
         validation_fraction: of the unlabelled light curves; cut after several numbers of days they tell which weights to keep.
+        beside: how many unlabelled light curves train beside each labelled one when labels are used, towards what the networks said of
+            them before the adaptation, so that a few labels do not make them forget the rest of the survey; 0 for none.
 
     Raises:
-        ValueError: a setting needs labels, or the share leaves a part empty.
+        ValueError: a setting needs labels, the share leaves a part empty, or a number is negative.
     """
 
     name: str
@@ -54,9 +56,10 @@ class Distillation:
     fit: FitSettings
     augmentation: Augmentation = field(default_factory=Augmentation)
     validation_fraction: float = 0.1
+    beside: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raise ValueError for settings that need labels."""
+        """Raise ValueError for settings that need labels, and numbers out of range."""
         for option in ("class_weights", "balance"):
             if getattr(self.fit, option):
                 raise ValueError(
@@ -70,6 +73,8 @@ class Distillation:
             raise ValueError(
                 f"adapt.validation_fraction is {self.validation_fraction}: choose a share between 0 and 1, such as 0.1"
             )
+        if not self.beside >= 0:
+            raise ValueError(f"adapt.beside is {self.beside}: choose 0 (none) or more light curves per label")
 
 
 def distil(

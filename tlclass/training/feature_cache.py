@@ -17,7 +17,7 @@ def with_features(data: LightCurveDataModule, encoder: Encoder, every_step: bool
         every_step: whether a light curve becomes as many steps of `latent` channels as it has observations, step k
             the embedding of the first k + 1, which truncation in training needs; else one step, of all of it.
     """
-    used = np.sort(np.concatenate([data.split.train, data.split.val]))
+    used = np.sort(np.concatenate([data.lessons[0], data.split.val]))
     dataset, days = data.dataset(used), subset(data.encoded, used).days
     lengths, whole = np.zeros(len(data.label), dtype=np.int64), dataset.lengths.numpy()
     lengths[used] = whole if every_step else 1
