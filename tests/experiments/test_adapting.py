@@ -1,11 +1,13 @@
 """Adaptation without labels: what it may look at, that it can be interrupted, and how it stands in a job."""
 
 import argparse
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -17,12 +19,13 @@ from tlclass.experiments.adapting import adapted, unscored
 from tlclass.experiments.job import Job as Running
 from tlclass.experiments.plan import Plan, plan_from
 from tlclass.experiments.run import run_job
+from tlclass.inputs.augmentation import Augmentation
 from tlclass.inputs.datamodule import Beside, LightCurveDataModule
 from tlclass.inputs.split import Protocol, fixed_test
 from tlclass.network.calibration import Calibration
 from tlclass.network.checkpoint import TrainedModel, load_model, save_model
 from tlclass.network.classifier import build_classifier
-from tlclass.network.inference import predict_logits
+from tlclass.network.inference import encode_all, predict_logits
 from tlclass.network.released import RELEASED
 from tlclass.network.training_range import measure
 from tlclass.training.card import card
@@ -65,7 +68,7 @@ def learnt(
 def run(plan: Plan, data: LightCurveDataModule, folder: Path, process: Process | None = None) -> list[TrainedModel]:
     assert plan.adaptation is not None
     running = Running(plan.training, data, folder, process or plan.process)
-    return adapted(running, plan.adaptation, [pretraining.untrained(plan)], folder / "store")[0]
+    return adapted(running, data.without_labels(), plan.adaptation, [pretraining.untrained(plan)], folder / "store")[0]
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -87,13 +90,13 @@ def test_neither_labels_nor_the_test_part_are_looked_at(
     before = pretraining.untrained(plan).members[0].state_dict()
     assert list(first) == list(before) and not same(first, before)
     assert set(target.unlabelled) | set(target.split.test) == set(range(len(target.label)))
-    encoded = target.encoded
-    tested = np.isin(np.repeat(np.arange(len(encoded)), np.diff(encoded.offsets)), target.split.test)
-    x = np.where(tested[:, None], np.float32(7), encoded.x)
-    other = target.holding(label=(target.label + 1) % len(target.classes), encoded=replace(encoded, x=x))
+    curves = target.curves
+    tested = np.isin(curves.owner, target.split.test)
+    changed = replace(curves, flux=np.where(tested, np.float32(7), curves.flux))
+    other = target.holding(label=(target.label + 1) % len(target.classes), curves=changed)
     assert same(learnt(plan, other, tmp_path / "other"), first)
-    moved = replace(encoded, x=np.where(tested[:, None], encoded.x, np.float32(7)))
-    assert not same(learnt(plan, target.holding(encoded=moved), tmp_path / "moved"), first)
+    changed = replace(curves, flux=np.where(tested, curves.flux, np.float32(7)))
+    assert not same(learnt(plan, target.holding(curves=changed), tmp_path / "moved"), first)
 
 
 def test_another_seed_learns_in_another_order(plan: Plan, target: LightCurveDataModule, tmp_path: Path) -> None:
@@ -145,22 +148,24 @@ def test_the_temperature_follows_what_the_networks_said_of_complete_light_curves
     plan: Plan, target: LightCurveDataModule
 ) -> None:
     model = pretraining.untrained(plan_from({**plan.config, "source": plan.config["target"]}))
-    logits = predict_logits(model.classifier, target.dataset(target.unlabelled))
+    target = target.without_labels()
+    count = len(target.curves)
+    logits = predict_logits(model.classifier, target.dataset(np.arange(count)))
     with torch.no_grad():  # an untrained network is sure of nothing, so its temperature would mean nothing
         for weight in model.members[0].head.parameters():
             weight.mul_(3 / logits.std())
     n = len(model.classes)
     start = Calibration(1.0, 0.0, (0.0,) * n, tuple(np.arange(1.0, n + 1) / sum(range(n + 1))), "others", 500)
-    assert believed_of(model, target, target.unlabelled) is None
+    assert believed_of(model, target) is None
     for temperature in (0.2, 5.0):
         calibrated = replace(model, calibration=replace(start, temperature=temperature))
-        believed = believed_of(calibrated, target, target.unlabelled)
-        assert believed is not None and believed.probability.shape == (len(target.unlabelled), n)
-        seen, found = taught(model, target, replace(believed, calibration=start))
+        believed = believed_of(calibrated, target)
+        assert believed is not None and believed.probability.shape == (count, n)
+        seen, found = taught(model, replace(believed, calibration=start))
         assert found.temperature < 0.8 if temperature < 1 else found.temperature > 1.5
         assert found.prior == start.prior and found.bias == pytest.approx(start.bias)
-        assert "others" in found.fitted_on and str(len(target.unlabelled)) in found.fitted_on
-        assert seen.objects == pytest.approx(len(target.unlabelled))
+        assert "others" in found.fitted_on and str(count) in found.fitted_on
+        assert seen.objects == pytest.approx(count)
 
 
 def test_a_job_without_labels_is_calibrated_by_what_it_adapts_to_and_one_with_labels_shares_its_networks(
@@ -185,39 +190,62 @@ def test_a_job_without_labels_is_calibrated_by_what_it_adapts_to_and_one_with_la
 def test_unlabelled_light_curves_train_beside_the_labelled_ones(settings: Job) -> None:
     plan = settings("labels=40")
     target = job.load(plan.training, plan.paths.cache)
-    split, every = target.split, np.arange(len(target.label))
-    said = np.random.default_rng(0).dirichlet(np.ones(len(target.classes)), len(every))
-    data = target.holding(beside=Beside(every, said, 0.5))
-    objects, label = data.lessons
-    drawn = objects[len(split.train) :]
-    assert np.array_equal(objects[: len(split.train)], split.train) and len(drawn) == round(0.5 * split.budget) > 0
-    assert not set(drawn) & set(np.concatenate([split.train, split.val]))
-    assert np.array_equal(label[: len(split.train)].argmax(1), target.label[split.train])
-    assert label[: len(split.train)].max(1).min() == 1 and np.allclose(label[len(split.train) :], said[drawn])
-    assert len(data.training_set(0)) == sum(map(len, data.train_dataloader().sampler)) == len(objects)
+    split, pool = target.split, target.without_labels()
+    said = np.random.default_rng(0).dirichlet(np.ones(len(target.classes)), len(pool.curves))
+    beside = Beside(pool.curves, pool.encoded, said, 0.5)
+    data = target.holding(beside=beside)
+    ids, drawn, n = pool.curves.object_id[data.drawn], data.drawn, len(split.train)
+    assert len(drawn) == len(set(ids)) == 20 and len(target.drawn) == 0
+    assert not set(ids) & set(target.curves.object_id[np.concatenate([split.train, split.val, split.test])])
+    trained = data.training_set(0)
+    assert len(trained) == sum(map(len, data.train_dataloader().sampler)) == n + 20
+    label = trained.label.numpy()
+    assert np.array_equal(label[:n].argmax(1), target.label[split.train]) and label[:n].max(1).min() == 1
+    assert np.allclose(label[n:], said[drawn])
+    assert np.array_equal(
+        trained.lengths, np.concatenate([target.curves.lengths[split.train], pool.curves.lengths[drawn]])
+    )
     other = data.holding(label=(target.label + 1) % len(target.classes))
-    assert np.array_equal(other.lessons[0], objects) and np.array_equal(other.lessons[1][-1], label[-1])
+    assert np.array_equal(other.drawn, drawn) and np.array_equal(other.training_set(0).label[n:], label[n:])
+    data.augmentation = Augmentation(zero_point=0.1)
+    changed = data.training_set(0)
+    assert torch.equal(changed.label, trained.label) and torch.equal(changed.lengths, trained.lengths)
     network = build_classifier({**ENCODERS["gru"], "metadata": []}, {"name": "linear"}, len(target.channels), 2)
-    assert np.array_equal(with_features(data, network.encoder, every_step=True).lessons[0], objects)
-    few = target.holding(beside=Beside(drawn[:3], said[:3], 9.0))
-    assert set(few.lessons[0]) - set(split.train) == set(drawn[:3])
+    for every_step in (False, True):
+        features = with_features(target.holding(beside=beside), network.encoder, every_step).training_set(0)
+        steps = trained.lengths if every_step else torch.ones(n + 20)
+        assert torch.equal(features.lengths, steps.long()) and torch.equal(features.label, trained.label)
+        whole = encode_all(network.encoder, trained)
+        last = torch.cumsum(features.lengths, 0) - 1
+        assert torch.allclose(features.x[last], whole, atol=1e-6)
+    few = target.holding(beside=replace(beside, each=1000.0))
+    assert len(few.drawn) == len(pool.curves) - 40
 
 
-def test_what_trains_beside_the_labels_is_no_test_object_and_needs_no_other_adaptation(
-    settings: Job, tmp_path: Path
-) -> None:
+def test_objects_without_a_label_are_learnt_from(settings: Job, tmp_path: Path) -> None:
+    plan = settings(*DISTILL, "labels=all", "seed=3")
+    data = job.load(plan.training, plan.paths.cache)
+    hidden = set(data.curves.object_id[data.unlabelled][::2])
+    whole = plan.paths.data / "ztf_bts"
+    folder = tmp_path / "data" / "ztf_bts"
+    folder.mkdir(parents=True)
+    shutil.copy(whole / "observations.parquet", folder)
+    objects = pd.read_parquet(whole / "objects.parquet")
+    objects.loc[objects["object_id"].isin(hidden), "class"] = ""
+    objects.to_parquet(folder / "objects.parquet")
+    few = settings(*DISTILL, "labels=all", "seed=3", f"target.reader.folder={folder}")
+    part = job.load(few.training, few.paths.cache)
+    known, pool = set(part.curves.object_id), set(part.without_labels().curves.object_id)
+    assert not hidden & known and hidden <= pool and not set(part.curves.object_id[part.split.test]) & pool
+    row = run_job(few, tmp_path / "job")
+    assert row["unlabelled"] == row["pool"] + len(hidden) and row["n_test"] == len(part.split.test)
+
+
+def test_what_trains_beside_the_labels_needs_no_other_adaptation(settings: Job, tmp_path: Path) -> None:
     words = (*DISTILL, "labels=60", "head=source", "seed=7", "freeze_policy=head_only", "fit.class_weights=true")
     rows, stores = [], set()
     for number in (0, 0.5):
         plan = settings(*words, f"adapt.beside={number}")
-        data = job.load(plan.training, plan.paths.cache)
-        source = [one for one in pretraining.source_models(plan, pretraining.source_folders(plan)) if one is not None]
-        assert plan.adaptation is not None
-        running, _ = pretraining.adapted_sources(
-            plan, plan.adaptation, Running(plan.training, data, tmp_path, plan.process), source
-        )
-        rest = set(running.data.lessons[0]) - set(data.split.train)
-        assert len(rest) == 60 * number and rest <= set(data.unlabelled) - set(data.split.val)
         rows.append(run_job(plan, tmp_path / f"job{number}"))
         stores |= set(plan.paths.models.glob(f"*-adapted-*/seed{plan.seed}"))
     assert len(stores) == 1

@@ -82,14 +82,15 @@ def starting_points(job: Job, how: Distillation, sources: Sequence[TrainedModel]
 
 
 def adapted(
-    job: Job, how: Distillation, sources: Sequence[TrainedModel], store: Path
+    job: Job, data: LightCurveDataModule, how: Distillation, sources: Sequence[TrainedModel], store: Path
 ) -> tuple[list[TrainedModel], Believed | None]:
-    """The source models, adapted to all light curves of the target outside its test part, and what they said of these before.
+    """The source models, adapted to light curves of the target outside its test part, and what they said of these before.
 
     They keep their classes, so that any arm starts from them as from the others.
 
     Args:
-        job: what they are for; labels are not looked at.
+        job: what they are for.
+        data: the light curves; labels are not looked at.
         how: see there.
         sources: one per member.
         store: folder of the adapted networks, which another job may have left there.
@@ -97,13 +98,13 @@ def adapted(
     Raises:
         ValueError: a class of the target is none of the source's, or there are too few light curves.
     """
-    starts, unlabelled = starting_points(job, how, sources), job.data.unlabelled
+    starts = starting_points(job, how, sources)
     before = replace(starts[0].model, classifier=as_one([start.classifier for start in starts]))
     calibrated = replace(before, calibration=zero_shot_calibration(before, sources))
-    believed = believed_of(calibrated, job.data, unlabelled)
-    distil_once(starts, job, unlabelled, how, store)
-    seen = measure(job.data.curves.take(unlabelled), job.training.survey.selection.photometry.kind)
-    about = {"name": how.name, "survey": job.data.survey.name, "objects": len(unlabelled)}
+    believed = believed_of(calibrated, data)
+    distil_once(starts, data, how, store, job.process)
+    seen = measure(data.curves, data.survey.selection.photometry.kind)
+    about = {"name": how.name, "survey": data.survey.name, "objects": len(data.curves)}
     models = []
     for source, start in zip(sources, starts, strict=True):
         network = build_classifier(source.encoder, source.head, len(source.encoding.channels), len(source.classes))
@@ -114,16 +115,18 @@ def adapted(
     return models, believed
 
 
-def distil_once(starts: Sequence[Start], job: Job, unlabelled: Array, how: Distillation, store: Path) -> None:
+def distil_once(
+    starts: Sequence[Start], data: LightCurveDataModule, how: Distillation, store: Path, process: Process
+) -> None:
     """Adapt the networks, or give them the weights that a job with other labels left in `store` when it did."""
     networks = as_one([start.classifier for start in starts])
     if not (store / RESULT).exists():  # a complete store may be read only
         with held(store / "lock", f"{store}: another process is adapting these networks, waiting for it"):
             if not (store / RESULT).exists():
-                distil(starts, job.data, unlabelled, how, store / CHECKPOINTS, job.process)
+                distil(starts, data, how, store / CHECKPOINTS, process)
                 with atomic_path(store / WEIGHTS) as temporary:
                     safetensors.torch.save_file(networks.state_dict(), temporary)
-                write_result(store, {"experiment": "adaptation", "adapt": how.name, "unlabelled": len(unlabelled)})
+                write_result(store, {"experiment": "adaptation", "adapt": how.name, "unlabelled": len(data.curves)})
                 shutil.rmtree(store / CHECKPOINTS, ignore_errors=True)
                 return
     log.info("adapt=%s: networks from %s", how.name, store)
@@ -165,8 +168,8 @@ def adapt_model(
     """
     data = without_labels(model, model.selection.apply(curves, origin), seed)
     starts = [own_start(model, member, how.policy) for member in model.members]
-    believed = believed_of(model, data, data.unlabelled)
-    distil(starts, data, data.unlabelled, how, folder, Process({"accelerator": "cpu"}))
+    believed = believed_of(model, data)
+    distil(starts, data, how, folder, Process({"accelerator": "cpu"}))
     seen = measure(data.curves, model.selection.photometry.kind)
     changed = replace(
         model,
@@ -177,7 +180,7 @@ def adapt_model(
         },
         trained_on=joined([model.trained_on, seen]) if model.trained_on else None,
     )
-    return changed if believed is None else reliable_without_labels(changed, data, believed)
+    return changed if believed is None else reliable_without_labels(changed, believed)
 
 
 def unscored(training: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,9 +208,9 @@ def own_start(model: TrainedModel, member: Classifier, policy: FreezePolicy) -> 
     return Start(policy, replace(model, classifier=network), report)
 
 
-def reliable_without_labels(model: TrainedModel, data: LightCurveDataModule, believed: Believed) -> TrainedModel:
+def reliable_without_labels(model: TrainedModel, believed: Believed) -> TrainedModel:
     """The adapted model, calibrated, with prediction sets and novelty of the light curves that it was adapted to."""
-    seen, calibration = taught(model, data, believed)
+    seen, calibration = taught(model, believed)
     probability = log_probabilities(calibration, seen.logits, seen.observations).exp()
     return replace(
         model,

@@ -141,17 +141,18 @@ def adapted_sources(
 
     No label is looked at, so jobs that differ in their labels, in what trains beside these, or in their arm share the adapted networks.
     """
-    config, data = plan.config, running.data
+    config, data = plan.config, running.data.without_labels()
     known = {name: config[name] for name in ("target", "encoding", "head", "trainer", "paths", "seed")}
     known["adapt"] = {name: value for name, value in config["adapt"].items() if name != "beside"}
     known |= {"sources": [model_digest(source.folder) for source in sources if source.folder]}
     known |= {"data": plan.target.digest(plan.paths.data, plan.paths.cache)}
-    known |= {"objects": data.curves.object_id[data.unlabelled].tolist()}
+    known |= {"objects": data.curves.object_id.tolist()}
     folder = plan.paths.models / f"{plan.target.name}-adapted-{config_key(known)}" / f"seed{plan.seed}"
-    models, believed = adapted(running, how, sources, folder)
+    models, believed = adapted(running, data, how, sources, folder)
     if believed is not None and how.beside:
-        data = data.holding(beside=Beside(believed.objects, believed.probability, how.beside))
-    return replace(running, data=data, believed=believed), [*models]
+        beside = Beside(data.curves, data.encoded, believed.probability, how.beside)
+        running = replace(running, data=running.data.holding(beside=beside))
+    return replace(running, believed=believed), [*models]
 
 
 def untrained(plan: Plan) -> TrainedModel:

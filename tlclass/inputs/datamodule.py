@@ -17,7 +17,7 @@ from tlclass.inputs.batches import CurveDataset, LengthBucketSampler, Sequential
 from tlclass.inputs.encoding import Encoded, Encoding, encode, encoding_from
 from tlclass.inputs.split import Labels, Protocol, Split, class_weights, draw_split, pool_and_test
 from tlclass.lightcurves.brightness import peak_magnitudes
-from tlclass.lightcurves.curves import LightCurves
+from tlclass.lightcurves.curves import LightCurves, concatenate
 from tlclass.seeds import stream
 from tlclass.surveys import Several, Survey
 
@@ -32,12 +32,14 @@ class Beside:
     """Unlabelled light curves that train beside the labelled ones, towards what another network said of them.
 
     Attributes:
-        objects: (m,) indices; those that have a label by now are left out.
+        curves: m selected light curves; those that have a label by now are left out.
+        encoded: the network's input made of them.
         probability: (m, K) of each class.
         each: how many are drawn for each label.
     """
 
-    objects: Array
+    curves: LightCurves
+    encoded: Encoded
     probability: Array
     each: float
 
@@ -146,18 +148,30 @@ class LightCurveDataModule(L.LightningDataModule):
         pool, _ = pool_and_test(self.label, self.curves.object_id, self.protocol)
         return np.setdiff1d(pool, self.split.test)
 
+    def without_labels(self) -> "LightCurveDataModule":
+        """All light curves of the survey that do not test, those that have no label too, without labels."""
+        curves, more = self.curves.take(self.unlabelled), self.survey.unlabelled(self.cache)
+        curves = concatenate([curves, more]) if len(more) else curves
+        encoded = encode(curves, self.survey.passbands, self.encoding, self.metadata)
+        none = np.empty(0, dtype=np.int64)
+        split = Split(none, none, none, len(curves))
+        return self.holding(curves=curves, encoded=encoded, label=np.full(len(curves), -1), split=split, beside=None)
+
     @property
-    def lessons(self) -> tuple[Array, Array]:
-        """Indices of what a network trains on, and its labels: the training part, and the unlabelled light curves beside it."""
-        train, beside = self.split.train, self._loaded.beside
+    def beside(self) -> Beside | None:
+        """See `LabelledCurves`."""
+        return self._loaded.beside
+
+    @property
+    def drawn(self) -> Array:
+        """Indices of the unlabelled light curves that train beside the labelled ones; see `Beside`."""
+        beside = self.beside
         if beside is None:
-            return train, self.label[train]
-        free = np.flatnonzero(~np.isin(beside.objects, np.concatenate([train, self.split.val])))
+            return np.empty(0, dtype=np.int64)
+        labelled = self.curves.object_id[np.concatenate([self.split.train, self.split.val])]
+        free = np.flatnonzero(~np.isin(beside.curves.object_id, labelled))
         wanted = round(beside.each * self.split.budget)
-        drawn = np.random.default_rng(stream(self.seed, "beside")).permutation(free)[:wanted]
-        certain = np.eye(len(self.classes), dtype=np.float32)[self.label[train]]
-        probability = np.concatenate([certain, beside.probability[drawn].astype(np.float32)])
-        return np.concatenate([train, beside.objects[drawn]]), probability
+        return np.random.default_rng(stream(self.seed, "beside")).permutation(free)[:wanted]
 
     @property
     def _loaded(self) -> LabelledCurves:
@@ -194,13 +208,21 @@ class LightCurveDataModule(L.LightningDataModule):
         return CurveDataset(subset(self.encoded, part), self.label[part], self.device if device is None else device)
 
     def training_set(self, epoch: int, device: str | torch.device = "cpu") -> CurveDataset:
-        """What a network trains on, as this epoch sees it."""
-        part, label = self.lessons
-        if not self.augmentation.on:
-            return CurveDataset(subset(self.encoded, part), label, device)
-        seed = stream(self.seed, f"augment/{epoch}")
-        curves = augmented(self.curves.take(part), self.survey, self.augmentation, seed)
-        return CurveDataset(encode(curves, self.survey.passbands, self.encoding, self.metadata), label, device)
+        """What a network trains on as this epoch sees it: the training part, and behind it the unlabelled light curves beside it."""
+        train, beside, drawn = self.split.train, self.beside, self.drawn
+        label = self.label[train]
+        if beside is not None:
+            certain = np.eye(len(self.classes), dtype=np.float32)[label]
+            label = np.concatenate([certain, beside.probability[drawn].astype(np.float32)])
+        if self.augmentation.on:
+            curves = self.curves.take(train)
+            curves = curves if beside is None else concatenate([curves, beside.curves.take(drawn)])
+            changed = augmented(curves, self.survey, self.augmentation, stream(self.seed, f"augment/{epoch}"))
+            encoded = encode(changed, self.survey.passbands, self.encoding, self.metadata)
+        else:
+            encoded = subset(self.encoded, train)
+            encoded = encoded if beside is None else joined(encoded, subset(beside.encoded, drawn))
+        return CurveDataset(encoded, label, device)
 
     def class_weights(self) -> torch.Tensor:
         """(K,) from the training part only; see `tlclass.inputs.split.class_weights`."""
@@ -224,12 +246,12 @@ class LightCurveDataModule(L.LightningDataModule):
         if self.trainer is not None:
             rank, ranks, epoch = self.trainer.global_rank, self.trainer.world_size, self.trainer.current_epoch
         data = self.training_set(epoch, self._device())
-        observations = torch.from_numpy(
-            np.diff(self.curves.offsets)
-        )  # also where features took the light curves' place
-        part, label = self.lessons
-        lengths = data.lengths if self.augmentation.on else observations[part]
-        balance = torch.from_numpy(label if label.ndim == 1 else label.argmax(1)) if self.balance else None
+        observations = self.curves.lengths[self.split.train]  # also where features took the light curves' place
+        if self.beside is not None:
+            observations = np.concatenate([observations, self.beside.curves.lengths[self.drawn]])
+        lengths = data.lengths if self.augmentation.on else torch.from_numpy(observations)
+        label = data.label.cpu() if data.label.ndim == 1 else data.label.argmax(1).cpu()
+        balance = label if self.balance else None
         sampler = LengthBucketSampler(lengths, self.batch_size, self.seed, rank, ranks, balance)
         return DataLoader(data, sampler=sampler, batch_size=None)
 
@@ -252,6 +274,16 @@ class LightCurveDataModule(L.LightningDataModule):
 
     def _device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+
+
+def joined(one: Encoded, other: Encoded) -> Encoded:
+    """The light curves of one, then those of the other."""
+    return Encoded(
+        np.concatenate([one.x, other.x]),
+        np.concatenate([one.offsets, one.offsets[-1] + other.offsets[1:]]),
+        np.concatenate([one.days, other.days]),
+        np.concatenate([one.metadata, other.metadata]),
+    )
 
 
 def subset(encoded: Encoded, part: Array, steps: Array | None = None) -> Encoded:

@@ -90,6 +90,10 @@ class Several:
         curves, labels = zip(*loaded, strict=True)
         return concatenate(list(curves)), np.concatenate(labels)
 
+    def unlabelled(self, cache: Path) -> LightCurves:
+        """Of all parts; see `Survey.unlabelled`."""
+        return concatenate([self._named(name, part.unlabelled(cache)) for name, part in self.parts.items()])
+
     def parts_of(self, curves: LightCurves) -> dict[str, tuple[Array, Selection]]:
         """Rows and selection rules of each part among light curves that `load` gave."""
         return {name: (np.flatnonzero(curves.extra[PART] == name), part.selection) for name, part in self.parts.items()}
@@ -99,5 +103,10 @@ class Several:
         counts = np.bincount(label, minlength=len(self.taxonomy.classes)).tolist()
         listed = ", ".join(f"{one} {count}" for one, count in zip(self.taxonomy.classes, counts, strict=True))
         log.info("%s: %d objects of %s: %s", self.name, len(curves), name, listed)
+        return self._named(name, curves), label
+
+    @staticmethod
+    def _named(name: str, curves: LightCurves) -> LightCurves:
+        """The light curves of a part, whose name says so."""
         ids = np.char.add(f"{name}:", curves.object_id)
-        return replace(curves, object_id=ids, extra={**curves.extra, PART: np.full(len(curves), name)}), label
+        return replace(curves, object_id=ids, extra={**curves.extra, PART: np.full(len(curves), name)})

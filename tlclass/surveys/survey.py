@@ -92,6 +92,15 @@ class Survey:
         self.selection.account(loaded.objects, loaded.cuts, self.name)
         return loaded.curves, self.taxonomy.encode(loaded.curves.label, self.name)
 
+    def unlabelled(self, cache: Path) -> LightCurves:
+        """Selected light curves of the objects that have no label, which `load` leaves out."""
+        path, _ = self.parsed(cache)
+        parts = [
+            part.take(matching(part, self.where, self.name) & (part.label == ""))
+            for part in arrow.read_parts(path, verify=False)
+        ]
+        return concatenate([self.selection.select(part)[0] for part in parts])
+
     def parts_of(self, curves: LightCurves) -> dict[str, tuple[Array, Selection]]:
         """Rows and selection rules of each part among light curves that `load` gave; a single survey is one part."""
         return {"": (np.arange(len(curves)), self.selection)}

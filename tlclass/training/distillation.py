@@ -15,8 +15,7 @@ import numpy.typing as npt
 import torch
 
 from tlclass.inputs.augmentation import Augmentation
-from tlclass.inputs.datamodule import LabelledCurves, LightCurveDataModule, subset
-from tlclass.inputs.encoding import Encoded
+from tlclass.inputs.datamodule import LabelledCurves, LightCurveDataModule, joined, subset
 from tlclass.inputs.split import Split
 from tlclass.network.classifier import Classifier, mean_probability
 from tlclass.network.inference import predict_logits
@@ -80,7 +79,6 @@ class Distillation:
 def distil(
     starts: Sequence[Start],
     data: LightCurveDataModule,
-    unlabelled: Array,
     how: Distillation,
     folder: Path,
     process: Process,
@@ -91,8 +89,7 @@ def distil(
 
     Args:
         starts: a network per member, see `Start`; its policy states what is trained.
-        data: the survey's light curves; their labels are not looked at.
-        unlabelled: indices of the light curves to learn from.
+        data: the light curves to learn from; labels are not looked at.
         how: see there.
         folder: for the checkpoints.
         process: how it is run.
@@ -100,21 +97,22 @@ def distil(
     Raises:
         ValueError: there are too few light curves.
     """
-    if len(unlabelled) < FEWEST:
+    count = len(data.encoded)
+    if count < FEWEST:
         raise ValueError(
-            f"adapt={how.name} learns from unlabelled light curves outside the test part, and there are {len(unlabelled)}: at least {FEWEST} "
+            f"adapt={how.name} learns from unlabelled light curves outside the test part, and there are {count}: at least {FEWEST} "
             "are needed; with protocol.test=fixed all objects outside the test part are used"
         )
-    if len(unlabelled) < MEASURED:
+    if count < MEASURED:
         log.warning(
             "adapt=%s learns from %d light curves, and was seen to help with %d or more: with fewer the networks may become worse, so compare "
             "both on labelled light curves (tlclass evaluate)",
-            how.name, len(unlabelled), MEASURED,
+            how.name, count, MEASURED,
         )  # fmt: skip
     members = [start.classifier for start in starts]
-    probability = teacher(members, data, unlabelled)
+    probability = teacher(members, data)
     for number, start in enumerate(starts):
-        lesson = lesson_of(data, unlabelled, probability, how, stream(data.seed, f"adapt/{number}"))
+        lesson = lesson_of(data, probability, how, stream(data.seed, f"adapt/{number}"))
         steps = math.ceil(len(lesson.split.train) / how.fit.batch_size)
         epochs = how.fit.epochs(steps)
         decided = "min_steps" if epochs > how.fit.max_epochs else "max_epochs"
@@ -124,37 +122,37 @@ def distil(
         assert summary is not None
         log.info(
             "adapt=%s: network %d learnt from %d unlabelled light curves, validation loss %.4f -> %.4f",
-            how.name, number, len(unlabelled), summary.initial_score, summary.best_score,
+            how.name, number, count, summary.initial_score, summary.best_score,
         )  # fmt: skip
 
 
-def teacher(members: Sequence[Classifier], data: LightCurveDataModule, objects: Array) -> npt.NDArray[np.float32]:
-    """(n, K) the ensemble's probabilities for these complete light curves."""
-    logits = [predict_logits(member, data.dataset(objects)) for member in members]
+def teacher(members: Sequence[Classifier], data: LightCurveDataModule) -> npt.NDArray[np.float32]:
+    """(n, K) the ensemble's probabilities for the complete light curves."""
+    everything = data.dataset(np.arange(len(data.encoded)))
+    logits = [predict_logits(member, everything) for member in members]
     return torch.softmax(mean_probability(logits), dim=1).numpy()
 
 
 def lesson_of(
-    data: LightCurveDataModule, objects: Array, probability: npt.NDArray[np.float32], how: Distillation, seed: int
+    data: LightCurveDataModule, probability: npt.NDArray[np.float32], how: Distillation, seed: int
 ) -> LightCurveDataModule:
     """Light curves whose labels are probabilities; those that validate are there at several lengths, behind all others.
 
     Args:
-        data: the survey's.
-        objects: m indices of the light curves to learn from.
-        probability: (m, K) of each.
+        data: n light curves to learn from.
+        probability: (n, K) of each.
         how: see there.
         seed: of the choice of validating objects, and of the fit.
     """
-    n, order = len(data.encoded), np.random.default_rng(stream(seed, "validation")).permutation(len(objects))
-    held = np.sort(order[: max(1, round(how.validation_fraction * len(objects)))])
-    views = views_of(subset(data.encoded, objects[held]))
+    n = len(data.encoded)
+    order = np.random.default_rng(stream(seed, "validation")).permutation(n)
+    held = np.sort(order[: max(1, round(how.validation_fraction * n))])
+    views = views_of(subset(data.encoded, held))
     number = held[views.object.astype(np.int64)]
-    short = subset(data.encoded, objects[number], views.observations.astype(np.int64))
-    soft = np.zeros((n + len(number), probability.shape[1]), dtype=np.float32)
-    soft[objects], soft[n:] = probability, probability[number]
-    train = np.setdiff1d(objects, objects[held])
-    split = Split(train, np.arange(n, n + len(number)), np.empty(0, dtype=np.int64), len(objects))
+    short = subset(data.encoded, number, views.observations.astype(np.int64))
+    soft = np.concatenate([probability, probability[number]])
+    train = np.setdiff1d(np.arange(n), held)
+    split = Split(train, np.arange(n, n + len(number)), np.empty(0, dtype=np.int64), n)
     lesson = LightCurveDataModule(
         data.survey, data.encoding, data.metadata, "all", data.protocol, data.cache, seed,
         how.fit.batch_size, False, how.augmentation,
@@ -162,16 +160,6 @@ def lesson_of(
     lesson.objects = LabelledCurves(data.curves, joined(data.encoded, short), soft, split)
     lesson.device = data.device
     return lesson
-
-
-def joined(one: Encoded, other: Encoded) -> Encoded:
-    """The light curves of one, then those of the other."""
-    return Encoded(
-        np.concatenate([one.x, other.x]),
-        np.concatenate([one.offsets, one.offsets[-1] + other.offsets[1:]]),
-        np.concatenate([one.days, other.days]),
-        np.concatenate([one.metadata, other.metadata]),
-    )
 
 
 def loaded_whole(policy: FreezePolicy) -> FreezePolicy:

@@ -1,11 +1,19 @@
 """Features that a frozen encoder makes once, so that a head trains without running the encoder at every step."""
 
-import numpy as np
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tlclass.inputs.batches import CurveDataset
 from tlclass.inputs.datamodule import LightCurveDataModule, subset
 from tlclass.inputs.encoding import Encoded
 from tlclass.network.encoders import Encoder
 from tlclass.network.inference import encode_all, encode_every_step
+
+Array = npt.NDArray[Any]
 
 
 def with_features(data: LightCurveDataModule, encoder: Encoder, every_step: bool = False) -> LightCurveDataModule:
@@ -17,11 +25,21 @@ def with_features(data: LightCurveDataModule, encoder: Encoder, every_step: bool
         every_step: whether a light curve becomes as many steps of `latent` channels as it has observations, step k
             the embedding of the first k + 1, which truncation in training needs; else one step, of all of it.
     """
-    used = np.sort(np.concatenate([data.lessons[0], data.split.val]))
-    dataset, days = data.dataset(used), subset(data.encoded, used).days
-    lengths, whole = np.zeros(len(data.label), dtype=np.int64), dataset.lengths.numpy()
+    used, beside = np.concatenate([data.split.train, data.split.val]), data.beside
+    if beside is not None:
+        made = _features(beside.encoded, data.drawn, encoder, every_step, data.device)
+        beside = replace(beside, encoded=made)
+    return data.holding(encoded=_features(data.encoded, used, encoder, every_step, data.device), beside=beside)
+
+
+def _features(encoded: Encoded, used: Array, encoder: Encoder, every_step: bool, device: torch.device) -> Encoded:
+    """The encoder's output for the objects at these indices; the others are left without a step."""
+    used = np.sort(used)
+    part = subset(encoded, used)
+    dataset = CurveDataset(part, device=device)
+    lengths, whole = np.zeros(len(encoded), dtype=np.int64), dataset.lengths.numpy()
     lengths[used] = whole if every_step else 1
     x = (encode_every_step(encoder, dataset) if every_step else encode_all(encoder, dataset)).numpy()
-    days = days if every_step else days[np.cumsum(whole) - 1]
+    days = part.days if every_step else part.days[np.cumsum(whole) - 1]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return data.holding(encoded=Encoded(x, offsets, days, np.empty((len(lengths), 0), dtype=np.float32)))
+    return Encoded(x, offsets, days, np.empty((len(encoded), 0), dtype=np.float32))

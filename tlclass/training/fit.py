@@ -189,7 +189,7 @@ def _trainer(
 
     Lightning's own choice for several devices, `ddp`, would start the command once more for each.
     """
-    plan = settings.plan(-(-len(data.lessons[0]) // settings.batch_size))
+    plan = settings.plan(-(-(len(data.split.train) + len(data.drawn)) // settings.batch_size))
     given = {
         "use_distributed_sampler": False,  # the sampler shares the batches out itself
         **options,

@@ -56,12 +56,12 @@ class Believed:
 
     Attributes:
         calibration: theirs.
-        objects: (m,) indices of the light curves.
-        probability: (m, K) float64 of each.
+        data: the light curves.
+        probability: (n, K) float64 of each.
     """
 
     calibration: Calibration
-    objects: Array
+    data: LightCurveDataModule
     probability: Array
 
 
@@ -118,8 +118,8 @@ def made_reliable(
         log.info("no held-out light curves beside the source model and no labels: the probabilities stay uncalibrated")
         return model
     calibration, unlabelled = None, None
-    if believed is not None and data is not None:
-        unlabelled, calibration = taught(model, data, believed)
+    if believed is not None:
+        unlabelled, calibration = taught(model, believed)
     elif held is not None:
         calibration = _of_heldout(held, known[0], model)
     if labelled is not None:
@@ -152,29 +152,23 @@ def zero_shot_calibration(model: TrainedModel, sources: Sequence[TrainedModel]) 
     return None if held is None else _of_heldout(held, sources[0], model)
 
 
-def believed_of(model: TrainedModel, data: LightCurveDataModule, objects: Array) -> Believed | None:
-    """What a calibrated model says of complete light curves; None without a calibration.
-
-    Args:
-        model: one network or an ensemble.
-        data: the survey's light curves. objects: (m,) indices of those to look at.
-    """
+def believed_of(model: TrainedModel, data: LightCurveDataModule) -> Believed | None:
+    """What a calibrated model, one network or an ensemble, says of complete light curves; None without a calibration."""
     if model.calibration is None:
         return None
-    logits = predict_logits(model.classifier, data.dataset(objects))
-    length = torch.from_numpy(np.diff(data.encoded.offsets)[objects])
-    return Believed(model.calibration, objects, model.calibration(logits, length).exp().numpy())
+    logits = predict_logits(model.classifier, data.dataset(np.arange(len(data.encoded))))
+    length = torch.from_numpy(np.diff(data.encoded.offsets))
+    return Believed(model.calibration, data, model.calibration(logits, length).exp().numpy())
 
 
-def taught(model: TrainedModel, data: LightCurveDataModule, believed: Believed) -> tuple[Seen, Calibration]:
+def taught(model: TrainedModel, believed: Believed) -> tuple[Seen, Calibration]:
     """What adapted networks make of the unlabelled light curves at all lengths, and the temperature that fits best.
 
     The probabilities that the networks gave to complete light curves before stand for the classes. They are calibrated; those
     of the adapted networks for beginnings need not be: they separate the classes better, so they may be surer.
     """
     start, probability = believed.calibration, believed.probability
-    unlabelled = subset(data.encoded, believed.objects)
-    seen = see(model.members, unlabelled, probability, probability.argmax(1), encoding=model.encoding)
+    seen = see(model.members, believed.data.encoded, probability, probability.argmax(1), encoding=model.encoding)
     where = (
         f"{start.fitted_on}; the temperature by what the networks said of {len(probability)} complete light curves of {model.survey} "
         "before they were adapted to them"
