@@ -242,7 +242,7 @@ REFUSED = {
     "source=several": ("source=several", "source=[NAME,NAME]"),
     "target=[bts,plasticc]": ("target=[bts,plasticc]", "source"),
     "experiment=several2plasticc source=[ztf_simulated,bts]": ("ztf_simulated", "+survey@source.parts.NAME=NAME"),
-    "source=plasticc_simulated target=lsst_simulated target.seed=404": ("404", "target.seed=405"),
+    "source=plasticc_simulated target=lsst_simulated target.seed=404": ("404", "target.seed=607"),
     "source=ztf_simulated target=ztf_simulated": ("ztf_simulated", "101", "target.seed=102"),
 }  # fmt: skip
 
