@@ -193,7 +193,7 @@ def main() -> None:
     parser.add_argument(
         "--table", type=Path, help="of the moved light curves, read if it is there; its objects beside it"
     )
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     logging.disable(logging.WARNING)
     objects = pd.read_parquet(given.folder / "objects.parquet")
     observations = pd.read_parquet(given.folder / "observations.parquet").astype({"band": str})

@@ -313,8 +313,10 @@ def name_absent_classes(job: Job) -> None:
     data = job.data
     missing = absent_classes(data.label[data.split.train], data.classes)
     if missing and data.split.budget:
-        message = "no training object of %s among the %d labels of seed %d: expect scores near chance for these classes"
-        log.warning(message, ", ".join(missing), data.split.budget, data.seed)
+        known = "what is known of these classes is what the source knows"
+        then = known if job.training.head["name"] == "source" else "expect scores near chance for these classes"
+        message = "no training object of %s among the %d labels of seed %d: %s"
+        log.warning(message, ", ".join(missing), data.split.budget, data.seed, then)
 
 
 def describe(job: Job, sources: Sources, report: TransferReport) -> Row:
