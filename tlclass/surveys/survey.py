@@ -15,7 +15,7 @@ from tlclass.atomic import write_text
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check, concatenate, log_dropped
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.selection import Cut, Selection, merge_cuts
+from tlclass.lightcurves.selection import Cut, Selection, log_cuts, merge_cuts
 from tlclass.lightcurves.taxonomy import DROPPED, Taxonomy
 from tlclass.locking import held
 from tlclass.surveys.parallel import in_order
@@ -95,11 +95,15 @@ class Survey:
     def unlabelled(self, cache: Path) -> LightCurves:
         """Selected light curves of the objects that have no label, which `load` leaves out."""
         path, _ = self.parsed(cache)
-        parts = [
-            part.take(matching(part, self.where, self.name) & (part.label == ""))
-            for part in arrow.read_parts(path, verify=False)
-        ]
-        return concatenate([self.selection.select(part)[0] for part in parts])
+        selected, cuts, total = [], [], 0
+        for part in arrow.read_parts(path, verify=False):
+            chosen = part.take(matching(part, self.where, self.name) & (part.label == ""))
+            curves, cut = self.selection.select(chosen)
+            selected.append(curves)
+            cuts.append(cut)
+            total += len(chosen)
+        log_cuts(total, merge_cuts(cuts), f"{self.name}, objects without a label")
+        return concatenate(selected)
 
     def parts_of(self, curves: LightCurves) -> dict[str, tuple[Array, Selection]]:
         """Rows and selection rules of each part among light curves that `load` gave; a single survey is one part."""
