@@ -191,7 +191,7 @@ def module(n: int, tiny: bool = False) -> LightCurveDataModule:
     encoded, label = drawn(n, tiny)
     order, cut = np.random.default_rng(1).permutation(n), max(1, n // 5)
     split = Split(train=np.sort(order[cut:]), val=np.sort(order[:cut]), test=order[:0], pool=n)
-    curves: Any = SimpleNamespace(offsets=encoded.offsets)  # all that is looked at
+    curves: Any = SimpleNamespace(lengths=np.diff(encoded.offsets))  # all that is looked at
     made.objects = LabelledCurves(curves, encoded, label, split)
     return made
 
