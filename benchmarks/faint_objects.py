@@ -33,7 +33,8 @@ from tlclass.lightcurves.photometry import magnitude_of_flux
 Array = npt.NDArray[Any]
 
 COMMON = ("SNIa", "SNII", "SNIbc")
-WAVELENGTH = {"u": 0.367, "g": 0.483, "r": 0.622, "i": 0.755, "z": 0.869, "y": 0.971}  # um
+# um, effective, as the light is weighed; conf/passbands/lsst.yaml has the mid-points of the edges, an input of the networks
+EFFECTIVE = {"u": 0.367, "g": 0.483, "r": 0.622, "i": 0.755, "z": 0.869, "y": 0.971}
 COPIES = {"SNIbc": 5, "SNII": 3}  # light curves made of one object of a rare or faint class; of all others
 COPIED = 2
 TRIES = 60  # redshifts and visits that are tried for one object
@@ -56,10 +57,11 @@ DETECTED = (0.013, 0.093, 0.271, 0.505, 0.721, 0.86, 0.934, 0.961, 0.98)
 
 @dataclass(frozen=True)
 class Visits:
-    """When, in which passband and with which error (n,) one object of the wide survey was observed, without its own light."""
+    """When, in which passband (wavelength in um) and with which error (n,) a wide-survey object was observed, without its own light."""
 
     mjd: Array
     band: Array
+    wavelength: Array
     error: Array
 
 
@@ -114,7 +116,7 @@ def moved(objects: pd.DataFrame, observations: pd.DataFrame) -> tuple[pd.DataFra
             continue  # too little is known of its flux
         process = Process.of(
             (own["mjd"] - peak).to_numpy(),
-            own["band"].map(WAVELENGTH).to_numpy(),
+            own["band"].map(EFFECTIVE).to_numpy(),
             *own[["flux", "flux_err"]].to_numpy(float).T,
         )
         copies = islice(again(process, row.redshift, wide, rng), COPIES.get(kind, COPIED))
@@ -131,7 +133,8 @@ def moved(objects: pd.DataFrame, observations: pd.DataFrame) -> tuple[pd.DataFra
 def visits(own: pd.DataFrame) -> Visits:
     """The visits of an object; an error is at most twice that of a faint observation in the passband."""
     sky = own["band"].map(own.groupby("band")["flux_err"].quantile(0.3))
-    return Visits(own["mjd"].to_numpy(), own["band"].to_numpy(), np.minimum(own["flux_err"], 2 * sky).to_numpy(float))
+    wavelength, error = own["band"].map(EFFECTIVE).to_numpy(), np.minimum(own["flux_err"], 2 * sky).to_numpy(float)
+    return Visits(own["mjd"].to_numpy(), own["band"].to_numpy(), wavelength, error)
 
 
 def again(process: Process, redshift: float, wide: list[Visits], rng: np.random.Generator) -> Iterator[pd.DataFrame]:
@@ -148,9 +151,8 @@ def again(process: Process, redshift: float, wide: list[Visits], rng: np.random.
         if seen.sum() < 8:
             continue
         mjd, band, error = there.mjd[seen], there.band[seen], there.error[seen]
-        wavelength = np.array([WAVELENGTH[name] for name in band])
         dimming = (distance[0] / np.interp(z, grid, distance)) ** 2 / stretch  # flux per frequency
-        true = dimming * process.flux((mjd - peak) * stretch, wavelength * stretch)
+        true = dimming * process.flux((mjd - peak) * stretch, there.wavelength[seen] * stretch)
         error = np.hypot(error, np.sqrt(0.05 * np.abs(true)))
         flux = true + error * rng.standard_normal(len(true))
         detected = rng.random(len(true)) < np.interp(flux / error, SIGNIFICANCE, DETECTED, left=0)

@@ -90,13 +90,13 @@ def test_neither_labels_nor_the_test_part_are_looked_at(
     before = pretraining.untrained(plan).members[0].state_dict()
     assert list(first) == list(before) and not same(first, before)
     assert set(target.unlabelled) | set(target.split.test) == set(range(len(target.label)))
-    curves = target.curves
-    tested = np.isin(curves.owner, target.split.test)
-    changed = replace(curves, flux=np.where(tested, np.float32(7), curves.flux))
-    other = target.holding(label=(target.label + 1) % len(target.classes), curves=changed)
+    encoded = target.encoded
+    tested = np.isin(np.repeat(np.arange(len(encoded)), np.diff(encoded.offsets)), target.split.test)
+    x = np.where(tested[:, None], np.float32(7), encoded.x)
+    other = target.holding(label=(target.label + 1) % len(target.classes), encoded=replace(encoded, x=x))
     assert same(learnt(plan, other, tmp_path / "other"), first)
-    changed = replace(curves, flux=np.where(tested, curves.flux, np.float32(7)))
-    assert not same(learnt(plan, target.holding(curves=changed), tmp_path / "moved"), first)
+    moved = replace(encoded, x=np.where(tested[:, None], encoded.x, np.float32(7)))
+    assert not same(learnt(plan, target.holding(encoded=moved), tmp_path / "moved"), first)
 
 
 def test_another_seed_learns_in_another_order(plan: Plan, target: LightCurveDataModule, tmp_path: Path) -> None:

@@ -150,9 +150,11 @@ class LightCurveDataModule(L.LightningDataModule):
 
     def without_labels(self) -> "LightCurveDataModule":
         """All light curves of the survey that do not test, those that have no label too, without labels."""
-        curves, more = self.curves.take(self.unlabelled), self.survey.unlabelled(self.cache)
-        curves = concatenate([curves, more]) if len(more) else curves
-        encoded = encode(curves, self.survey.passbands, self.encoding, self.metadata)
+        rows, more = self.unlabelled, self.survey.unlabelled(self.cache)
+        curves, encoded = self.curves.take(rows), subset(self.encoded, rows)
+        if len(more):
+            curves = concatenate([curves, more])
+            encoded = joined(encoded, encode(more, self.survey.passbands, self.encoding, self.metadata))
         none = np.empty(0, dtype=np.int64)
         split = Split(none, none, none, len(curves))
         return self.holding(curves=curves, encoded=encoded, label=np.full(len(curves), -1), split=split, beside=None)
