@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.." || exit 1
 mkdir -p "$folder"
 
 if [[ ${2:-} == --tiny ]]; then
-  bench() { "$python" -m benchmarks.cuda "$1" "$folder" --device cpu --tiny "${@:2}"; }
+  bench() { "$python" -m benchmarks.cuda_device "$1" "$folder" --device cpu --tiny "${@:2}"; }
   bench measure
   bench jobs --jobs 1 2
   how=(launcher=joblib launcher.n_jobs=2 trainer=cpu fit.max_epochs=2 fit.min_steps=4 pretrain.fit.max_epochs=1)
@@ -23,7 +23,7 @@ if [[ ${2:-} == --tiny ]]; then
   lsst=(labels=60,120 target.n_objects=600)
   recipe=(target.n_objects=600 source.parts.ztf.n_objects=600 members=1)
 else
-  bench() { "$python" -m benchmarks.cuda "$1" "$folder" "${@:2}"; }
+  bench() { "$python" -m benchmarks.cuda_device "$1" "$folder" "${@:2}"; }
   bench measure --device cpu & # one core of many
   bench measure
   wait
@@ -47,9 +47,9 @@ sweep ztf2lsst "${lsst[@]}" &
 wait
 
 if [[ ${2:-} != --tiny && -z ${NO_COMPILE:-} ]]; then # last, since its compilation takes long
-  timeout 90 "$python" -m benchmarks.cuda compile "$folder" || echo "torch.compile took more than 90 s"
+  timeout 90 "$python" -m benchmarks.cuda_device compile "$folder" || echo "torch.compile took more than 90 s"
 fi
 {
-  "$python" -m benchmarks.cuda table "$folder"
+  "$python" -m benchmarks.cuda_device table "$folder"
   cat "$folder/sweeps.txt"
 } | tee "$folder/table.txt"

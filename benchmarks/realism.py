@@ -28,7 +28,7 @@ matplotlib.use("agg")
 from matplotlib import pyplot as plt
 
 DOCS = Path(__file__).parent.parent / "docs"
-POPULATIONS = ("transients", "observed")
+POPULATIONS = {"transients": "--", "literature": ":", "observed": "-"}  # and how their lines are drawn
 SURVEYS = ("ztf_simulated", "lsst_simulated", "bts_simulated")
 U, G, R, I_BAND, Z_BAND, ZTF_G, ZTF_R = range(7)
 EDGES = [
@@ -90,17 +90,21 @@ def rest_frame_medians(population: Population, name: str, n: int = 300) -> tuple
     return np.array([np.median(value) for value in values]), m
 
 
-def rest_frame_section() -> tuple[list[str], float, float]:
-    """Table against templates and a figure of the median curves."""
+def rest_frame_section() -> tuple[list[str], dict[str, str]]:
+    """Table against templates with a figure of the median curves; how far each population is from them, mag."""
     populations = {p: load_simulation("ztf_simulated", [f"population={p}"]).population for p in POPULATIONS}
     names = [c.name for c in populations["transients"].classes if c.spectrum is not None]
     figure, axes = plt.subplots(3, 4, figsize=(13, 8), sharex=True)
     lines = ["| class | values | " + " | ".join(QUANTITIES) + " |", "|---" * (len(QUANTITIES) + 2) + "|"]
     residual: dict[str, list[Array]] = {p: [] for p in POPULATIONS}
     for name, axis in zip(names, axes.ravel(), strict=False):
-        for p, style in zip(POPULATIONS, ("--", "-"), strict=True):
+        rows: list[str] = []
+        for p, style in POPULATIONS.items():
             medians, magnitudes = rest_frame_medians(populations[p], name)
-            lines.append(f"| {name} | {p} | " + " | ".join(f"{v:.2f}" for v in medians) + " |")
+            row = " | ".join(f"{v:.2f}" for v in medians)
+            if row not in rows:
+                lines.append(f"| {name} | {p} | {row} |")
+            rows.append(row)
             if name in TEMPLATES:
                 residual[p].append(np.abs(medians - TEMPLATES[name])[1:])
             for band, color in ((ZTF_G, "green"), (ZTF_R, "red"), (I_BAND, "orange"), (Z_BAND, "brown")):
@@ -110,12 +114,14 @@ def rest_frame_section() -> tuple[list[str], float, float]:
         low = float(np.median(magnitudes[:, ZTF_R].min(axis=1)))
         axis.set(title=name, ylim=(low + 5, low - 1), xlim=(0, 150))
     axes.ravel()[-1].axis("off")
-    figure.suptitle("simulated, rest frame, no dust: median absolute magnitude in g, r, i, z (dashed: transients)")
+    figure.suptitle(
+        "simulated, rest frame, no dust: median absolute magnitude in g, r, i, z (dashed: transients, dotted: literature)"
+    )
     figure.supxlabel("days since explosion")
     figure.tight_layout()
     figure.savefig(DOCS / "figures" / "realism_rest.png", dpi=70)
     plt.close(figure)
-    return lines, *(float(np.median(np.concatenate(residual[p]))) for p in POPULATIONS)  # type: ignore[return-value]
+    return lines, {p: f"{np.median(np.concatenate(residual[p])):.2f}" for p in POPULATIONS}
 
 
 def percentiles(values: Array, q: Sequence[float] = (5, 50, 95), digits: int = 1) -> str:
@@ -314,7 +320,7 @@ def real_section(folder: Path, cache: Path) -> list[str]:
         f"{what} {PHASES[i]:+.0f}" for what in ("dg", "dr", "g-r") for i in shown) + " |"]  # fmt: skip
     table.append("|---" * (3 + 3 * len(shown)) + "|")
     for column, name in zip(axes.T, names, strict=True):
-        for (which, curves), color in zip(sets.items(), ("black", "tab:orange", "tab:blue"), strict=True):
+        for (which, curves), color in zip(sets.items(), ("black", "tab:orange", "tab:green", "tab:blue"), strict=True):
             count, middle, spread = class_medians(curves, name)
             cells = [f"{v:.2f}" if np.isfinite(v) else "-" for row in middle for v in row[shown]]
             table.append(f"| {name} | {which} | {count} | " + " | ".join(cells) + " |")
@@ -343,8 +349,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder of parsed surveys")
     given = parser.parse_args()
     (DOCS / "figures").mkdir(parents=True, exist_ok=True)
-    rest, plain, observed = rest_frame_section()
-    parts = {"REST": "\n".join(rest), "PLAIN": f"{plain:.2f}", "OBSERVED": f"{observed:.2f}"}
+    rest, distances = rest_frame_section()
+    parts = {"REST": "\n".join(rest), **{population.upper(): value for population, value in distances.items()}}
     parts["SURVEYS"] = "\n".join(survey_section())
     parts["REAL"] = (
         "\n".join(real_section(given.data, given.cache)) if given.data else "Not made: run with `--data FOLDER`."

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks import cuda
-from benchmarks.cuda import Bench, figure_1, rows_of, several_jobs, stacked, table, training
+from benchmarks.cuda_device import Bench, figure_1, rows_of, several_jobs, stacked, table, training
 from benchmarks.stacked import StackedGRU
 from tlclass.atomic import write_json
 

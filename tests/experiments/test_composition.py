@@ -1,11 +1,9 @@
 """A list of sources, on the command line and in an experiment."""
 
 import pytest
-from omegaconf import OmegaConf
-from omegaconf.errors import InterpolationKeyError
 
 from tests.conftest import compose
-from tlclass.experiments.composition import resolved, without_lists
+from tlclass.experiments.composition import without_lists
 
 
 def test_a_list_on_the_command_line_replaces_the_surveys_of_an_experiment() -> None:
@@ -39,10 +37,9 @@ def test_a_list_of_sources_is_one_choice_of_a_sweep(word: str, expected: str) ->
     assert without_lists(word) == expected
 
 
-def test_references_are_resolved_as_omegaconf_does_it() -> None:
-    card = {"a": [1, None, {"b": "${c.d}", "e": "${c}"}], "c": {"d": 0.5, "f": "x${c.d}y"}, "g": "${a}", "h": "???"}
-    card |= {"i": "\\${a}", "j": "${.c.d}", "k": {"l": "${..c}", "m": "${a[2].b}"}, "n": {}, "o": [], "p": True}
-    config = OmegaConf.create(card)
-    assert repr(resolved(config)) == repr(OmegaConf.to_container(config, resolve=True))
-    with pytest.raises(InterpolationKeyError, match="absent"):
-        resolved(OmegaConf.create({"a": {"b": "${absent}"}}))
+def test_a_setting_of_another_choice_names_that_choice() -> None:
+    with pytest.raises(
+        ValueError, match=r"^adapt\.beside is a setting of adapt=distill: choose adapt=distill beside it$"
+    ):
+        compose(["adapt.beside=1"])
+    assert compose(["adapt=distill", "adapt.beside=1"])["adapt"]["beside"] == 1

@@ -7,7 +7,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from benchmarks.cuda import module, network
+from benchmarks.cuda_device import module, network
 from tlclass.inputs.batches import CurveDataset
 from tlclass.network.inference import predict_logits
 from tlclass.training.fit import Process, device_of, fit

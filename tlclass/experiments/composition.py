@@ -4,13 +4,13 @@ import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, ListConfig, Node, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from tlclass.config import CONF
@@ -63,7 +63,7 @@ def plain(config: DictConfig) -> Settings:
 
     Parts that an experiment added to a source which the command line then replaced are left out.
     """
-    settings: Settings = resolved(config)
+    settings = cast(Settings, OmegaConf.to_container(config, resolve=True))
     source = settings["source"]
     chosen = source.pop("chosen", source.get("parts", ()))
     if source.get("_target_") != "tlclass.surveys.Several":
@@ -71,26 +71,6 @@ def plain(config: DictConfig) -> Settings:
     else:
         source["parts"] = {name: source["parts"][name] for name in chosen}
     return settings
-
-
-def resolved(node: DictConfig | ListConfig) -> Any:
-    """The same as `OmegaConf.to_container(node, resolve=True)`.
-
-    That looks at every key of a survey's card as if it might be a reference, which takes several times as long.
-    """
-    content: Any = node.__dict__["_content"]  # mapping, list, or None
-    if isinstance(content, dict):
-        return {key: _value(node, key, below) for key, below in content.items()}
-    if isinstance(content, list):
-        return [_value(node, number, below) for number, below in enumerate(content)]
-    return content
-
-
-def _value(parent: DictConfig | ListConfig, key: Any, node: Node) -> Any:
-    value = node._value()
-    if isinstance(value, str) and "${" in value:
-        value = node = parent[key]
-    return resolved(node) if isinstance(node, DictConfig | ListConfig) else value
 
 
 def as_hydra_wants(words: Sequence[str], own: Sequence[Path] = ()) -> list[str]:
@@ -247,6 +227,16 @@ def paths_to(name: str, settings: DictConfig) -> list[str]:
     return sorted(found, key=lambda path: path.count("."))
 
 
+def choices_with(name: str, group: str) -> list[str]:
+    """Which choices of a group of conf/ have a key of this name: `adapt=distill` has `beside`.
+
+    >>> choices_with("beside", "adapt")
+    ['adapt=distill']
+    """
+    files = sorted((CONF / group).glob("*.yaml")) if group else []
+    return [f"{group}={file.stem}" for file in files if name in OmegaConf.load(file)]
+
+
 def in_words(error: BaseException) -> str:
     """Hydra's message without its internals; its hint often hides in the cause."""
     resolved = re.match(r"ValueError raised while resolving interpolation: (.*)", str(error))
@@ -264,6 +254,9 @@ def in_words(error: BaseException) -> str:
         ]
         name = str(absent.full_key).rpartition(".")[2]
         inside = [f"{place}.{path}" if place else path for path in paths_to(name, absent.parent_node)]
+        others = choices_with(name, place)
+        if others:
+            return f"{absent.full_key} is a setting of {' and '.join(others)}: choose {others[0]} beside it"
         close = f" (did you mean {' or '.join(inside[:3])}?)" if inside else nearest(str(absent.full_key), siblings)
         known = (
             f"the known ones are {', '.join(siblings)}"
