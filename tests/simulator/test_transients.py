@@ -141,3 +141,22 @@ def test_a_new_class_needs_no_python() -> None:
 def test_mistakes_are_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Transient.from_config("new", entry(**changes))
+
+
+def test_a_sn_ia_of_the_literature_is_that_of_salt3_where_ztf_sees_it() -> None:
+    """At redshift 0.065, x1 = 0.4, c = -0.084; `benchmarks/salt.py` compares more of it with SALT3 itself."""
+    phases = np.array([-10, 0, 10, 20, 30, 40])  # rest-frame days since maximum in g
+    colour = [-0.25, -0.25, -0.06, 0.55, 1.04, 0.95]  # g-r
+    fainter = [0.86, 0.0, 0.51, 1.51, 2.34, 2.83]  # than at maximum, in g
+    bands = Bands.top_hats([(low / 1.065, high / 1.065) for low, high in ((0.4146, 0.5466), (0.5653, 0.7203))])
+
+    def difference(name: str) -> Array:
+        population = load_simulation("ztf_simulated", [f"population={name}"]).population
+        transient = population.classes[population.index("SNIa")]
+        green, red = np.moveaxis(rest_frame_magnitudes(transient, bands, np.arange(1.0, 121.0), N, 1), 1, 0)
+        days = green.argmin(axis=1)[:, None] + phases
+        g, r = (np.take_along_axis(magnitude, days, axis=1) for magnitude in (green, red))
+        return np.abs(np.concatenate([np.median(g - r, axis=0) - colour, np.median(g - g[:, 1:2], axis=0) - fainter]))
+
+    assert difference("literature").mean() < 0.06 and difference("literature").max() < 0.2
+    assert difference("transients").mean() > 0.12
