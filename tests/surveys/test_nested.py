@@ -168,4 +168,4 @@ def test_mistakes_say_what_is_wrong(tmp_path: Path) -> None:
 def test_list_columns_of_no_known_name_are_listed() -> None:
     form = Nested(Path("n.parquet"), BANDS, default_unit="fluxcal").form()
     with pytest.raises(ValueError, match=r"n.parquet: no list column has a known name; there are epochs, counts"):
-        flattened(pa.table({"id": ["a"]}), pa.table({"epochs": [[59000.0]], "counts": [[1.0]]}), form, "n.parquet")
+        flattened(pa.table({"id": ["a"], "epochs": [[59000.0]], "counts": [[1.0]]}), "id", ["id"], form, "n.parquet")

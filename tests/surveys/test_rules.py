@@ -596,3 +596,137 @@ def test_a_column_of_yes_and_no_holds_nothing_else(name: str) -> None:
     }
     with pytest.raises(ValueError, match=f"column {name}: '7.3'.*rename the column"):
         door.read(pd.DataFrame(rows), ZTF, {"positive": True})
+
+
+# -- files that were misread without a word
+
+
+def curves_of(rows: pd.DataFrame, **options: Any) -> LightCurves:
+    return door.read(rows, ZTF, options, trained={"default_unit": "fluxcal"})
+
+
+def flat(**columns: Any) -> pd.DataFrame:
+    """Six observations of one object in plain columns."""
+    given = {
+        "mjd": 59000.0 + np.arange(6),
+        "band": ["g", "r"] * 3,
+        "flux": [30.0, 200, 300, 200, 90, 60],
+        "flux_err": 10.0,
+    }
+    return pd.DataFrame({"object_id": "a", **given, **columns})
+
+
+@pytest.mark.parametrize("written", ["1.70033E+17", "1.70033e+17"])
+def test_ids_that_a_spreadsheet_rounded_are_refused(written: str) -> None:
+    with pytest.raises(ValueError, match=rf"ids like {re.escape(written)} are rounded"):
+        curves_of(flat(object_id=written))
+
+
+def test_the_sign_of_a_difference_counts_beside_fluxes_too(caplog: pytest.LogCaptureFixture) -> None:
+    rows = flat(isdiffpos=["t", "t", "t", "f", "f", "t"])
+    assert curves_of(rows).flux.tolist() == [30, 200, 300, -200, -90, 60]
+    assert "2 of 6 fluxes are above zero where column isdiffpos says that the difference is negative" in caplog.text
+    signed = rows.assign(flux=[30.0, 200, 300, -200, -90, 60])
+    caplog.clear()
+    assert curves_of(signed).flux.tolist() == signed.flux.tolist() and "above zero" not in caplog.text
+
+
+def test_counts_without_their_zero_points_are_refused() -> None:
+    rows = flat().rename(columns={"flux": "forcediffimflux", "flux_err": "forcediffimfluxunc"})
+    with pytest.raises(
+        ValueError, match=r"forcediffimflux is in counts of each image.*add the column zpdiff, or .*--flux-unit"
+    ):
+        curves_of(rows)
+    assert curves_of(rows.assign(zpdiff=27.5)).flux[0] == pytest.approx(30)
+    assert curves_of(rows, flux_unit=27.5).flux[0] == pytest.approx(30)
+
+
+@pytest.mark.parametrize("column", FACTS["context_if_named"])
+def test_a_column_that_names_another_survey_makes_passbands_foreign(column: str) -> None:
+    with pytest.raises(ValueError, match=r"unknown passband 'r of PS1' \(1 observations\)"):
+        curves_of(flat(**{column: ["ZTF", "PS1", "ZTF", "", "main", "7"]}))
+    assert len(curves_of(flat(**{column: ["WFD", "DDF", "1", "", "main", "7"]})).mjd) == 6
+
+
+def nested(lists: pd.DataFrame, folder: Path, **plain: Any) -> LightCurves:
+    columns = {name: [lists[name].tolist()] for name in lists if name != "object_id"}
+    path = folder / "n.parquet"
+    pq.write_table(pa.table({"object_id": ["a"], **{name: [value] for name, value in plain.items()}, **columns}), path)
+    return door.read(path, ZTF, {}, trained={"default_unit": "fluxcal"})
+
+
+def test_plain_columns_beside_lists_say_it_of_all_observations(tmp_path: Path) -> None:
+    assert nested(flat(), tmp_path, flux_unit="uJy").flux[0] == pytest.approx(30 * 10 ** (0.4 * 3.6), rel=1e-5)
+    assert nested(flat(), tmp_path, zp=23.9).flux[0] == pytest.approx(30 * 10 ** (0.4 * 3.6), rel=1e-5)
+    assert nested(flat().drop(columns="band"), tmp_path, band="r").passband.tolist() == [1] * 6
+    assert nested(flat(), tmp_path, filter="i").passband.tolist() == [0, 1] * 3, "lists say it more exactly"
+    with pytest.raises(ValueError, match=r"unknown passband 'g of ATLAS'"):
+        nested(flat(), tmp_path, instrument="ATLAS")
+    with pytest.raises(ValueError, match=r"column magsys has vega: only AB"):
+        nested(flat(), tmp_path, magsys="vega", zp=27.5)
+
+
+def magnitudes(**columns: Any) -> pd.DataFrame:
+    rows = flat(mag=[19.0, 18.5, 18.2, 18.4, 18.9, 19.2], magerr=0.05, **columns)
+    return rows.drop(columns=["flux", "flux_err"])
+
+
+def test_magnitudes_of_the_science_image_are_refused() -> None:
+    release = magnitudes(filtercode=["zg", "zr"] * 3, catflags=0)
+    with pytest.raises(
+        ValueError, match=r"mag of such a table is the brightness in the science image.*--column mag=mag"
+    ):
+        curves_of(release)
+    assert len(curves_of(release, columns={"mag": "mag"}, positive=True).mjd) == 6
+
+
+@pytest.mark.parametrize("column", ["unit", "photsys", "phot_system", "magnitude_system", "zeropoint_system", "zp_sys"])
+def test_vega_magnitudes_are_refused_wherever_they_are_called_so(column: str) -> None:
+    with pytest.raises(ValueError, match=rf"column {column} has VegaMag: only AB"):
+        curves_of(magnitudes(isdiffpos="t", **{column: "VegaMag"}))
+    assert len(curves_of(magnitudes(isdiffpos="t", **{column: "ABMag"})).mjd) == 6
+
+
+@pytest.mark.parametrize("unknown", ["", "nan", "--", "None"])
+def test_a_sign_that_is_unknown_is_no_positive_one(unknown: str) -> None:
+    curves = curves_of(magnitudes(isdiffpos=[unknown, "t", "t", "t", "f", "t"]))
+    assert len(curves.mjd) == 5 and sum(curves.dropped.values()) == 1
+
+
+@pytest.mark.parametrize("name", ["object", "transient", "ztf_name"])
+def test_a_name_of_objects_counts_before_a_number_of_rows(name: str) -> None:
+    rows = flat().rename(columns={"object_id": name}).assign(id=np.arange(6))
+    assert curves_of(rows).object_id.tolist() == ["a"]
+
+
+def test_a_measured_flux_that_is_no_detection_is_kept() -> None:
+    curves = curves_of(flat(nondetection=[True, False, False, False, False, True]))
+    assert curves.detected.tolist() == [False, True, True, True, True, False]
+    blank = flat(nondetection=[True, False, False, False, False, True], flux=[np.nan, 200, 300, 200, 90, 60])
+    assert len(curves_of(blank).mjd) == 5
+    assert len(curves_of(flat(upper_limit=[True, False, False, False, False, True])).mjd) == 4
+
+
+def test_a_flag_that_cannot_be_read_names_its_column() -> None:
+    assert curves_of(flat(PHOTFLAG=["0x1000", "0", "4096.0", "0", "0", "0"])).detected.tolist() == [
+        True,
+        False,
+        True,
+        *[False] * 3,
+    ]
+    with pytest.raises(ValueError, match=r"column PHOTFLAG: 'det' is neither"):
+        curves_of(flat(PHOTFLAG=["det", "0", "0", "0", "0", "0"]))
+
+
+def test_names_that_a_reader_of_blanks_leaves_with_commas_and_the_micro_sign_are_known() -> None:
+    rows = flat().rename(columns={"mjd": "mjd,", "band": "filter,", "flux": "flux_µJy", "flux_err": "flux_err_µJy"})
+    assert curves_of(rows).flux[0] == pytest.approx(30 * 10 ** (0.4 * 3.6), rel=1e-5)
+    with pytest.raises(
+        ValueError, match=r"lacks the column\(s\) object_id.*if the file is of one object, add a column with its name"
+    ):
+        curves_of(flat().drop(columns="object_id"))
+
+
+def test_an_offset_that_is_not_needed_is_called_so() -> None:
+    with pytest.raises(ValueError, match=r"these are Modified Julian Dates: leave out .*--time-offset"):
+        curves_of(flat(), time_offset=2400000.5)

@@ -43,18 +43,23 @@ REPEATED = "that repeat an exposure"
 CONTRADICTED = "whose flux differs by more than the errors from another row of their exposure, which is kept (the earlier, then that of the smaller error)"
 
 _PREFIX = re.compile(rf"^(?:(?:{'|'.join(FACTS['prefixes'])})[_.:])+")
-_UNIT = re.compile(r"(?:^|flux|[^a-z])([nuμm]?jy)")  # casefold makes the micro sign a mu
+_UNIT = re.compile(r"(?:^|flux|[^a-z])([num]?jy)")
 
 
 @functools.lru_cache(4096)  # each name is asked for once per word that it might mean
 def plain_name(column: str) -> str:
-    """Lower case, without Fink's prefix (`i:`) or the struct a column stands in (`lightcurve.`), or ATLAS's `###`;
-    `_` for blanks.
+    """Lower case, without Fink's prefix (`i:`) or the struct a column stands in (`lightcurve.`), or ATLAS's `###`, or a comma after it;
+    `_` for blanks, u for the micro sign.
 
     >>> plain_name("i:magpsf"), plain_name("unforced mag"), plain_name("diaSource.psfFlux")
     ('magpsf', 'unforced_mag', 'psfflux')
     """
-    return re.sub(r"^([a-z]:|.*\.|#+)", "", column.strip().casefold()).strip().replace(" ", "_")
+    return (
+        re.sub(r"^([a-z]:|.*\.|#+)", "", column.strip().strip(",").casefold())
+        .strip()
+        .replace(" ", "_")
+        .replace("μ", "u")
+    )
 
 
 @functools.lru_cache(4096)
@@ -76,7 +81,7 @@ def unit_of_name(column: str) -> str | None:
     plain = without_prefix(column)
     found = _UNIT.search(plain)
     names: Mapping[str, str] = FACTS["flux_names"]
-    return found[1].replace("μ", "u") if found else names.get(plain)
+    return found[1] if found else names.get(plain)
 
 
 def zero_point_of(unit: str | float) -> float:

@@ -14,6 +14,7 @@ from tlclass.lightcurves.photometry import FACTS, plain_name, without_prefix
 Array = npt.NDArray[Any]
 
 BLANK = ("", "-", "--", "nan", "none", "null", "<na>", "nat")  # written where a value is unknown, in lower case
+_BLANK_TEXT = ("NaN", "NaT", *(form for word in BLANK for form in (word, word.upper(), word.capitalize())))
 TRUE, FALSE = ("t", "true", "yes", "y", "positive"), ("f", "false", "no", "n", "negative")
 
 
@@ -45,7 +46,7 @@ class Void:
         return lru_cache(maxsize=4096)(self._judge)
 
     def _judge(self, value: str) -> bool:
-        if value.strip().casefold() in BLANK:
+        if is_blank(value):
             return False
         if self.condition == "known":
             return True
@@ -53,7 +54,7 @@ class Void:
             return says_yes(value) is True
         if self.condition == "not_in":
             return not {_whole(word) for word in value.replace(",", " ").split()} <= set(self.values)
-        number = _integer(value)
+        number = integer(value)
         if self.condition == "bits":
             return number is not None and any(number & bit for bit in self.values)
         return number == 0
@@ -146,12 +147,23 @@ def _text(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
+def is_blank(value: str) -> bool:
+    """Whether a text stands for an unknown value."""
+    return value.strip().casefold() in BLANK
+
+
+def blank(values: Array) -> Array:
+    """(n,) bool, which of these texts stand for an unknown value, as they are usually written."""
+    return np.isin(values, _BLANK_TEXT)
+
+
 def _whole(word: str) -> str:
-    number = _integer(word)
+    number = integer(word)
     return word if number is None else str(number)
 
 
-def _integer(word: str) -> int | None:
+def integer(word: str) -> int | None:
+    """The whole number in a text, also `4096.0` and `0x1000`; None if it is none."""
     try:
         return int(word, 0) if word.strip().casefold().startswith("0x") else int(float(word))
     except (ValueError, OverflowError):

@@ -18,6 +18,7 @@ from tlclass.extras import needs
 from tlclass.lightcurves.curves import LightCurves, from_columns
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import ZERO_POINTS, known_times, one_per_exposure, zero_point_of
+from tlclass.lightcurves.voids import blank
 from tlclass.quoting import listed, sentence, shortened
 from tlclass.surveys.alerts.packets import (
     FAULTS,
@@ -37,7 +38,7 @@ from tlclass.surveys.alerts.schema import refuse_boundless
 from tlclass.surveys.alerts.tables import holds_packets, packets_in, packets_of
 from tlclass.surveys.parallel import in_order
 from tlclass.surveys.saying import Together, tell
-from tlclass.surveys.tables.cells import BLANK, column_values
+from tlclass.surveys.tables.cells import column_values
 from tlclass.surveys.tables.files import PARQUET, is_kind, is_prediction, read_table, schema_of
 from tlclass.wording import option
 
@@ -223,7 +224,7 @@ class AlertPackets:
         repeated = len(ids) - len(set(ids))
         if repeated:
             raise ValueError(f"{path}: {repeated} object id(s) are repeated: every object must have one label")
-        values[np.isin(values, BLANK)] = ""
+        values[blank(values)] = ""
         known = dict(zip(ids.tolist(), values.tolist(), strict=True))
         labels = np.array([known.get(name, "") for name in names.tolist()])
         found = np.count_nonzero(labels != "")

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import FACTS, plain_name
-from tlclass.surveys.tables.cells import BLANK, coded, text
+from tlclass.lightcurves.voids import is_blank
+from tlclass.surveys.tables.cells import coded, text
 from tlclass.surveys.tables.columns import CONTEXT, Form
 from tlclass.surveys.tables.units import is_ab
 
@@ -33,7 +34,7 @@ def passbands_of(
     if own:
         meant = {name: _meant(name, own, form.passbands) for name in set(names.tolist())}
         names = np.array([meant[name] for name in names.tolist()], dtype=object)
-    context = [column[name] for name in found if name.startswith(CONTEXT)]
+    context = {file_name: column[name] for name, file_name in found.items() if name.startswith(CONTEXT)}
     names = _marked(names, _strangers(context, form.passbands))
     if form.unknown_passbands == "drop" and "zero_point_system" in column:
         systems = text(column["zero_point_system"])
@@ -47,20 +48,32 @@ def _meant(name: str, own: Mapping[str, str], passbands: Passbands) -> str:
     return name if passbands.systems.isdisjoint(FACTS["systems"]) and not passbands.knows(meant) else meant
 
 
-def _strangers(context: list[pa.ChunkedArray], passbands: Passbands) -> Array | None:
-    """(n,) who took each row, where that is another survey than the passbands are of; empty elsewhere."""
+def _strangers(context: Columns, passbands: Passbands) -> Array | None:
+    """(n,) who took each row, where that is another survey than the passbands are of; empty elsewhere.
+
+    Args:
+        context: the columns that may name it. passbands: those of the model or card.
+    """
     ours = [name for system in passbands.systems for name in FACTS["systems"].get(system, ())]
     if not context or not ours:
         return None
-    parts = [(values, codes) for values, codes in map(coded, context)]
+    parts = [(_naming(name, values), codes) for name, (values, codes) in ((n, coded(c)) for n, c in context.items())]
     stated = [np.array([*values, ""], dtype=object)[codes] for values, codes in parts]
     is_ours = [_lookup(values, codes, lambda value: any(name in value for name in ours)) for values, codes in parts]
-    blank = [_lookup(values, codes, lambda value: value in BLANK, True) for values, codes in parts]
+    blank = [_lookup(values, codes, is_blank, True) for values, codes in parts]
     foreign = ~np.any(is_ours, axis=0) & ~np.all(blank, axis=0)
     first = stated[0]
     for values in stated[1:]:
         first = np.where(first == "", values, first)
     return np.where(foreign, first, "")
+
+
+def _naming(column: str, values: list[str]) -> list[str]:
+    """The values of a column that names who took a row; of one that may be about something else those that name a survey, others empty."""
+    if plain_name(column) in FACTS["context"]:
+        return values
+    known = [name for names in FACTS["systems"].values() for name in names] + FACTS["others"]
+    return [value if any(name in value.casefold() for name in known) else "" for value in values]
 
 
 def _lookup(values: list[str], codes: Array, judge: Any, missing: bool = False) -> Array:

@@ -9,14 +9,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tlclass.lightcurves.voids import says_yes
+from tlclass.lightcurves.voids import blank, is_blank, says_yes
 from tlclass.quoting import shortened
 
 Array = npt.NDArray[Any]
 
 EXACT = 2**53  # whole numbers beyond it share a float of 64 bits
 DATE = re.compile(r"\s*\d{4}([-/.])\d\d?\1\d\d?(\D|$)")
-BLANK = ("", "-", "--", "nan")  # written where a value is unknown
 
 
 def column_values(column: pa.ChunkedArray) -> Array:
@@ -42,7 +41,7 @@ def numbers(values: Array, name: str, origin: str) -> Array:
     try:
         if values.dtype != object:
             return values.astype(np.float64)
-        return np.where(np.isin(values, BLANK), "nan", values).astype(np.float64)
+        return np.where(blank(values), "nan", values).astype(np.float64)
     except ValueError:
         row = next(row for row, value in enumerate(values) if not _is_number(value))
         if DATE.match(str(values[row])):
@@ -68,7 +67,7 @@ def identifiers(column: pa.ChunkedArray, name: str, origin: str) -> Array:
                 "neighbours apart: store them as integers or as text"
             )
     names, codes = coded(column)
-    rounded = next((given for given in names if re.fullmatch(r"\d(\.\d+)?e\+\d+|-?\d+\.0", given)), None)
+    rounded = next((given for given in names if re.fullmatch(r"\d(\.\d+)?[eE]\+\d+|-?\d+\.0", given)), None)
     if rounded:
         raise ValueError(
             f"{origin}: column {name}: ids like {rounded} are rounded floating-point numbers, so different ids may have become equal: "
@@ -110,7 +109,7 @@ def flags(
         ValueError: `meaning` is None for a value.
     """
     names, codes = coded(column)
-    said = [missing if value in BLANK else meaning(value) for value in names]
+    said = [missing if is_blank(value) else meaning(value) for value in names]
     for value, flag in zip(names, said, strict=True):
         if flag is None:
             raise ValueError(
@@ -144,5 +143,5 @@ def _is_number(value: object) -> bool:
     try:
         float(value)  # type: ignore[arg-type]
     except ValueError:
-        return value in BLANK
+        return is_blank(str(value))
     return True

@@ -39,6 +39,7 @@ Array = npt.NDArray[Any]
 # (detected_bool), the BTS explorer (ZTFID, peakt, A_V) and TNS (objname, Name, Obj. Type). `magpsf_corr` and `ant_mag_corrected` are
 # not here: they are magnitudes of the source and its host, not of the difference.
 _JANSKYS = tuple(unit for unit in ZERO_POINTS if unit.endswith("jy"))  # flux_ujy states its unit, see `unit_of_name`
+NO_DETECTION = ("nondetection", "non_detection", "is_nondetection")  # beside a flux it is still one
 ALIASES = {
     "object_id": ("object_id", "objectid", "obj_id", "oid", "snid", "diaobjectid", "ztf_object_id", "ztfid", "objname"),
     "mjd": ("mjd", "ant_mjd", "midpointmjdtai", "midpointtai", "expmidptmjd", "hmjd"),
@@ -50,7 +51,9 @@ ALIASES = {
     ),
     "flux_unit": ("flux_unit", "flux_units", "fluxunit"),
     "zero_point": ("zero_point", "zeropoint", "zp", "zpt", "zeropt", "magzp", "mag_zp", "zero_point_mag", "flux_zp"),
-    "zero_point_system": ("zero_point_system", "zpsys", "magsys"),
+    "zero_point_system": (
+        "zero_point_system", "zeropoint_system", "zpsys", "zp_sys", "magsys", "photsys", "phot_system", "photometric_system", "magnitude_system",
+    ),
     "detected": ("detected", "detected_bool", "is_detected", "is_detection"),
     "mag": ("mag", "magnitude", "magpsf", "ant_mag", "unforced_mag"),
     "mag_err": ("mag_err", "magerr", "mag_error", "magnitude_error", "sigmapsf", "e_mag", "e_magnitude", "ant_magerr", "unforced_mag_error"),
@@ -58,7 +61,7 @@ ALIASES = {
     "limiting_mag": ("limiting_mag", "limmag", "maglim", "diffmaglim", "ant_maglim"),
     "quality": ("quality", "tag", "unforced_mag_status"),
     "is_limit": (
-        "is_limit", "is_upper_limit", "upperlimit", "upper_limit", "uplim", "ul", "limflag", "lim_flag", "nondetection", "non_detection", "is_nondetection",
+        "is_limit", "is_upper_limit", "upperlimit", "upper_limit", "uplim", "ul", "limflag", "lim_flag", *NO_DETECTION,
     ),
     "alert_id": tuple(FACTS["detection"]["ids"]),
     "forced": ("forced",),
@@ -73,7 +76,9 @@ ALIASES = {
 }  # fmt: skip
 # Less exact twins, which count only where none of the names above is there; the first that is found.
 WEAK = {
-    "object_id": ("locus_id", "iauid", "event", "name", "id", "_healpix_29"),
+    "object_id": (
+        "locus_id", "iauid", "iau_name", "ztf_id", "ztf_name", "objid", "cid", "object_name", "object", "transient", "event", "name", "id", "_healpix_29",
+    ),
     "mjd": ("jd", "time"),
     "band": ("fid",),
     "zero_point_system": ("system", "mag_system"),
@@ -84,11 +89,12 @@ WEAK = {
     "mwebv": ("a_v",),
     "redshift": ("z",),
     "peak_mjd": ("peakt",),
-}
+}  # fmt: skip
 # Fluxes in counts, and what states their zero point, which is none of other fluxes in the table (ZTF's forced photometry).
 COUNTS = {"forcediffimflux": ("zpdiff", "magzpsci")}
+CONTEXT_NAMES = (*FACTS["context"], *FACTS["context_if_named"])
 _ANY = frozenset(
-    name for names in (*ALIASES.values(), *WEAK.values(), *COUNTS.values(), NAMES, FACTS["context"]) for name in names
+    name for names in (*ALIASES.values(), *WEAK.values(), *COUNTS.values(), NAMES, CONTEXT_NAMES) for name in names
 )
 FLAG, CONTEXT = "flag ", "context "  # before a file's column in `found`: flags that void rows, and who took them
 OBSERVATION_COLUMNS = (
@@ -149,7 +155,7 @@ class Form:
         counts = next((column for column, plain in free if plain in stating and "zero_point" not in skipped), None)
         found = found if counts is None else {"zero_point": counts, **found}
         flags = {f"{FLAG}{column}": column for column in columns_read(names)}
-        context = {f"{CONTEXT}{column}": column for column, plain in free if plain in FACTS["context"]}
+        context = {f"{CONTEXT}{column}": column for column, plain in free if plain in CONTEXT_NAMES}
         return {**found, **flags, **context}
 
     def knows(self, column: str) -> bool:
@@ -190,8 +196,9 @@ class Form:
             lacking = ", ".join(
                 column if column == name else f"{shortened(column)} ({name})" for name, column in absent.items()
             )
+            alone = ", or, if the file is of one object, add a column with its name" if "object_id" in absent else ""
             raise ValueError(
-                f"{origin} lacks the column(s) {lacking}; it has {listed(names) or 'none'}: name yours with {naming(*absent)}"
+                f"{origin} lacks the column(s) {lacking}; it has {listed(names) or 'none'}: name yours with {naming(*absent)}{alone}"
             )
 
     def days(self, values: Array, column: str, origin: str, relative: bool | None = None) -> Array:
@@ -224,6 +231,8 @@ class Form:
     def _remedy(values: Array, column: str) -> str:
         """What to do about times outside of `MJD_RANGE`."""
         low, high = MJD_RANGE
+        if ((values > low) & (values < high)).all() and column != "jd":
+            return f"these are Modified Julian Dates: leave out {option('--time-offset', 'time_offset')}"
         if ((values > low) & (values < high)).all():
             return f"these are Modified Julian Dates, so call the column mjd instead of {column}"
         if ((values + JULIAN > low) & (values + JULIAN < high)).all():

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tlclass.lightcurves.curves import sum_dropped
-from tlclass.lightcurves.photometry import MAG_RANGE, NO_MAGNITUDE, UNKNOWN_SIGN, UPPER_LIMIT
-from tlclass.lightcurves.voids import voided
+from tlclass.lightcurves.photometry import MAG_RANGE, NO_MAGNITUDE, UNKNOWN_SIGN, UPPER_LIMIT, plain_name
+from tlclass.lightcurves.voids import is_blank, voided
 from tlclass.surveys.tables.cells import coded, flags, is_flag
-from tlclass.surveys.tables.columns import FLAG, Form, naming
+from tlclass.surveys.tables.columns import FLAG, NO_DETECTION, Form, naming
 from tlclass.surveys.tables.units import magnitudes
 from tlclass.wording import option
 
@@ -74,7 +74,9 @@ def measured(table: pa.Table, found: Mapping[str, str], form: Form, origin: str)
             none = _without_sign(table, found) & need
             reasons[UNKNOWN_SIGN] = none if "is_positive" in found else np.zeros(len(table), dtype=bool)
     else:
-        reasons[UPPER_LIMIT] = limit
+        known = [pc.is_valid(table[found[name]]) for name in BRIGHTNESS["flux"] if name in found]
+        measured_anyway = plain_name(found.get("is_limit", "")) in NO_DETECTION and len(known) == 2
+        reasons[UPPER_LIMIT] = limit & ~np.asarray(pc.and_(*known).to_numpy()) if measured_anyway else limit
     reasons[POOR] = poor
     kept, dropped = _filtered(table, found, reasons)
     return Measured(kept, dropped, signed, int(np.count_nonzero(need)), int(np.count_nonzero(none)))
@@ -109,7 +111,8 @@ def _limits(table: pa.Table, found: Mapping[str, str], origin: str) -> tuple[Arr
 def _without_sign(table: pa.Table, found: Mapping[str, str]) -> Array:
     """(n,) bool, rows of which no column says the sign of the difference, but for words for their quality."""
     if "is_positive" in found:
-        return np.asarray(pc.is_null(table[found["is_positive"]], nan_is_null=True).to_numpy())
+        names, codes = coded(table[found["is_positive"]])
+        return np.array([*map(is_blank, names), True], dtype=bool)[codes]
     return np.ones(len(table), dtype=bool)
 
 

@@ -21,7 +21,7 @@ from tlclass.quoting import listed
 from tlclass.surveys.alerts.tables import holds_packets
 from tlclass.surveys.saying import Together
 from tlclass.surveys.tables import kinds
-from tlclass.surveys.tables.columns import Form, naming, stated
+from tlclass.surveys.tables.columns import CONTEXT, Form, naming, stated
 from tlclass.surveys.tables.files import PARQUET, TABLES, existing, is_kind, schema_of, tables_below, tables_in
 from tlclass.surveys.tables.objects import object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import joined, observation_columns, observations_of
@@ -122,11 +122,16 @@ def nested_curves(table: pa.Table, form: Form, origin: str, unread: Sequence[str
     plain = plain_columns(table.schema)
     found = object_columns([*plain, *unread], form, origin)
     about = objects_of(kinds.plain(table.select(plain), origin), found, form, origin)
-    observations = flattened(table.select([found["object_id"]]), table.drop_columns(plain), form, origin)
+    observations = flattened(table, found["object_id"], plain, form, origin)
     found = observation_columns([*observations.column_names, *unread], form, origin)
     seen, dropped = observations_of(observations, found, form, origin)
     seen, repeated = joined([seen])
     return pack(about, seen, form, origin, {**dropped, **repeated})
+
+
+def is_of_observations(role: str) -> bool:
+    """Whether a plain column of this role says of all observations of an object what a list says of each."""
+    return role in ("band", "flux_unit", "zero_point", "zero_point_system") or role.startswith(CONTEXT)
 
 
 def plain_columns(schema: pa.Schema) -> list[str]:
@@ -206,13 +211,16 @@ def _leaf_name(path: str) -> str:
     return parts[-1]
 
 
-def flattened(ids: pa.Table, nested: pa.Table, form: Form, origin: str) -> pa.Table:
-    """The observations, one row each, of objects (n,) with these ids (one column) and these nested columns.
+def flattened(table: pa.Table, ids: str, plain: Sequence[str], form: Form, origin: str) -> pa.Table:
+    """The observations, one row each, of objects (n,), with their ids and what plain columns say of all observations of an object.
+
+    Args:
+        table: of objects. ids: its column of ids. plain: its columns without lists. form: how columns become ours. origin: what to call it.
 
     Raises:
         ValueError: there are no list columns, or the lists of an object differ in length.
     """
-    ids = kinds.plain(ids, origin)
+    nested = table.drop_columns(list(plain))
     lists = _lists(nested, _chosen(nested.column_names, form, origin))
     if not lists:
         raise ValueError(
@@ -229,9 +237,14 @@ def flattened(ids: pa.Table, nested: pa.Table, form: Form, origin: str) -> pa.Ta
     for name, length in lengths.items():
         if not length.equals(lengths[first].cast(length.type)):
             raise ValueError(f"{origin}: the lists {first} and {name} of an object differ in length")
-    owner = pa.array(np.repeat(np.arange(len(ids)), lengths[first].to_numpy(zero_copy_only=False)))
-    flat = {name: pc.list_flatten(values) for name, values in lists.items() if name not in ids.column_names}
-    return kinds.plain(pa.table({**flat, ids.column_names[0]: _single(ids.column(0)).take(owner)}), origin)
+    owner = pa.array(np.repeat(np.arange(len(table)), lengths[first].to_numpy(zero_copy_only=False)))
+    flat = {name: pc.list_flatten(values) for name, values in lists.items() if name != ids}
+    said = form.found(flat, origin)
+    of_all = [name for role, name in form.found(plain, origin).items() if role not in said and is_of_observations(role)]
+    whole = kinds.plain(table.select(list(dict.fromkeys([ids, *of_all]))), origin)
+    return kinds.plain(
+        pa.table({**flat, **{name: _single(whole[name]).take(owner) for name in whole.column_names}}), origin
+    )
 
 
 def _chosen(names: Sequence[str], form: Form, origin: str) -> str | None:

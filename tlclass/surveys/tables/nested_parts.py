@@ -80,7 +80,7 @@ def _in_parts(file: Path, objects: int, form: Form, decisive: int) -> Iterator[L
     about, column = _about(whole, plain, unread, form, origin)
     judgement = found = None
     for table in _batches(file, objects, known):
-        flat = flattened(table.select([column]), table.drop_columns(plain), form, origin)
+        flat = flattened(table, column, plain, form, origin)
         found = found or observation_columns([*flat.column_names, *unread], form, origin)
         judgement = judgement or Judgement(found, form, origin, decisive)
         judgement.look(measured(flat, found, form, origin))
@@ -90,7 +90,7 @@ def _in_parts(file: Path, objects: int, form: Form, decisive: int) -> Iterator[L
     start = total = kept = 0
     counts: dict[str, int] = {}
     for table in _batches(file, objects, known):
-        flat = flattened(table.select([column]), table.drop_columns(plain), form, origin)
+        flat = flattened(table, column, plain, form, origin)
         seen, dropped = converted(measured(flat, found, form, origin), found, form, origin, facts, part=True)
         total += len(seen["mjd"])
         seen, repeated = joined([seen])

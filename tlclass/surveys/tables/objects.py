@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from tlclass.lightcurves.curves import OBJECT_NUMBERS, SIMULATED, LightCurves, from_columns
 from tlclass.lightcurves.photometry import known_extinction, known_numbers, known_position
-from tlclass.surveys.tables.cells import BLANK, column_values, flags, identifiers, is_true, numbers, text
+from tlclass.lightcurves.voids import blank
+from tlclass.surveys.tables.cells import column_values, flags, identifiers, is_true, numbers, text
 from tlclass.surveys.tables.columns import OBJECT_COLUMNS, Form, naming, scale_of
 from tlclass.surveys.tables.observations import Observations
 
@@ -51,7 +52,7 @@ def objects_of(table: pa.Table, found: Mapping[str, str], form: Form, origin: st
     columns = {"object_id": ids[ids != ""]}
     if "label" in found:
         label = np.char.strip(text(table[found["label"]]).astype(str))
-        columns["label"] = np.where(np.isin(label, BLANK), "", label)
+        columns["label"] = np.where(blank(label), "", label)
     for name in (*OBJECT_NUMBERS, "peak_mjd"):
         if name in found:
             columns[name] = _number(name, table[found[name]], form, found[name], origin)

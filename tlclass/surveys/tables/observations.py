@@ -24,6 +24,7 @@ from tlclass.lightcurves.photometry import (
     plain_name,
     without_prefix,
 )
+from tlclass.lightcurves.voids import integer
 from tlclass.surveys.saying import tell
 from tlclass.surveys.tables.bands import passbands_of
 from tlclass.surveys.tables.cells import coded, column_values, flags, identifiers, is_flag, is_true, numbers
@@ -54,6 +55,10 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
     }
     kind = kind_of(found, form)
     stated = kind == "flux" and _states_unit(found, form)
+    if kind == "mag" and "flux_unit" in found:
+        found.setdefault(
+            "zero_point_system", found["flux_unit"]
+        )  # of magnitudes a unit says the system: AB mag, VegaMag
     unused = (
         (BRIGHTNESS["mag"] if stated else ("mag_err",))
         if kind == "flux"
@@ -61,9 +66,9 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
     )
     found = {name: column for name, column in found.items() if name not in unused}
     if kind == "flux" and not stated and "mag" not in found:
-        _refuse_counts(names, form, origin)
-    if kind == "flux" and form.columns.get("flux") is None:
-        _refuse_science(names, found.get("flux", ""), origin)
+        _refuse_counts(names, found.get("flux", ""), form, origin)
+    if kind in found and form.columns.get(kind) is None:
+        _refuse_science(names, kind, found[kind], origin)
     limits_alone = kind == "mag" and "mag" not in found
     mapped = [name for name in OBSERVATION_COLUMNS if form.columns.get(name) is not None and name not in unused]
     form.needed(found, names, [*_PLACE, *(() if limits_alone else BRIGHTNESS[kind]), *mapped], origin)
@@ -75,12 +80,18 @@ def _states_unit(found: Mapping[str, str], form: Form) -> bool:
     return bool({"flux_unit", "zero_point"} & set(found)) or form.stated_unit(found.get("flux", "")) is not None
 
 
-def _refuse_counts(names: Sequence[str], form: Form, origin: str) -> None:
-    """Raise ValueError if a column with the zero point of counts stands beside fluxes whose unit nothing states.
+def _refuse_counts(names: Sequence[str], flux: str, form: Form, origin: str) -> None:
+    """Raise ValueError if the fluxes are counts, or may be, and nothing states their unit.
 
-    Counts that somebody renamed to `flux` look like that, and so do calibrated fluxes; where the counts stand there too, it is theirs.
+    Counts that somebody renamed to `flux` have a column with their zero point beside them, and so do calibrated fluxes; where the counts stand
+    there too, it is theirs.
     """
     plain = {without_prefix(name): name for name in names}
+    if without_prefix(flux) in COUNTS and form.columns.get("zero_point", "") is not None:
+        raise ValueError(
+            f"{origin}: {flux} is in counts of each image, and nothing states their zero points: add the column "
+            f"{COUNTS[without_prefix(flux)][0]}, or give the unit with {GIVE_UNIT}"
+        )
     found = [plain[each] for pair in COUNTS.values() for each in pair if each in plain]
     if found and not set(COUNTS) & set(plain) and form.columns.get("zero_point", "") is not None:
         raise ValueError(
@@ -89,13 +100,13 @@ def _refuse_counts(names: Sequence[str], form: Form, origin: str) -> None:
         )
 
 
-def _refuse_science(names: Sequence[str], flux: str, origin: str) -> None:
-    """Raise ValueError if the fluxes are of the science image, not of the difference."""
-    about, plain = FACTS["science_fluxes"], {without_prefix(name) for name in names}
-    if plain_name(flux) in about["names"] and plain & set(about["tables"]) and plain.isdisjoint(about["differences"]):
+def _refuse_science(names: Sequence[str], kind: str, column: str, origin: str) -> None:
+    """Raise ValueError if the brightnesses are of the science image, not of the difference."""
+    about, plain = FACTS["science_image"][kind], {without_prefix(name) for name in names}
+    if plain_name(column) in about["names"] and plain & set(about["tables"]) and plain.isdisjoint(about["differences"]):
         raise ValueError(
-            f"{origin}: {flux} of such a table is the flux in the science image, host galaxy included: give the flux of the difference (psfDiffFlux), "
-            f"or say that it is one with {naming('flux').replace('COLUMN', flux)}"
+            f"{origin}: {column} of such a table is the brightness in the science image, host galaxy included: give that of the difference "
+            f"({about['instead']}), or say that it is one with {naming(kind).replace('COLUMN', column)}"
         )
 
 
@@ -172,6 +183,12 @@ def _brightness(column: Columns, found: Mapping[str, str], kind: str, facts: Fac
         return dict(zip(("flux", "flux_err"), flux, strict=True))
     value = {name: numbers(column_values(column[name]), found[name], origin) for name in ("flux", "flux_err")}
     value["flux"] = known_numbers(value["flux"], "fluxes")
+    if "is_positive" in column:
+        wrong = (value["flux"] > 0) & ~_positive(column, found, facts, origin)
+        value["flux"] = np.where(wrong, -value["flux"], value["flux"])
+        if wrong.any():
+            message = "%s: %d of %d fluxes are above zero where column %s says that the difference is negative: they are taken as negative"
+            tell(log, logging.WARNING, message, origin, found["is_positive"], counts=(int(wrong.sum()), len(wrong)))
     factor = flux_factor(column, found, facts.unit, origin)
     return {name: values * factor for name, values in value.items()}
 
@@ -192,7 +209,10 @@ def _detected(
     if not alert.all():
         message = "%s: no column says which rows are detections: %d of %d with flux / error of %g or more count as such (detection_snr)"
         tell(log, level, message, origin, form.detection_snr, counts=(int(by_snr[~alert].sum()), len(alert)))
-    return np.where(alert, rising & detected_by_snr(seen["flux"], seen["flux_err"], ALERT_SNR), by_snr)
+    found_it = np.where(alert, rising & detected_by_snr(seen["flux"], seen["flux_err"], ALERT_SNR), by_snr)
+    if "is_limit" in column:  # rows that it marks are here only if they have a flux
+        found_it &= ~flags(column["is_limit"], is_flag, found["is_limit"], origin)
+    return np.asarray(found_it)
 
 
 def _say_faint(stated: Array, seen: Observations, name: str, origin: str, level: int) -> None:
@@ -205,8 +225,13 @@ def _say_faint(stated: Array, seen: Observations, name: str, origin: str, level:
 
 def _flagged(column: pa.ChunkedArray, name: str, origin: str) -> Array:
     if plain_name(name) == "photflag":
-        return flags(column, lambda value: bool(int(float(value)) & DETECTION_BITS), name, origin)
+        return flags(column, _has_detection_bit, name, origin)
     return flags(column, is_flag, name, origin)
+
+
+def _has_detection_bit(value: str) -> bool | None:
+    bits = integer(value)
+    return None if bits is None else bool(bits & DETECTION_BITS)
 
 
 def _alerts(column: Columns, found: Mapping[str, str], kind: str, facts: Facts, origin: str) -> Array:

@@ -20,8 +20,9 @@ from tlclass.lightcurves.photometry import (
     unit_by_magnitudes,
     zero_point_of,
 )
+from tlclass.lightcurves.voids import is_blank
 from tlclass.surveys.saying import tell
-from tlclass.surveys.tables.cells import BLANK, coded, column_values, numbers
+from tlclass.surveys.tables.cells import coded, column_values, numbers
 from tlclass.surveys.tables.columns import Form
 from tlclass.wording import option
 
@@ -147,8 +148,8 @@ def only_unit(column: pa.ChunkedArray, name: str, origin: str) -> str | None:
     Raises:
         ValueError: they state several, or one that is unknown.
     """
-    given = [unit for unit in coded(column)[0] if unit not in BLANK]
-    units = {unit.lower() for unit in given}
+    given = [unit for unit in coded(column)[0] if not is_blank(unit)]
+    units = {unit.casefold().replace("μ", "u") for unit in given}
     if len(units) > 1 or not units <= set(ZERO_POINTS):
         raise ValueError(
             f"{origin}: column {name} has {', '.join(given)}: all fluxes must be in one of the units {', '.join(ZERO_POINTS)}; convert them, "
@@ -172,4 +173,4 @@ def refuse_other_systems(column: Columns, found: Mapping[str, str], origin: str)
 
 def is_ab(system: str) -> bool:
     """Whether a row's system is AB, or not stated; Sloan's and Pan-STARRS's magnitudes are AB within 0.04."""
-    return system.casefold() in ("ab", "abmag", "sdss", "ps1", "panstarrs", *BLANK)
+    return is_blank(system) or system.casefold() in ("ab", "abmag", "ab_mag", "mag(ab)", "sdss", "ps1", "panstarrs")
