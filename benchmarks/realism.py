@@ -323,8 +323,9 @@ def real_section(folder: Path, cache: Path) -> list[str]:
         for (which, curves), color in zip(sets.items(), ("black", "tab:orange", "tab:green", "tab:blue"), strict=True):
             count, middle, spread = class_medians(curves, name)
             cells = [f"{v:.2f}" if np.isfinite(v) else "-" for row in middle for v in row[shown]]
-            table.append(f"| {name} | {which} | {count} | " + " | ".join(cells) + " |")
-            sample.append(f"| {name} | {which} | " + " | ".join(sampling(curves, name)) + " |")
+            for rows, row in ((table, [str(count), *cells]), (sample, sampling(curves, name))):
+                if not any(line.endswith(" | ".join(row) + " |") for line in rows):  # else it is that of `transients`
+                    rows.append(f"| {name} | {which} | " + " | ".join(row) + " |")
             for axis, m, s in zip(column, middle, spread, strict=True):
                 axis.plot(PHASES, m, color=color, lw=1.5, label=which if which == "real" else f"simulated, {which}")
                 axis.fill_between(PHASES, m - s, m + s, color=color, alpha=0.12, lw=0)
