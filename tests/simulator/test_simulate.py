@@ -81,7 +81,7 @@ def test_the_population_is_that_of_the_survey_or_of_its_part() -> None:
         (["survey=alerts_simulated", "n_objects=5", "-o", "x"], "cannot set n_objects=5: "),
         (
             ["survey=ztf_simulated", "population=mine", "-o", "x"],
-            "choose one of observed, templates_example, transients",
+            "choose one of literature, observed, templates_example, transients",
         ),
         (
             ["survey=bts", "-o", "x"],
