@@ -685,6 +685,7 @@ def test_vega_magnitudes_are_refused_wherever_they_are_called_so(column: str) ->
     with pytest.raises(ValueError, match=rf"column {column} has VegaMag: only AB"):
         curves_of(magnitudes(isdiffpos="t", **{column: "VegaMag"}))
     assert len(curves_of(magnitudes(isdiffpos="t", **{column: "ABMag"})).mjd) == 6
+    assert len(curves_of(magnitudes(isdiffpos="t", unit="mag", flux_unit="uJy")).mjd) == 6
 
 
 @pytest.mark.parametrize("unknown", ["", "nan", "--", "None"])

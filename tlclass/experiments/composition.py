@@ -228,12 +228,12 @@ def paths_to(name: str, settings: DictConfig) -> list[str]:
 
 
 def choices_with(name: str, group: str) -> list[str]:
-    """Which choices of a group of conf/ have a key of this name: `adapt=distill` has `beside`.
+    """Which choices of a group of conf/ (but surveys) have a key of this name: `adapt=distill` has `beside`.
 
     >>> choices_with("beside", "adapt")
     ['adapt=distill']
     """
-    files = sorted((CONF / group).glob("*.yaml")) if group else []
+    files = sorted((CONF / group).glob("*.yaml")) if group and group not in ROLES else []
     return [f"{group}={file.stem}" for file in files if name in OmegaConf.load(file)]
 
 

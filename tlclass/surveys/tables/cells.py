@@ -39,9 +39,10 @@ def numbers(values: Array, name: str, origin: str) -> Array:
     if values.dtype.kind in "mM":
         raise ValueError(dates)
     try:
-        if values.dtype != object:
+        try:
             return values.astype(np.float64)
-        return np.where(blank(values), "nan", values).astype(np.float64)
+        except ValueError:
+            return np.where(blank(values), "nan", values).astype(np.float64)
     except ValueError:
         row = next(row for row, value in enumerate(values) if not _is_number(value))
         if DATE.match(str(values[row])):

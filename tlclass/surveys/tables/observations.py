@@ -55,10 +55,8 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
     }
     kind = kind_of(found, form)
     stated = kind == "flux" and _states_unit(found, form)
-    if kind == "mag" and "flux_unit" in found:
-        found.setdefault(
-            "zero_point_system", found["flux_unit"]
-        )  # of magnitudes a unit says the system: AB mag, VegaMag
+    if kind == "mag" and plain_name(found.get("flux_unit", "")) in ("unit", "units"):
+        found.setdefault("zero_point_system", found["flux_unit"])  # of magnitudes it says the system: ABMag, VegaMag
     unused = (
         (BRIGHTNESS["mag"] if stated else ("mag_err",))
         if kind == "flux"

@@ -27,6 +27,7 @@ from tlclass.surveys.tables.columns import Form
 from tlclass.wording import option
 
 log = logging.getLogger(__name__)
+AB = ("ab", "abmag", "ab_mag", "ab mag", "mag(ab)", "mag", "mags", "sdss", "ps1", "panstarrs")
 Array = npt.NDArray[Any]
 Columns = Mapping[str, pa.ChunkedArray]
 
@@ -173,4 +174,4 @@ def refuse_other_systems(column: Columns, found: Mapping[str, str], origin: str)
 
 def is_ab(system: str) -> bool:
     """Whether a row's system is AB, or not stated; Sloan's and Pan-STARRS's magnitudes are AB within 0.04."""
-    return is_blank(system) or system.casefold() in ("ab", "abmag", "ab_mag", "mag(ab)", "sdss", "ps1", "panstarrs")
+    return is_blank(system) or system.casefold() in AB
