@@ -1,4 +1,5 @@
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,10 @@ HEAVY = ("torch", "lightning", "pandas", "pyarrow", "matplotlib", "astropy", "wa
 
 def test_every_command_of_the_package_is_listed_and_every_listed_one_is_a_command() -> None:
     files = {path.stem.replace("_", "-"): path for path in (ROOT / "tlclass").glob("*.py")}
-    commands = {name for name, path in files.items() if '__name__ == "__main__"' in path.read_text()} - {"cli"}
+    commands = {name for name, path in files.items() if '__name__ == "__main__"' in path.read_text()} - {
+        "cli",
+        "--main--",
+    }
     commands |= {path.parent.name for path in (ROOT / "tlclass").glob("*/__main__.py")}
     assert commands == set(cli.present())
 
@@ -108,3 +112,9 @@ def test_help_and_the_answer_to_a_typo_import_nothing_heavy(words: list[str], tm
     assert run.returncode == (2 if typo else 0)
     assert len(re.findall(r"^error: ", run.stderr, re.MULTILINE)) == typo
     assert "HYDRA" not in run.stderr and "Error executing" not in run.stderr and "Traceback" not in run.stderr
+
+
+def test_python_m_tlclass_is_tlclass(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["tlclass", "--version"])
+    runpy.run_module("tlclass", run_name="__main__")
+    assert capsys.readouterr().out.startswith("tlclass ")
