@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import cuda
+from benchmarks import cuda_device
 from benchmarks.cuda_device import Bench, figure_1, rows_of, several_jobs, stacked, table, training
 from benchmarks.stacked import StackedGRU
 from tlclass.atomic import write_json
@@ -45,7 +45,7 @@ def test_steps_of_stacked_networks_count_every_network(kind: str, tmp_path: Path
 def test_several_fits_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In forked processes, which need no 5 s of imports each; a CUDA device needs spawned ones."""
     fork = multiprocessing.get_context("fork")
-    monkeypatch.setattr(cuda, "multiprocessing", SimpleNamespace(get_context=lambda method: fork))
+    monkeypatch.setattr(cuda_device, "multiprocessing", SimpleNamespace(get_context=lambda method: fork))
     bench = Bench(tmp_path, "cpu", tiny=True)
     several_jobs(bench, [("cpu", 1), ("cpu", 2)], 60)
     assert [row["what"].split(",")[0] for row in rows_of(tmp_path / "rows.jsonl")] == [
