@@ -32,11 +32,8 @@ STRETCH_WEIGHT = np.array([0.6, 0.9, 1.2, 1.2, 0.8])
 PHASES = np.r_[np.arange(-14, 10, 2.0), np.arange(10, 51, 4.0)]  # rest-frame days since maximum in B
 PHASE_WEIGHT = np.select([PHASES < -12, PHASES < -4, PHASES < 35], [0.8, 2.2, 1.0], 0.6)
 BANDS = {"u": (0.3355, 0.3975), "g": (0.4146, 0.5466), "r": (0.5653, 0.7203), "i": (0.70, 0.85)}  # um; g and r of ZTF
-SEEN = [
-    *((band, z, 1.0) for z in (0.0, 0.04, 0.08, 0.12) for band in "gr"),
-    ("u", 0.0, 0.2),
-    ("i", 0.0, 0.5),
-]  # band, redshift, weight
+# band, redshift, weight in the fit
+SEEN = [*((band, z, 1.0) for z in (0.0, 0.04, 0.08, 0.12) for band in "gr"), ("u", 0.0, 0.2), ("i", 0.0, 0.5)]
 EDGES = [(BANDS[band][0] / (1 + z), BANDS[band][1] / (1 + z)) for band, z, _ in SEEN]
 WEIGHT = np.array([weight for *_, weight in SEEN])[:, None] * STRETCH_WEIGHT[:, None, None] * PHASE_WEIGHT
 STARTS = 12  # the population as it is and random changes of it; the best fit is kept

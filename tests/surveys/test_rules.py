@@ -703,6 +703,8 @@ def test_a_name_of_objects_counts_before_a_number_of_rows(name: str) -> None:
 def test_a_measured_flux_that_is_no_detection_is_kept() -> None:
     curves = curves_of(flat(nondetection=[True, False, False, False, False, True]))
     assert curves.detected.tolist() == [False, True, True, True, True, False]
+    faint = curves_of(flat(nondetection=False, flux=[30.0, 200, 300, 200, 90, 60]))
+    assert faint.detected.all(), "the flag decides, not the signal to noise"
     blank = flat(nondetection=[True, False, False, False, False, True], flux=[np.nan, 200, 300, 200, 90, 60])
     assert len(curves_of(blank).mjd) == 5
     assert len(curves_of(flat(upper_limit=[True, False, False, False, False, True])).mjd) == 4

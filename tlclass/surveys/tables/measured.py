@@ -52,6 +52,12 @@ def kind_of(found: Mapping[str, str], form: Form) -> str:
     return "mag" if "mag" in found or ("limiting_mag" in found and "flux" not in found) else "flux"
 
 
+def marks_no_detection(found: Mapping[str, str], form: Form) -> bool:
+    """Whether a flag such as `nondetection` says of measured fluxes which are no detections; of magnitudes it marks limits."""
+    fluxes = kind_of(found, form) == "flux" and set(BRIGHTNESS["flux"]) <= set(found)
+    return fluxes and plain_name(found.get("is_limit", "")) in NO_DETECTION
+
+
 def measured(table: pa.Table, found: Mapping[str, str], form: Form, origin: str) -> Measured:
     """The rows that measure the flux.
 
@@ -74,9 +80,10 @@ def measured(table: pa.Table, found: Mapping[str, str], form: Form, origin: str)
             none = _without_sign(table, found) & need
             reasons[UNKNOWN_SIGN] = none if "is_positive" in found else np.zeros(len(table), dtype=bool)
     else:
-        known = [pc.is_valid(table[found[name]]) for name in BRIGHTNESS["flux"] if name in found]
-        measured_anyway = plain_name(found.get("is_limit", "")) in NO_DETECTION and len(known) == 2
-        reasons[UPPER_LIMIT] = limit & ~np.asarray(pc.and_(*known).to_numpy()) if measured_anyway else limit
+        if marks_no_detection(found, form):
+            known = pc.and_(*(pc.is_valid(table[found[name]]) for name in BRIGHTNESS["flux"]))
+            limit = limit & ~np.asarray(known.to_numpy())
+        reasons[UPPER_LIMIT] = limit
     reasons[POOR] = poor
     kept, dropped = _filtered(table, found, reasons)
     return Measured(kept, dropped, signed, int(np.count_nonzero(need)), int(np.count_nonzero(none)))

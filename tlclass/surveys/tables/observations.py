@@ -30,7 +30,7 @@ from tlclass.surveys.tables.bands import passbands_of
 from tlclass.surveys.tables.cells import coded, column_values, flags, identifiers, is_flag, is_true, numbers
 from tlclass.surveys.tables.columns import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, Form, naming
 from tlclass.surveys.tables.facts import Facts, Judgement, times
-from tlclass.surveys.tables.measured import BRIGHTNESS, Measured, kind_of, measured, sign_of
+from tlclass.surveys.tables.measured import BRIGHTNESS, Measured, kind_of, marks_no_detection, measured, sign_of
 from tlclass.surveys.tables.units import GIVE_UNIT, flux_factor, refuse_other_systems
 
 log = logging.getLogger(__name__)
@@ -202,15 +202,14 @@ def _detected(
             stated, seen, found["detected"], origin, logging.DEBUG if level == logging.DEBUG else logging.WARNING
         )
         return stated & rising if kind == "mag" else stated
+    if marks_no_detection(found, form):
+        return ~flags(column["is_limit"], is_flag, found["is_limit"], origin)
     alert = _alerts(column, found, kind, facts, origin)
     by_snr = detected_by_snr(seen["flux"], seen["flux_err"], form.detection_snr)
     if not alert.all():
         message = "%s: no column says which rows are detections: %d of %d with flux / error of %g or more count as such (detection_snr)"
         tell(log, level, message, origin, form.detection_snr, counts=(int(by_snr[~alert].sum()), len(alert)))
-    found_it = np.where(alert, rising & detected_by_snr(seen["flux"], seen["flux_err"], ALERT_SNR), by_snr)
-    if "is_limit" in column:  # rows that it marks are here only if they have a flux
-        found_it &= ~flags(column["is_limit"], is_flag, found["is_limit"], origin)
-    return np.asarray(found_it)
+    return np.where(alert, rising & detected_by_snr(seen["flux"], seen["flux_err"], ALERT_SNR), by_snr)
 
 
 def _say_faint(stated: Array, seen: Observations, name: str, origin: str, level: int) -> None:
