@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tlclass.logs import log_to_terminal
 from tlclass.options import reported_mistakes
-from tlclass.serving.reading import MODEL, add_arguments, reading_options
+from tlclass.serving.reading import MODEL, add_arguments, add_keep_passbands, reading_options
 from tlclass.wording import in_flags
 
 
@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="NAME", help="NAME.png and NAME.html are written"
     )
+    add_keep_passbands(parser)
     add_arguments(parser)
     given = parser.parse_args(arguments)
     log_to_terminal()
@@ -28,9 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     with reported_mistakes(in_flags):
         plugins.use(given.trust)
-        written = (
-            load_model(given.model).explain(given.input, given.object, **reading_options(given)).write(given.output)
+        found = load_model(given.model).explain(
+            given.input, given.object, keep_passbands=given.keep_passbands, **reading_options(given)
         )
+        written = found.write(given.output)
     sys.stdout.write(f"{' and '.join(map(str, written))}\n")
 
 

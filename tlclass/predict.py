@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlclass.logs import log_to_terminal
 from tlclass.options import reported_mistakes
-from tlclass.serving.reading import MODEL, add_arguments, reading_options
+from tlclass.serving.reading import MODEL, add_arguments, add_keep_passbands, reading_options
 from tlclass.wording import in_flags, of_survey
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PRIOR",
         help="class proportions: flat, balanced (half-way to flat, for macro F1), estimate (from the input), a survey (bts), or a file of 'class: share'",
     )
-    add("--keep-passbands", action="store_true", help="use passbands that the model was not trained on")
+    add_keep_passbands(parser)
     add_arguments(parser)
     add("--format", default="csv", choices=("csv", "parquet", "avro"), help="of standard input")
     return parser

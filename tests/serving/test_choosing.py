@@ -76,7 +76,7 @@ def test_the_command_writes_a_file_or_prints(
         (["--where", "__import__('os') < 3"], "condition"),
         (["--where", "colour < 3"], "colour"),
         (["--strategy", "entropie"], "entropy"),
-        (["-n", "0"], "-n is 0"),
+        (["-n", "0"], "n is 0"),
         (["-n", "100000"], "100000"),
         (["--labelled", "absent.txt"], "absent.txt"),
         (["-o", "list.xyz"], "list.xyz"),

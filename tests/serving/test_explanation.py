@@ -51,6 +51,16 @@ def test_the_probabilities_are_those_of_predict(
     assert found.change.sum() == pytest.approx(ends[1] - ends[0])
 
 
+def test_passbands_without_training_may_be_kept(model: TrainedModel) -> None:
+    curves = make_curves(12, passbands=("ztfg", "ztfr", "ztfi"))
+    name = str(curves.object_id[curves.lengths.argmax()])
+    for keep in (False, True):
+        own = predict(model, curves, request=Request(keep_passbands=keep)).to_pandas().set_index("object_id").loc[name]
+        found = explain(model, curves, name, keep_passbands=keep)
+        assert ("ztfi" in found.passbands) == keep and len(found.mjd) == own.n_observations
+        assert np.allclose(found.probability[-1], own[[f"p({one})" for one in model.classes]].astype(float), atol=1e-6)
+
+
 def test_without_an_observation_is_the_light_curve_without_it(
     found: Explanation, model: TrainedModel, curves: LightCurves, name: str
 ) -> None:
@@ -124,5 +134,5 @@ def test_what_is_left_out_is_said_as_in_predict(
 def test_what_cannot_be_classified_says_why(model: TrainedModel) -> None:
     curves = make_curves(3)
     dark = replace(curves, detected=np.zeros_like(curves.detected))
-    with pytest.raises(ValueError, match="no detection"):
+    with pytest.raises(ValueError, match="object0 is not classified: without a detection"):
         explain(model, dark, "object0")

@@ -14,6 +14,7 @@ import tlclass
 from tests.conftest import make_curves, said
 from tlclass.lightcurves.arrow import write
 from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.selection import Photometry
 from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.network.history import ADAPTED, history
 from tlclass.network.released import RELEASED
@@ -101,7 +102,7 @@ def test_nothing_to_classify_is_a_table_of_nulls(released_model: TrainedModel) -
     ):
         found = predict(released_model, dark, request=request).to_pandas()
         assert len(found) == 4 and found["class"].isna().all() and (found.n_observations == 0).all()
-        assert found.warning.str.contains("no detection").all()
+        assert found.warning.str.contains("not classified: without a detection").all()
 
 
 @pytest.mark.parametrize(
@@ -316,3 +317,14 @@ def test_what_a_model_learnt_from_is_said(
     model = replace(load_model(RELEASED / "lsst"), simulated=simulated, training=training)
     text = history(model)
     assert all(word in text for word in said) and not any(word in text for word in unsaid), text
+
+
+def test_why_an_object_is_not_classified_is_what_the_selection_removed_it_for(released_model: TrainedModel) -> None:
+    curves = make_curves(4)
+    faint = replace(curves, detected=np.zeros_like(curves.detected))
+    faint.detected[curves.offsets[:-1]] = True
+    by_snr = replace(released_model.selection, photometry=Photometry(kind="forced", snr=1e9))
+    alerts = replace(released_model.selection, photometry=Photometry(kind="detections"), min_observations=3)
+    for selection, why in ((by_snr, "without a detection"), (alerts, "with fewer than 3 detections between")):
+        warned = predict(replace(released_model, selection=selection), faint).to_pandas().warning
+        assert warned.str.startswith(f"not classified: {why}").all()

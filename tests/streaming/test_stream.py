@@ -1,5 +1,6 @@
 """The command: every alert once, whatever happens in between."""
 
+import io
 import itertools
 import json
 import signal
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ import pytest
 from tests.conftest import ROOT, said
 from tests.data.raw_alerts import Packet
 from tests.streaming.conftest import of_batch
+from tlclass.extras import install
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.stream import main
 from tlclass.streaming import outputs, run
@@ -102,6 +105,22 @@ def test_what_cannot_be_used_is_kept_with_the_reason(
         *[(False, True)] * 4,
     ]
     assert "fid 9" in letters[1]["reason"] and "mjd" in letters[4]["reason"]
+
+
+def test_a_package_that_is_not_installed_ends_the_stream_and_loses_nothing(
+    stream: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "fastavro", None)
+        with pytest.raises(SystemExit) as ended:
+            stream(folder)
+        assert ended.value.code == 2 and f"needs fastavro: {install('alerts')}" in capsys.readouterr().err
+        content = io.BytesIO(next(folder.iterdir()).read_bytes())
+        with pytest.raises(SystemExit) as ended:
+            monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=content))
+            stream("-")
+        assert ended.value.code == 2
+    assert stream(folder), "the files are not done"
 
 
 def test_an_object_expires_and_what_comes_later_is_too_late(stream: Callable[..., Any], tmp_path: Path) -> None:

@@ -23,7 +23,11 @@ PHOTOMETRY_KINDS = {  # which observations each kind leaves out
     "mixed": "that are no detections, of objects that are shown as alerts",
     "any": f"that are no detections and below zero by more than {MEASURED:g} errors",
 }
-TRIGGER_RULES = ("column", "first_detection", "second_detection")
+TRIGGER_RULES = {  # how time zero is found -> which objects have none
+    "column": "without the time of a trigger",
+    "first_detection": "without a detection",
+    "second_detection": "without a second detection",
+}
 
 
 @dataclass(frozen=True)
@@ -268,16 +272,16 @@ class Selection:
         inside = triggered.keep((days > low) & (days < high))
         rank = np.arange(len(inside.mjd)) - inside.offsets[inside.owner]
         first = inside.keep(rank < self.max_observations)
-        least = max(self.min_observations, 1)
+        least, what = self.min_observations, "detections" if self.photometry.kind == "detections" else "observations"
         enough, between = first.lengths >= least, f"between {low:g} and {high:g} d of the trigger"
         late = f"beyond the first {self.max_observations} of their object (max_observations)"
         cuts = [
             Cut.within(curves, near, "far from the trigger of the survey (selection.trigger.search)"),
             Cut.within(near, seen, self.photometry.left_out),
-            Cut.of(seen, ~np.isfinite(zero), f"without a trigger ({self.trigger.rule})"),
+            Cut.of(seen, ~np.isfinite(zero), TRIGGER_RULES[self.trigger.rule]),
             Cut.within(triggered, inside, f"not {between}"),
             Cut.within(inside, first, late, usual=False),
-            Cut.of(first, ~enough, f"with fewer than {least} observation(s) {between}"),
+            Cut.of(first, ~enough, f"with fewer than {least} {what} {between}"),
         ]
         return first.take(enough), cuts
 

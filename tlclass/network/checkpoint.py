@@ -84,6 +84,12 @@ class TrainedModel:
         return list(self.classifier.members) if isinstance(self.classifier, Ensemble) else [self.classifier]  # type: ignore[arg-type]
 
     @property
+    def trained_passbands(self) -> frozenset[str | None]:
+        """The passbands that its training data had, all it has a wavelength for where that is not known."""
+        names = self.passbands.names if self.trained_on is None else self.trained_on.passbands
+        return frozenset(map(self.passbands.resolve, names))
+
+    @property
     def metadata(self) -> tuple[str, ...]:
         """Metadata columns the network takes."""
         return tuple(self.encoder.get("metadata", ()))

@@ -35,6 +35,11 @@ class TrainingRange:
     flux: Range
     flux_err: Range
 
+    @property
+    def brightest(self) -> float:
+        """The size of flux above which a light curve is unlike those of training."""
+        return max(map(abs, self.flux))
+
     def to_mapping(self) -> dict[str, Any]:
         """Plain types, stored with a model."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}

@@ -55,5 +55,5 @@ def _log_left_out(model: TrainedModel, left_out: Mapping[str, int], origin: str)
     """Log how many observations are left out of each passband that the model was not trained on."""
     known = ", ".join(model.trained_on.passbands) if model.trained_on else ""
     for name, count in left_out.items():
-        message = "%s: left out %d observations in %s, on which this model was not trained (it knows %s): `tlclass predict --keep-passbands` uses them"
+        message = "%s: left out %d observations in %s, on which this model was not trained (it knows %s): --keep-passbands (keep_passbands=True) uses them"
         log.warning(message, origin, count, name, known)

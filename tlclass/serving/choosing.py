@@ -60,7 +60,7 @@ def choose(
         ValueError: n is below 1, fewer than n objects may be chosen, the condition names an unknown column, or an id of `labelled` is unknown.
     """
     if n < 1:
-        raise ValueError(f"-n is {n}: choose 1 object or more")
+        raise ValueError(f"n is {n}: choose 1 object or more")
     predictions = predict(model, curves, origin, Request(embedding=True))
     columns = {name: predictions[name].to_numpy(zero_copy_only=False) for name in predictions.column_names}
     classified = predictions["class"].is_valid().to_numpy()

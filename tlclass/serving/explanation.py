@@ -6,21 +6,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from tlclass.inputs.batches import CurveDataset
 from tlclass.inputs.encoding import encode
-from tlclass.inputs.shape import statistics
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.history import history
-from tlclass.network.inference import encode_all, encode_every_step, logits_of
+from tlclass.network.inference import encode_all, logits_of
 from tlclass.quoting import shortened
 from tlclass.serving.account import Account
 from tlclass.serving.explained import Explained
-from tlclass.serving.predictions import trained_passbands
-from tlclass.serving.warnings import warnings_for
+from tlclass.serving.predictions import Output, select
+from tlclass.serving.request import Request
 
 Array = npt.NDArray[Any]
 
@@ -35,7 +33,9 @@ class Explanation(Explained):
         return write(self, Path(path))
 
 
-def explain(model: TrainedModel, curves: LightCurves, object_id: str, origin: str = "input") -> Explanation:
+def explain(
+    model: TrainedModel, curves: LightCurves, object_id: str, origin: str = "input", keep_passbands: bool = False
+) -> Explanation:
     """Explain the classification of one object.
 
     Args:
@@ -43,30 +43,19 @@ def explain(model: TrainedModel, curves: LightCurves, object_id: str, origin: st
         curves: unselected light curves, this object's among them.
         object_id: its name.
         origin: what to call the input in messages.
+        keep_passbands: use passbands that the model was not trained on.
 
     Raises:
         ValueError: there is no such object, or nothing can be said about it.
     """
     given = curves.take(np.array([_place(curves, object_id, origin)]))
-    kept, left_out = trained_passbands(model, given)
-    selected, cuts = model.selection.select(kept)
-    (warning,) = warnings_for(model, given, selected, left_out)
+    asked, account = Request(every_observation=True, keep_passbands=keep_passbands), Account(model, origin)
+    selected, (warning,) = select(model, given, asked, origin, account)
     if not len(selected):
-        raise ValueError(f"{origin}: {object_id} cannot be classified: {warning}")
-    account = Account(model, origin)
-    account.add(given, kept, left_out, cuts)
+        raise ValueError(f"{origin}: {object_id} is {warning}")
     account.log()
-    encoded = encode(selected, model.passbands, model.encoding, model.metadata)
-    latents = [encode_every_step(member.encoder, CurveDataset(encoded)) for member in model.members]
-    observations = torch.arange(1, len(selected.mjd) + 1)
-    logits = logits_of(model.members, latents)
-    probability = log_probabilities(model.calibration, logits, observations).exp()
+    output = Output(model, given, selected, asked, origin)
     before = model.calibration.prior if model.calibration else np.full(len(model.classes), 1 / len(model.classes))
-    shape = statistics(encoded, model.encoding)
-    last = None if shape is None else torch.from_numpy(shape[-1:])
-    novelty = None
-    if model.novelty is not None:
-        novelty = model.novelty(torch.cat(latents, dim=1)[-1:], observations[-1:], logits[-1:], last)
     return Explanation(
         object_id=object_id,
         model=model.name,
@@ -77,10 +66,10 @@ def explain(model: TrainedModel, curves: LightCurves, object_id: str, origin: st
         days=selected.mjd - selected.trigger_mjd[0],
         flux=selected.flux,
         flux_err=selected.flux_err,
-        probability=probability.numpy(),
+        probability=output.plain.exp().numpy(),
         before=np.asarray(before),
         without=_without_each(model, selected, np.asarray(before)),
-        novelty=None if novelty is None else float(novelty),
+        novelty=None if model.novelty is None else float(output.novelty()[-1]),
         warning=warning,
     )
 

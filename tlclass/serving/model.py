@@ -92,11 +92,13 @@ class Model:
         frame: pd.DataFrame = self.table(source, Request(embedding=True), options).to_pandas()
         return frame[["object_id", *(name for name in frame.columns if name.startswith("latent_"))]]
 
-    def explain(self, source: door.Source, object_id: str, **options: Any) -> Explanation:
+    def explain(
+        self, source: door.Source, object_id: str, *, keep_passbands: bool = False, **options: Any
+    ) -> Explanation:
         """Which observations decided the classification of one object.
 
         Args:
-            source: see `predict`. object_id: the object's name. options: see `predict`.
+            source, keep_passbands, options: see `predict`. object_id: the object's name.
 
         Returns:
             Its `frame` has a row per observation; `write("NAME")` draws NAME.png and NAME.html.
@@ -104,7 +106,7 @@ class Model:
         Raises:
             FileNotFoundError, ValueError: the source cannot be read, has no such object, or nothing can be said about it.
         """
-        return explain(self.trained, self._read(source, options), object_id, door.name_of(source))
+        return explain(self.trained, self._read(source, options), object_id, door.name_of(source), keep_passbands)
 
     def choose(
         self,

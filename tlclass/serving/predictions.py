@@ -19,7 +19,6 @@ from tlclass.lightcurves.curves import LightCurves, check, log_dropped, sum_drop
 from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.inference import encode_all, encode_every_step, logits_of, refuse_lost
-from tlclass.network.novelty import Novelty
 from tlclass.network.sets import usable
 from tlclass.serving.account import Account
 from tlclass.serving.priors import reweighed
@@ -86,12 +85,10 @@ def predict(
     """
     asked = request or Request()
     seen = account or Account(model, origin)
-    selected, left_out = _selected(model, curves, asked, origin, seen)
+    selected, warnings = select(model, curves, asked, origin, seen)
     if account is None:
         seen.log()
-    found = _Found(model, curves, selected, asked, origin)
-    warning = np.array(warnings_for(model, curves, selected, left_out), dtype=object)
-    return found.table(warning)
+    return Output(model, curves, selected, asked, origin).table(np.array(warnings, dtype=object))
 
 
 def predict_each(
@@ -117,35 +114,35 @@ def before_prior(model: TrainedModel, curves: LightCurves, origin: str, asked: R
     Raises:
         ValueError: see `predict`.
     """
-    selected, _ = _selected(model, curves, asked, origin, Account(model, origin))
-    return _Found(model, curves, selected, asked, origin).plain
+    selected, _ = select(model, curves, asked, origin, Account(model, origin))
+    return Output(model, curves, selected, asked, origin).plain
 
 
-def _selected(
+def select(
     model: TrainedModel, curves: LightCurves, asked: Request, origin: str, account: Account
-) -> tuple[LightCurves, dict[str, Array]]:
-    """What is classified of these light curves, and how many observations of each object are in passbands left out."""
+) -> tuple[LightCurves, list[str]]:
+    """What is classified of these light curves, and a warning for each of them, empty where nothing is unusual.
+
+    Raises:
+        ValueError: ids repeat, or a passband is unknown.
+    """
     check(curves, origin)
     model.passbands.wavelengths(curves.passbands, origin)
     kept, left_out = (curves, {}) if asked.keep_passbands else trained_passbands(model, curves)
     selected, cuts = model.selection.select(kept)
     account.add(curves, kept, left_out, cuts)
-    return selected, left_out
+    return selected, warnings_for(model, curves, selected, left_out, cuts)
 
 
 def trained_passbands(model: TrainedModel, curves: LightCurves) -> tuple[LightCurves, dict[str, Array]]:
     """The light curves without passbands that the model was never trained on, and how many observations of each object that costs."""
-    if model.trained_on is None:
-        return curves, {}
-    known = {model.passbands.resolve(name) for name in model.trained_on.passbands}
-    left_out, keep = {}, np.ones(len(curves.mjd), dtype=bool)
-    for code, name in enumerate(curves.passbands):
-        here = curves.passband == code
-        if model.passbands.resolve(name) in known or not here.any():
-            continue
-        left_out[name] = np.bincount(curves.owner[here], minlength=len(curves))
-        keep &= ~here
-    return (curves.keep(keep), left_out) if left_out else (curves, {})
+    known = model.trained_passbands
+    strange = np.array([model.passbands.resolve(name) not in known for name in curves.passbands], dtype=bool)
+    left_out = {
+        curves.passbands[code]: np.bincount(curves.owner[curves.passband == code], minlength=len(curves))
+        for code in np.flatnonzero(strange & np.isin(np.arange(len(strange)), curves.passband)).tolist()
+    }
+    return (curves.keep(~strange[curves.passband]), left_out) if left_out else (curves, {})
 
 
 def _encoded(model: TrainedModel, selected: LightCurves, origin: str) -> Encoded:
@@ -164,8 +161,12 @@ def _logits(model: TrainedModel, latents: Sequence[Tensor], origin: str) -> Tens
     return logits
 
 
-class _Found:
-    """The model's output for the selected light curves."""
+class Output:
+    """The model's output for the selected light curves, at each of V views.
+
+    Attributes:
+        latents: per network (V, latent). logits: (V, K). plain: (V, K) log probabilities under the class proportions that the model assumes.
+    """
 
     def __init__(self, model: TrainedModel, curves: LightCurves, selected: LightCurves, asked: Request, origin: str):
         self.model, self.curves, self.selected, self.asked = model, curves, selected, asked
@@ -195,14 +196,16 @@ class _Found:
         columns["n_observations"] = pa.array(used.astype(np.int64))
         columns["days"] = self._column(self._covered())
         if self.model.novelty is not None:
-            columns["novelty"] = self._column(self._novelty(self.model.novelty))
+            columns["novelty"] = self._column(self.novelty())
         columns["warning"] = pa.array(warning[self.rows.object].tolist(), type=pa.string())
         if self.asked.embedding:
             columns |= self._embedding()
         return pa.table(columns).replace_schema_metadata(self._about())
 
-    def _novelty(self, score: Novelty) -> Array:
-        """(V,) percentile among known objects."""
+    def novelty(self) -> Array:
+        """(V,) percentile among known objects; for a model that has a score."""
+        score = self.model.novelty
+        assert score is not None
         shape = None if self.shape is None else torch.from_numpy(self.shape[self.views.row])
         return score(torch.cat(self.latents, dim=1), self.observations, self.logits, shape).numpy()
 
@@ -302,8 +305,3 @@ def _latents(model: TrainedModel, encoded: Encoded, views: Views) -> list[Tensor
         return [encode_all(member.encoder, data) for member in model.members]
     rows = torch.from_numpy(views.row)
     return [encode_every_step(member.encoder, data)[rows] for member in model.members]
-
-
-def joined(parts: Sequence[pa.Table]) -> pa.Table:
-    """Tables of predictions, one after the other."""
-    return pa.concat_tables(parts).replace_schema_metadata(parts[0].schema.metadata)

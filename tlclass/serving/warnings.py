@@ -1,16 +1,21 @@
 """Warnings about unusual light curves, one string per object."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from tlclass.lightcurves.curves import LightCurves
+from tlclass.lightcurves.selection import Cut
 from tlclass.network.checkpoint import TrainedModel
-
-Array = npt.NDArray[np.str_]
 
 
 def warnings_for(
-    model: TrainedModel, given: LightCurves, used: LightCurves, left_out: dict[str, npt.NDArray[np.int64]]
+    model: TrainedModel,
+    given: LightCurves,
+    used: LightCurves,
+    left_out: dict[str, npt.NDArray[np.int64]],
+    cuts: Sequence[Cut],
 ) -> list[str]:
     """One string per object of `given`, empty where nothing is unusual.
 
@@ -19,32 +24,20 @@ def warnings_for(
         given: all light curves.
         used: those that are classified, as the network sees them.
         left_out: passband -> (n,) observations of each object that were left out because the model was not trained on it.
+        cuts: what the model's selection removed.
     """
-    found: list[list[str]] = [[] for _ in range(len(given))]
-    place = {name: number for number, name in enumerate(given.object_id)}
-    position = np.array([place[name] for name in used.object_id], dtype=np.int64)
-    classified = np.zeros(len(given), dtype=bool)
-    classified[position] = True
-    for number in np.flatnonzero(~classified).tolist():
-        found[number].append(_why_not(model, given, number))
+    found: dict[str, list[str]] = {name: [] for name in given.object_id.tolist()}
+    for cut in cuts:
+        for name in cut.object_id.tolist():
+            found[name].append(f"not classified: {cut.reason}")
     for band, counts in left_out.items():
         for number in np.flatnonzero(counts).tolist():
-            found[number].append(
+            found[given.object_id[number]].append(
                 f"{counts[number]} observations in {band} left out, which the model was not trained on"
             )
     for number, text in _far(model, used):
-        found[position[number]].append(text)
-    return ["; ".join(parts) for parts in found]
-
-
-def _why_not(model: TrainedModel, given: LightCurves, number: int) -> str:
-    rows = slice(given.offsets[number], given.offsets[number + 1])
-    low, high = model.selection.window
-    if not (rows.stop - rows.start):
-        return "no observation"
-    if not given.detected[rows].any():
-        return "no detection, so there is no time zero"
-    return f"fewer than {max(model.selection.min_observations, 1)} observations between {low:g} and {high:g} days from time zero"
+        found[used.object_id[number]].append(text)
+    return ["; ".join(parts) for parts in found.values()]
 
 
 def _far(model: TrainedModel, used: LightCurves) -> list[tuple[int, str]]:
@@ -57,10 +50,10 @@ def _far(model: TrainedModel, used: LightCurves) -> list[tuple[int, str]]:
     error = np.exp(np.add.reduceat(np.log(used.flux_err.astype(np.float64)), start) / used.lengths)
     cases = [
         (
-            brightest > max(abs(seen.flux[0]), abs(seen.flux[1])),
+            brightest > seen.brightest,
             "flux up to {0:.3g} is above that of training (to {1:.3g})",
             brightest,
-            max(map(abs, seen.flux)),
+            seen.brightest,
         ),
         (
             error < seen.flux_err[0],

@@ -69,8 +69,7 @@ class Engine:
         self.names = model.passbands.names
         self.least = max(model.selection.min_observations, 1)
         model.classifier.eval()
-        trained = model.trained_on.passbands if model.trained_on else self.names
-        known = {model.passbands.resolve(name) for name in trained}
+        known = model.trained_passbands
         self.trained = np.array([name in known for name in self.names])
 
     @torch.inference_mode()

@@ -48,8 +48,7 @@ class Metrics:
         if seen is None or not len(live.rows):
             return False
         row = live.rows[-1]
-        most = max(map(abs, seen.flux))
-        return bool(abs(row["flux"]) > most or not seen.flux_err[0] <= row["flux_err"] <= seen.flux_err[1])
+        return bool(abs(row["flux"]) > seen.brightest or not seen.flux_err[0] <= row["flux_err"] <= seen.flux_err[1])
 
     @property
     def drift(self) -> float:

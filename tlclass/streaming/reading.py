@@ -32,6 +32,7 @@ Array = npt.NDArray[Any]
 Packet = Mapping[str, Any]
 
 ROWS = "rows of a table"
+PASSING = (ImportError, OSError)  # nothing is wrong with the content: a package is missing, the disk or network fails
 AVRO = (b"Obj\x01", b"\x00")
 
 
@@ -76,6 +77,8 @@ class Reading:
                     yield self.packet(name, packet, origin)
                 return
             found = json.loads(content)
+        except PASSING:
+            raise
         except Exception as error:
             yield Rejected(origin, _reason(error), content)
             return
@@ -98,6 +101,8 @@ class Reading:
             if head is None:
                 return Nameless(origin)
             arrival = self._arrival(survey, head, rows, origin)
+        except PASSING:
+            raise
         except Exception as error:
             return Rejected(origin, _reason(error), _as_bytes(packet))
         self.survey = survey

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tlclass.quoting import sentence
-from tlclass.streaming.reading import Read, Reading, Rejected
+from tlclass.streaming.reading import PASSING, Read, Reading, Rejected
 from tlclass.streaming.store import Store
 from tlclass.surveys.alerts.reader import packet_files
 from tlclass.surveys.tables.batches import Batches
@@ -104,6 +104,8 @@ class Folder:
             for number, read in enumerate(self._read(file), 1):
                 if number > start:
                     yield Item(read, {f"at {name}": number})
+        except PASSING:
+            raise
         except Exception as error:
             yield Item([Rejected(str(file), sentence(error) or type(error).__name__)])
         yield Item([], {f"done {name}": number})
@@ -128,7 +130,7 @@ class StandardInput:
 
     def __init__(self, reading: Reading, stream: Any = None):
         self.reading, self.stream = reading, stream or sys.stdin.buffer
-        self.waiting: queue.Queue[Item | None] = queue.Queue(1000)
+        self.waiting: queue.Queue[Item | Exception] = queue.Queue(1000)
 
     def items(self, store: Store, settle: Settle) -> Generator[Item | None]:
         """See `Source`."""
@@ -138,13 +140,18 @@ class StandardInput:
             try:
                 item = self.waiting.get(timeout=WAIT)
             except queue.Empty:
-                item = None
+                yield None
+                continue
+            if isinstance(item, Exception):
+                raise item
             yield item
 
     def _read(self) -> None:
         try:
             for number, item in enumerate(self._found(), 1):
                 self.waiting.put(Item(item(f"standard input, number {number}"), sent=time.time()))
+        except PASSING as error:
+            self.waiting.put(error)
         except Exception as error:
             self.waiting.put(Item([Rejected("standard input", sentence(error) or type(error).__name__)]))
 

@@ -183,13 +183,12 @@ def refuse_own_processes(strategy: Any) -> None:
 
 
 def _trainer(
-    settings: FitSettings, data: LightCurveDataModule, folder: Path, options: Mapping[str, Any], **more: Any
+    plan: Mapping[str, int], data: LightCurveDataModule, folder: Path, options: Mapping[str, Any], **more: Any
 ) -> L.Trainer:
     """Lightning's trainer for one fit; over several devices with processes that begin inside the fit.
 
     Lightning's own choice for several devices, `ddp`, would start the command once more for each.
     """
-    plan = settings.plan(-(-(len(data.split.train) + len(data.drawn)) // settings.batch_size))
     given = {
         "use_distributed_sampler": False,  # the sampler shares the batches out itself
         **options,
@@ -212,9 +211,9 @@ def _run(
     task: FitTask, data: LightCurveDataModule, folder: Path, process: Process, logger: Logger | None, history: History
 ) -> None:
     monitor, mode = task.settings.monitor, MONITORS[task.settings.monitor]
-    patience = task.settings.plan(-(-len(data.split.train) // task.settings.batch_size))["patience"]
+    plan = task.settings.plan(-(-(len(data.split.train) + len(data.drawn)) // task.settings.batch_size))
     best = ModelCheckpoint(folder, "best", monitor, mode=mode, save_last=True, enable_version_counter=False)
-    stopper = EarlyStopping(monitor, patience=patience, mode=mode)
+    stopper = EarlyStopping(monitor, patience=plan["patience"], mode=mode)
     own = [stopper, history, best, Summary(folder / "done.json", monitor, history, best, stopper), StopWhenAsked()]
     shown = RichProgressBar(leave=False) if process.bar else ProgressLines()
     last = folder / "last.ckpt"
@@ -225,7 +224,7 @@ def _run(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
         trainer = _trainer(
-            task.settings,
+            plan,
             data,
             folder,
             process.trainer,
