@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import equal_curves
+from tests.data.raw_alerts import ztf_stream
 from tests.data.raw_snana_text import write_snana_text
+from tests.data.raw_surveys import SHAPES
 from tests.data.raw_tables import LAYOUTS, alerts, plain, write, write_nested
 from tests.surveys.test_table import BANDS
 from tlclass import wording
@@ -174,3 +176,20 @@ def test_files_of_several_kinds_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"alert.avro.*own.parquet.*table.csv.*only one kind"):
         door.read(tmp_path, BANDS)
     assert {file.name for file in door.accepted(tmp_path)} == {"own.parquet", "table.csv", "alert.avro"}
+
+
+@pytest.mark.parametrize("form", ["pandas", "csv"])
+def test_limits_alone_are_refused_in_every_form(form: str, tmp_path: Path) -> None:
+    rows = plain(alerts())[["object_id", "mjd", "band"]].assign(diffmaglim=20.5)
+    with pytest.raises(ValueError, match=r"holds limiting magnitudes and no flux or magnitude by name"):
+        door.read(GIVEN[form](rows, tmp_path), BANDS)
+
+
+def test_packets_in_memory_take_the_options_of_packets(tmp_path: Path) -> None:
+    stream = ztf_stream("ZTF25aaaaaaa", next(iter(SHAPES)), np.random.default_rng(3))
+    table = pa.Table.from_pylist([dict(packet) for packet in stream])
+    pq.write_table(table, tmp_path / "packets.parquet")
+    for source in (table, tmp_path / "packets.parquet"):
+        assert len(door.read(source, BANDS)) == 1
+        with pytest.raises(ValueError, match="alert packets state their own time_offset: leave out --time-offset"):
+            door.read(source, BANDS, {"time_offset": 100.0})

@@ -1,7 +1,7 @@
 """One job: what is trained, on which data, and where the results go."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.encoding import Encoding
 from tlclass.inputs.split import Labels, Protocol
 from tlclass.surveys import Several, Survey
+from tlclass.surveys.tables.columns import Form
 from tlclass.training.fit import Process
 from tlclass.training.leavings import Row
 from tlclass.training.reliability import Believed
@@ -117,6 +118,6 @@ def class_counts(job: Job, source: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def reader_options(survey: Survey | Several) -> dict[str, Any]:
     """How the survey's files were read, for a model file: `predict` reads new files by the same options."""
-    names = ("columns", "extra", "flux_unit", "default_unit", "time_offset", "forced", "detection_snr")
+    names = [*(each.name for each in fields(Form) if each.name != "passbands"), "forced"]
     reader = getattr(survey, "reader", None)
     return {name: getattr(reader, name) for name in names if hasattr(reader, name)}

@@ -4,7 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -204,11 +204,8 @@ def for_model(passbands: Passbands, settings: Mapping[str, Any], schema: Path | 
         Path("the stream"), passbands, settings.get("forced", True), schema=schema, zero_point=settings.get("flux_unit"),
         unknown_passbands=unknown,
     )  # fmt: skip
-    form = Form(
-        passbands, {name: column for name, column in settings.get("columns", {}).items() if column != "auto"}, (),
-        settings.get("flux_unit"), settings.get("time_offset", 0.0), settings.get("default_unit"), settings.get("positive", False),
-        unknown, **({"detection_snr": settings["detection_snr"]} if "detection_snr" in settings else {}),
-    )  # fmt: skip
+    of_tables = {field.name for field in fields(Form)}
+    form = Form(passbands, **{name: value for name, value in settings.items() if name in of_tables and name != "extra"})
     return Reading(packets, form)
 
 

@@ -54,7 +54,7 @@ def read(
         passbands: to resolve band names.
         options: what the user states about the input; of `columns` (our name -> its column) and `flux_unit`, see
             `tlclass.surveys.Table`.
-        trained: the same as the model was trained with, where `options` says nothing (`TrainedModel.input`).
+        trained: the model's own settings of the reader (`TrainedModel.input`), over which `options` go.
 
     Raises:
         FileNotFoundError: the path does not exist.
@@ -77,7 +77,7 @@ def _read(source: Source, passbands: Passbands, options: Settings, trained: Sett
         return _reader_of(source, stated).read()
     settings = reader_settings(stated, trained)
     if not isinstance(source, str | Path):
-        return _read_table(_arrow(source), passbands, settings)
+        return _read_table(_arrow(source), passbands, settings, stated)
     path = Path(source)
     with readable(path, "light curves"):
         return _kind_of(path).open(path, passbands, settings, stated).read()
@@ -197,29 +197,26 @@ def _open_nested(path: Path, passbands: Passbands, settings: Settings, stated: S
     return reader
 
 
-def _open_packets(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
+def _packets(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> AlertPackets:
     _refuse_others("alert packets state their", stated, ("flux_unit", "unknown_passbands", "forced"))
     return AlertPackets(
-        path, passbands, settings.get("forced", True), zero_point=stated.get("flux_unit"), **_unknown(settings)
+        path, passbands, zero_point=stated.get("flux_unit"), **_given(settings, "forced", "unknown_passbands")
     )
 
 
 def _open_fits(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
     _refuse_others("SNANA FITS files state their", stated, ("unknown_passbands",))
-    return SnanaFits(path, passbands, **_unknown(settings))
+    return SnanaFits(path, passbands, **_given(settings, "unknown_passbands"))
 
 
 def _open_text(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
     _refuse_others("SNANA text files state their", stated, ("unknown_passbands", "detection_snr"))
-    return SnanaText(path, passbands, label_key=None, **_unknown(settings), **_snr(settings))
+    return SnanaText(path, passbands, label_key=None, **_given(settings, "unknown_passbands", "detection_snr"))
 
 
-def _unknown(settings: Settings) -> dict[str, Any]:
-    return {name: settings[name] for name in ("unknown_passbands",) if name in settings}
-
-
-def _snr(settings: Settings) -> dict[str, Any]:
-    return {name: settings[name] for name in ("detection_snr",) if name in settings}
+def _given(settings: Settings, *names: str) -> dict[str, Any]:
+    """Those of the settings that are stated."""
+    return {name: settings[name] for name in names if name in settings}
 
 
 FLAGS = {"columns": "--column", "flux_unit": "--flux-unit", "positive": "--positive", "time_offset": "--time-offset"}
@@ -234,7 +231,7 @@ def _refuse_others(what: str, stated: Settings, taken: Collection[str]) -> None:
 
 
 KINDS = (
-    _Kind("alert packets", AlertPackets.accepts, _open_packets),
+    _Kind("alert packets", AlertPackets.accepts, _packets),
     _Kind("SNANA FITS files", SnanaFits.accepts, _open_fits),
     _Kind("SNANA text files", SnanaText.accepts, _open_text),
     _Kind("tables with a row per object and list columns", Nested.accepts, _open_nested),
@@ -291,17 +288,9 @@ def _arrow_of_others(source: Any) -> pa.Table:
     )
 
 
-def _read_table(table: pa.Table, passbands: Passbands, settings: Settings) -> LightCurves:
+def _read_table(table: pa.Table, passbands: Passbands, settings: Settings, stated: Settings) -> LightCurves:
     if holds_packets(table.schema):
-        return AlertPackets(
-            Path(IN_MEMORY),
-            passbands,
-            settings.get("forced", True),
-            zero_point=settings["flux_unit"],
-            **_unknown(settings),
-        ).read_table(table)
-    if any(holds_lists(kind) for kind in table.schema.types):
-        form = Nested(Path(), passbands, **_table_settings(settings)).form()
-        return nested_curves(table, form, IN_MEMORY)
-    form = Table(folder=Path(), passbands=passbands, **_table_settings(settings)).form()
-    return table_curves(table, form, IN_MEMORY)
+        return _packets(Path(IN_MEMORY), passbands, settings, stated).read_table(table)
+    read_lists = any(holds_lists(kind) for kind in table.schema.types)
+    form = Form(passbands, **_table_settings(settings))
+    return (nested_curves if read_lists else table_curves)(table, form, IN_MEMORY)

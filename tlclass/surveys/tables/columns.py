@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,7 @@ class Form:
 
     Attributes:
         passbands, columns, extra, flux_unit, time_offset, default_unit, positive, unknown_passbands, detection_snr: see
-            `tlclass.surveys.tables.table.Table`.
+            `tlclass.surveys.tables.table.Table`. A column that is to be found (auto) is as one that is not named.
     """
 
     passbands: Passbands
@@ -132,12 +132,20 @@ class Form:
 
     def __post_init__(self) -> None:
         """Raise ValueError for a column mapping with an unknown name, and for an unknown unit."""
+        named = {ours: column for ours, column in self.columns.items() if column != "auto"}
+        object.__setattr__(self, "columns", named)
+        object.__setattr__(self, "extra", tuple(self.extra))
         for unit in (self.flux_unit, self.default_unit):
             if unit is not None:
                 zero_point_of(unit)
         strange = sorted(set(self.columns) - set(ALIASES))
         if strange:
             raise ValueError(f"columns: {', '.join(strange)} is not a column role; the roles are {', '.join(ALIASES)}")
+
+    @classmethod
+    def of(cls, reader: object) -> "Form":
+        """The settings of a reader that has them as attributes."""
+        return cls(**{each.name: getattr(reader, each.name) for each in fields(cls)})
 
     def found(self, names: Iterable[str], origin: str) -> dict[str, str]:
         """Our name -> the file's column, for each of ours that a file with columns `names` has.
@@ -244,11 +252,6 @@ class Form:
         if self.flux_unit is not None:
             return self.flux_unit
         return unit_of_name(column)
-
-
-def stated(columns: Mapping[str, str | None]) -> dict[str, str | None]:
-    """A column mapping without the names it leaves to be found: `auto`, so that a card can list what may be said."""
-    return {ours: column for ours, column in columns.items() if column != "auto"}
 
 
 def scale_of(column: str) -> float:

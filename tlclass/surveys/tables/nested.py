@@ -21,7 +21,7 @@ from tlclass.quoting import listed
 from tlclass.surveys.alerts.tables import holds_packets
 from tlclass.surveys.saying import Together
 from tlclass.surveys.tables import kinds
-from tlclass.surveys.tables.columns import CONTEXT, Form, naming, stated
+from tlclass.surveys.tables.columns import CONTEXT, Form, naming
 from tlclass.surveys.tables.files import PARQUET, TABLES, existing, is_kind, schema_of, tables_below, tables_in
 from tlclass.surveys.tables.objects import object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import joined, observation_columns, observations_of
@@ -101,10 +101,7 @@ class Nested:
 
     def form(self) -> Form:
         """How columns become ours."""
-        return Form(
-            self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset, self.default_unit,
-            self.positive, self.unknown_passbands, self.detection_snr,
-        )  # fmt: skip
+        return Form.of(self)
 
 
 def nested_curves(table: pa.Table, form: Form, origin: str, unread: Sequence[str] = ()) -> LightCurves:

@@ -1,7 +1,7 @@
 """Any survey as tables: of objects, one row each, and of observations, one row each (long format)."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from tlclass.quoting import listed
 from tlclass.surveys.saying import Together
 from tlclass.surveys.tables.batches import rows_of
 from tlclass.surveys.tables.cells import coded
-from tlclass.surveys.tables.columns import CONTEXT, FLAG, NUMBERS, TEXT, Form, naming, say, stated
+from tlclass.surveys.tables.columns import CONTEXT, FLAG, NUMBERS, TEXT, Form, naming, say
 from tlclass.surveys.tables.facts import DECISIVE
 from tlclass.surveys.tables.files import existing, is_prediction, read_table, schema_of, tables_below, unread_in
 from tlclass.surveys.tables.in_parts import in_parts
@@ -130,7 +130,7 @@ class Table:
             yield self.read()
             return
         self._say_unread()
-        self._refuse_limits_alone(files)
+        _refuse_limits_alone({str(file): schema_of(file).names for file in files}, self.form())
         listed = self._objects(roles["objects"], origin)
         listing = None if listed is None else Listing(listed, self.keep_unlisted, origin)
         yield from in_parts(files, listing, self.form(), origin, rows, decisive)
@@ -150,7 +150,7 @@ class Table:
     def _observations(self, files: list[Path]) -> tuple[Observations, dict[str, int], Array]:
         """The same, and the ids of all objects in these files, those too of which only limits are known."""
         form = self.form()
-        self._refuse_limits_alone(files)
+        _refuse_limits_alone({str(file): schema_of(file).names for file in files}, form)
         parts, observed, together = [], set(), Together()
         for path in files:
             with together:
@@ -161,15 +161,6 @@ class Table:
         seen, repeated = joined([part for part, _ in parts])
         ids = np.array(sorted(observed - {""}), dtype=str)
         return seen, sum_dropped([*(dropped for _, dropped in parts), repeated]), ids
-
-    def _refuse_limits_alone(self, files: list[Path]) -> None:
-        """Raise ValueError if no table has a flux or a magnitude."""
-        found = [observation_columns(schema_of(path).names, self.form(), str(path)) for path in files]
-        if not any({"flux", "mag"} & set(each) for each in found):
-            raise ValueError(
-                f"{files[0]} holds limiting magnitudes and no flux or magnitude by name; it has {listed(schema_of(files[0]).names)}: "
-                f"name yours with {naming('flux')} and flux_err, or mag and mag_err"
-            )
 
     def _say_unread(self) -> None:
         """Log the files of the folder that are not tables by their suffix, or tables of predictions."""
@@ -221,10 +212,7 @@ class Table:
 
     def form(self) -> Form:
         """How the columns are mapped to roles."""
-        return Form(
-            self.passbands, stated(self.columns), tuple(self.extra), self.flux_unit, self.time_offset, self.default_unit,
-            self.positive, self.unknown_passbands, self.detection_snr,
-        )  # fmt: skip
+        return Form.of(self)
 
 
 def table_curves(table: pa.Table, form: Form, origin: str) -> LightCurves:
@@ -233,6 +221,7 @@ def table_curves(table: pa.Table, form: Form, origin: str) -> LightCurves:
     Raises:
         ValueError: a column is missing, ambiguous or holds what it should not, or a band is unknown.
     """
+    _refuse_limits_alone({origin: table.column_names}, form)
     found = observation_columns(table.column_names, form, origin)
     say(found, origin)
     table = plain(table.select(list(dict.fromkeys(found.values()))), origin)
@@ -240,6 +229,17 @@ def table_curves(table: pa.Table, form: Form, origin: str) -> LightCurves:
     observed = np.array(sorted(set(coded(table[found["object_id"]])[0]) - {""}), dtype=str)
     seen, repeated = joined([seen])
     return pack({"object_id": observed}, seen, form, origin, sum_dropped([dropped, repeated]))
+
+
+def _refuse_limits_alone(tables: Mapping[str, Sequence[str]], form: Form) -> None:
+    """Raise ValueError if none of these tables, name -> its columns, has a flux or a magnitude."""
+    found = [observation_columns(list(columns), form, origin) for origin, columns in tables.items()]
+    if not any({"flux", "mag"} & set(each) for each in found):
+        origin, columns = next(iter(tables.items()))
+        raise ValueError(
+            f"{origin} holds limiting magnitudes and no flux or magnitude by name; it has {listed(columns)}: "
+            f"name yours with {naming('flux')} and flux_err, or mag and mag_err"
+        )
 
 
 def _read(
