@@ -1,5 +1,6 @@
 """What a row of photometry means: every rule stated once and applied to every reader."""
 
+import gzip
 import logging
 import re
 from pathlib import Path
@@ -733,3 +734,130 @@ def test_names_that_a_reader_of_blanks_leaves_with_commas_and_the_micro_sign_are
 def test_an_offset_that_is_not_needed_is_called_so() -> None:
     with pytest.raises(ValueError, match=r"these are Modified Julian Dates: leave out .*--time-offset"):
         curves_of(flat(), time_offset=2400000.5)
+
+
+@pytest.mark.parametrize("missing", ["   ", " NULL ", "...", " nan"])
+@pytest.mark.parametrize("column", ["flux", "flux_err", "mjd"])
+def test_a_cell_of_blanks_is_a_missing_number(column: str, missing: str, tmp_path: Path) -> None:
+    rows = flat().astype({column: str})
+    rows.loc[2, column] = missing
+    rows.to_csv(tmp_path / "a.csv", index=False)
+    for source in (rows, tmp_path / "a.csv"):
+        curves = door.read(source, ZTF, {}, trained={"default_unit": "fluxcal"})
+        assert len(curves.mjd) == 5 and sum(curves.dropped.values()) == 1
+
+
+def test_a_limit_may_have_blanks_before_it() -> None:
+    rows = magnitudes(isdiffpos="t").astype({"mag": str})
+    rows.loc[0, "mag"] = "  > 20.5"
+    assert curves_of(rows).dropped == {"that are upper limits without a flux": 1}
+
+
+@pytest.mark.parametrize("column", FACTS["context"])
+def test_a_column_on_who_took_a_row_counts_whatever_it_says(column: str) -> None:
+    with pytest.raises(ValueError, match=r"unknown passband 'r of Sinistro 3' \(1 observations\)"):
+        curves_of(flat(**{column.upper(): ["P48 - ZTF", "Sinistro 3", "ZTF", "", "ztf", "Zwicky"]}))
+
+
+def test_short_names_of_surveys_are_words_of_their_own() -> None:
+    assert len(curves_of(flat(source=["description", "wised", "2mass-free" * 0, "", "nested", "lcos"])).mjd) == 6
+    with pytest.raises(ValueError, match=r"unknown passband 'r of DES'"):
+        curves_of(flat(source=["", "DES", "", "", "", ""]))
+
+
+@pytest.mark.parametrize("column", FACTS["surveys"])
+def test_beside_rows_of_ztf_any_other_survey_is_another(column: str) -> None:
+    with pytest.raises(ValueError, match=r"unknown passband 'r of Muphoten' \(1 observations\)"):
+        curves_of(flat(**{column: ["ZTF", "Muphoten", "ZTF", "", "1", "7"]}))
+
+
+def test_snana_text_says_who_took_a_row_too(tmp_path: Path) -> None:
+    rows = [("58000.1", "g", "P48"), ("58001.1", "r", "P48"), ("58002.1", "r", "LCO")]
+    lines = [f"OBS: {mjd} {band} {who} 900.0 50.0" for mjd, band, who in rows]
+    header = ["SURVEY: ZTF", "SNID: a", "VARLIST: MJD FLT TELESCOPE FLUXCAL FLUXCALERR"]
+    (tmp_path / "a.dat").write_text("\n".join([*header, *lines]) + "\n")
+    with pytest.raises(ValueError, match=r"unknown passband 'r of LCO' \(1 observations\)"):
+        door.read(tmp_path, ZTF)
+    assert len(door.read(tmp_path, ZTF, {"unknown_passbands": "drop"}).mjd) == 2
+
+
+@pytest.mark.parametrize("column", ["zp_ab", "mag_zeropoint", "photzp", "zpmaginpsci", "zero_pt", "zpAB"])
+def test_what_may_be_a_zero_point_is_asked_about(column: str) -> None:
+    rows = flat(**{column: 26.2})
+    with pytest.raises(ValueError, match=rf"{column} may be its zero point: say so with .*--column zero_point={column}"):
+        curves_of(rows)
+    assert curves_of(rows, columns={"zero_point": column}).flux[0] == pytest.approx(30 * 10 ** (0.4 * 1.3), rel=1e-5)
+    assert curves_of(rows, flux_unit="fluxcal").flux[0] == pytest.approx(30)
+    assert curves_of(flat(zp_err=0.02, zprms=0.01)).flux[0] == pytest.approx(30)
+
+
+def test_rows_of_magnitudes_in_a_table_of_fluxes_are_named() -> None:
+    rows = flat(zp=27.5, mag=np.nan, magerr=np.nan)
+    rows.loc[3:, ["flux", "flux_err", "zp", "mag", "magerr"]] = [np.nan, np.nan, np.nan, 19.0, 0.1]
+    (reason,) = curves_of(rows).dropped
+    assert reason.startswith("that have a magnitude and no flux")
+
+
+def test_times_of_tenths_of_a_day_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    curves_of(flat(mjd=[59000.1, 59000.3, 59001.2, 59003.0, 59004.5, 59005.7]))
+    assert "6 of 6 times (mjd) are rounded to 0.1 d, so the order of observations in a night is lost" in caplog.text
+
+
+def test_numbers_of_rows_are_no_objects(tmp_path: Path) -> None:
+    numbered = flat().drop(columns="object_id").assign(id=np.arange(6))
+    with pytest.raises(
+        ValueError, match=r"no two observations have the same id.*--column object_id=COLUMN.*add a column with its name"
+    ):
+        curves_of(numbered)
+    assert len(curves_of(numbered, columns={"object_id": "id"})) == 6, "the user says so"
+
+
+def test_files_that_are_all_of_one_object_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(3):
+        rows = flat(mjd=59000.123 + np.arange(6) + 100 * number, object="target").drop(columns="object_id")
+        rows.to_csv(tmp_path / f"SN{number}.csv", index=False)
+    assert len(door.read(tmp_path, ZTF, {}, trained={"default_unit": "fluxcal"})) == 1
+    assert "all 3 files are of one object, 'target'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("written", "band"),
+    [("g-ZTF", 0), ("r_ztf", 1), ("ZTF i", 2), ("ztf::g", 0), ("P48 r", 1), ("p48i", 2), ("zg", 0), ("zr", 1), ("ZTF.g", 0)],
+)
+def test_a_survey_and_a_letter_are_its_passband(written: str, band: int) -> None:
+    assert curves_of(flat(band=written)).passband.tolist() == [band] * 6
+    for strange in ("z", "ztfy", "g-ATLAS", "gg-ztf", "PS1 r"):
+        with pytest.raises(ValueError, match="unknown passband"):
+            curves_of(flat(band=strange))
+
+
+def test_categories_of_polars_are_text() -> None:
+    table = pa.Table.from_pandas(flat(), preserve_index=False)
+    band = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 3, pa.uint32()), pa.array(["g", "r"], pa.string_view()))
+    assert curves_of(table.set_column(2, "band", band)).passband.tolist() == [0, 1] * 3
+
+
+def test_a_photflag_without_the_bit_of_a_detection_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    assert not curves_of(flat(PHOTFLAG=0)).detected.any()
+    assert "none of 6 rows has the bit of a detection (4096) in PHOTFLAG, though 5 have flux / error of 5" in caplog.text
+
+
+def test_late_days_since_an_event_are_named() -> None:
+    with pytest.raises(ValueError, match=r"some are days since some event, of which 1000 are read at most"):
+        curves_of(flat(mjd=[0.0, 1.2, 3.4, 5.6, 20.1, 1200.7]))
+
+
+def test_a_table_with_a_column_for_each_passband_is_told_the_form(tmp_path: Path) -> None:
+    for wide in (["flux_g", "flux_r"], ["mag_ztfg", "mag_ztfr"], ["g_flux", "r_flux"]):
+        rows = flat().drop(columns=["band", "flux", "flux_err"]).assign(**dict.fromkeys(wide, 20.0))
+        with pytest.raises(ValueError, match=rf"has a column for each passband \({wide[0]}, {wide[1]}\): give a row for"):
+            curves_of(rows)
+
+
+def test_a_file_is_what_it_holds_whatever_its_name(tmp_path: Path) -> None:
+    packed, parquet = tmp_path / "packed.csv", tmp_path / "parquet.csv"
+    packed.write_bytes(gzip.compress(flat().to_csv(index=False).encode()))
+    assert len(door.read(packed, ZTF, {}, trained={"default_unit": "fluxcal"}).mjd) == 6
+    flat().to_parquet(parquet)
+    with pytest.raises(ValueError, match=r"it is a Parquet file: call it \.parquet"):
+        door.read(parquet, ZTF)

@@ -195,7 +195,7 @@ def test_julian_dates(tmp_path: Path) -> None:
 def test_unsorted_times_are_sorted_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         curves = table(
-            tmp_path, OBSERVATIONS | {"mjd": [2.1, 1.1, 3.1], "flux_err": [50.0] * 3, "flux_unit": ["fluxcal"] * 3}
+            tmp_path, OBSERVATIONS | {"mjd": [2.13, 1.13, 3.13], "flux_err": [50.0] * 3, "flux_unit": ["fluxcal"] * 3}
         )
     assert curves.flux.tolist() == [20, 10, 30]
     assert not any(record.levelno >= logging.WARNING for record in caplog.records)
@@ -430,6 +430,7 @@ def test_a_damaged_cache_is_made_again_with_a_warning(
         table = arrow.to_arrow(fresh)
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
+    caplog.clear()
     with caplog.at_level("WARNING"):
         again = arrow.read(cached([reader], tmp_path))
     assert equal_curves(again, fresh)

@@ -462,12 +462,15 @@ def test_limits_are_no_detections_however_they_are_written(tmp_path: Path) -> No
         "'<'": {"mag": [20.0] * 4 + ["<20.5"]},
         "upperlimit": {"upperlimit": np.where(limit, "T", "F")},
         "is_upper_limit": {"is_upper_limit": limit},
+        "limit": {"limit": limit},
+        "detected": {"detected": np.logical_not(limit), "mag_err": [0.05] * 4 + [0.36]},
     }
     for changed in written.values():
         curves = read(pd.DataFrame(MAGNITUDES | changed), tmp_path, ".csv")
         assert len(curves.mjd) == 4 and curves.dropped == {"that are upper limits without a flux": 1}
     curves = read(pd.DataFrame(MAGNITUDES | {"detected": np.logical_not(limit)}), tmp_path, ".csv")
     assert curves.detected.tolist() == [True] * 4 + [False]
+    assert read(pd.DataFrame(MAGNITUDES | {"limit": 20.5}), tmp_path, ".csv").detected.all(), "limiting magnitudes"
     with pytest.raises(ValueError, match=r"column upperlimit: '20.5' is neither yes"):
         read(pd.DataFrame(MAGNITUDES | {"upperlimit": 20.5}), tmp_path, ".csv")
 
@@ -660,7 +663,7 @@ def test_fits_tables_keep_their_unit_and_what_is_missing(tmp_path: Path) -> None
 def test_one_file_per_object_is_warned_of_once(rows: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     for number in range(3):
-        rows_of = {"mjd": 59000.1 + np.arange(4), "band": "g", "flux": [1e6, 1.0, 1.0, 1.0], "flux_err": 1e5}
+        rows_of = {"mjd": 59000.137 + np.arange(4), "band": "g", "flux": [1e6, 1.0, 1.0, 1.0], "flux_err": 1e5}
         write(pd.DataFrame(rows_of).assign(object_id=f"o{number}"), tmp_path / "all" / f"{number}.csv")
     list(Table(folder=tmp_path / "all", passbands=ZTF, default_unit="fluxcal").parts(rows))
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]

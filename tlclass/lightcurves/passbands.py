@@ -1,5 +1,7 @@
 """The passbands of a survey: names, effective wavelengths, and what else files call them."""
 
+import functools
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -212,8 +214,29 @@ def _find(name: str, aliases: Mapping[str, int]) -> int | None:
         return aliases[name]
     if len(name) == 1:
         return None
-    loose = {code for alias, code in aliases.items() if alias.casefold() == name.casefold()}
-    return loose.pop() if len(loose) == 1 else None
+    for spelled in (name.casefold(), _meant(name.casefold())):
+        loose = {code for alias, code in aliases.items() if alias.casefold() == spelled}
+        if len(loose) == 1:
+            return loose.pop()
+    return None
+
+
+@functools.lru_cache(4096)
+def _meant(name: str) -> str:
+    """A name in small letters as sncosmo writes it, of those that hold the survey's name and a letter.
+
+    >>> _meant("g-ztf"), _meant("p48r"), _meant("zi"), _meant("ps1 g")
+    ('ztfg', 'ztfr', 'ztfi', 'ps1 g')
+    """
+    words = [word for word in re.split(r"[^a-z0-9]+", name) if word]
+    for system, called in FACTS["systems"].items():
+        for one in called:
+            pairs = {f"{one}{letter}": letter for letter in FACTS["depths"][system]}
+            if "".join(words) in pairs:
+                return f"{system}{pairs[''.join(words)]}"
+            if len(words) == 2 and words[1] == one and words[0] in FACTS["depths"][system]:
+                return f"{system}{words[0]}"
+    return str(FACTS["spellings"].get(name, name))
 
 
 def _counts(unknown: Mapping[str, int]) -> str:

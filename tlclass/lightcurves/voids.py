@@ -13,7 +13,7 @@ from tlclass.lightcurves.photometry import FACTS, plain_name, without_prefix
 
 Array = npt.NDArray[Any]
 
-BLANK = ("", "-", "--", "nan", "none", "null", "<na>", "nat")  # written where a value is unknown, in lower case
+BLANK = ("", "-", "--", "...", "nan", "none", "null", "<na>", "nat")  # written where a value is unknown, in lower case
 _BLANK_TEXT = ("NaN", "NaT", *(form for word in BLANK for form in (word, word.upper(), word.capitalize())))
 TRUE, FALSE = ("t", "true", "yes", "y", "positive"), ("f", "false", "no", "n", "negative")
 
@@ -153,8 +153,8 @@ def is_blank(value: str) -> bool:
 
 
 def blank(values: Array) -> Array:
-    """(n,) bool, which of these texts stand for an unknown value, as they are usually written."""
-    return np.isin(values, _BLANK_TEXT)
+    """(n,) bool, which of these texts stand for an unknown value, as they are usually written, blanks around them or not."""
+    return np.isin(np.char.strip(np.asarray(values, dtype=str)), _BLANK_TEXT)
 
 
 def _whole(word: str) -> str:

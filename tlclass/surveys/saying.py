@@ -6,6 +6,14 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from tlclass.lightcurves.photometry import detected_by_snr
+
+log = logging.getLogger(__name__)
+Array = npt.NDArray[Any]
+
 
 @dataclass
 class _Message:
@@ -74,3 +82,18 @@ def tell(
         log.log(level, text, origin, *counts, *values)
     else:
         together.add(level, text, _Message(log, origin, counts, values))
+
+
+def say_no_bits(detected: Array, flux: Array, flux_err: Array, column: str, origin: str, level: int) -> None:
+    """Log where SNANA's PHOTFLAG calls none of the rows (n,) a detection, and some are by their flux / error.
+
+    Args:
+        detected, flux, flux_err: (n,). column: its name. origin: the file. level: of the message.
+    """
+    bright = int(np.count_nonzero(detected_by_snr(flux, flux_err)))
+    if bright and not detected.any():
+        message = (
+            "%s: none of %d rows has the bit of a detection (4096) in %s, though %d have flux / error of 5 or more: rename the column to decide by "
+            "flux / error"
+        )
+        log.log(level, message, origin, len(detected), column, bright)

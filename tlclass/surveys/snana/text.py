@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from tlclass.lightcurves.curves import NO_TIME, LightCurves, check, from_columns
 from tlclass.lightcurves.passbands import Passbands
@@ -22,7 +23,10 @@ from tlclass.lightcurves.photometry import (
 )
 from tlclass.lightcurves.voids import NAMES, voided
 from tlclass.quoting import listed
+from tlclass.surveys.saying import say_no_bits
 from tlclass.surveys.snana.filters import passband_names
+from tlclass.surveys.tables.bands import marked, strangers
+from tlclass.surveys.tables.columns import CONTEXT_NAMES
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -108,7 +112,7 @@ class SnanaText:
         owner = np.repeat(np.arange(len(found)), [len(item.mjd) for item in found])
         seen = {name: np.concatenate([getattr(item, name) for item in found]) for name in OBSERVED}
         seen["mjd"] = known_times(seen["mjd"])
-        void, dropped = voided(_flag_columns(found), len(owner))
+        void, dropped = voided(_text_columns(found, "flags"), len(owner))
         undated = np.isnan(seen["mjd"]) & ~void
         good = ~(void | undated)
         band, known, unknown = self._passbands(found, good)
@@ -152,6 +156,8 @@ class SnanaText:
         names = raw.astype(object)
         for number, survey in enumerate(surveys):
             names[of == number] = passband_names(raw[of == number], survey, self.passbands, str(self.folder))
+        context = {name: pa.chunked_array([words.astype(str)]) for name, words in _text_columns(found, "context").items()}
+        names = marked(names, strangers(context, self.passbands))
         codes, known = np.zeros(len(names), dtype=np.uint8), np.zeros(len(names), dtype=bool)
         found_codes, found_known, unknown = self.passbands.resolved(
             names[good], str(self.folder), self.unknown_passbands
@@ -167,6 +173,9 @@ class SnanaText:
             message = "%s: no PHOTFLAG in %d of %d rows: the %d of them with flux / error of %g or more count as detections (detection_snr)"
             counts = unflagged.sum(), len(flags), (measured & unflagged).sum()
             log.info(message, self.folder, *counts, self.detection_snr)
+        else:
+            told = (flags & DETECTION_BITS) > 0
+            say_no_bits(told, seen["flux"], seen["flux_err"], "PHOTFLAG", str(self.folder), logging.WARNING)
         return np.where(unflagged, measured, (np.maximum(flags, 0) & DETECTION_BITS) > 0)
 
     def _id(self, item: "_Object") -> str:
@@ -196,7 +205,7 @@ class _Object:
         header: key -> first word of its value.
         band, mjd, flux, flux_err: (n,) as written.
         photflag: (n,) int64, -1 where the file has none.
-        flags: name of a column -> (n,) text, of those that may void a row.
+        flags: name of a column -> (n,) text, of those that may void a row. context: the same of those that say who took it.
     """
 
     file: Path
@@ -207,6 +216,7 @@ class _Object:
     flux_err: Array
     photflag: Array
     flags: Mapping[str, Array]
+    context: Mapping[str, Array]
 
 
 def _objects(file: Path) -> Iterator[_Object]:
@@ -285,16 +295,19 @@ def _object(file: Path, header: Mapping[str, str], names: Sequence[str], rows: S
         ours: _numbers(words(theirs) if rows else [], f"{origin}, {theirs}") for ours, theirs in OBSERVED.items()
     }
     photflag = _numbers(words("PHOTFLAG"), f"{origin}, PHOTFLAG") if "PHOTFLAG" in place else np.full(len(rows), -1.0)
-    flags = {name: np.array(words(name), dtype=object) for name in names if name.casefold() in NAMES}
+    flags, context = (
+        {name: np.array(words(name), dtype=object) for name in names if name.casefold() in wanted}
+        for wanted in (NAMES, CONTEXT_NAMES)
+    )
     bands = np.array(words(band) if rows else [], dtype=object)
-    return _Object(file, header, bands, **columns, photflag=photflag.astype(np.int64), flags=flags)
+    return _Object(file, header, bands, **columns, photflag=photflag.astype(np.int64), flags=flags, context=context)
 
 
-def _flag_columns(found: Sequence[_Object]) -> dict[str, Array]:
-    """Every column of flags over all objects, empty where an object's file has none."""
-    names = dict.fromkeys(name for item in found for name in item.flags)
+def _text_columns(found: Sequence[_Object], kind: str) -> dict[str, Array]:
+    """Every column of flags, or of context, over all objects, empty where an object's file has none."""
+    names = dict.fromkeys(name for item in found for name in getattr(item, kind))
     return {
-        name: np.concatenate([item.flags.get(name, np.full(len(item.mjd), "", dtype=object)) for item in found])
+        name: np.concatenate([getattr(item, kind).get(name, np.full(len(item.mjd), "", dtype=object)) for item in found])
         for name in names
     }
 

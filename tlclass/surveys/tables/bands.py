@@ -1,6 +1,7 @@
 """The passband of each row of a table, from the filter's name and the columns on survey, instrument and telescope."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,21 @@ import pyarrow as pa
 
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import FACTS, plain_name
-from tlclass.lightcurves.voids import is_blank
+from tlclass.lightcurves.voids import integer, is_blank
 from tlclass.surveys.tables.cells import coded, text
 from tlclass.surveys.tables.columns import CONTEXT, Form
 from tlclass.surveys.tables.units import is_ab
 
 Array = npt.NDArray[Any]
 Columns = Mapping[str, pa.ChunkedArray]
+
+_WORD = "(?<![a-z0-9]){}(?![a-z0-9])"  # a short name is no part of another word
+_NAMED = re.compile(
+    "|".join(
+        [re.escape(name) for names in FACTS["systems"].values() for name in names]
+        + [(_WORD if len(name) <= 4 else "{}").format(re.escape(name)) for name in FACTS["others"]]
+    )
+)
 
 
 def passbands_of(
@@ -35,10 +44,10 @@ def passbands_of(
         meant = {name: _meant(name, own, form.passbands) for name in set(names.tolist())}
         names = np.array([meant[name] for name in names.tolist()], dtype=object)
     context = {file_name: column[name] for name, file_name in found.items() if name.startswith(CONTEXT)}
-    names = _marked(names, _strangers(context, form.passbands))
+    names = marked(names, strangers(context, form.passbands))
     if form.unknown_passbands == "drop" and "zero_point_system" in column:
         systems = text(column["zero_point_system"])
-        names = _marked(names, np.array([("" if is_ab(system) else system) for system in systems], dtype=object))
+        names = marked(names, np.array([("" if is_ab(system) else system) for system in systems], dtype=object))
     return form.passbands.resolved(names, origin, form.unknown_passbands)
 
 
@@ -48,8 +57,8 @@ def _meant(name: str, own: Mapping[str, str], passbands: Passbands) -> str:
     return name if passbands.systems.isdisjoint(FACTS["systems"]) and not passbands.knows(meant) else meant
 
 
-def _strangers(context: Columns, passbands: Passbands) -> Array | None:
-    """(n,) who took each row, where that is another survey than the passbands are of; empty elsewhere.
+def strangers(context: Columns, passbands: Passbands) -> Array | None:
+    """(n,) text, who took each row, where that is another survey than the passbands are of; empty elsewhere.
 
     Args:
         context: the columns that may name it. passbands: those of the model or card.
@@ -57,9 +66,9 @@ def _strangers(context: Columns, passbands: Passbands) -> Array | None:
     ours = [name for system in passbands.systems for name in FACTS["systems"].get(system, ())]
     if not context or not ours:
         return None
-    parts = [(_naming(name, values), codes) for name, (values, codes) in ((n, coded(c)) for n, c in context.items())]
+    parts = [(_naming(name, values, ours), codes) for name, (values, codes) in ((n, coded(c)) for n, c in context.items())]
     stated = [np.array([*values, ""], dtype=object)[codes] for values, codes in parts]
-    is_ours = [_lookup(values, codes, lambda value: any(name in value for name in ours)) for values, codes in parts]
+    is_ours = [_lookup(values, codes, lambda value: _has(value, ours)) for values, codes in parts]
     blank = [_lookup(values, codes, is_blank, True) for values, codes in parts]
     foreign = ~np.any(is_ours, axis=0) & ~np.all(blank, axis=0)
     first = stated[0]
@@ -68,19 +77,29 @@ def _strangers(context: Columns, passbands: Passbands) -> Array | None:
     return np.where(foreign, first, "")
 
 
-def _naming(column: str, values: list[str]) -> list[str]:
-    """The values of a column that names who took a row; of one that may be about something else those that name a survey, others empty."""
+def _naming(column: str, values: list[str], ours: Sequence[str]) -> list[str]:
+    """The values of a column that names who took a row; of one that may be about something else those that name a survey, others empty.
+
+    Args:
+        column, values: its name and distinct values. ours: names of the survey that the passbands are of.
+    """
     if plain_name(column) in FACTS["context"]:
         return values
-    known = [name for names in FACTS["systems"].values() for name in names] + FACTS["others"]
-    return [value if any(name in value.casefold() for name in known) else "" for value in values]
+    named = [value if _NAMED.search(value.casefold()) else "" for value in values]
+    if plain_name(column) in FACTS["surveys"] and any(_has(value.casefold(), ours) for value in values):
+        return [value if named[k] or integer(value) is None else "" for k, value in enumerate(values)]
+    return named
+
+
+def _has(value: str, ours: Sequence[str]) -> bool:
+    return any(name in value for name in ours)
 
 
 def _lookup(values: list[str], codes: Array, judge: Any, missing: bool = False) -> Array:
     return np.array([*(judge(value.casefold()) for value in values), missing], dtype=bool)[codes]
 
 
-def _marked(names: Array, by: Array | None) -> Array:
+def marked(names: Array, by: Array | None) -> Array:
     """Names with who or what they are of behind them, where that is another than the passbands are of."""
     if by is None or not (by != "").any():
         return names

@@ -1,6 +1,7 @@
 """Names of the columns that are needed, units in column names, and column values as arrays."""
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -17,6 +18,7 @@ from tlclass.lightcurves.photometry import (
     RELATIVE,
     SNR,
     ZERO_POINTS,
+    are_relative,
     known_times,
     plain_name,
     unit_of_name,
@@ -52,16 +54,18 @@ ALIASES = {
     "flux_unit": ("flux_unit", "flux_units", "fluxunit"),
     "zero_point": ("zero_point", "zeropoint", "zp", "zpt", "zeropt", "magzp", "mag_zp", "zero_point_mag", "flux_zp"),
     "zero_point_system": (
-        "zero_point_system", "zeropoint_system", "zpsys", "zp_sys", "magsys", "photsys", "phot_system", "photometric_system", "magnitude_system",
+        "zero_point_system", "zeropoint_system", "zpsys", "zp_sys", "mag_zpsys", "magsys", "mag_sys", "magsystem", "photsys", "phot_sys",
+        "phot_system", "photometric_sys", "photometric_system", "magnitude_system",
     ),
-    "detected": ("detected", "detected_bool", "is_detected", "is_detection"),
+    "detected": ("detected", "detected_bool", "is_detected", "is_detection", "isdetected", "is_det", "detection"),
     "mag": ("mag", "magnitude", "magpsf", "ant_mag", "unforced_mag"),
     "mag_err": ("mag_err", "magerr", "mag_error", "magnitude_error", "sigmapsf", "e_mag", "e_magnitude", "ant_magerr", "unforced_mag_error"),
     "is_positive": ("is_positive", "isdiffpos", "ztf_isdiffpos"),
     "limiting_mag": ("limiting_mag", "limmag", "maglim", "diffmaglim", "ant_maglim"),
     "quality": ("quality", "tag", "unforced_mag_status"),
     "is_limit": (
-        "is_limit", "is_upper_limit", "upperlimit", "upper_limit", "uplim", "ul", "limflag", "lim_flag", *NO_DETECTION,
+        "is_limit", "islimit", "is_lim", "islim", "is_upper_limit", "isupperlimit", "is_uplim", "upperlimit", "upper_limit", "uplim", "uplims",
+        "ulim", "ul", "limflag", "lim_flag", "limit_flag", "l_mag", *NO_DETECTION,
     ),
     "alert_id": tuple(FACTS["detection"]["ids"]),
     "forced": ("forced",),
@@ -86,12 +90,15 @@ WEAK = {
     "flux_err": ("psffluxerr", "forcediffimfluxunc", "dujy"),
     "flux_unit": ("unit", "units"),
     "detected": ("photflag",),
+    "is_limit": ("limit",),
     "mwebv": ("a_v",),
     "redshift": ("z",),
     "peak_mjd": ("peakt",),
 }  # fmt: skip
 # Fluxes in counts, and what states their zero point, which is none of other fluxes in the table (ZTF's forced photometry).
 COUNTS = {"forcediffimflux": ("zpdiff", "magzpsci")}
+ADD_ID = "add a column with its name"
+_WIDE = re.compile(r"(flux|mag|magnitude)_(ztf|lsst)?[ugrizy]|[ugrizy]_?(flux|mag)", re.IGNORECASE)
 CONTEXT_NAMES = (*FACTS["context"], *FACTS["context_if_named"])
 _ANY = frozenset(
     name for names in (*ALIASES.values(), *WEAK.values(), *COUNTS.values(), NAMES, CONTEXT_NAMES) for name in names
@@ -204,7 +211,14 @@ class Form:
             lacking = ", ".join(
                 column if column == name else f"{shortened(column)} ({name})" for name, column in absent.items()
             )
-            alone = ", or, if the file is of one object, add a column with its name" if "object_id" in absent else ""
+            names = list(names)
+            wide = [name for name in names if _WIDE.fullmatch(plain_name(name))]
+            if "band" in absent and len(wide) > 1:
+                raise ValueError(
+                    f"{origin} has a column for each passband ({listed(wide)}): give a row for each observation in one passband, "
+                    "with columns object_id, mjd, band, flux, flux_err (pandas.wide_to_long makes them)"
+                )
+            alone = f", or, if the file is of one object, {ADD_ID}" if "object_id" in absent else ""
             raise ValueError(
                 f"{origin} lacks the column(s) {lacking}; it has {listed(names) or 'none'}: name yours with {naming(*absent)}{alone}"
             )
@@ -231,7 +245,7 @@ class Form:
             given = values[np.flatnonzero(outside)[0]]
             raise ValueError(
                 f"{origin}: column {column}: {np.count_nonzero(outside)} of {len(mjd)} times are not Modified Julian Dates "
-                f"({MJD_RANGE[0]} to {MJD_RANGE[1]}), e.g. {given:.15g}{f' with {shift:+.15g} d' if shift else ''}: {self._remedy(values[outside], plain)}"
+                f"({MJD_RANGE[0]} to {MJD_RANGE[1]}), e.g. {given:.15g}{f' with {shift:+.15g} d' if shift else ''}: {self._remedy(values[known] if are_relative(values) else values[outside], plain)}"
             )
         return mjd
 
@@ -239,6 +253,8 @@ class Form:
     def _remedy(values: Array, column: str) -> str:
         """What to do about times outside of `MJD_RANGE`."""
         low, high = MJD_RANGE
+        if (np.abs(values) < RELATIVE).any():
+            return f"some are days since some event, of which {RELATIVE} are read at most: leave out what is later, or give Modified Julian Dates"
         if ((values > low) & (values < high)).all() and column != "jd":
             return f"these are Modified Julian Dates: leave out {option('--time-offset', 'time_offset')}"
         if ((values > low) & (values < high)).all():

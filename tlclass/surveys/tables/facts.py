@@ -9,18 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tlclass.lightcurves.photometry import RELATIVE, are_relative, is_rounded, known_numbers, plain_name
+from tlclass.lightcurves.photometry import RELATIVE, are_relative, is_rounded, known_numbers, plain_name, without_prefix
 from tlclass.surveys.saying import tell
 from tlclass.surveys.tables.bands import passbands_of
 from tlclass.surveys.tables.cells import coded, column_values, numbers
-from tlclass.surveys.tables.columns import Form
+from tlclass.surveys.tables.columns import ADD_ID, WEAK, Form, naming
 from tlclass.surveys.tables.measured import Measured, kind_of, refuse_without_signs
 from tlclass.surveys.tables.units import flux_factor, only_unit, proved_unit, say_depth, say_unit
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
+ROUNDING = 1e-4  # of a tenth of a day
 NEARLY_ALL = 0.9  # of the times: then they are rounded, as no telescope observes at midnight alone
+SOME_ROWS = 5  # that have other ids each, before these are taken for numbers of rows
 DECISIVE = 1_000_000  # rows; medians that decide something are those of the first so many that measure a flux
 
 
@@ -61,7 +63,7 @@ class Judgement:
         self._coarse = True
         self._need = self._none = 0
         self._units: set[str] = set()
-        self._dated = np.zeros(3, dtype=np.int64)  # times; those on a whole day of MJD; those on one of JD
+        self._dated = np.zeros(4, dtype=np.int64)  # times; those on a whole day of MJD; on one of JD; on a tenth of a day
         self._several = False  # whether an object has several of them
 
     def look(self, rows: Measured) -> None:
@@ -99,8 +101,19 @@ class Judgement:
     def _decide(self) -> None:
         whole = pa.concat_tables(self._held)
         self._held, self._head = [], whole.slice(0, self.decisive)
+        self._refuse_row_numbers(whole)
         self._relative = are_relative(self._time_values(self._head))
         self._scan(whole)
+
+    def _refuse_row_numbers(self, table: pa.Table) -> None:
+        """Raise ValueError if a column of a vague name (id, cid) that is taken for the objects' is another in every row."""
+        name = self.found["object_id"]
+        vague = self.form.columns.get("object_id") != name and without_prefix(name) in WEAK["object_id"]
+        if vague and len(table) >= SOME_ROWS and len(set(coded(table[name])[0])) == len(table):
+            raise ValueError(
+                f"{self.origin}: no two observations have the same {name}, so it numbers rows, not objects: name the column of object ids with "
+                f"{naming('object_id')}, or, if the file is of one object, {ADD_ID}"
+            )
 
     def _time_values(self, table: pa.Table) -> Array:
         return numbers(column_values(table[self.found["mjd"]]), self.found["mjd"], self.origin)
@@ -122,23 +135,23 @@ class Judgement:
 
     def _count_whole_days(self, table: pa.Table, mjd: Array) -> None:
         share = mjd - np.floor(mjd)
-        here = np.array(
-            [np.count_nonzero(np.isfinite(mjd)), np.count_nonzero(share == 0), np.count_nonzero(share == 0.5)]
-        )
+        tenths = np.abs(10 * mjd - np.round(10 * mjd)) < ROUNDING
+        here = np.array([np.count_nonzero(which) for which in (np.isfinite(mjd), share == 0, share == 0.5, tenths)])
         self._dated += here
         if not self._several and here[1:].max() >= NEARLY_ALL * here[0] > 0:
             codes = coded(table[self.found["object_id"]])[1][np.isfinite(mjd)]
             self._several = bool((np.bincount(codes[codes >= 0]) > 1).any())
 
     def _say_whole_days(self) -> None:
-        """Warn where nearly all times are of whole days, of MJD or JD, and objects have several observations."""
-        total, whole = int(self._dated[0]), int(self._dated[1:].max())
-        if self._several and whole >= NEARLY_ALL * total:
+        """Warn where nearly all times are of whole days, of MJD or JD, or of tenths, and objects have several observations."""
+        total, whole, tenths = int(self._dated[0]), int(self._dated[1:3].max()), int(self._dated[3])
+        if self._several and tenths >= NEARLY_ALL * total:
+            coarse, count = ("whole days", whole) if whole >= NEARLY_ALL * total else ("rounded to 0.1 d", tenths)
             message = (
-                "%s: %d of %d times (%s) are whole days, so the order of observations in a night is lost, and with it colours; those in one "
+                "%s: %d of %d times (%s) are %s, so the order of observations in a night is lost, and with it colours; those in one "
                 "passband count as one exposure: give times with their fraction of a day (0.001 d or better)"
             )
-            tell(log, logging.WARNING, message, self.origin, self.found["mjd"], counts=(whole, total))
+            tell(log, logging.WARNING, message, self.origin, self.found["mjd"], coarse, counts=(count, total))
 
     def _unit(self) -> str | float | None:
         if self.kind != "flux":

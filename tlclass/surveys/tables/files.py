@@ -116,7 +116,11 @@ def _header(path: Path) -> list[str]:
         try:
             header = next(csv.reader(lines, delimiter=separator(path)), [])
         except UnicodeDecodeError:
-            raise ValueError(f"{path} cannot be read: its text is not in UTF-8: save it as UTF-8") from None
+            with path.open("rb") as file:
+                other = "it is a Parquet file: call it .parquet" if file.read(4) == b"PAR1" else ""
+            raise ValueError(
+                f"{path} cannot be read: {other or 'its text is not in UTF-8: save it as UTF-8'}"
+            ) from None
         except csv.Error as error:
             raise pa.ArrowInvalid(f"its first line is not a list of column names: {error}") from error
     if not header:
@@ -184,7 +188,9 @@ def separator(path: Path) -> str:
 
 
 def _is_packed(path: Path) -> bool:
-    return path.name.casefold().endswith(".gz")
+    """Whether a file is packed with gzip, whatever its name says."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
 
 
 def _with_ids_as_given(table: pa.Table, path: Path, ids: Sequence[str]) -> pa.Table:

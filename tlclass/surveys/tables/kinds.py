@@ -38,13 +38,20 @@ def _plain(column: pa.ChunkedArray, what: str) -> pa.ChunkedArray:
     if wanted is None:
         raise ValueError(f"{what} is of type {shortened(kind)}: numbers or text are expected, one per row")
     try:
-        column = column if kind.equals(wanted) else pc.cast(column, wanted)
+        if pa.types.is_dictionary(kind) and _is_other_text(kind.value_type):
+            column = pa.chunked_array([_with_text(chunk) for chunk in column.chunks], wanted)
+        column = column if column.type.equals(wanted) else pc.cast(column, wanted)
     except pa.ArrowException as error:
         raise ValueError(
             f"{what} is of type {shortened(kind)} and cannot be read as {wanted}: {shortened(error)}"
         ) from error
     _refuse_long(column, what)
     return column
+
+
+def _with_text(chunk: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The same with values as plain strings: Arrow cannot decode all kinds of text (polars's Categorical)."""
+    return pa.DictionaryArray.from_arrays(chunk.indices, chunk.dictionary.cast(pa.string()))
 
 
 def _refuse_long(column: pa.ChunkedArray, what: str) -> None:
@@ -68,6 +75,8 @@ def _of_values(kind: pa.DataType) -> pa.DataType | None:
     """The type of a dictionary's values: text stays coded, all else is laid out."""
     if pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type):
         return kind
+    if _is_other_text(kind.value_type):
+        return pa.dictionary(kind.index_type, pa.string())
     return next((cast(kind.value_type) for has, cast in CASTS if has(kind.value_type)), None)
 
 

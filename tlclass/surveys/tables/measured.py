@@ -10,16 +10,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tlclass.lightcurves.curves import sum_dropped
-from tlclass.lightcurves.photometry import MAG_RANGE, NO_MAGNITUDE, UNKNOWN_SIGN, UPPER_LIMIT, plain_name
-from tlclass.lightcurves.voids import is_blank, voided
-from tlclass.surveys.tables.cells import coded, flags, is_flag
-from tlclass.surveys.tables.columns import FLAG, NO_DETECTION, Form, naming
+from tlclass.lightcurves.photometry import (
+    DETECTION_BITS,
+    FRACTION,
+    MAG_RANGE,
+    NO_MAGNITUDE,
+    SNR,
+    UNKNOWN_SIGN,
+    UPPER_LIMIT,
+    plain_name,
+)
+from tlclass.lightcurves.voids import integer, is_blank, voided
+from tlclass.surveys.tables.cells import coded, column_values, flags, is_flag, numbers
+from tlclass.surveys.tables.columns import FLAG, NO_DETECTION, WEAK, Form, naming
 from tlclass.surveys.tables.units import magnitudes
 from tlclass.wording import option
 
 Array = npt.NDArray[Any]
 Columns = Mapping[str, pa.ChunkedArray]
 
+MAGNITUDE_ALONE = "that have a magnitude and no flux (put them into a table of their own)"
 POOR = "that the broker or survey calls of bad quality"
 BRIGHTNESS = {"flux": ("flux", "flux_err"), "mag": ("mag", "mag_err")}
 
@@ -74,6 +84,10 @@ def measured(table: pa.Table, found: Mapping[str, str], form: Form, origin: str)
     if kind_of(found, form) == "mag":
         mag = magnitudes(table[found["mag"]], found["mag"], origin) if "mag" in found else np.full(len(table), np.nan)
         limit = limit | np.isnan(mag)
+        if {"detected", "mag", "mag_err"} <= set(found):
+            error = numbers(column_values(table[found["mag_err"]]), found["mag_err"], origin)
+            certain = error < 1 / (FRACTION * SNR)  # others that are no detections are limits, with an error or without
+            limit = limit | (~flagged(table[found["detected"]], found["detected"], origin) & ~certain)
         reasons |= {UPPER_LIMIT: limit, NO_MAGNITUDE: (mag <= MAG_RANGE[0]) | (mag >= MAG_RANGE[1])}
         if "mag" in found and not form.positive:
             need = ~(limit | reasons[NO_MAGNITUDE])
@@ -84,6 +98,9 @@ def measured(table: pa.Table, found: Mapping[str, str], form: Form, origin: str)
             known = pc.and_(*(pc.is_valid(table[found[name]]) for name in BRIGHTNESS["flux"]))
             limit = limit & ~np.asarray(known.to_numpy())
         reasons[UPPER_LIMIT] = limit
+        if "mag" in found and "flux" in found:
+            without = pc.and_(pc.is_null(table[found["flux"]]), pc.is_valid(table[found["mag"]]))
+            reasons[MAGNITUDE_ALONE] = np.asarray(without.to_numpy())
     reasons[POOR] = poor
     kept, dropped = _filtered(table, found, reasons)
     return Measured(kept, dropped, signed, int(np.count_nonzero(need)), int(np.count_nonzero(none)))
@@ -110,9 +127,30 @@ def _limits(table: pa.Table, found: Mapping[str, str], origin: str) -> tuple[Arr
         quality = table[found["quality"]]
         limit = flags(quality, lambda value: value.casefold() in ("upperlim", "limit"), found["quality"], origin)
         poor = flags(quality, lambda value: value.casefold() in ("badquality", "bad", "b"), found["quality"], origin)
-    if "is_limit" in found:
+    if "is_limit" in found and _holds_flags(table[found["is_limit"]], found["is_limit"]):
         limit = limit | flags(table[found["is_limit"]], is_flag, found["is_limit"], origin)
     return limit, poor
+
+
+def _holds_flags(column: pa.ChunkedArray, name: str) -> bool:
+    """Whether a column that may be one of limits is: `limit` may hold limiting magnitudes."""
+    return plain_name(name) not in WEAK["is_limit"] or all(
+        is_blank(value) or is_flag(value) is not None for value in coded(column)[0]
+    )
+
+
+def flagged(column: pa.ChunkedArray, name: str, origin: str) -> Array:
+    """(n,) bool, whether a column says that its row is a detection: a flag, or the bit for it in SNANA's PHOTFLAG.
+
+    Raises:
+        ValueError: a value is neither.
+    """
+    return flags(column, _has_detection_bit if plain_name(name) == "photflag" else is_flag, name, origin)
+
+
+def _has_detection_bit(value: str) -> bool | None:
+    bits = integer(value)
+    return None if bits is None else bool(bits & DETECTION_BITS)
 
 
 def _without_sign(table: pa.Table, found: Mapping[str, str]) -> Array:

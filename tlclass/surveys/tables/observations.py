@@ -13,7 +13,6 @@ from tlclass.lightcurves.curves import NO_ID, NO_TIME
 from tlclass.lightcurves.photometry import (
     ALERT_SNR,
     CONTRADICTED,
-    DETECTION_BITS,
     FACTS,
     REPEATED,
     contradicted,
@@ -24,13 +23,12 @@ from tlclass.lightcurves.photometry import (
     plain_name,
     without_prefix,
 )
-from tlclass.lightcurves.voids import integer
-from tlclass.surveys.saying import tell
+from tlclass.surveys.saying import say_no_bits, tell
 from tlclass.surveys.tables.bands import passbands_of
 from tlclass.surveys.tables.cells import coded, column_values, flags, identifiers, is_flag, is_true, numbers
 from tlclass.surveys.tables.columns import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, Form, naming
 from tlclass.surveys.tables.facts import Facts, Judgement, times
-from tlclass.surveys.tables.measured import BRIGHTNESS, Measured, kind_of, marks_no_detection, measured, sign_of
+from tlclass.surveys.tables.measured import BRIGHTNESS, Measured, flagged, kind_of, marks_no_detection, measured, sign_of
 from tlclass.surveys.tables.units import GIVE_UNIT, flux_factor, refuse_other_systems
 
 log = logging.getLogger(__name__)
@@ -57,11 +55,7 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
     stated = kind == "flux" and _states_unit(found, form)
     if kind == "mag" and plain_name(found.get("flux_unit", "")) in ("unit", "units"):
         found.setdefault("zero_point_system", found["flux_unit"])  # of magnitudes it says the system: ABMag, VegaMag
-    unused = (
-        (BRIGHTNESS["mag"] if stated else ("mag_err",))
-        if kind == "flux"
-        else (*BRIGHTNESS["flux"], "flux_unit", "zero_point")
-    )
+    unused = ("mag_err",) if kind == "flux" else (*BRIGHTNESS["flux"], "flux_unit", "zero_point")
     found = {name: column for name, column in found.items() if name not in unused}
     if kind == "flux" and not stated and "mag" not in found:
         _refuse_counts(names, found.get("flux", ""), form, origin)
@@ -90,7 +84,12 @@ def _refuse_counts(names: Sequence[str], flux: str, form: Form, origin: str) -> 
             f"{origin}: {flux} is in counts of each image, and nothing states their zero points: add the column "
             f"{COUNTS[without_prefix(flux)][0]}, or give the unit with {GIVE_UNIT}"
         )
-    found = [plain[each] for pair in COUNTS.values() for each in pair if each in plain]
+    about = FACTS["zero_point_names"]
+    found = [
+        name
+        for each, name in plain.items()
+        if any(part in each for part in about["parts"]) and not any(part in each for part in about["but"])
+    ]
     if found and not set(COUNTS) & set(plain) and form.columns.get("zero_point", "") is not None:
         raise ValueError(
             f"{origin}: nothing states the unit of the flux, and {found[0]} may be its zero point: say so with "
@@ -197,10 +196,11 @@ def _detected(
     """(n,) bool: stated by a flag or because alerts are detections, else measured by signal to noise."""
     kind, rising = kind_of(found, form), np.asarray(seen["flux"] > 0)
     if "detected" in found:
-        stated = _flagged(column["detected"], found["detected"], origin)
-        _say_faint(
-            stated, seen, found["detected"], origin, logging.DEBUG if level == logging.DEBUG else logging.WARNING
-        )
+        stated = flagged(column["detected"], found["detected"], origin)
+        loud = logging.DEBUG if level == logging.DEBUG else logging.WARNING
+        _say_faint(stated, seen, found["detected"], origin, loud)
+        if plain_name(found["detected"]) == "photflag":
+            say_no_bits(stated, seen["flux"], seen["flux_err"], found["detected"], origin, loud)
         return stated & rising if kind == "mag" else stated
     if marks_no_detection(found, form):
         return ~flags(column["is_limit"], is_flag, found["is_limit"], origin)
@@ -218,17 +218,6 @@ def _say_faint(stated: Array, seen: Observations, name: str, origin: str, level:
     if faint.sum() > stated.sum() / 2:
         message = "%s: %d of %d detections have flux / error below %g (column %s): check that fluxes and errors are not swapped, nor in different units"
         tell(log, level, message, origin, ALERT_SNR, name, counts=(int(faint.sum()), int(stated.sum())))
-
-
-def _flagged(column: pa.ChunkedArray, name: str, origin: str) -> Array:
-    if plain_name(name) == "photflag":
-        return flags(column, _has_detection_bit, name, origin)
-    return flags(column, is_flag, name, origin)
-
-
-def _has_detection_bit(value: str) -> bool | None:
-    bits = integer(value)
-    return None if bits is None else bool(bits & DETECTION_BITS)
 
 
 def _alerts(column: Columns, found: Mapping[str, str], kind: str, facts: Facts, origin: str) -> Array:

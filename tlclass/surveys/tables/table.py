@@ -160,6 +160,9 @@ class Table:
         together.log()
         seen, repeated = joined([part for part, _ in parts])
         ids = np.array(sorted(observed - {""}), dtype=str)
+        if len(files) > 2 and len(ids) == 1:
+            message = "%s: all %d files are of one object, '%s': if they are of several, name their column of object ids with %s, or add one"
+            log.warning(message, self.folder, len(files), ids[0], naming("object_id"))
         return seen, sum_dropped([*(dropped for _, dropped in parts), repeated]), ids
 
     def _say_unread(self) -> None:

@@ -138,7 +138,7 @@ def magnitudes(column: pa.ChunkedArray, name: str, origin: str) -> Array:
     """Values as float64; a limit (`>20.1`, `<20.1`) is NaN."""
     values = column_values(column)
     if values.dtype == object:
-        limits = np.isin(values.astype("U1"), (">", "<"))
+        limits = np.isin(np.char.lstrip(values.astype(str)).astype("U1"), (">", "<"))
         values = np.where(limits, "", values)
     return numbers(values, name, origin)
 
