@@ -22,11 +22,18 @@ def test_what_the_command_line_varies_is_an_axis(words: list[str], axes: list[st
     assert varied(None, words) == axes
 
 
-def test_the_command_line_replaces_an_axis_of_the_experiment_and_null_takes_it_away() -> None:
-    params = {"freeze_policy": "full,head_only", "labels": "100,1000", "seed": None}
+def test_the_command_line_replaces_an_axis_of_the_experiment() -> None:
+    params = {"freeze_policy": "full,head_only", "labels": "100,1000"}
     assert varied(params, []) == ["freeze_policy", "labels"]
     assert varied(params, ["labels=50", "fit.l2_sp=0,1"]) == ["freeze_policy", "fit.l2_sp"]
     assert varied(params, ["freeze_policy=full,layerwise"]) == ["labels", "freeze_policy"]
+
+
+def test_an_arm_replaces_the_freeze_policies_of_an_experiment() -> None:
+    params = {"freeze_policy": "full,head_only", "labels": "100,1000"}
+    assert varied(params | {"arm": "full,forest"}, []) == ["labels", "arm"]
+    assert varied(params, ["arm=full"]) == ["labels"] and varied(params, ["arm=full,forest"]) == ["labels", "arm"]
+    assert varied(params, ["arm=transfer", "freeze_policy=full,layerwise"]) == ["labels", "freeze_policy"]
 
 
 def test_arm_labels_and_seed_have_a_place_already() -> None:

@@ -1,13 +1,16 @@
 """The plan: what the words of a command line mean, and every mistake in them, before anything is read or trained."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.conftest import compose, shared
 from tlclass.config import CONF
+from tlclass.experiments.axes import varied
 from tlclass.experiments.composition import one_sentence
 from tlclass.experiments.plan import Plan, plan_from
 from tlclass.inputs.split import Labels
@@ -40,6 +43,36 @@ def test_every_experiment_builds_a_plan_and_begins_with_its_command(path: Path) 
     assert built.experiment_name != "default" and (built.source is not None) == built.arm.needs_source
     comments = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert any(f"experiment={path.stem}" in line for line in comments)
+
+
+def recipes(path: Path) -> dict[str, list[str]]:
+    """The arms, or the freeze policies and methods, that the sweep of an experiment varies, those inherited included."""
+    given = yaml.safe_load(path.read_text())
+    parents = [path.parent / f"{name}.yaml" for name in given.get("defaults", []) if isinstance(name, str)]
+    params: dict[str, Any] = {}
+    for found in [*(recipes(parent) for parent in parents if parent.is_file()), given.get("hydra", {}).get("sweeper", {}).get("params", {})]:
+        params |= found
+    return {name: params[name] for name in ("arm", "freeze_policy", "method") if name in varied(params, [])}
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_recipe_of_a_sweep_is_what_its_name_says(path: Path) -> None:
+    axes = {name: str(values).split(",") for name, values in recipes(path).items()}
+    for values in itertools.product(*axes.values()):
+        words = [f"{name}={value}" for name, value in zip(axes, values, strict=True)]
+        assert plan(" ".join([f"experiment={path.stem}", *words])).experiment_name
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("arm=head_only freeze_policy=from_scratch", "arm=head_only means freeze_policy=head_only, and"),
+        ("arm=from_scratch_context freeze_policy=full", "arm=from_scratch_context means freeze_policy=from_scratch"),
+    ],
+)
+def test_an_arm_called_after_a_freeze_policy_has_that_one(words: str, said: str) -> None:
+    assert said in refusal(words)
+    assert plan("arm=transfer freeze_policy=head_only method.up_to=20000").arm.name == "transfer"
 
 
 @pytest.mark.parametrize("arm", ARMS, ids=str)

@@ -16,13 +16,27 @@ def varied(params: Mapping[str, Any] | None, words: Sequence[str]) -> list[str]:
     """The settings that a sweep varies, in order: axes of the experiment, then of the command line, which wins.
 
     Args:
-        params: `hydra.sweeper.params` of the experiment; null takes an inherited axis away.
-        words: of the command line.
+        params: `hydra.sweeper.params` of the experiment. words: of the command line.
     """
-    overrides = OverridesParser.create().parse_overrides(list(words))
-    given = {override.get_key_element().lstrip("+"): override.is_sweep_override() for override in overrides}
-    axes = [name for name, values in (params or {}).items() if values is not None and name not in given]
+    given = _keys(words)
+    axes = [name for name in params or {} if name not in given and name not in replaced(params, words)]
     return [*axes, *(name for name, sweeps in given.items() if sweeps)]
+
+
+def replaced(params: Mapping[str, Any] | None, words: Sequence[str]) -> list[str]:
+    """Axes of the experiment that an arm replaces, which is a complete recipe: `freeze_policy` and `method`.
+
+    >>> replaced({"arm": "full,forest", "freeze_policy": "from_scratch,head_only", "seed": "0,1"}, [])
+    ['freeze_policy']
+    """
+    arms = "arm" in (params or {}) or "arm" in _keys(words)
+    return [name for name in params or {} if name in NAMING and arms]
+
+
+def _keys(words: Sequence[str]) -> dict[str, bool]:
+    """Key -> whether it is swept, of words of the command line."""
+    overrides = OverridesParser.create().parse_overrides(list(words))
+    return {override.get_key_element().lstrip("+"): override.is_sweep_override() for override in overrides}
 
 
 def subdir(axes: Sequence[str], arm_chosen: bool) -> str:

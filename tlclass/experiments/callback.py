@@ -11,7 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from tlclass import stopping
-from tlclass.experiments.axes import subdir, varied
+from tlclass.experiments.axes import replaced, subdir, varied
 from tlclass.experiments.composition import without_lists
 from tlclass.experiments.sweep import Ledger, open_ledger
 from tlclass.options import Size, checked
@@ -54,15 +54,16 @@ class SweepLedger(Callback):
 def settle_axes(config: DictConfig) -> None:
     """Decide which settings the sweep varies, and put each of them into the names of the job folders.
 
-    An axis of null takes an inherited one away, and a list of sources is one choice.
+    An arm replaces an experiment's axes of freeze policies and methods, and a list of sources is one choice.
     """
     for name in ("n_jobs", "at_once", "jobs_per_device"):
         if name in config.launcher:
             refuse_wrong_size(config.launcher[name], f"launcher.{name}")
     params = config.hydra.sweeper.params or {}
-    axes = varied(params, as_written(config.hydra.overrides.task))
+    words = as_written(config.hydra.overrides.task)
+    axes = varied(params, words)
     with open_dict(config):
-        for axis in [axis for axis in params if params[axis] is None]:
+        for axis in replaced(params, words):
             del params[axis]
         if "source" in params:
             params["source"] = without_lists(f"source={params['source']}").removeprefix("source=")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tlclass import plugins
+from tlclass.config import CONF
 from tlclass.experiments.adapting import adaptation_from
 from tlclass.experiments.arm import Arm
 from tlclass.experiments.cards import Trust, build_survey
@@ -30,6 +31,9 @@ from tlclass.surveys import Joint, Several, Survey, Union
 from tlclass.training.distillation import Distillation
 from tlclass.training.fit import Process
 from tlclass.training.settings import FitSettings
+
+
+SCRATCH = "from_scratch"  # arms whose names begin so load nothing
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,7 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
     trust = config["trust"]
     plugins.use(trust)
     arm = arm_from(config["arm"], config["method"], trust)
+    refuse_other_policy(arm.name, config["freeze_policy"])
     target = build_survey(config["target"], trust, "target")
     scalars = build(Scalars, {field.name: config[field.name] for field in fields(Scalars)}, "")
     encoding = encoding_from(encoding_for(config["target"], config["encoding"]))
@@ -305,6 +310,17 @@ def refuse_unknown(config: Mapping[str, Any]) -> None:
         if unknown:
             listed = ", ".join(f"{prefix}{name}" for name in names)
             raise ValueError(f"unknown setting {', '.join(unknown)}; known are {listed}")
+
+
+def refuse_other_policy(arm: str, freeze_policy: Mapping[str, Any]) -> None:
+    """Raise ValueError if an arm that is called after a freeze policy has another one: its name would be wrong in the report."""
+    policies = {path.stem for path in (CONF / "freeze_policy").glob("*.yaml")}
+    meant = next((name for name in policies if arm == name or (name == SCRATCH and arm.startswith(f"{name}_"))), None)
+    chosen = freeze_policy.get("name") if isinstance(freeze_policy, Mapping) else meant
+    if meant not in (None, chosen):
+        raise ValueError(
+            f"arm={arm} means freeze_policy={meant}, and freeze_policy={chosen} is chosen beside it: leave one of them out (an experiment that has freeze policies takes no arm)"
+        )
 
 
 def refuse_twins(source: Survey | Several, target: Survey | Several) -> None:
