@@ -174,8 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not any(word.startswith("survey=") for word in given.settings):
             refuse_role(given.settings, "target", "survey")
             raise ValueError(
-                "no survey was given: add survey=NAME, e.g. survey=bts paths.data=FOLDER, or survey=table for tables of your own; "
-                "the names are the files of conf/survey"
+                "no survey was given: add survey=NAME, e.g. survey=bts paths.data=FOLDER; for tables of your own put them into a folder and give "
+                "survey=table paths.data=FOLDER; the names are the files of conf/survey"
             )
         settings = compose([about_survey(word) for word in given.settings], given.config_dir)
         cache = Path(settings["paths"]["cache"])

@@ -18,12 +18,13 @@ from omegaconf import DictConfig
 from tlclass import stopping
 from tlclass.config import CONF
 from tlclass.experiments import sweep
-from tlclass.experiments.composition import as_hydra_wants, one_sentence, plain
+from tlclass.experiments.composition import CONFIG_DIR, as_hydra_wants, one_sentence, plain
 from tlclass.experiments.result import RESULT
 from tlclass.experiments.usage import help_text
 
 log = logging.getLogger(__name__)
 
+MULTIRUN = ("-m", "--multirun")
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's environment variable
 
 
@@ -81,8 +82,7 @@ def main() -> None:
 
 def run_app() -> BaseException | None:
     """Run the job or the sweep of the command line; what went wrong, or None."""
-    multirun = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]  # Hydra wants it first or last
-    words = multirun[:1] + [word for word in sys.argv[1:] if word not in multirun]
+    words = flags_first(sys.argv[1:])
     before = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = "1"  # Hydra's own way to hand errors on instead of printing them
     try:
@@ -95,6 +95,24 @@ def run_app() -> BaseException | None:
     finally:
         os.environ.pop(FULL_ERROR) if before is None else os.environ.update({FULL_ERROR: before})
     return None
+
+
+def flags_first(words: Sequence[str]) -> list[str]:
+    """The words with `-m` once and `--config-dir FOLDER` before the settings, where Hydra wants them.
+
+    >>> flags_first(["seed=0,1", "-m", "--config-dir", "cards", "labels=40"])
+    ['-m', '--config-dir', 'cards', 'seed=0,1', 'labels=40']
+    """
+    flags, others, after = list[str](), list[str](), ""
+    for word in words:
+        if word in MULTIRUN and not set(MULTIRUN) & set(flags):
+            flags.insert(0, word)
+        elif after in CONFIG_DIR or word in CONFIG_DIR:
+            flags.append(word)
+        elif word not in MULTIRUN:
+            others.append(word)
+        after = word
+    return [*flags, *others]
 
 
 def write_report(folder: Path) -> None:

@@ -253,6 +253,7 @@ REFUSED = {
     "+fit.learning_rat=0.1": ("fit", "learning_rat", "did you mean learning_rate"),
     "+pretrain.fit.learning_rat=0.1": ("pretrain.fit", "learning_rat", "did you mean learning_rate"),
     "freez_policy=full": ("freez_policy", "did you mean freeze_policy"),
+    "experimnt=best_transfer": ("experimnt", "did you mean experiment?"),
     "+freez_policy=full": ("freez_policy", "did you mean freeze_policy"),
     "pretrain.fit.max_epoch=3": ("pretrain.fit.max_epoch", "did you mean pretrain.fit.max_epochs"),
     "+pretrain.learning_rate=3e-4": ("pretrain.learning_rate", "pretrain.fit"),

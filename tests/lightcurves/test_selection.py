@@ -13,6 +13,7 @@ from tlclass.lightcurves.selection import (
     Photometry,
     Selection,
     Trigger,
+    alerts_alone,
     log_cuts,
     merge_cuts,
 )
@@ -222,3 +223,11 @@ def test_days_that_are_no_interval_are_refused(days: Any) -> None:
             make()
     with pytest.raises(ValueError, match=r"selection\.trigger\.gap_days is x"):
         Trigger(gap_days="x")  # type: ignore[arg-type]
+
+
+def test_detections_alone_are_named_where_forced_photometry_is_expected() -> None:
+    alerts = survey({"a": [(float(k), 9, True) for k in range(60)]})
+    forced = survey({"a": [(float(k), 9, k > 0) for k in range(60)]})
+    assert "set selection.photometry.kind=detections" in alerts_alone(alerts, Selection())
+    assert not alerts_alone(forced, Selection())
+    assert not alerts_alone(alerts, Selection(photometry=Photometry("detections")))

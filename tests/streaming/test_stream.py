@@ -123,6 +123,33 @@ def test_a_package_that_is_not_installed_ends_the_stream_and_loses_nothing(
     assert stream(folder), "the files are not done"
 
 
+def test_standard_input_may_be_csv(
+    stream: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = "".join(f"a,{59000 + k}.1,{'gr'[k % 2]},{900 + k},50\n" for k in range(6))
+
+    def given(text: str) -> list[dict[str, Any]]:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
+        return stream("-", "--flux-unit", "fluxcal")
+
+    said_of = given(f"object_id,mjd,band,flux,flux_err\n{rows}a,1,g\n")
+    assert {row["object_id"] for row in said_of} == {"a"} and said_of[-1]["n_observations"] == 6
+    (letter,) = lines(tmp_path / "state" / "dead_letters.jsonl")
+    assert "3 cells, and the first line names 5 columns" in letter["reason"]
+    for text, why in (("object_id,mjd\na,1\n", "lacks the column(s) band"), ("\x00\x01\x02\n", "lacks the column(s)")):
+        with pytest.raises(SystemExit) as ended:
+            given(text)
+        assert ended.value.code == 2 and why in capsys.readouterr().err
+
+
+def test_a_stream_of_which_nothing_can_be_used_says_so(
+    stream: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"a": 1}\n{"a": 2}\n')
+    assert not stream(tmp_path / "rows.jsonl")
+    assert "nothing could be used: all 2 were rejected" in caplog.text
+
+
 def test_an_object_expires_and_what_comes_later_is_too_late(stream: Callable[..., Any], tmp_path: Path) -> None:
     def rows(name: str, start: float, count: int = 6) -> str:
         return "".join(

@@ -23,7 +23,7 @@ from tlclass.options import MISTAKES, nearest
 from tlclass.wording import in_settings
 
 Settings = dict[str, Any]
-OPTIONAL = ("experiment", "debug", "hparams")  # groups that are absent unless chosen: Hydra wants a + before them
+OPTIONAL = ("experiment", "debug")  # groups that are absent unless chosen: Hydra wants a + before them
 PARTS = ("passbands", "population", "taxonomy")  # groups that are parts of a survey's card
 BESIDE = ("source", "paths", "trust", "sizes", "hydra")  # settings that are not the survey's
 ROLES = ("source", "target")  # of a survey: each card of conf/survey is a choice of both groups
@@ -257,7 +257,7 @@ def in_words(error: BaseException) -> str:
         others = choices_with(name, place)
         if others:
             return f"{absent.full_key} is a setting of {' and '.join(others)}: choose {others[0]} beside it"
-        close = f" (did you mean {' or '.join(inside[:3])}?)" if inside else nearest(str(absent.full_key), siblings)
+        close = f" (did you mean {' or '.join(inside[:3])}?)" if inside else nearest(str(absent.full_key), siblings if place else [*siblings, *OPTIONAL])
         known = (
             f"the known ones are {', '.join(siblings)}"
             if siblings

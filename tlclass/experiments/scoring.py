@@ -146,7 +146,7 @@ def coordinates(model: TrainedModel, home: Path, survey: Survey, protocol: Proto
     """Which model was scored on what; the names are those of a job's row."""
     return {
         "experiment": f"{(home if home.is_dir() else home.parent).name} on {survey.name}",
-        "source": model.survey,
+        "source": f"model {model.name}",
         "source_simulated": model.simulated,
         "target": survey.name,
         "simulated": survey.simulated,

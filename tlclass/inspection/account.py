@@ -17,6 +17,7 @@ from tlclass.inspection.violations import judged
 from tlclass.lightcurves.curves import LightCurves, refuse_none
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import MJD_RANGE, magnitude_of_flux
+from tlclass.lightcurves.selection import alerts_alone
 from tlclass.lightcurves.taxonomy import DROPPED, Taxonomy
 from tlclass.surveys.survey import Survey, cached, label_counts, pieces_of
 
@@ -108,6 +109,8 @@ def inspect_survey(survey: Survey, cache: Path, limit: int = SAMPLE) -> Inspecti
         violations += [*wrong_times(*found.mjd), *wrong_depths(fluxes)]
         kind = survey.selection.photometry.kind
         forced = kind == "forced" or (kind == "any" and not curves.detected.all())
+        if found_alone := alerts_alone(curves, survey.selection):
+            notes.append(found_alone)
         violations += judged(curves, survey.passbands, forced, survey.typical_flux)
         twice = duplicates(marks, marks, simulated)
         (notes if simulated else violations).extend(twice)

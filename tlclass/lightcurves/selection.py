@@ -17,6 +17,7 @@ from tlclass.seeds import uniform_by_name
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
+SOME = 50  # observations without which nothing is said of the kind of photometry
 PHOTOMETRY_KINDS = {  # which observations each kind leaves out
     "forced": "none",
     "detections": "that are no detections",
@@ -298,6 +299,16 @@ class Selection:
                 f"{origin}: no object is left after the cuts (window {low:g} to {high:g} d about "
                 f"{self.trigger.rule}): check that times are in MJD days, that detections are flagged or selection.photometry.snr is set, and the window"
             )
+
+
+def alerts_alone(curves: LightCurves, selection: Selection) -> str:
+    """What is wrong if selected light curves are detections alone where forced photometry is expected; empty if nothing is."""
+    if selection.photometry.kind != "forced" or len(curves.mjd) < SOME or not curves.detected.all():
+        return ""
+    return (
+        f"all {len(curves.mjd)} observations are detections, but the card says that they are forced photometry: for alerts set "
+        "selection.photometry.kind=detections"
+    )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import FACTS, MEASURED
+from tlclass.lightcurves.selection import SOME
 from tlclass.network.released import released
 
 log = logging.getLogger(__name__)
@@ -18,7 +19,6 @@ ZTF_NAME = re.compile(r"ZTF\d{2}[a-z0-9]{5,9}")
 ENOUGH = 0.5  # share of the objects whose names are ZTF's
 FORCED = 0.02  # share of observations of flux / error below 3, above which photometry is forced
 ZTF_ALONE = {"g", "r"}  # ZTF's public surveys; LSST has six passbands
-SOME = 50  # observations without which nothing is said of a model's other kind of photometry
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """Where alerts come from: folders, standard input; `kafka.py` has topics. Each says how far it has come, for the store."""
 
+import csv
 import io
 import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -126,7 +127,7 @@ class Folder:
 
 
 class StandardInput:
-    """JSON lines, or one Avro stream of packets. Where it stopped is not known; what comes again is recognised by what it says."""
+    """JSON lines, CSV of observations, or one Avro stream of packets. Where it stopped is not known; what comes again is recognised by what it says."""
 
     def __init__(self, reading: Reading, stream: Any = None):
         self.reading, self.stream = reading, stream or sys.stdin.buffer
@@ -150,7 +151,7 @@ class StandardInput:
         try:
             for number, item in enumerate(self._found(), 1):
                 self.waiting.put(Item(item(f"standard input, number {number}"), sent=time.time()))
-        except PASSING as error:
+        except (*PASSING, Unreadable) as error:
             self.waiting.put(error)
         except Exception as error:
             self.waiting.put(Item([Rejected("standard input", sentence(error) or type(error).__name__)]))
@@ -166,9 +167,19 @@ class StandardInput:
         lines = chain(
             [start + self.stream.readline(LONGEST_LINE)], iter(lambda: self.stream.readline(LONGEST_LINE), b"")
         )
-        for line in lines:
-            if line.strip():
-                yield partial(self._line, line)
+        lines = (line for line in lines if line.strip())
+        first = next(lines, None)
+        if first is None:
+            return
+        if first.lstrip().startswith((b"{", b"[")):
+            yield from (partial(self._line, line) for line in chain([first], lines))
+            return
+        try:
+            header = _cells(first)
+            observation_columns(header, self.reading.form, "standard input")
+        except ValueError as error:
+            raise Unreadable(str(error)) from error
+        yield from (partial(self._row, header, line) for line in lines)
 
     def _packet(self, name: str, packet: Any, origin: str) -> list[Read]:
         return [self.reading.packet(name, packet, origin)]
@@ -176,8 +187,31 @@ class StandardInput:
     def _line(self, line: bytes, origin: str) -> list[Read]:
         return list(self.reading.content(line, origin))
 
+    def _row(self, header: Sequence[str], line: bytes, origin: str) -> list[Read]:
+        cells = _cells(line)
+        if len(cells) != len(header):
+            return [Rejected(origin, f"it has {len(cells)} cells, and the first line names {len(header)} columns", line)]
+        row = {name: cell if cell.strip() else None for name, cell in zip(header, cells, strict=True)}
+        return list(self.reading.rows([row], origin))
+
     def committed(self, places: Mapping[str, Any]) -> None:
         """See `Source`; standard input keeps no position."""
+
+
+def _cells(line: bytes) -> list[str]:
+    """The cells of a line of CSV.
+
+    Raises:
+        ValueError: it is no text.
+    """
+    try:
+        return next(csv.reader([line.decode("utf-8-sig").rstrip("\r\n")]))
+    except (UnicodeDecodeError, csv.Error):
+        raise ValueError("standard input holds neither JSON lines, CSV nor Avro packets: give one of them") from None
+
+
+class Unreadable(ValueError):
+    """Nothing of a source can be read, whatever comes."""
 
 
 class _Resumed(io.RawIOBase):

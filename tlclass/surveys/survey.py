@@ -15,7 +15,7 @@ from tlclass.atomic import write_text
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check, concatenate, log_dropped
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.selection import Cut, Selection, log_cuts, merge_cuts
+from tlclass.lightcurves.selection import Cut, Selection, alerts_alone, log_cuts, merge_cuts
 from tlclass.lightcurves.taxonomy import DROPPED, Taxonomy
 from tlclass.locking import held
 from tlclass.surveys.parallel import in_order
@@ -90,6 +90,8 @@ class Survey:
             )
         log_dropped(loaded.curves.dropped, loaded.observations, self.name)
         self.selection.account(loaded.objects, loaded.cuts, self.name)
+        if found := alerts_alone(loaded.curves, self.selection):
+            log.warning("%s: %s", self.name, found)
         return loaded.curves, self.taxonomy.encode(loaded.curves.label, self.name)
 
     def unlabelled(self, cache: Path) -> LightCurves:

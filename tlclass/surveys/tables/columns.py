@@ -188,6 +188,8 @@ class Form:
         found = self.found(names, origin)
         if "mjd" in found and any(name in found for name in ("flux", "mag", "limiting_mag")):
             return "observations"
+        if "flux" in found and "mjd" not in found and "band" in found:
+            self.needed(found, names, ["mjd"], origin)
         if "object_id" in found:
             return "objects"
         raise ValueError(
