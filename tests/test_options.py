@@ -1,8 +1,8 @@
 import pytest
 
+from tlclass.experiments.arm import Folds
 from tlclass.network.transfer import FreezePolicy
 from tlclass.options import build, build_named
-from tlclass.training.folds import Choice
 from tlclass.training.settings import FitSettings
 
 
@@ -23,8 +23,8 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("kind", "option", "answer"),
     [
-        (Choice, "up_to", "a whole number"),
-        (Choice, "folds", "a whole number"),
+        (Folds, "up_to", "a whole number"),
+        (Folds, "folds", "a whole number"),
         (FitSettings, "truncate", "a finite number"),
         (FitSettings, "balance", "true or false"),
     ],

@@ -5,6 +5,7 @@ The model's probabilities for complete light curves train it for their first day
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,6 +83,9 @@ def run(given: argparse.Namespace) -> str:
         raise ValueError(f"--most is {given.most}: give a number of light curves, 1 or more")
     if (given.output / DESCRIPTION).exists():
         raise ValueError(f"output {given.output} already holds a model: choose another folder with -o")
+    others = [word for word in given.set if not re.match(r"(\w+@)?\+*adapt[.=]", word)]
+    if others:
+        raise ValueError(f"--set {others[0]}: only settings of adapt count here, e.g. adapt.{others[0].lstrip('+')}")
     how = adaptation_from(compose(["adapt=distill", *given.set]), trust=False)
     if how is None:
         raise ValueError("--set adapt=none would adapt nothing: leave it out")

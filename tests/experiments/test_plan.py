@@ -50,7 +50,10 @@ def recipes(path: Path) -> dict[str, list[str]]:
     given = yaml.safe_load(path.read_text())
     parents = [path.parent / f"{name}.yaml" for name in given.get("defaults", []) if isinstance(name, str)]
     params: dict[str, Any] = {}
-    for found in [*(recipes(parent) for parent in parents if parent.is_file()), given.get("hydra", {}).get("sweeper", {}).get("params", {})]:
+    for found in [
+        *(recipes(parent) for parent in parents if parent.is_file()),
+        given.get("hydra", {}).get("sweeper", {}).get("params", {}),
+    ]:
         params |= found
     return {name: params[name] for name in ("arm", "freeze_policy", "method") if name in varied(params, [])}
 

@@ -63,7 +63,9 @@ def test_the_second_detection_must_be_more_than_the_gap_later() -> None:
         ("second_detection", "a second detection"),
     ],
 )
-def test_objects_that_never_trigger_are_dropped_and_counted(rule: str, why: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_objects_that_never_trigger_are_dropped_and_counted(
+    rule: str, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
     curves = survey(
         {"seen": [(1, 9, True), (2, 9, True)], "unseen": [(1, 9, False)]}, trigger_mjd=np.array([1.0, np.nan])
     )

@@ -784,7 +784,9 @@ def test_snana_text_says_who_took_a_row_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("column", ["zp_ab", "mag_zeropoint", "photzp", "zpmaginpsci", "zero_pt", "zpAB"])
 def test_what_may_be_a_zero_point_is_asked_about(column: str) -> None:
     rows = flat(**{column: 26.2})
-    with pytest.raises(ValueError, match=rf"{column} may be its zero point: say so with .*--column zero_point={column}"):
+    with pytest.raises(
+        ValueError, match=rf"{column} may be its zero point: say so with .*--column zero_point={column}"
+    ):
         curves_of(rows)
     assert curves_of(rows, columns={"zero_point": column}).flux[0] == pytest.approx(30 * 10 ** (0.4 * 1.3), rel=1e-5)
     assert curves_of(rows, flux_unit="fluxcal").flux[0] == pytest.approx(30)
@@ -822,7 +824,17 @@ def test_files_that_are_all_of_one_object_are_warned_of(tmp_path: Path, caplog: 
 
 @pytest.mark.parametrize(
     ("written", "band"),
-    [("g-ZTF", 0), ("r_ztf", 1), ("ZTF i", 2), ("ztf::g", 0), ("P48 r", 1), ("p48i", 2), ("zg", 0), ("zr", 1), ("ZTF.g", 0)],
+    [
+        ("g-ZTF", 0),
+        ("r_ztf", 1),
+        ("ZTF i", 2),
+        ("ztf::g", 0),
+        ("P48 r", 1),
+        ("p48i", 2),
+        ("zg", 0),
+        ("zr", 1),
+        ("ZTF.g", 0),
+    ],
 )
 def test_a_survey_and_a_letter_are_its_passband(written: str, band: int) -> None:
     assert curves_of(flat(band=written)).passband.tolist() == [band] * 6
@@ -839,7 +851,9 @@ def test_categories_of_polars_are_text() -> None:
 
 def test_a_photflag_without_the_bit_of_a_detection_is_named(caplog: pytest.LogCaptureFixture) -> None:
     assert not curves_of(flat(PHOTFLAG=0)).detected.any()
-    assert "none of 6 rows has the bit of a detection (4096) in PHOTFLAG, though 5 have flux / error of 5" in caplog.text
+    assert (
+        "none of 6 rows has the bit of a detection (4096) in PHOTFLAG, though 5 have flux / error of 5" in caplog.text
+    )
 
 
 def test_late_days_since_an_event_are_named() -> None:
@@ -850,7 +864,9 @@ def test_late_days_since_an_event_are_named() -> None:
 def test_a_table_with_a_column_for_each_passband_is_told_the_form(tmp_path: Path) -> None:
     for wide in (["flux_g", "flux_r"], ["mag_ztfg", "mag_ztfr"], ["g_flux", "r_flux"]):
         rows = flat().drop(columns=["band", "flux", "flux_err"]).assign(**dict.fromkeys(wide, 20.0))
-        with pytest.raises(ValueError, match=rf"has a column for each passband \({wide[0]}, {wide[1]}\): give a row for"):
+        with pytest.raises(
+            ValueError, match=rf"has a column for each passband \({wide[0]}, {wide[1]}\): give a row for"
+        ):
             curves_of(rows)
 
 

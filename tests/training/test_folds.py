@@ -22,7 +22,7 @@ from tlclass.network.transfer import FreezePolicy, transfer
 from tlclass.options import build
 from tlclass.training.finetune import Start, finetune
 from tlclass.training.fit import Process, fit, validation_scores
-from tlclass.training.folds import Choice, average, blocks, choose, copied, object_losses, pick, splits
+from tlclass.training.folds import average, blocks, choose, copied, object_losses, pick, splits
 from tlclass.training.settings import FitSettings
 
 PROCESS = Process({"accelerator": "cpu", "devices": 1, "deterministic": True}, progress=False)
@@ -31,7 +31,7 @@ CANDIDATES: dict[str, Any] = {
     "head_only": {"load": ["*"], "train": ["head.*"]},
     "full": {"load": ["*"], "train": ["*"]},
 }
-CHOICE = Choice("chosen", CANDIDATES, folds=2)
+CHOICE = Folds("chosen", CANDIDATES, folds=2)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_perfect_source_is_left_alone_and_a_useless_one_is_retrained(
     sources = {"perfect": perfect(module, tmp_path / "source"), "useless": useless()}
     for name, allowed in (("perfect", {"zero", "head_only"}), ("useless", {"full"})):
         starts = started(sources[name])
-        row = choose(CHOICE, starts, module, QUICK, tmp_path / name, PROCESS).row
+        row = choose(starts, splits(module, 2, 1000), QUICK, tmp_path / name, PROCESS).row
         assert row["chosen"] in allowed, (name, row)
         assert f"chosen: {row['chosen']}, by validation loss in 2 fold(s) of 100 labels" in caplog.text
         lowest = min(row[f"choice/{start.policy.name}/val_loss"] for start in starts)
@@ -108,12 +108,12 @@ def test_a_perfect_source_is_left_alone_and_a_useless_one_is_retrained(
 
 def test_the_result_is_the_mean_of_the_winners_fold_networks(module: LightCurveDataModule, tmp_path: Path) -> None:
     starts = started(useless())
-    chosen = choose(CHOICE, starts, module, QUICK, tmp_path / "choice", PROCESS)
+    chosen = choose(starts, splits(module, 2, 1000), QUICK, tmp_path / "choice", PROCESS)
     winner, summary, row = chosen.start, chosen.summary, chosen.row
     name = row["chosen"]
     (again,) = [start for start in started(useless()) if start.policy.name == name]
     folds, losses = [copied(again) for _ in range(2)], []
-    parts = splits(CHOICE, module)
+    parts = splits(module, 2, 1000)
     for number, (fold, part) in enumerate(zip(folds, parts, strict=True)):
         gone = finetune(fold, part, QUICK, tmp_path / "again" / str(number), PROCESS)
         losses.append(validation_scores(fold.classifier, part, FitSettings())["val/loss"])
@@ -170,7 +170,7 @@ def test_means_and_errors_of_a_choice_count_objects() -> None:
 
 
 def test_with_one_split_the_objects_are_the_measurements(module: LightCurveDataModule) -> None:
-    (only,) = splits(replace(CHOICE, up_to=99), module)
+    (only,) = splits(module, 2, 99)
     assert only is module
     each = object_losses(network(), only, FitSettings())
     assert len(each) == len(module.split.val)
@@ -198,8 +198,8 @@ def test_the_candidates_are_the_freeze_policies_of_their_names() -> None:
 
 def candidates(*more: str) -> list[FreezePolicy]:
     arm = plan_from(compose(["method=chosen", *more])).arm
-    assert isinstance(arm, Folds) and isinstance(arm.choice, Choice)
-    return arm.choice.policies
+    assert isinstance(arm, Folds)
+    return arm.policies
 
 
 @pytest.mark.parametrize("head", ["linear", "source"])
@@ -252,16 +252,16 @@ def test_no_label_needs_no_choice(settings: Job, tmp_path: Path) -> None:
 
 
 MISTAKES: Sequence[tuple[dict[str, Any], str]] = [
-    ({"candidates": CANDIDATES, "folds": 1}, "freeze_policy.folds is 1: choose 2 or more"),
-    ({"candidates": {}}, "freeze_policy.candidates is empty: name at least one"),
+    ({"candidates": CANDIDATES, "folds": 1}, "method.folds is 1: choose 2 or more"),
+    ({"candidates": {}}, "method.candidates is empty: name at least one"),
     ({"candidates": {"zero": {"load": ["*"]}}}, "'zero' is the name of the unchanged weights"),
     ({"candidates": {"new": {"load": []}}}, "'new' loads nothing, and networks without common starting weights"),
-    ({"candidates": CANDIDATES, "fold": 3}, "freeze_policy: unknown option fold.*known are name, candidates, folds"),
-    ({"candidates": {"a": {"trian": []}}}, "freeze_policy.candidates.a: unknown option trian"),
+    ({"candidates": CANDIDATES, "fold": 3}, "method: unknown option fold.*known are name, candidates, folds"),
+    ({"candidates": {"a": {"trian": []}}}, "method.candidates.a: unknown option trian"),
 ]
 
 
 @pytest.mark.parametrize(("options", "message"), MISTAKES)
 def test_wrong_choices_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build(Choice, {"name": "chosen", **options}, "freeze_policy")
+        build(Folds, {"name": "chosen", **options}, "method")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import safetensors.torch
 
 from tlclass.atomic import atomic_path
@@ -40,7 +39,6 @@ from tlclass.training.fit import Process
 from tlclass.training.reliability import Believed, believed_of, novelty_of, taught, zero_shot_calibration
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[np.int64]
 
 NONE = "none"
 OF_THE_FORMER = ("release", "command", "default_for", EVALUATIONS, "measured", "source_auroc_macro")  # of `training`

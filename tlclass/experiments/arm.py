@@ -25,7 +25,7 @@ from tlclass.training.card import CITATION, write_card
 from tlclass.training.evaluation import evaluate
 from tlclass.training.finetune import Start, finetune
 from tlclass.training.fit import FitSummary, device_of
-from tlclass.training.folds import ZERO, Choice, choose
+from tlclass.training.folds import ZERO, choose, splits
 from tlclass.training.leavings import HISTORY, Row
 from tlclass.training.reliability import Validated, made_reliable
 
@@ -163,14 +163,30 @@ class Folds:
     is_reference: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ValueError for wrong candidates."""
-        _ = self.choice
+        """Raise ValueError for policies that cannot be chosen from."""
+        if self.folds < 2:
+            raise ValueError(f"method.folds is {self.folds}: choose 2 or more")
+        if not self.policies:
+            raise ValueError("method.candidates is empty: name at least one freeze policy")
+        for policy in self.policies:
+            if policy.name == ZERO:
+                raise ValueError(
+                    f"method.candidates: '{ZERO}' is the name of the unchanged weights, which take part by themselves with head=source: "
+                    "choose another name"
+                )
+            if not policy.load:
+                raise ValueError(
+                    f"method.candidates: '{policy.name}' loads nothing, and networks without common starting weights cannot be averaged: "
+                    "run it as a freeze policy of its own"
+                )
 
     @property
-    def choice(self) -> Choice:
-        """The cross-validation."""
-        named = {str(policy.get("name", key)): policy for key, policy in self.candidates.items()}
-        return Choice(self.name, named, self.folds, self.up_to)
+    def policies(self) -> list[FreezePolicy]:
+        """The candidates in their order."""
+        return [
+            build(FreezePolicy, {"name": name, **options}, f"method.candidates.{name}")
+            for name, options in self.candidates.items()
+        ]
 
     @property
     def needs_source(self) -> bool:
@@ -192,7 +208,7 @@ class Folds:
 
     def starting_points(self, job: Job, source: TrainedModel | None, member: int) -> list[Start]:
         """A network per candidate, and before them, if every part comes from the source, one that changes nothing."""
-        starts = [prepare(job, policy, source, member) for policy in self.choice.policies]
+        starts = [prepare(job, policy, source, member) for policy in self.policies]
         if any(part.new for part in starts[0].report.parts):
             return starts
         zero = FreezePolicy(ZERO, load=starts[0].policy.load, train=())
@@ -202,7 +218,8 @@ class Folds:
         starts = self.starting_points(job, source, member)
         for start in starts:
             log.info("%s", start.report)
-        chosen = choose(self.choice, starts, job.data, job.training.fit, folder, job.process, logger)
+        parts = splits(job.data, self.folds, self.up_to)
+        chosen = choose(starts, parts, job.training.fit, folder, job.process, logger)
         fit_folder = folder / chosen.start.policy.name / "fold0"
         return Trained(chosen.start, chosen.summary, fit_folder, chosen.row, chosen.networks, chosen.parts)
 

@@ -257,7 +257,11 @@ def in_words(error: BaseException) -> str:
         others = choices_with(name, place)
         if others:
             return f"{absent.full_key} is a setting of {' and '.join(others)}: choose {others[0]} beside it"
-        close = f" (did you mean {' or '.join(inside[:3])}?)" if inside else nearest(str(absent.full_key), siblings if place else [*siblings, *OPTIONAL])
+        close = (
+            f" (did you mean {' or '.join(inside[:3])}?)"
+            if inside
+            else nearest(str(absent.full_key), siblings if place else [*siblings, *OPTIONAL])
+        )
         known = (
             f"the known ones are {', '.join(siblings)}"
             if siblings

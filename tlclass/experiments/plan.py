@@ -32,7 +32,6 @@ from tlclass.training.distillation import Distillation
 from tlclass.training.fit import Process
 from tlclass.training.settings import FitSettings
 
-
 SCRATCH = "from_scratch"  # arms whose names begin so load nothing
 
 
@@ -319,7 +318,8 @@ def refuse_other_policy(arm: str, freeze_policy: Mapping[str, Any]) -> None:
     chosen = freeze_policy.get("name") if isinstance(freeze_policy, Mapping) else meant
     if meant not in (None, chosen):
         raise ValueError(
-            f"arm={arm} means freeze_policy={meant}, and freeze_policy={chosen} is chosen beside it: leave one of them out (an experiment that has freeze policies takes no arm)"
+            f"arm={arm} means freeze_policy={meant}, and freeze_policy={chosen} is chosen beside it: leave one of them out "
+            "(an experiment that has freeze policies takes no arm)"
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from tlclass.quoting import shortened
 
@@ -151,6 +152,6 @@ def _compared(columns: Columns, name: str, sign: str, wanted: float | str) -> Ar
     if numeric != isinstance(wanted, float):
         kinds = "numbers" if numeric else "text"
         raise ValueError(f"condition: {name} holds {kinds}, and {wanted!r} cannot be compared with it")
-    known = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(len(values), dtype=bool)
+    known = ~np.asarray(pd.isna(values))
     held: Array = SIGNS[sign](values if numeric else values.astype(str), wanted) & known
     return held

@@ -175,7 +175,8 @@ def _model_folder(path: Path) -> Path:
     for name in (DESCRIPTION, WEIGHTS):
         if not (folder / name).is_file():
             raise FileNotFoundError(
-                f"no model at {folder}: name a folder with {DESCRIPTION} and {WEIGHTS}, which `tlclass train` and `tlclass adapt` write at their end (if one was stopped, run it again)"
+                f"no model at {folder}: name a folder with {DESCRIPTION} and {WEIGHTS}, which `tlclass train` and `tlclass adapt` write "
+                "at their end (if one was stopped, run it again)"
             )
     return folder
 

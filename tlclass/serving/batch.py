@@ -103,12 +103,10 @@ def predict_in_parts(
     """
     if request.coverage is not None:
         usable(model.sets, request.coverage)  # before anything is read
-    columns = {"columns": {**model.input.get("columns", {}), **options["columns"]}} if "columns" in options else {}
-
     origin = door.name_of(source)
 
     def opened() -> Iterator[LightCurves]:
-        return door.parts(source, model.passbands, {**options, **columns}, model.input)
+        return door.parts(source, model.passbands, options, model.input)
 
     if request.prior == ESTIMATE:
         request = replace(request, prior=_proportions(model, opened(), origin, request))

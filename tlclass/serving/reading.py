@@ -41,9 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_keep_passbands(parser: argparse.ArgumentParser) -> None:
     """Add the word of commands that classify, see `tlclass.serving.request.Request`."""
-    parser.add_argument(
-        "--keep-passbands", action="store_true", help="use passbands that the model was not trained on"
-    )
+    parser.add_argument("--keep-passbands", action="store_true", help="use passbands that the model was not trained on")
 
 
 def reading_options(given: argparse.Namespace) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from tlclass.lightcurves.curves import LONGEST_TEXT
@@ -28,7 +27,6 @@ from tlclass.surveys.tables.observations import converted, observation_columns
 from tlclass.surveys.tables.units import only_unit
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 Packet = Mapping[str, Any]
 
 ROWS = "rows of a table"

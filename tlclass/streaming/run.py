@@ -92,7 +92,10 @@ class Stream:
         self.metrics.say(len(self.store), last=True)
         counts = self.metrics.counts
         if counts["rejected"] and not counts["arrivals"]:
-            log.warning("nothing could be used: all %d were rejected, with the reasons in the file of dead letters", counts["rejected"])
+            log.warning(
+                "nothing could be used: all %d were rejected, with the reasons in the file of dead letters",
+                counts["rejected"],
+            )
 
     def _settle(self, source: Source, without: Collection[str]) -> None:
         """Take into account and commit what was read, but not at the places that another process reads by now."""

@@ -164,10 +164,10 @@ class StandardInput:
             for name, packet in self.reading.packets.decoded(stream, "standard input"):
                 yield partial(self._packet, name, packet)
             return
-        lines = chain(
+        every = chain(
             [start + self.stream.readline(LONGEST_LINE)], iter(lambda: self.stream.readline(LONGEST_LINE), b"")
         )
-        lines = (line for line in lines if line.strip())
+        lines = (line for line in every if line.strip())
         first = next(lines, None)
         if first is None:
             return
@@ -190,7 +190,9 @@ class StandardInput:
     def _row(self, header: Sequence[str], line: bytes, origin: str) -> list[Read]:
         cells = _cells(line)
         if len(cells) != len(header):
-            return [Rejected(origin, f"it has {len(cells)} cells, and the first line names {len(header)} columns", line)]
+            return [
+                Rejected(origin, f"it has {len(cells)} cells, and the first line names {len(header)} columns", line)
+            ]
         row = {name: cell if cell.strip() else None for name, cell in zip(header, cells, strict=True)}
         return list(self.reading.rows([row], origin))
 

@@ -27,7 +27,6 @@ from tlclass.training.fit import Process
 from tlclass.training.settings import FitSettings
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[np.int64]
 
 FEWEST = 20  # unlabelled light curves
 MEASURED = 900  # unlabelled light curves with which adaptation was seen to help (docs/results/adaptation.md)

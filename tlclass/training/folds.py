@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,6 @@ from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.split import cross_validation
 from tlclass.network.classifier import Classifier
 from tlclass.network.inference import predict_logits
-from tlclass.network.transfer import FreezePolicy
-from tlclass.options import build
 from tlclass.training.finetune import Start, finetune
 from tlclass.training.fit import FitSummary, Process, loss_weights
 from tlclass.training.leavings import Row
@@ -28,58 +26,6 @@ log = logging.getLogger(__name__)
 Array = npt.NDArray[np.float64]
 
 ZERO = "zero"  # the candidate that changes nothing
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Freeze policies to choose from; stands where a single one could.
-
-    Attributes:
-        name: used in folders, tables and figures.
-        candidates: settings of a `FreezePolicy` by name, from few to many moved weights: where the scores cannot
-            tell, the earlier one is taken.
-        folds: of the cross-validation.
-        up_to: labels; larger budgets are split once, as for a single policy.
-
-    Raises:
-        ValueError: there is no candidate, one has a wrong option or loads nothing, or there are too few folds.
-    """
-
-    name: str
-    candidates: Mapping[str, Mapping[str, Any]]
-    folds: int = 5
-    up_to: int = 1000
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be chosen from."""
-        if self.folds < 2:
-            raise ValueError(f"freeze_policy.folds is {self.folds}: choose 2 or more")
-        if not self.policies:
-            raise ValueError("freeze_policy.candidates is empty: name at least one freeze policy")
-        for policy in self.policies:
-            if policy.name == ZERO:
-                raise ValueError(
-                    f"freeze_policy.candidates: '{ZERO}' is the name of the unchanged weights, which take part by "
-                    "themselves with head=source: choose another name"
-                )
-            if not policy.load:
-                raise ValueError(
-                    f"freeze_policy.candidates: '{policy.name}' loads nothing, and networks without common starting "
-                    "weights cannot be averaged: run it as a freeze policy of its own"
-                )
-
-    @property
-    def policies(self) -> list[FreezePolicy]:
-        """The candidates in their order."""
-        return [
-            build(FreezePolicy, {**settings, "name": name}, f"freeze_policy.candidates.{name}")
-            for name, settings in self.candidates.items()
-        ]
-
-    @property
-    def load(self) -> Sequence[str]:
-        """Not empty: a source model is needed."""
-        return self.policies[0].load
 
 
 @dataclass(frozen=True)
@@ -103,9 +49,8 @@ class Chosen:
 
 
 def choose(
-    choice: Choice,
     starts: Sequence[Start],
-    data: LightCurveDataModule,
+    parts: Sequence[LightCurveDataModule],
     settings: FitSettings,
     folder: Path,
     process: Process,
@@ -114,13 +59,11 @@ def choose(
     """Train every candidate in every fold and keep the average of the winner's networks ("model soup", Wortsman et al. 2022).
 
     Every label of the budget validates once, and trains and stops the network that is kept. The fits of a candidate begin
-    at the same weights, so their networks can be averaged into one. A budget above `choice.up_to` has one split, and a
-    budget of 0 none: then the first candidate is taken as it is.
+    at the same weights, so their networks can be averaged into one. Without labels the first candidate is taken as it is.
 
     Args:
-        choice: see there.
-        starts: the candidates, in the order of `choice.candidates`.
-        data: light curves and split.
+        starts: the candidates, from few to many moved weights: where the scores cannot tell, the earlier one is taken.
+        parts: the data, split for each fit, see `splits`.
         settings: of every fit.
         folder: for the checkpoints, `<candidate>/fold<i>/`; called again after an interruption it goes on from them.
         process: how it is run.
@@ -129,9 +72,9 @@ def choose(
     Returns:
         The winner and what is known about the choice.
     """
-    if not data.split.budget:
+    budget = parts[0].split.budget
+    if not budget:
         return Chosen(starts[0], None, {"chosen": starts[0].policy.name})
-    parts = splits(choice, data)
     trials = [try_out(start, parts, settings, folder / start.policy.name, process, logger) for start in starts]
     winner, means, errors = pick(*blocks([trial.losses for trial in trials]))
     average(starts[winner].classifier, trials[winner].networks)
@@ -139,7 +82,7 @@ def choose(
     scores = list(zip(names, means.tolist(), errors.tolist(), strict=True))
     log.info(
         "chosen: %s, by validation loss in %d fold(s) of %d labels (+- of its difference from the lowest): %s",
-        names[winner], len(parts), data.split.budget, ", ".join(f"{n} {mean:.4f} (+- {error:.4f})" for n, mean, error in scores),
+        names[winner], len(parts), budget, ", ".join(f"{n} {mean:.4f} (+- {error:.4f})" for n, mean, error in scores),
     )  # fmt: skip
     row: Row = {"chosen": names[winner], "folds": len(parts)}
     for name, mean, error in scores:
@@ -181,11 +124,11 @@ def try_out(
     return Trial(networks, losses, summaries[0])
 
 
-def splits(choice: Choice, data: LightCurveDataModule) -> list[LightCurveDataModule]:
-    """The data, split for each fit."""
-    if data.split.budget > choice.up_to:
+def splits(data: LightCurveDataModule, folds: int, up_to: int) -> list[LightCurveDataModule]:
+    """The data, split for each of so many folds; a budget of more than `up_to` labels, or of none, once."""
+    if not 0 < data.split.budget <= up_to:
         return [data]
-    return [data.holding(split=split) for split in cross_validation(data.split, data.label, choice.folds, data.seed)]
+    return [data.holding(split=split) for split in cross_validation(data.split, data.label, folds, data.seed)]
 
 
 def copied(start: Start) -> Start:

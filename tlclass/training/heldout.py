@@ -56,7 +56,6 @@ class Heldout:
 
 def heldout_of(data: LightCurveDataModule) -> Heldout:
     """The test part of a pretraining, at most `MOST` objects: a random choice by their ids, the same for every network."""
-    assert data.curves is not None
     ids = data.curves.object_id[data.split.test]
     digest = np.array([_digest(name) for name in ids], dtype=np.int64)
     chosen = np.sort(np.argsort(digest, kind="stable")[:MOST])

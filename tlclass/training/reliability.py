@@ -209,7 +209,7 @@ def _range(
     if None in ranges:
         return None
     own = []
-    if data is not None and data.curves is not None and len(data.split.train):
+    if data is not None and len(data.split.train):
         own = [measure(data.curves.take(data.split.train), model.selection.photometry.kind)]
     seen = [each for each in ranges if each is not None] + own
     return joined(seen) if seen else None

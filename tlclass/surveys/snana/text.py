@@ -156,7 +156,9 @@ class SnanaText:
         names = raw.astype(object)
         for number, survey in enumerate(surveys):
             names[of == number] = passband_names(raw[of == number], survey, self.passbands, str(self.folder))
-        context = {name: pa.chunked_array([words.astype(str)]) for name, words in _text_columns(found, "context").items()}
+        context = {
+            name: pa.chunked_array([words.astype(str)]) for name, words in _text_columns(found, "context").items()
+        }
         names = marked(names, strangers(context, self.passbands))
         codes, known = np.zeros(len(names), dtype=np.uint8), np.zeros(len(names), dtype=bool)
         found_codes, found_known, unknown = self.passbands.resolved(
@@ -307,7 +309,9 @@ def _text_columns(found: Sequence[_Object], kind: str) -> dict[str, Array]:
     """Every column of flags, or of context, over all objects, empty where an object's file has none."""
     names = dict.fromkeys(name for item in found for name in getattr(item, kind))
     return {
-        name: np.concatenate([getattr(item, kind).get(name, np.full(len(item.mjd), "", dtype=object)) for item in found])
+        name: np.concatenate(
+            [getattr(item, kind).get(name, np.full(len(item.mjd), "", dtype=object)) for item in found]
+        )
         for name in names
     }
 

@@ -66,7 +66,9 @@ def strangers(context: Columns, passbands: Passbands) -> Array | None:
     ours = [name for system in passbands.systems for name in FACTS["systems"].get(system, ())]
     if not context or not ours:
         return None
-    parts = [(_naming(name, values, ours), codes) for name, (values, codes) in ((n, coded(c)) for n, c in context.items())]
+    parts = [
+        (_naming(name, values, ours), codes) for name, (values, codes) in ((n, coded(c)) for n, c in context.items())
+    ]
     stated = [np.array([*values, ""], dtype=object)[codes] for values, codes in parts]
     is_ours = [_lookup(values, codes, lambda value: _has(value, ours)) for values, codes in parts]
     blank = [_lookup(values, codes, is_blank, True) for values, codes in parts]

@@ -245,9 +245,10 @@ class Form:
         outside = known & ((mjd < MJD_RANGE[0]) | (mjd > MJD_RANGE[1]))
         if outside.any() and (np.abs(mjd[known]) >= RELATIVE).any():
             given = values[np.flatnonzero(outside)[0]]
+            remedy = self._remedy(values[known] if are_relative(values) else values[outside], plain)
             raise ValueError(
                 f"{origin}: column {column}: {np.count_nonzero(outside)} of {len(mjd)} times are not Modified Julian Dates "
-                f"({MJD_RANGE[0]} to {MJD_RANGE[1]}), e.g. {given:.15g}{f' with {shift:+.15g} d' if shift else ''}: {self._remedy(values[known] if are_relative(values) else values[outside], plain)}"
+                f"({MJD_RANGE[0]} to {MJD_RANGE[1]}), e.g. {given:.15g}{f' with {shift:+.15g} d' if shift else ''}: {remedy}"
             )
         return mjd
 

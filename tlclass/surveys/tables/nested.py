@@ -4,10 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -25,8 +23,6 @@ from tlclass.surveys.tables.columns import CONTEXT, Form, naming
 from tlclass.surveys.tables.files import PARQUET, TABLES, existing, is_kind, schema_of, tables_below, tables_in
 from tlclass.surveys.tables.objects import object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import joined, observation_columns, observations_of
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

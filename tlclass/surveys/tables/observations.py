@@ -28,7 +28,15 @@ from tlclass.surveys.tables.bands import passbands_of
 from tlclass.surveys.tables.cells import coded, column_values, flags, identifiers, is_flag, is_true, numbers
 from tlclass.surveys.tables.columns import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, Form, naming
 from tlclass.surveys.tables.facts import Facts, Judgement, times
-from tlclass.surveys.tables.measured import BRIGHTNESS, Measured, flagged, kind_of, marks_no_detection, measured, sign_of
+from tlclass.surveys.tables.measured import (
+    BRIGHTNESS,
+    Measured,
+    flagged,
+    kind_of,
+    marks_no_detection,
+    measured,
+    sign_of,
+)
 from tlclass.surveys.tables.units import GIVE_UNIT, flux_factor, refuse_other_systems
 
 log = logging.getLogger(__name__)
