@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tlclass.atomic import atomic_path
+from tlclass.options import reported_mistakes
 
 # The wheel of this package carries the complete PLAsTiCC training set.
 WHEEL = "snmachine==2.0.0.post3"
@@ -26,7 +27,7 @@ def fetch_plasticc(folder: Path) -> None:
     Files that are there already and right are left alone.
 
     Raises:
-        RuntimeError: pip could not download the package.
+        OSError: pip could not download the package.
         ValueError: a file's checksum is wrong.
     """
     if all((folder / name).is_file() and _md5(folder / name) == md5 for name, md5 in PLASTICC.items()):
@@ -34,9 +35,7 @@ def fetch_plasticc(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", temporary, WHEEL]
         if subprocess.run(command, check=False).returncode:
-            raise RuntimeError(
-                f"pip could not download {WHEEL} (its message is above): check the connection and try again"
-            )
+            raise OSError(f"pip could not download {WHEEL} (its message is above): check the connection and try again")
         with zipfile.ZipFile(next(Path(temporary).glob("*.whl"))) as wheel:
             for name, md5 in PLASTICC.items():
                 _extract(wheel, name, md5, folder / name)
@@ -60,11 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("name", choices=["plasticc"])
     parser.add_argument("--folder", type=Path, required=True, help="where to put the files")
     given = parser.parse_args(arguments)
-    try:
+    with reported_mistakes():
         fetch_plasticc(given.folder)
-    except (RuntimeError, ValueError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(2) from None
     sys.stdout.write(f"PLAsTiCC (SIMULATED LSST light curves) is in {given.folder}\n")
 
 

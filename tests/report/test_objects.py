@@ -5,7 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tlclass.report.objects import PREDICTIONS, macro_auroc, object_interval, resampled_within, weighted_auroc
+from tlclass.report.objects import macro_auroc, object_interval, resampled_within, weighted_auroc
+from tlclass.training.leavings import PREDICTIONS
 
 CLASSES = ("b", "a", "c")
 

@@ -26,7 +26,7 @@ from tlclass.training.evaluation import evaluate
 from tlclass.training.finetune import Start, finetune
 from tlclass.training.fit import FitSummary, device_of
 from tlclass.training.folds import ZERO, choose, splits
-from tlclass.training.leavings import HISTORY, Row
+from tlclass.training.leavings import HISTORY, SURVEY, Row
 from tlclass.training.reliability import Validated, made_reliable
 
 log = logging.getLogger(__name__)
@@ -267,7 +267,7 @@ class Trees:
     def run(self, job: Job, sources: Sources) -> Row:
         """See `Arm`."""
         row = coordinates(job, self.name, self.reference) | fit_and_score(self.baseline, job.data, job.folder)
-        write_json(job.folder / "survey.json", class_counts(job, None))
+        write_json(job.folder / SURVEY, class_counts(job, None))
         return {**row, "freeze_policy": ""}
 
 
@@ -305,7 +305,7 @@ def run_network(
     row |= evaluate(model, job.data, job.folder)
     row["frozen_identical"] = all(each.start.frozen_identical for each in trained)
     counts, source = job.data.class_counts(), sources[0]
-    write_json(job.folder / "survey.json", class_counts(job, source.training.get("counts") if source else None))
+    write_json(job.folder / SURVEY, class_counts(job, source.training.get("counts") if source else None))
     origin = {"source": source.name if source else None, "arm": arm.name, "seed": job.training.seed}
     origin |= {CITATION: job.training.survey.citation}
     adapted = {ADAPTED: source.training[ADAPTED]} if source and ADAPTED in source.training else {}

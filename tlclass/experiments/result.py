@@ -147,7 +147,7 @@ def read_results(folder: Path) -> "list[Row]":
         ValueError: a file is damaged.
     """
     paths = sorted(folder.rglob(RESULT))
-    begun = len(list(folder.rglob("job.json")))
+    begun = len(list(folder.rglob(JOB)))
     if begun and not paths:
         raise FileNotFoundError(
             f"none of the {begun} jobs below {folder} is finished: run the same command again to continue"

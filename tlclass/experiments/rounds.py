@@ -22,15 +22,15 @@ from tlclass.inputs.labelling import Labelling, Pool
 from tlclass.inputs.split import pool_and_test, split_of
 from tlclass.lightcurves.brightness import last_magnitudes, peak_magnitudes
 from tlclass.lightcurves.condition import Columns
-from tlclass.network.checkpoint import load_model
+from tlclass.network.checkpoint import DESCRIPTION, load_model
 from tlclass.network.inference import encode_all
 from tlclass.seeds import stream
+from tlclass.training.leavings import PREDICTIONS
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 CHOSEN = "labelling.json"  # of a round: the ids chosen in it; beside a finished job: of all rounds
-PREDICTIONS, MODEL = "predictions.parquet", "model.json"
 
 
 def with_labels(job: Job, arm: Arm, sources: Sources, labelling: Labelling) -> Job:
@@ -157,7 +157,7 @@ def object_columns(data: LightCurveDataModule, objects: Array, pool: Pool) -> Co
 
 def latents(trial: Job, objects: Array) -> Array | None:
     """(n, L) latent vectors by the networks that the trial left, those of its members side by side; None of trees."""
-    if not (trial.folder / MODEL).exists():
+    if not (trial.folder / DESCRIPTION).exists():
         return None
     members = load_model(trial.folder).members
     dataset: CurveDataset = trial.data.dataset(objects)

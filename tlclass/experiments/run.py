@@ -18,7 +18,7 @@ from tlclass.experiments.result import CHECKPOINTS, decisive, finished, start, w
 from tlclass.experiments.rounds import with_labels
 from tlclass.experiments.written import as_yaml
 from tlclass.network.checkpoint import model_digest
-from tlclass.training.leavings import TIMING, Row
+from tlclass.training.leavings import SETTINGS, TIMING, Row
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def run_job(plan: Plan, folder: Path) -> Row:
             log.info("%s is finished (macro AUROC %.3f): skipped", folder, row["auroc_macro"])
             return row
         start(folder, settings, data)
-        write_text(folder / "config.yaml", as_yaml(plan.config))
+        write_text(folder / SETTINGS, as_yaml(plan.config))
         row = {"config_key": plan.key, "experiment": plan.experiment_name, **train_and_score(plan, folder)}
         write_result(folder, {**row, "settings": settings})
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)

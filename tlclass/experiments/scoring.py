@@ -16,11 +16,9 @@ from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.surveys import Survey
 from tlclass.training.evaluation import evaluate
-from tlclass.training.leavings import Row
+from tlclass.training.leavings import SPLIT, Row
 
 log = logging.getLogger(__name__)
-
-SPLIT = "split.json"  # ids of the objects that a job trained and validated on, beside its model
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from tlclass.experiments.logged_run import number_of, remember
 from tlclass.report.sweep import data_note, results_table
+from tlclass.training.leavings import SETTINGS
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ def log_sweep(folder: Path) -> None:
         return
     from tlclass.experiments.wandb_runs import begin, mode
 
-    settings: Any = OmegaConf.load(jobs[-1] / "config.yaml")
+    settings: Any = OmegaConf.load(jobs[-1] / SETTINGS)
     number, card = remember(folder, "wandb", number_of(folder, "wandb") or uuid4().hex[:12]), settings.logger.wandb
     for earlier in folder.glob(f"wandb/offline-run-*-{number}"):
         shutil.rmtree(earlier, ignore_errors=True)

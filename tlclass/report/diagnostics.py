@@ -16,6 +16,7 @@ from tlclass.report.drawing import WIDTH, add_legend, looks, new_figure, panels
 from tlclass.report.statistics import mean_estimate
 from tlclass.report.svg import hover
 from tlclass.report.sweep import Sweep, data_note
+from tlclass.training.leavings import PREDICTIONS
 
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -27,7 +28,7 @@ FEWEST = 10  # objects in a bin that is drawn
 
 def predictions(sweep: Sweep, arm: str) -> pd.DataFrame:
     """Test objects of all seeds at the arm's largest number of labels: `class`, `p(<class>)`; empty if no job left them."""
-    paths = [Path(folder) / "predictions.parquet" for folder in sweep.at_largest(arm)["folder"]]
+    paths = [Path(folder) / PREDICTIONS for folder in sweep.at_largest(arm)["folder"]]
     found = [pd.read_parquet(path) for path in paths if path.is_file()]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
@@ -35,7 +36,7 @@ def predictions(sweep: Sweep, arm: str) -> pd.DataFrame:
 def arms_with_predictions(sweep: Sweep) -> list[str]:
     """Arms whose jobs at the largest number of labels all left their predictions."""
     jobs = {arm: sweep.at_largest(arm)["folder"] for arm in sweep.arms}
-    return [arm for arm, some in jobs.items() if all((Path(f) / "predictions.parquet").is_file() for f in some)]
+    return [arm for arm, some in jobs.items() if all((Path(f) / PREDICTIONS).is_file() for f in some)]
 
 
 def probabilities(table: pd.DataFrame) -> tuple[list[str], Array, Labels]:

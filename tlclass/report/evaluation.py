@@ -12,12 +12,12 @@ import torch
 from tlclass.atomic import write_text
 from tlclass.report import diagnostics, figures
 from tlclass.report.document import OBJECTS, OBJECTS_LINK, Gallery, objects_page
-from tlclass.report.objects import PREDICTIONS, macro_auroc, resampled_within, weighted_auroc
+from tlclass.report.objects import macro_auroc, resampled_within, weighted_auroc
 from tlclass.report.pages import Block, Heading, Items, Link, Paragraph, Table, markdown, page
 from tlclass.report.statistics import quantiles
 from tlclass.report.sweep import OTHER_SCORES, Sweep, data_note, make_sweep
 from tlclass.report.tables import title
-from tlclass.training.leavings import MACRO, Row
+from tlclass.training.leavings import MACRO, PREDICTIONS, Row
 from tlclass.training.metrics import class_f1
 
 Array = npt.NDArray[Any]

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from tlclass.report.statistics import quantiles
+from tlclass.training.leavings import PREDICTIONS
 
 Array = npt.NDArray[Any]
 
-PREDICTIONS = "predictions.parquet"
 CELLS = 250_000  # draws times objects held at once; at least 100 draws
 
 

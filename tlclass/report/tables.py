@@ -12,7 +12,7 @@ from tlclass.lightcurves.brightness import THIRDS
 from tlclass.report.objects import object_interval
 from tlclass.report.statistics import Estimate, estimate, label_efficiency, mean_estimate, ratio, skill
 from tlclass.report.sweep import CELL, OTHER_SCORES, Sweep, by_budget, score_names
-from tlclass.training.leavings import MACRO
+from tlclass.training.leavings import MACRO, SURVEY
 
 
 def summary_table(jobs: pd.DataFrame) -> pd.DataFrame:
@@ -218,7 +218,7 @@ def survey_counts(sweep: Sweep) -> list[dict[str, Any]]:
     """The distinct surveys of the sweep (`survey.json` of its jobs): name, simulated, objects per class."""
     surveys: dict[str, dict[str, Any]] = {}
     for folder in sweep.jobs["folder"]:
-        for role, counts in (read_json(Path(folder) / "survey.json") or {}).items():
+        for role, counts in (read_json(Path(folder) / SURVEY) or {}).items():
             if counts is not None:
                 key = json.dumps([counts["survey"], counts["objects"]])
                 surveys.setdefault(key, counts | {"role": role})
@@ -242,7 +242,7 @@ def training_counts(sweep: Sweep) -> pd.DataFrame:
     """Mean number of objects per class in the training part: budgets by classes, over the distinct draws."""
     rows = []
     for (budget, seed), some in sweep.jobs.groupby(["labels", "seed"]):
-        stored = [read_json(Path(folder) / "survey.json") for folder in some["folder"]]
+        stored = [read_json(Path(folder) / SURVEY) for folder in some["folder"]]
         drawn = [counts["target"]["train"] for counts in stored if counts]
         if drawn and int(str(budget)) > 0:
             rows.append({"labels": budget, "seed": seed, **drawn[0]})

@@ -18,7 +18,7 @@ from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.heads import membership, summed
 from tlclass.network.inference import predict_logits
 from tlclass.surveys.survey import matching
-from tlclass.training.leavings import MISTAKES
+from tlclass.training.leavings import MISTAKES, PREDICTIONS, SPLIT
 from tlclass.training.metrics import Scores, classification_scores, confusion_matrix, probability_scores
 from tlclass.training.mistakes import write_mistakes
 
@@ -101,13 +101,13 @@ def score(logits: torch.Tensor, early: Mapping[int, torch.Tensor], data: LightCu
     for day, seen in early.items():
         then = classification_scores(seen, label, data.classes, auprc=False)
         scores |= {f"{name}@{day}d": value for name, value in then.items() if not name.startswith("n/")}
-    write_predictions(folder / "predictions.parquet", data, logits)
+    write_predictions(folder / PREDICTIONS, data, logits)
     write_mistakes(folder / MISTAKES, data, logits, early)
     write_json(
         folder / "confusion.json", {"classes": list(data.classes), "counts": confusion_matrix(logits, label).tolist()}
     )
     ids = data.curves.object_id
-    write_json(folder / "split.json", {"train": ids[data.split.train].tolist(), "val": ids[data.split.val].tolist()})
+    write_json(folder / SPLIT, {"train": ids[data.split.train].tolist(), "val": ids[data.split.val].tolist()})
     return scores
 
 
