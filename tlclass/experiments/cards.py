@@ -64,7 +64,7 @@ def build_part(card: Mapping[str, Any], trust: Trust, what: str) -> Any:
     """
     if not isinstance(card, Mapping):
         raise ValueError(f"{what} is the word '{shortened(card)}': choose a file of conf/ or give a group of settings")
-    refuse_strangers(card, trust, what)
+    refuse_untrusted(card, trust, what)
     try:
         return _built(card, trust, what)
     except MISTAKES:
@@ -73,7 +73,7 @@ def build_part(card: Mapping[str, Any], trust: Trust, what: str) -> Any:
         raise ValueError(f"{what}: {type(error).__name__}: {shortened(error, 200)}") from error
 
 
-def refuse_strangers(card: Any, trust: Trust, what: str) -> None:
+def refuse_untrusted(card: Any, trust: Trust, what: str) -> None:
     """Check every `_target_` of a card before anything is built.
 
     Raises:
@@ -88,10 +88,10 @@ def refuse_strangers(card: Any, trust: Trust, what: str) -> None:
         if TARGET in card:
             resolve(card[TARGET], trust, what)
         for value in card.values():
-            refuse_strangers(value, trust, what)
+            refuse_untrusted(value, trust, what)
     elif isinstance(card, list | tuple):
         for value in card:
-            refuse_strangers(value, trust, what)
+            refuse_untrusted(value, trust, what)
 
 
 def resolve(name: Any, trust: Trust, what: str) -> Callable[..., Any]:

@@ -30,13 +30,6 @@ ROLES = ("source", "target")  # of a survey: each card of conf/survey is a choic
 CONFIG_DIR = ("--config-dir", "-cd")
 UNKNOWN = re.compile(r"Could not find '(?P<group>.+)/(?P<name>.+)'\n\nAvailable options in '.+':\n(?P<known>(\t.+\n)+)")
 NOISE = ("full_key", "object_type", "See https://hydra.cc")  # beginnings of lines that say nothing to a user
-MOVED = {  # former names of freeze policies, and what they are now
-    "forest": "method=forest (or arm=forest)",
-    "lightgbm": "method=lightgbm (or arm=lightgbm)",
-    "chosen": "method=chosen",
-    "head_folds": "freeze_policy=head_only method=folds method.up_to=20000",
-    "layerwise_folds": "freeze_policy=layerwise method=folds",
-}
 EXTRAS = {"joblib": "joblib", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}  # of launchers
 
 OmegaConf.register_new_resolver("cuda_workers", workers, replace=True)
@@ -277,9 +270,6 @@ def in_words(error: BaseException) -> str:
     unknown = UNKNOWN.search(text)
     if unknown:
         known = ", ".join(name for name in unknown["known"].split() if "+" not in name)  # "+": see `without_lists`
-        moved = MOVED.get(unknown["name"]) if unknown["group"] == "freeze_policy" else None
-        if moved:
-            return f"freeze_policy '{unknown['name']}' is no longer a freeze policy: use {moved}"
         close = nearest(unknown["name"], known.split(", "))
         return f"{unknown['group']} '{unknown['name']}' is unknown{close}: choose one of {known}"
     bare = re.match(r"Error parsing override '(.*)'\s*missing EQUAL", text)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from tlclass.experiments.cards import TARGET, Trust, build_part, refuse_strangers, resolve
+from tlclass.experiments.cards import TARGET, Trust, build_part, refuse_untrusted, resolve
 from tlclass.options import build, nearest
 from tlclass.training.settings import FitSettings
 
@@ -106,7 +106,7 @@ def opened(trust: Trust, group: str) -> Trust:
 def _with_options(card: Any, trust: Trust, what: str) -> Callable[..., Any]:
     if not isinstance(card, Mapping) or TARGET not in card:
         raise ValueError(f"{what} is {card!r}: give the name of a class as {TARGET}, and its options")
-    refuse_strangers(card, trust, what)
+    refuse_untrusted(card, trust, what)
     kind = resolve(card[TARGET], trust, what)
     options = {name: value for name, value in card.items() if name != TARGET}
     known = list(inspect.signature(kind).parameters)

@@ -182,7 +182,7 @@ def _model_folder(path: Path) -> Path:
 
 
 def _rebuild(about: dict[str, Any], folder: Path) -> TrainedModel:
-    refuse_strangers(about)
+    refuse_unknown_parts(about)
     taxonomy, encoding = Taxonomy(**about["taxonomy"]), encoding_from(about["encoding"])
     for name, of_parts in (("classes", taxonomy.classes), ("channels", encoding.channels)):
         if list(about[name]) != list(of_parts):
@@ -252,7 +252,7 @@ def _reliability(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def refuse_strangers(about: Mapping[str, Any]) -> None:
+def refuse_unknown_parts(about: Mapping[str, Any]) -> None:
     """Raise ValueError for an encoder, a head or an encoding of a package that is not imported."""
     tables: Mapping[str, Mapping[str, Any]] = {"encoder": ENCODERS, "head": HEADS, "encoding": ENCODINGS}
     for place, table in tables.items():

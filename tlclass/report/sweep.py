@@ -19,8 +19,6 @@ from tlclass.training.leavings import Row
 Array = npt.NDArray[np.float64]
 
 CELL = ["sweep", "source", "target", "arm", "head", "encoding", "labels"]
-FORMER = {"policy": "arm", "budget": "labels", "model": "encoder"}  # names of columns in rows of before version 2
-FORMER_REFERENCES = ("from_scratch", "from_scratch_context", "forest", "lightgbm", "paper", "recipe")
 NOT_VARIED = ("experiment_name", "seed", "labels", "arm.name", "arm.reference")  # what every job states by itself
 SETTINGS = ("source", "target", "head", "encoding", "encoder")  # of a row: columns with short values
 OTHER_SCORES = ("balanced_accuracy", "f1_macro", "auprc_macro", "log_loss", "ece", "sets_90")
@@ -132,10 +130,9 @@ def score_names(jobs: pd.DataFrame) -> list[str]:
 
 
 def _flat(row: Row) -> Row:
-    """The row, its settings as columns `settings/<name>`, columns of earlier versions by their names of today."""
-    flat = {FORMER.get(name, name): value for name, value in row.items() if name != "settings"}
+    """The row, its settings as columns `settings/<name>`."""
+    flat = {name: value for name, value in row.items() if name != "settings"}
     flat |= {f"settings/{name}": str(value) for name, value in row.get("settings", {}).items()}
-    flat.setdefault("reference", flat["arm"] in FORMER_REFERENCES)
     flat.setdefault("trained_parameters", None)
     return flat
 

@@ -164,11 +164,11 @@ class Listing:
             ValueError: no observed object is listed.
         """
         if self.stranger and len(self.ids) and not self.seen.any():
-            refuse_strangers(self.stranger, self.ids[0], self.origin)
+            refuse_unlisted(self.stranger, self.ids[0], self.origin)
         return {name: values[~self.seen] for name, values in self.objects.items()}
 
 
-def refuse_strangers(observed: str, listed: str, origin: str) -> None:
+def refuse_unlisted(observed: str, listed: str, origin: str) -> None:
     """Raise ValueError: the object tables list none of the objects with observations; one of each is named."""
     raise ValueError(
         f"{origin}: no object with observations (e.g. '{observed}') is in an object table (e.g. '{listed}'): "

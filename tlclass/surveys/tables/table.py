@@ -23,7 +23,7 @@ from tlclass.surveys.tables.files import existing, is_prediction, read_table, sc
 from tlclass.surveys.tables.in_parts import in_parts
 from tlclass.surveys.tables.kinds import plain
 from tlclass.surveys.tables.nested import is_nested, is_packets, tables_at
-from tlclass.surveys.tables.objects import Listing, Objects, merged, object_columns, objects_of, pack, refuse_strangers
+from tlclass.surveys.tables.objects import Listing, Objects, merged, object_columns, objects_of, pack, refuse_unlisted
 from tlclass.surveys.tables.observations import Observations, joined, observation_columns, observations_of
 
 log = logging.getLogger(__name__)
@@ -182,7 +182,7 @@ class Table:
         known = objects["object_id"].astype(str)
         unlisted = np.setdiff1d(observed, known)
         if len(known) and len(observed) and len(unlisted) == len(observed):
-            refuse_strangers(observed[0], known[0], origin)
+            refuse_unlisted(observed[0], known[0], origin)
         if not self.keep_unlisted or not len(unlisted):
             return objects
         names = ", ".join(unlisted[:3])
