@@ -268,8 +268,6 @@ REFUSED = {
     "target=btss": ("target", "btss", "did you mean bts"),
     "model=grru": ("model", "grru", "did you mean gru"),
     "trainer=cud": ("trainer", "cud", "did you mean cuda"),
-    "freeze_policy=layerwise_folds": ("layerwise_folds", "freeze_policy=layerwise method=folds"),
-    "freeze_policy=forest": ("forest", "arm=forest"),
     "launcher.n_jobs=two": ("launcher.n_jobs",),
     "seed": ("seed",),
     # sources

@@ -74,7 +74,7 @@ def augmentations(draw: st.DrawFn) -> Augmentation:
 @given(
     augmentation=augmentations(),
     kind=st.sampled_from(["forced", "detections", "mixed"]),
-    rule=st.sampled_from(TRIGGER_RULES),
+    rule=st.sampled_from(tuple(TRIGGER_RULES)),
     least=st.integers(1, 5),
     seed=st.integers(0, 2**32 - 1),
 )

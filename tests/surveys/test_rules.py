@@ -756,7 +756,7 @@ def test_a_limit_may_have_blanks_before_it() -> None:
 @pytest.mark.parametrize("column", FACTS["context"])
 def test_a_column_on_who_took_a_row_counts_whatever_it_says(column: str) -> None:
     with pytest.raises(ValueError, match=r"unknown passband 'r of Sinistro 3' \(1 observations\)"):
-        curves_of(flat(**{column.upper(): ["P48 - ZTF", "Sinistro 3", "ZTF", "", "ztf", "Zwicky"]}))
+        curves_of(flat(**{column.upper(): ["P48 - ZTF", "Sinistro 3", "Palomar 48-inch", "", "ztf", "Zwicky"]}))
 
 
 def test_short_names_of_surveys_are_words_of_their_own() -> None:
