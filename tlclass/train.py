@@ -40,15 +40,19 @@ def app(config: DictConfig) -> float:
     folder, alone = Path(hydra_settings.runtime.output_dir), hydra_settings.mode == RunMode.RUN
     if config.progress == "auto" and not alone:
         config.progress = False  # a bar per job would fight with the lines of the sweep
+    plan = None
     try:
         stopping.check()
         from tlclass.experiments.plan import plan_from
         from tlclass.experiments.run import run_job
 
-        row = run_job(plan_from(plain(config)), folder)
+        plan = plan_from(plain(config))
+        row = run_job(plan, folder)
         return float(row["auroc_macro"])
     except Exception as error:
         stopping.check()  # what a signal broke is no failure of the job
+        if alone and plan is None and sweep.remove_unused(folder, Path(config.paths.results), hydra_settings.job.name):
+            raise Failed from error
         message = sweep.write_failure(folder, error)
         if alone:
             raise Failed from error

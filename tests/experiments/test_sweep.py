@@ -289,3 +289,16 @@ def test_two_surveys_of_other_bands_and_photometry_are_one_source_through_the_fr
     table.to_parquet(tmp_path / "alerts.parquet")
     predict.main([str(source), str(tmp_path / "alerts.parquet"), *bands, "-o", str(tmp_path / "out.csv")])
     assert len(pd.read_csv(tmp_path / "out.csv")) == 168
+
+
+def test_a_mistake_in_the_settings_of_a_single_job_leaves_no_job(train_cli: CLI, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    with pytest.raises(SystemExit):
+        train_cli(SCRATCH, "fit.learning_rate=-1")
+    assert results.is_dir() and not list(results.iterdir())
+    folder = results / "default" / "from_scratch" / "all" / "seed0"
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text("{}")
+    with pytest.raises(SystemExit):
+        train_cli(SCRATCH, "fit.learning_rate=-1")
+    assert (folder / "result.json").exists(), "what an earlier job left stays"

@@ -53,6 +53,25 @@ def write_failure(folder: Path, error: Exception) -> str:
     return message
 
 
+def remove_unused(folder: Path, root: Path, name: str) -> bool:
+    """Remove the folder of a job that never began, as its settings are wrong, and the empty ones between it and `root`.
+
+    Args:
+        folder: Hydra made it. root: of all results. name: of the log in it, which with Hydra's own folder is all there is if no job began here before.
+
+    Returns:
+        Whether it was removed.
+    """
+    if {path.name for path in folder.iterdir()} - {f"{name}.log", ".hydra"}:
+        return False
+    shutil.rmtree(folder)
+    for place in folder.parents:
+        if root.resolve() not in place.resolve().parents or any(place.iterdir()):
+            break
+        place.rmdir()
+    return True
+
+
 def clear_failure(folder: Path) -> None:
     """Forget an earlier failure."""
     (folder / FAILED).unlink(missing_ok=True)
