@@ -317,8 +317,9 @@ def refuse_other_policy(arm: str, freeze_policy: Mapping[str, Any]) -> None:
     meant = next((name for name in policies if arm == name or (name == SCRATCH and arm.startswith(f"{name}_"))), None)
     chosen = freeze_policy.get("name") if isinstance(freeze_policy, Mapping) else meant
     if meant not in (None, chosen):
+        instead = f"choose arm={chosen}, or " if (CONF / "arm" / f"{chosen}.yaml").is_file() else ""
         raise ValueError(
-            f"arm={arm} means freeze_policy={meant}, and freeze_policy={chosen} is chosen beside it: leave one of them out "
+            f"arm={arm} means freeze_policy={meant}, and freeze_policy={chosen} is chosen beside it: {instead}leave one of them out "
             "(an experiment that has freeze policies takes no arm)"
         )
 
