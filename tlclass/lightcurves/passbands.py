@@ -214,7 +214,8 @@ def _find(name: str, aliases: Mapping[str, int]) -> int | None:
         return aliases[name]
     if len(name) == 1:
         return None
-    for spelled in (name.casefold(), _meant(name.casefold())):
+    meant = _meant(name.casefold())
+    for spelled in (name.casefold(), *([meant] if meant[-1:] in name else [])):  # P48 R is PTF's
         loose = {code for alias, code in aliases.items() if alias.casefold() == spelled}
         if len(loose) == 1:
             return loose.pop()

@@ -171,7 +171,8 @@ class StandardInput:
         first = next(lines, None)
         if first is None:
             return
-        if first.lstrip().startswith((b"{", b"[")):
+        first = first.lstrip(b"\xef\xbb\xbf \t\r\n")
+        if first.startswith((b"{", b"[")):
             yield from (partial(self._line, line) for line in chain([first], lines))
             return
         try:
@@ -188,7 +189,10 @@ class StandardInput:
         return list(self.reading.content(line, origin))
 
     def _row(self, header: Sequence[str], line: bytes, origin: str) -> list[Read]:
-        cells = _cells(line)
+        try:
+            cells = _cells(line)
+        except ValueError as error:
+            return [Rejected(origin, str(error), line)]
         if len(cells) != len(header):
             return [
                 Rejected(origin, f"it has {len(cells)} cells, and the first line names {len(header)} columns", line)

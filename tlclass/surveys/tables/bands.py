@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import FACTS, plain_name
-from tlclass.lightcurves.voids import integer, is_blank
+from tlclass.lightcurves.voids import is_blank
 from tlclass.surveys.tables.cells import coded, text
 from tlclass.surveys.tables.columns import CONTEXT, Form
 from tlclass.surveys.tables.units import is_ab
@@ -66,12 +66,10 @@ def strangers(context: Columns, passbands: Passbands) -> Array | None:
     ours = [name for system in passbands.systems for name in FACTS["systems"].get(system, ())]
     if not context or not ours:
         return None
-    parts = [
-        (_naming(name, values, ours), codes) for name, (values, codes) in ((n, coded(c)) for n, c in context.items())
-    ]
+    parts = [(_naming(name, values), codes) for name, (values, codes) in ((n, coded(c)) for n, c in context.items())]
     stated = [np.array([*values, ""], dtype=object)[codes] for values, codes in parts]
     is_ours = [_lookup(values, codes, lambda value: _has(value, ours)) for values, codes in parts]
-    blank = [_lookup(values, codes, is_blank, True) for values, codes in parts]
+    blank = [_lookup(values, codes, _is_nobody, True) for values, codes in parts]
     foreign = ~np.any(is_ours, axis=0) & ~np.all(blank, axis=0)
     first = stated[0]
     for values in stated[1:]:
@@ -79,18 +77,15 @@ def strangers(context: Columns, passbands: Passbands) -> Array | None:
     return np.where(foreign, first, "")
 
 
-def _naming(column: str, values: list[str], ours: Sequence[str]) -> list[str]:
-    """The values of a column that names who took a row; of one that may be about something else those that name a survey, others empty.
-
-    Args:
-        column, values: its name and distinct values. ours: names of the survey that the passbands are of.
-    """
+def _naming(column: str, values: list[str]) -> list[str]:
+    """The values of a column that names who took a row; of one that may be about something else those that name a survey, others empty."""
     if plain_name(column) in FACTS["context"]:
         return values
-    named = [value if _NAMED.search(value.casefold()) else "" for value in values]
-    if plain_name(column) in FACTS["surveys"] and any(_has(value.casefold(), ours) for value in values):
-        return [value if named[k] or integer(value) is None else "" for k, value in enumerate(values)]
-    return named
+    return [value if _NAMED.search(value.casefold()) else "" for value in values]
+
+
+def _is_nobody(value: str) -> bool:
+    return is_blank(value) or value in ("na", "n/a", "unknown")
 
 
 def _has(value: str, ours: Sequence[str]) -> bool:

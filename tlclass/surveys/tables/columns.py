@@ -57,7 +57,7 @@ ALIASES = {
         "zero_point_system", "zeropoint_system", "zpsys", "zp_sys", "mag_zpsys", "magsys", "mag_sys", "magsystem", "photsys", "phot_sys",
         "phot_system", "photometric_sys", "photometric_system", "magnitude_system",
     ),
-    "detected": ("detected", "detected_bool", "is_detected", "is_detection", "isdetected", "is_det", "detection"),
+    "detected": ("detected", "detected_bool", "is_detected", "is_detection", "isdetected", "is_det"),
     "mag": ("mag", "magnitude", "magpsf", "ant_mag", "unforced_mag"),
     "mag_err": ("mag_err", "magerr", "mag_error", "magnitude_error", "sigmapsf", "e_mag", "e_magnitude", "ant_magerr", "unforced_mag_error"),
     "is_positive": ("is_positive", "isdiffpos", "ztf_isdiffpos"),
@@ -65,7 +65,7 @@ ALIASES = {
     "quality": ("quality", "tag", "unforced_mag_status"),
     "is_limit": (
         "is_limit", "islimit", "is_lim", "islim", "is_upper_limit", "isupperlimit", "is_uplim", "upperlimit", "upper_limit", "uplim", "uplims",
-        "ulim", "ul", "limflag", "lim_flag", "limit_flag", "l_mag", *NO_DETECTION,
+        "ulim", "ul", "limflag", "lim_flag", "limit_flag", *NO_DETECTION,
     ),
     "alert_id": tuple(FACTS["detection"]["ids"]),
     "forced": ("forced",),

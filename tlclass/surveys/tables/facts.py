@@ -111,7 +111,8 @@ class Judgement:
         """Raise ValueError if a column of a vague name (id, cid) that is taken for the objects' is another in every row."""
         name = self.found["object_id"]
         vague = self.form.columns.get("object_id") != name and without_prefix(name) in WEAK["object_id"]
-        if vague and len(table) >= SOME_ROWS and len(set(coded(table[name])[0])) == len(table):
+        ids = set(coded(table[name])[0]) if vague and len(table) >= SOME_ROWS else set()
+        if len(ids) == len(table) and ids and all(each.isdigit() for each in ids):
             raise ValueError(
                 f"{self.origin}: no two observations have the same {name}, so it numbers rows, not objects: name the column of object ids with "
                 f"{naming('object_id')}, or, if the file is of one object, {ADD_ID}"

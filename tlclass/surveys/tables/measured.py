@@ -77,7 +77,7 @@ def measured(table: pa.Table, found: Mapping[str, str], form: Form, origin: str)
     Raises:
         ValueError: a column holds what it should not.
     """
-    limit, poor = _limits(table, found, origin)
+    limit, poor = _limits(table, found, kind_of(found, form), origin)
     signed = "quality" in found and signed_status(table[found["quality"]])
     reasons: dict[str, Array] = {}
     need = none = np.zeros(len(table), dtype=bool)
@@ -87,7 +87,7 @@ def measured(table: pa.Table, found: Mapping[str, str], form: Form, origin: str)
         if {"detected", "mag", "mag_err"} <= set(found):
             error = numbers(column_values(table[found["mag_err"]]), found["mag_err"], origin)
             certain = error < 1 / (FRACTION * SNR)  # others that are no detections are limits, with an error or without
-            limit = limit | (~flagged(table[found["detected"]], found["detected"], origin) & ~certain)
+            limit = limit | (~flagged(table[found["detected"]], found["detected"], origin, missing=True) & ~certain)
         reasons |= {UPPER_LIMIT: limit, NO_MAGNITUDE: (mag <= MAG_RANGE[0]) | (mag >= MAG_RANGE[1])}
         if "mag" in found and not form.positive:
             need = ~(limit | reasons[NO_MAGNITUDE])
@@ -120,32 +120,33 @@ def _filtered(
     return kept, {reason: n for reason, n in sum_dropped([dropped, more]).items() if n}
 
 
-def _limits(table: pa.Table, found: Mapping[str, str], origin: str) -> tuple[Array, Array]:
+def _limits(table: pa.Table, found: Mapping[str, str], kind: str, origin: str) -> tuple[Array, Array]:
     """Rows that are upper limits, and rows that a broker calls bad, by its words for the quality of a row."""
     limit = poor = np.zeros(len(table), dtype=bool)
     if "quality" in found:
         quality = table[found["quality"]]
         limit = flags(quality, lambda value: value.casefold() in ("upperlim", "limit"), found["quality"], origin)
         poor = flags(quality, lambda value: value.casefold() in ("badquality", "bad", "b"), found["quality"], origin)
-    if "is_limit" in found and _holds_flags(table[found["is_limit"]], found["is_limit"]):
+    if "is_limit" in found and _holds_flags(table[found["is_limit"]], found["is_limit"], kind):
         limit = limit | flags(table[found["is_limit"]], is_flag, found["is_limit"], origin)
     return limit, poor
 
 
-def _holds_flags(column: pa.ChunkedArray, name: str) -> bool:
-    """Whether a column that may be one of limits is: `limit` may hold limiting magnitudes."""
-    return plain_name(name) not in WEAK["is_limit"] or all(
-        is_blank(value) or is_flag(value) is not None for value in coded(column)[0]
-    )
+def _holds_flags(column: pa.ChunkedArray, name: str, kind: str) -> bool:
+    """Whether a column that may be one of limits is: `limit` may hold limiting magnitudes; beside fluxes it says nothing."""
+    if plain_name(name) not in WEAK["is_limit"]:
+        return True
+    return kind == "mag" and all(is_blank(value) or is_flag(value) is not None for value in coded(column)[0])
 
 
-def flagged(column: pa.ChunkedArray, name: str, origin: str) -> Array:
+def flagged(column: pa.ChunkedArray, name: str, origin: str, missing: bool = False) -> Array:
     """(n,) bool, whether a column says that its row is a detection: a flag, or the bit for it in SNANA's PHOTFLAG.
 
     Raises:
         ValueError: a value is neither.
     """
-    return flags(column, _has_detection_bit if plain_name(name) == "photflag" else is_flag, name, origin)
+    meaning = _has_detection_bit if plain_name(name) == "photflag" else is_flag
+    return flags(column, meaning, name, origin, missing)
 
 
 def _has_detection_bit(value: str) -> bool | None:

@@ -1,6 +1,7 @@
 """From the columns of an observation table to fluxes, by the rules of `tlclass.lightcurves.photometry`."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -94,9 +95,7 @@ def _refuse_counts(names: Sequence[str], flux: str, form: Form, origin: str) -> 
         )
     about = FACTS["zero_point_names"]
     found = [
-        name
-        for each, name in plain.items()
-        if any(part in each for part in about["parts"]) and not any(part in each for part in about["but"])
+        name for each, name in plain.items() if re.search(about["like"], each) and not re.search(about["but"], each)
     ]
     if found and not set(COUNTS) & set(plain) and form.columns.get("zero_point", "") is not None:
         raise ValueError(

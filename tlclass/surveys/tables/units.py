@@ -27,7 +27,7 @@ from tlclass.surveys.tables.columns import Form
 from tlclass.wording import option
 
 log = logging.getLogger(__name__)
-AB = ("ab", "abmag", "ab_mag", "ab mag", "mag(ab)", "mag", "mags", "sdss", "ps1", "panstarrs")
+AB = ("ab", "abmag", "ab_mag", "ab mag", "mag(ab)", "mag", "mags", "sdss", "ps1", "panstarrs", "ztf")
 Array = npt.NDArray[Any]
 Columns = Mapping[str, pa.ChunkedArray]
 
