@@ -25,6 +25,17 @@ from tlclass.experiments.usage import help_text
 log = logging.getLogger(__name__)
 
 MULTIRUN = ("-m", "--multirun")
+VALUED = (
+    *CONFIG_DIR,
+    "--config-path",
+    "-cp",
+    "--config-name",
+    "-cn",
+    "--cfg",
+    "-c",
+    "--package",
+    "-p",
+)  # flags with a value
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's environment variable
 
 
@@ -102,20 +113,22 @@ def run_app() -> BaseException | None:
 
 
 def flags_first(words: Sequence[str]) -> list[str]:
-    """The words with `-m` once and `--config-dir FOLDER` before the settings, where Hydra wants them.
+    """The words with `-m` once, and flags (`--config-dir FOLDER`, `--cfg job`) before the settings, where Hydra wants them.
 
     >>> flags_first(["seed=0,1", "-m", "--config-dir", "cards", "labels=40"])
     ['-m', '--config-dir', 'cards', 'seed=0,1', 'labels=40']
+    >>> flags_first(["--config-dir=cards", "labels=40", "--cfg", "job", "seed=1"])
+    ['--config-dir=cards', '--cfg', 'job', 'labels=40', 'seed=1']
     """
     flags, others, after = list[str](), list[str](), ""
     for word in words:
-        if word in MULTIRUN and not set(MULTIRUN) & set(flags):
-            flags.insert(0, word)
-        elif after in CONFIG_DIR or word in CONFIG_DIR:
+        if word.startswith("-") or after in VALUED:
             flags.append(word)
-        elif word not in MULTIRUN:
+        else:
             others.append(word)
         after = word
+    multirun = [word for word in flags if word in MULTIRUN][:1]
+    flags = [*multirun, *(word for word in flags if word not in MULTIRUN)]
     return [*flags, *others]
 
 

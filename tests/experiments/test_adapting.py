@@ -30,7 +30,7 @@ from tlclass.network.released import RELEASED
 from tlclass.network.training_range import measure
 from tlclass.training.card import card
 from tlclass.training.feature_cache import with_features
-from tlclass.training.fit import Process
+from tlclass.training.fit import Process, fit
 from tlclass.training.reliability import believed_of, taught
 
 DISTILL = [
@@ -222,6 +222,28 @@ def test_unlabelled_light_curves_train_beside_the_labelled_ones(settings: Job) -
     assert len(few.drawn) == len(pool.curves) - 40
 
 
+def test_patience_counts_the_steps_of_what_trains_beside_too(settings: Job, tmp_path: Path) -> None:
+    plan = settings("labels=40")
+    target = job.load(plan.training, plan.paths.cache)
+    pool = target.without_labels()
+    said = np.full((len(pool.curves), len(target.classes)), 1 / len(target.classes))
+    data = target.holding(beside=Beside(pool.curves, pool.encoded, said, 1.0))
+    network = build_classifier(
+        ENCODERS["transformer"] | {"metadata": []}, {"name": "linear"}, len(target.channels), len(target.classes)
+    )
+    still = replace(
+        plan.training.fit,
+        learning_rate=1e-12,
+        max_epochs=200,
+        min_steps=0,
+        patience_epochs=1,
+        patience_steps=40,
+    )
+    summary = fit(network, data, still, tmp_path, plan.process)
+    each = -(-(len(target.split.train) + len(data.drawn)) // still.batch_size)
+    assert summary.stopped_early and 40 <= summary.steps <= 40 + 2 * each
+
+
 def test_objects_without_a_label_are_learnt_from(settings: Job, tmp_path: Path) -> None:
     plan = settings(*DISTILL, "labels=all", "seed=3")
     data = job.load(plan.training, plan.paths.cache)
@@ -362,6 +384,7 @@ def test_a_misspelt_setting_and_a_wrong_unit_are_one_sentence(
     ensemble: Path, plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for words, parts in (
+        (["--set", "fit.max_epochs=3"], ("--set fit.max_epochs=3: only settings of adapt count here",)),
         (["--set", "adapt.fit.max_epoch=3"], ("adapt.fit.max_epoch", "adapt.fit.max_epochs")),
         (["--flux-unit", "furlong"], ("furlong", "njy")),
     ):

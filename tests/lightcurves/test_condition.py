@@ -54,3 +54,9 @@ def test_what_is_no_comparison_is_refused_before_any_data_are_seen(text: str) ->
 def test_an_unknown_column_and_a_wrong_kind_are_named(text: str) -> None:
     with pytest.raises(ValueError, match=text.split()[0]):
         Condition(text)(COLUMNS)
+
+
+@pytest.mark.parametrize("text", ["host != 'E'", "host = 'None'", "host = 'nan'"])
+def test_a_missing_text_fulfils_no_comparison(text: str) -> None:
+    hosts = {"host": np.array(["E", None, np.nan, "Sb"], dtype=object)}
+    assert Condition(text)(hosts).tolist() == [False, False, False, text == "host != 'E'"]

@@ -142,6 +142,28 @@ def test_standard_input_may_be_csv(
         assert ended.value.code == 2 and why in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("begin", [b"\xef\xbb\xbf", b"\n\n", b'mjd": 59000.1}\n'])
+def test_standard_input_of_json_goes_on_whatever_its_beginning(
+    begin: bytes, stream: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"object_id": "a", "mjd": 59000.1 + k, "band": "g", "fluxcal": 900.0, "flux_err": 50.0} for k in range(5)]
+    content = begin + "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+    assert stream("-")[-1]["n_observations"] == 5
+
+
+def test_a_bad_line_of_csv_on_standard_input_is_one_line(
+    stream: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = [f"a,{59000 + k}.1,g,900,50\n".encode() for k in range(6)]
+    rows[2] = b"\xe9" + rows[2]
+    content = b"object_id,mjd,band,flux,flux_err\n" + b"".join(rows)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+    assert stream("-", "--flux-unit", "fluxcal")[-1]["n_observations"] == 5
+    (letter,) = lines(tmp_path / "state" / "dead_letters.jsonl")
+    assert letter["bytes"] and "not a line of CSV" in letter["reason"]
+
+
 def test_a_stream_of_which_nothing_can_be_used_says_so(
     stream: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

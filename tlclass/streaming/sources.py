@@ -179,7 +179,11 @@ class StandardInput:
             header = _cells(first)
             observation_columns(header, self.reading.form, "standard input")
         except ValueError as error:
-            raise Unreadable(str(error)) from error
+            second = next(lines, b"")
+            if not second.lstrip().startswith((b"{", b"[")):
+                raise Unreadable(str(error)) from error
+            yield from (partial(self._line, line) for line in chain([first, second], lines))
+            return
         yield from (partial(self._row, header, line) for line in lines)
 
     def _packet(self, name: str, packet: Any, origin: str) -> list[Read]:
@@ -213,7 +217,7 @@ def _cells(line: bytes) -> list[str]:
     try:
         return next(csv.reader([line.decode("utf-8-sig").rstrip("\r\n")]))
     except (UnicodeDecodeError, csv.Error):
-        raise ValueError("standard input holds neither JSON lines, CSV nor Avro packets: give one of them") from None
+        raise ValueError("it is not a line of CSV in UTF-8: give JSON lines, CSV or Avro packets") from None
 
 
 class Unreadable(ValueError):

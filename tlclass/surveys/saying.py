@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlclass.lightcurves.photometry import detected_by_snr
+from tlclass.lightcurves.photometry import SNR, detected_by_snr
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -92,8 +92,5 @@ def say_no_bits(detected: Array, flux: Array, flux_err: Array, column: str, orig
     """
     bright = int(np.count_nonzero(detected_by_snr(flux, flux_err)))
     if bright and not detected.any():
-        message = (
-            "%s: none of %d rows has the bit of a detection (4096) in %s, though %d have flux / error of 5 or more: rename the column to decide by "
-            "flux / error"
-        )
-        log.log(level, message, origin, len(detected), column, bright)
+        message = "%s: none of %d rows has the bit of a detection, though %d have flux / error of %g or more: rename column %s to decide by flux / error"
+        tell(log, level, message, origin, SNR, column, counts=(len(detected), bright))

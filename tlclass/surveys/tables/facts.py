@@ -63,9 +63,7 @@ class Judgement:
         self._coarse = True
         self._need = self._none = 0
         self._units: set[str] = set()
-        self._dated = np.zeros(
-            4, dtype=np.int64
-        )  # times; those on a whole day of MJD; on one of JD; on a tenth of a day
+        self._dated = np.zeros(4, dtype=np.int64)  # times; on a whole day of MJD; of JD; on a tenth of a day
         self._several = False  # whether an object has several of them
 
     def look(self, rows: Measured) -> None:
