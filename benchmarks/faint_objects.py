@@ -1,7 +1,7 @@
 """How a model does on faint objects: `python -m benchmarks.faint_objects FOLDER MODEL [MODEL ...]`.
 
 FOLDER holds `observations.parquet` and `objects.parquet` of PLAsTiCC's training set (columns object_id, mjd, band, flux, flux_err,
-detected; object_id, class, redshift, peak_mjd, ddf). Like all objects with a spectrum they are bright; what a survey observes is not. So
+detected; object_id, class, redshift, host_photoz, host_photoz_err, peak_mjd, ddf). Like all objects with a spectrum they are bright; what a survey observes is not. So
 well observed objects are moved to larger redshifts and observed again with the visits and errors of other objects of the wide survey
 (Boone 2019, AJ 158, 257): a Gaussian process in time and wavelength gives the flux between the observations. SIMULATED.
 
@@ -37,6 +37,7 @@ COMMON = ("SNIa", "SNII", "SNIbc")
 EFFECTIVE = {"u": 0.367, "g": 0.483, "r": 0.622, "i": 0.755, "z": 0.869, "y": 0.971}
 COPIES = {"SNIbc": 5, "SNII": 3}  # light curves made of one object of a rare or faint class; of all others
 COPIED = 2
+DONORS = 10  # photometric redshifts are those of one of the objects so many places nearer or farther
 TRIES = 60  # redshifts and visits that are tried for one object
 STRETCH, FARTHEST = 1.5, 3.4  # largest change of 1 + z, largest redshift
 DAYS = -80, 150  # of the light curve, from maximum light
@@ -102,7 +103,7 @@ def matern(distance: Array) -> Array:
 
 
 def moved(objects: pd.DataFrame, observations: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Objects (with `parent` and `peak_mag`) and observations of the moved light curves."""
+    """Objects (with `parent`, `peak_mag` and the redshifts) and observations of the moved light curves."""
     rng = np.random.default_rng(5)
     groups = dict(list(observations.groupby("object_id")))
     wide = [visits(groups[name]) for name in objects.loc[~objects["ddf"], "object_id"]]
@@ -120,14 +121,22 @@ def moved(objects: pd.DataFrame, observations: pd.DataFrame) -> tuple[pd.DataFra
             *own[["flux", "flux_err"]].to_numpy(float).T,
         )
         copies = islice(again(process, row.redshift, wide, rng), COPIES.get(kind, COPIED))
-        for number, made in enumerate(copies):
+        for number, (z, made) in enumerate(copies):
             rows.append(made.assign(object_id=f"{row.object_id}_{number}"))
             peak_mag = float(magnitude_of_flux(made["true"].max()))
-            found.append((f"{row.object_id}_{number}", row.object_id, kind, peak_mag))
-    return (
-        pd.DataFrame(found, columns=["object_id", "parent", "class", "peak_mag"]),
-        pd.concat(rows, ignore_index=True).drop(columns="true"),
-    )
+            found.append((f"{row.object_id}_{number}", row.object_id, kind, peak_mag, z))
+    faint = pd.DataFrame(found, columns=["object_id", "parent", "class", "peak_mag", "redshift"])
+    return faint.join(hosts(faint["redshift"], objects)), pd.concat(rows, ignore_index=True).drop(columns="true")
+
+
+def hosts(redshift: "pd.Series[float]", objects: pd.DataFrame) -> pd.DataFrame:
+    """Photometric redshifts of hosts: those of objects that are nearly as far, with the same error in units of 1 + z."""
+    rng, donors = np.random.default_rng(6), objects.sort_values("redshift").reset_index(drop=True)
+    place = np.searchsorted(donors["redshift"], redshift) + rng.integers(-DONORS, DONORS + 1, len(redshift))
+    donor = donors.iloc[np.clip(place, 0, len(donors) - 1)].reset_index(drop=True)
+    stretch = (1 + redshift) / (1 + donor["redshift"])
+    stated = {"host_photoz": (1 + donor["host_photoz"]) * stretch - 1, "host_photoz_err": donor["host_photoz_err"] * stretch}
+    return pd.DataFrame(stated).clip(lower=0.001)
 
 
 def visits(own: pd.DataFrame) -> Visits:
@@ -137,8 +146,8 @@ def visits(own: pd.DataFrame) -> Visits:
     return Visits(own["mjd"].to_numpy(), own["band"].to_numpy(), wavelength, error)
 
 
-def again(process: Process, redshift: float, wide: list[Visits], rng: np.random.Generator) -> Iterator[pd.DataFrame]:
-    """The object at larger redshifts, drawn by volume, where at least two of its observations are detections."""
+def again(process: Process, redshift: float, wide: list[Visits], rng: np.random.Generator) -> Iterator[tuple[float, pd.DataFrame]]:
+    """Redshift and observations of the object farther away, drawn by volume, where at least two of its observations are detections."""
     grid = np.linspace(redshift, max(min(STRETCH * (1 + redshift) - 1, FARTHEST), redshift + 0.02), 200)
     distance = luminosity_distance(grid)
     volume = (distance / (1 + grid)) ** 3
@@ -158,7 +167,7 @@ def again(process: Process, redshift: float, wide: list[Visits], rng: np.random.
         detected = rng.random(len(true)) < np.interp(flux / error, SIGNIFICANCE, DETECTED, left=0)
         if detected.sum() >= 2 and true.max() > 0:
             made = {"mjd": mjd, "band": band, "flux": flux, "flux_err": error, "detected": detected, "true": true}
-            yield pd.DataFrame(made)
+            yield float(z), pd.DataFrame(made)
 
 
 def kept(objects: pd.DataFrame, observations: pd.DataFrame, table: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -173,10 +182,11 @@ def kept(objects: pd.DataFrame, observations: pd.DataFrame, table: Path | None) 
     return pd.read_parquet(beside), pd.read_parquet(table)
 
 
-def scores(model: tlclass.Model, rows: pd.DataFrame, sets: list[pd.DataFrame]) -> list[dict[str, float]]:
-    """AUROC of each class against the others, of each set of objects."""
+def scores(model: tlclass.Model, rows: pd.DataFrame, sets: list[pd.DataFrame], told: list[str]) -> list[dict[str, float]]:
+    """AUROC of each class against the others, of each set of objects; `told` are columns of objects that the model gets."""
     read = ["object_id", "mjd", "band", "flux", "flux_err", "detected"]
-    predicted = model.predict(rows.loc[rows["object_id"].isin(sets[0]["object_id"]), read], flux_unit="fluxcal")
+    table = rows.loc[rows["object_id"].isin(sets[0]["object_id"]), read].merge(sets[0][["object_id", *told]], on="object_id")
+    predicted = model.predict(table, flux_unit="fluxcal")
     predicted = predicted[predicted[f"p({model.classes[0]})"].notna()].drop(columns="class").set_index("object_id")
     found = []
     for objects in sets:
@@ -195,7 +205,9 @@ def main() -> None:
     parser.add_argument(
         "--table", type=Path, help="of the moved light curves, read if it is there; its objects beside it"
     )
+    parser.add_argument("--hosts", action="store_true", help="tell models the photometric redshift of the host galaxy")
     given = parser.parse_intermixed_args()
+    told = ["host_photoz", "host_photoz_err"] if given.hosts else []
     logging.disable(logging.WARNING)
     objects = pd.read_parquet(given.folder / "objects.parquet")
     observations = pd.read_parquet(given.folder / "observations.parquet").astype({"band": str})
@@ -215,8 +227,8 @@ def main() -> None:
     print("|---" * (len(COMMON) + 3) + "|")
     for name in given.models:
         model = tlclass.load_model(name)
-        found = scores(model, observations, [objects])
-        found += scores(model, rows, [faint, *(faint[thirds == third] for third in range(3))])
+        found = scores(model, observations, [objects], told)
+        found += scores(model, rows, [faint, *(faint[thirds == third] for third in range(3))], told)
         for what, score in zip(names, found, strict=True):
             cells = [float(np.mean(list(score.values()))), *(score[kind] for kind in COMMON)]
             print(f"| {name} | {what} | " + " | ".join(f"{cell:.3f}" for cell in cells) + " |", flush=True)

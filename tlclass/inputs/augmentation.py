@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlclass.dust import transmission
-from tlclass.lightcurves.curves import LightCurves, concatenate
+from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves, concatenate
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.selection import Selection, Trigger
 from tlclass.options import build
@@ -46,6 +46,7 @@ class Augmentation:
             drawn from them, starting at one of the first k.
         drop_band: probability that an object loses one of its passbands; never its only one, and at least
             `Selection.min_observations` are left.
+        drop_host: probability that nothing is known of an object's host galaxy (`host_photoz` and its error).
         zero_point: sigma in mag of an offset per object and passband, of flux and error.
         error_scale: sigma of ln of a factor per object on the quoted errors; the noise stays what it is.
         redshift: [low, high], at most 0.8 to 1.25; 1 + z times f, drawn uniformly between them. Times since the trigger
@@ -65,6 +66,7 @@ class Augmentation:
     thin: Sequence[float] | None = None
     nights: Sequence[int] | None = None
     drop_band: float = 0.0
+    drop_host: float = 0.0
     zero_point: float = 0.0
     error_scale: float = 0.0
     redshift: Sequence[float] | None = None
@@ -81,8 +83,9 @@ class Augmentation:
         nights = self.nights if isinstance(self.nights, Sequence) else [] if self.nights is not None else [1]
         if not nights or not all(isinstance(k, int) and k > 0 for k in nights):
             raise ValueError(f"augmentation.nights is {self.nights}: give whole numbers from 1, such as [1, 2, 3]")
-        if not 0 <= self.drop_band <= 1:
-            raise ValueError(f"augmentation.drop_band is {self.drop_band}: choose a probability, 0 to 1")
+        for name in ("drop_band", "drop_host"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"augmentation.{name} is {getattr(self, name)}: choose a probability, 0 to 1")
         for name in ("zero_point", "error_scale", "extinction"):
             if getattr(self, name) < 0:
                 raise ValueError(f"augmentation.{name} is {getattr(self, name)}: choose 0 (off) or more")
@@ -112,7 +115,14 @@ class Augmentation:
         keep &= (days > selection.window[0]) & (days < selection.window[1])
         enough = np.bincount(owner[keep], minlength=len(curves)) >= least
         changed = replace(changed, mjd=mjd, trigger_mjd=zero)
-        return _where(enough, changed, curves).keep(keep | ~enough[owner])
+        return self._told(_where(enough, changed, curves).keep(keep | ~enough[owner]), seed)
+
+    def _told(self, curves: LightCurves, seed: int) -> LightCurves:
+        """The light curves without what is not known of host galaxies."""
+        if not self.drop_host:
+            return curves
+        lost = _rng(seed, "drop_host").random(len(curves)) < self.drop_host
+        return replace(curves, **{name: np.where(lost, np.nan, getattr(curves, name)) for name in HOST_NUMBERS})
 
     def _recalibrated(self, curves: LightCurves, seed: int) -> LightCurves:
         n = len(curves)
@@ -139,7 +149,7 @@ class Augmentation:
             factor *= 10 ** (-0.4 * by[owner])
         if self.redshift is not None:
             stretch, redshift, dimming = redshifted(curves.redshift, self.redshift, _rng(seed, "redshift"))
-            curves = replace(curves, redshift=redshift)
+            curves = replace(curves, redshift=redshift, host_photoz=(1 + curves.host_photoz) * stretch - 1)
             factor *= dimming[owner]
         if not self.extinction and self.fainter is None and self.redshift is None:
             return curves, stretch
@@ -286,7 +296,7 @@ def _where(chosen: Array, one: LightCurves, other: LightCurves) -> LightCurves:
     rows = chosen[one.owner]
     observations = ("mjd", "flux", "flux_err", "detected")
     columns: dict[str, Any] = {name: np.where(rows, getattr(one, name), getattr(other, name)) for name in observations}
-    objects = {name: np.where(chosen, getattr(one, name), getattr(other, name)) for name in ("trigger_mjd", "redshift")}
+    objects = {name: np.where(chosen, getattr(one, name), getattr(other, name)) for name in ("trigger_mjd", "redshift", "host_photoz")}
     return replace(one, **columns, **objects)
 
 

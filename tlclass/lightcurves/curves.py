@@ -21,7 +21,8 @@ NO_TIME = "with a missing or infinite time"
 NO_ID = "without an object id"
 SIMULATED = "simulated"  # extra column of files that `tlclass.simulate` writes: whether an object is simulated
 LONGEST_TEXT = 256  # characters of an id or a label
-OBJECT_NUMBERS = ("mwebv", "ra", "dec", "redshift", "trigger_mjd")
+HOST_NUMBERS = ("host_photoz", "host_photoz_err")  # above 0 where known
+OBJECT_NUMBERS = ("mwebv", "ra", "dec", "redshift", *HOST_NUMBERS, "trigger_mjd")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class LightCurves:
         object_id: (n,) str, unique.
         label: (n,) str, the class as the survey states it; empty where unknown.
         mwebv: (n,) Milky Way E(B-V) in mag; NaN where unknown, as all that follow.
-        ra: (n,) degrees. dec: (n,) degrees. redshift: (n,).
+        ra: (n,) degrees. dec: (n,) degrees. redshift: (n,), measured in a spectrum, or the true one of a simulation.
+        host_photoz: (n,) photometric redshift of the host galaxy. host_photoz_err: (n,) its standard deviation.
         trigger_mjd: (n,) the survey's own trigger time.
         extra: further columns per object, (n,) each.
         dropped: reason -> how many raw observations were dropped for it.
@@ -60,6 +62,8 @@ class LightCurves:
     ra: Array
     dec: Array
     redshift: Array
+    host_photoz: Array
+    host_photoz_err: Array
     trigger_mjd: Array
     extra: Mapping[str, Array] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
@@ -126,7 +130,7 @@ def from_columns(
     and counted in `dropped`, which `log_dropped` says.
 
     Args:
-        objects: `object_id` and any of label, mwebv, ra, dec, redshift, trigger_mjd; others become `extra`.
+        objects: `object_id` and any of label and OBJECT_NUMBERS; others become `extra`.
         observations: `object_id` (or `owner`, the row of the object, -1 for none), `mjd`, `passband` (uint8 codes),
             `flux`, `flux_err`, optionally `detected`.
         passbands: names the codes stand for.
@@ -201,11 +205,28 @@ def pack(
     """Light curves of columns that keep the invariants; object columns that have no field of their own become `extra`."""
     unknown = np.full(len(object_id), np.nan)
     numbers = {name: np.asarray(objects.get(name, unknown), dtype=np.float64) for name in OBJECT_NUMBERS}
+    for name in HOST_NUMBERS:
+        numbers[name] = np.where(numbers[name] > 0, numbers[name], np.nan)
     label = texts(objects.get("label", np.full(len(object_id), "")), "labels")
     known = {"object_id", "label", *OBJECT_NUMBERS}
     extra = {name: np.asarray(column) for name, column in objects.items() if name not in known}
     named: dict[str, Any] = {**numbers, **columns}
     return LightCurves(passbands=passbands, offsets=offsets, object_id=object_id, label=label, extra=extra, **named)
+
+
+def best_hosts(photoz: Array, error: Array, owner: Array, n: int) -> dict[str, Array]:
+    """Of all redshifts that are stated of each of `n` hosts that with the smallest error: (n,) `host_photoz`, `host_photoz_err`.
+
+    Args:
+        photoz, error: (m,), NaN where unknown. owner: (m,) whose host it is.
+    """
+    photoz, error = (np.where(values > 0, values, np.nan) for values in (photoz, error))
+    order = np.lexsort((photoz, error, np.isnan(photoz), owner))  # NaN stands last
+    owners, first = np.unique(owner[order], return_index=True)
+    found = {name: np.full(n, np.nan) for name in HOST_NUMBERS}
+    for name, values in zip(HOST_NUMBERS, (photoz, error), strict=True):
+        found[name][owners] = values[order][first]
+    return found
 
 
 def refuse_duplicates(sorted_ids: Array, origin: str) -> None:

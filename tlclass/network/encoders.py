@@ -96,11 +96,12 @@ class MetadataBranch(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, n_metadata: int, units: int):
+    def __init__(self, n_metadata: int, units: int, flags: bool = False):
         super().__init__()
+        self.flags = flags
         self.register_buffer("mean", torch.zeros(n_metadata))
         self.register_buffer("scale", torch.ones(n_metadata))
-        self.linear = nn.Linear(n_metadata, units)
+        self.linear = nn.Linear(n_metadata * (2 if flags else 1), units)
 
     def standardise_by(self, metadata: Tensor) -> None:
         """Take mean and scale from (n, M) training metadata; the scale of a constant or unknown column is 1."""
@@ -113,6 +114,8 @@ class MetadataBranch(nn.Module):
     def forward(self, metadata: Tensor) -> Tensor:
         """(N, M) raw values, NaN where unknown (then the mean is taken), to (N, units)."""
         standardised = ((metadata - self.mean) / self.scale).nan_to_num(0.0)
+        if self.flags:
+            standardised = torch.cat([standardised, (~metadata.isnan()).to(standardised.dtype)], dim=-1)
         out: Tensor = self.linear(standardised)
         return out
 
@@ -138,13 +141,16 @@ class GRUEncoder(Encoder):
         dense: Size = 100,
         latent: Size = 100,
         metadata_units: Size = 10,
+        metadata_first: bool = False,
     ):
         super().__init__()
         self.out_features = latent
         self.parts = ("gru", "metadata", "dense", "latent") if metadata else ("gru", "dense", "latent")
-        self.gru = nn.GRU(n_channels, hidden, num_layers=layers, batch_first=True)
-        self.metadata = MetadataBranch(len(metadata), metadata_units) if metadata else None
-        joint = dense + (metadata_units if metadata else 0)
+        units = metadata_units if metadata else 0
+        self.metadata_first = metadata_first and bool(metadata)
+        self.gru = nn.GRU(n_channels + units * self.metadata_first, hidden, num_layers=layers, batch_first=True)
+        self.metadata = MetadataBranch(len(metadata), metadata_units, self.metadata_first) if metadata else None
+        joint = dense + units * (not self.metadata_first)
         self.dense = nn.ModuleDict({"state": nn.Linear(hidden, dense), "joint": nn.Linear(joint, dense)})
         self.latent = nn.Linear(dense, latent)
 
@@ -154,30 +160,37 @@ class GRUEncoder(Encoder):
 
     def forward(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> Tensor:
         """See `Encoder`."""
+        x = self._told(x, metadata)
         if packed_gru.pays(self.gru, x):
             return self._latent(packed_gru.last_states(self.gru, x, lengths), metadata)
         return self._latent(last_valid(lambda part: self.gru(part)[0], x, lengths), metadata)
 
     def at_every_step(self, x: Tensor, metadata: Tensor) -> Tensor:
         """See `Encoder`; one pass, since the GRU runs in one direction."""
-        return self._latent(self.gru(x)[0], metadata[:, None].expand(-1, x.shape[1], -1))
+        return self._latent(self.gru(self._told(x, metadata))[0], metadata[:, None].expand(-1, x.shape[1], -1))
 
     def step(self, x: Tensor, metadata: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """See `Encoder`; the state is `hidden`, (N, layers, hidden)."""
         before = state["hidden"].transpose(0, 1).contiguous() if state else None
-        states, hidden = self.gru(x[:, None], before)
+        states, hidden = self.gru(self._told(x[:, None], metadata), before)
         return self._latent(states[:, 0], metadata), {"hidden": hidden.transpose(0, 1)}
 
     def replay(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> tuple[Tensor, list[State]]:
         """See `Encoder`; in one pass."""
-        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        packed = nn.utils.rnn.pack_padded_sequence(self._told(x, metadata), lengths, batch_first=True, enforce_sorted=False)
         hidden = self.gru(packed)[1].transpose(0, 1)
         return self._latent(hidden[:, -1], metadata), [{"hidden": row[None]} for row in hidden]
+
+    def _told(self, x: Tensor, metadata: Tensor) -> Tensor:
+        """Observations (N, T, C), each with the object's metadata beside it where they come first."""
+        if self.metadata is None or not self.metadata_first:
+            return x
+        return torch.cat([x, torch.tanh(self.metadata(metadata))[:, None].expand(-1, x.shape[1], -1)], dim=-1)
 
     def _latent(self, states: Tensor, metadata: Tensor) -> Tensor:
         """GRU states (..., hidden) and (..., M) to (..., latent)."""
         out = torch.tanh(self.dense["state"](states))
-        if self.metadata is not None:
+        if self.metadata is not None and not self.metadata_first:
             out = torch.cat([out, self.metadata(metadata)], dim=-1)
         return torch.relu(self.latent(torch.relu(self.dense["joint"](out))))
 

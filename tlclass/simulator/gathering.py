@@ -89,6 +89,8 @@ def _collect(simulation: Simulated, held: list[_Batch]) -> LightCurves:
         ra=unknown,
         dec=unknown.copy(),
         redshift=columns.pop("redshift"),
+        host_photoz=columns.pop("host_photoz"),
+        host_photoz_err=columns.pop("host_photoz_err"),
         trigger_mjd=columns.pop("trigger_mjd"),
         extra=columns,
     )

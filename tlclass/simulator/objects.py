@@ -19,6 +19,7 @@ class Objects:
     Attributes:
         histories: how they evolve, with what was drawn of them.
         mwebv: (n,) E(B-V) of the Milky Way, mag.
+        host_photoz, host_photoz_err: (n,) photometric redshifts of the host galaxies; NaN where unknown.
         stretch: (n,) observed days per day of the object.
         start: (n,) days since `origin` at which they begin.
         origin: MJD.
@@ -26,6 +27,8 @@ class Objects:
 
     histories: Histories
     mwebv: Array
+    host_photoz: Array
+    host_photoz_err: Array
     stretch: Array
     start: Array
     origin: float
@@ -34,8 +37,8 @@ class Objects:
     def columns(self) -> dict[str, Array]:
         """What light curves state of them."""
         drawn = self.histories.drawn
-        columns = {"redshift": drawn["redshift"], "mwebv": self.mwebv, "host_av": drawn["host_av"]}
-        return columns | {"peak_abs_mag": drawn["peak_magnitude"]}
+        columns = {name: drawn[name] for name in ("redshift", "host_av")} | {"peak_abs_mag": drawn["peak_magnitude"]}
+        return columns | {name: getattr(self, name) for name in ("mwebv", "host_photoz", "host_photoz_err")}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from tlclass.simulator.cadence import NightlyCadence, PairCadence, build_pool, p
 from tlclass.simulator.chunks import CHUNK, Observed
 from tlclass.simulator.gathering import Progress, observed_in_parts
 from tlclass.simulator.histories import Histories, evolve
+from tlclass.simulator.hosts import Hosts
 from tlclass.simulator.instrument import Band, Instrument, Systematics, Visits, flux_of
 from tlclass.simulator.objects import Objects, Seen
 from tlclass.simulator.parameters import Array, Pair, record
@@ -58,6 +59,7 @@ class Simulation:
         systematics: departures from photon noise.
         gap: differences of the sky from the population.
         mix: relative numbers of the classes.
+        hosts: photometric redshifts of the host galaxies; None: all unknown.
         classes: simulate only these of the mix; None means all.
         full_size: objects of the complete set.
         seed: of everything random.
@@ -78,6 +80,7 @@ class Simulation:
     mix: Mapping[str, float]
     full_size: int
     seed: int
+    hosts: Hosts | None = None
     classes: tuple[str, ...] | None = None
     n_objects: int | None = None
     keep: Pair = (-60.0, 100.0)
@@ -89,7 +92,7 @@ class Simulation:
     def from_config(cls, **config: Any) -> Simulation:
         """Build from the keys of a survey card; see conf/survey/ztf_simulated.yaml."""
         allowed = [item.name for item in fields(cls) if item.name != "version"]
-        optional = ("classes", "n_objects", "keep", "window", "n_jobs")
+        optional = ("hosts", "classes", "n_objects", "keep", "window", "n_jobs")
         for key in ("n_objects", "seed", "full_size", "n_jobs"):
             if not isinstance(config.get(key, 1), int | None):
                 raise ValueError(f"{key} is {config[key]!r}: give a whole number")
@@ -104,6 +107,8 @@ class Simulation:
         values: dict[str, Any] = {key: record(kind, config[key], key) for key, kind in blocks.items()}
         values |= {"bands": bands, "cadence": parse_cadence(config["cadence"], list(bands))}
         values |= {"population": Population.from_config(config["population"]), "mix": dict(config["mix"])}
+        if config.get("hosts") is not None:
+            values["hosts"] = record(Hosts, config["hosts"], "hosts")
         lists = ("keep", "window", "classes")
         values |= {key: tuple(config[key]) for key in lists if config.get(key) is not None}
         return cls(**{**config, **values})
@@ -202,7 +207,8 @@ class Observatory:
         mwebv = milky_way_reddening(rng, CHUNK)
         stretch = (1 + drawn["redshift"]) * simulation.gap.time_scale
         start = rng.uniform(-60.0, simulation.cadence.length - 70.0, CHUNK)
-        return Objects(histories, mwebv, stretch, start, self.pool.start)
+        hosts, (other,) = simulation.hosts or Hosts(known=0.0), rng.spawn(1)  # which moves no other draw
+        return Objects(histories, mwebv, *hosts.draw(drawn["redshift"], other), stretch, start, self.pool.start)
 
     def look(self, objects: Objects, rng: Generator) -> Seen:
         """Observe objects of any sky from pointings, with weather and noise of this survey."""

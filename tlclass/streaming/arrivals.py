@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlclass.lightcurves.curves import LightCurves, from_columns
+from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves, best_hosts, from_columns
 from tlclass.lightcurves.photometry import SAME_EXPOSURE, known_times, one_per_exposure
 
 Array = npt.NDArray[Any]
@@ -20,7 +20,8 @@ SEEN = np.dtype(
     ]
 )  # fmt: skip
 KEY = SEEN.itemsize - 8  # bytes of a row without `issued`
-ABOUT = ("issued", "ra", "dec", "trigger_mjd")
+ABOUT = ("issued", "ra", "dec", "trigger_mjd", *HOST_NUMBERS)
+NOTHING_KNOWN = (np.nan,) * len(ABOUT)
 UNKNOWN = 255  # code of a passband that is not known; such rows are never used
 
 
@@ -37,7 +38,7 @@ class Arrival:
 
     object_id: str
     rows: Array
-    about: tuple[float, float, float, float]
+    about: tuple[float, ...]
     origin: str
 
 
@@ -58,10 +59,12 @@ def contested(rows: Array) -> bool:
     return bool((same & (np.diff(rows["mjd"][order]) <= SAME_EXPOSURE)).any())
 
 
-def newest(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float, float]:
-    """Of what two packets say about an object, what the later one says; ties are broken by value."""
-    issued, ra, dec, trigger = max(first, second, key=lambda about: tuple(-np.inf if x != x else x for x in about[:3]))
-    return issued, ra, dec, trigger
+def newest(first: Sequence[float], second: Sequence[float]) -> tuple[float, ...]:
+    """Of what two packets say about an object, what the later one says, ties are broken by value; of its host the better redshift."""
+    later = max(first, second, key=lambda about: tuple(-np.inf if x != x else x for x in about[:3]))
+    photoz, error = np.array([first, second])[:, -2:].T
+    host = best_hosts(photoz, error, np.zeros(2, dtype=np.int64), 1)
+    return (*later[:-2], *(float(values[0]) for values in host.values()))
 
 
 def light_curves(

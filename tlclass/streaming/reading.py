@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tlclass.lightcurves.curves import LONGEST_TEXT
+from tlclass.lightcurves.curves import HOST_NUMBERS, LONGEST_TEXT
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.quoting import sentence, shortened
 from tlclass.streaming.arrivals import SEEN, UNKNOWN, Arrival, packet_times
@@ -118,7 +118,7 @@ class Reading:
         if strange.any() and self.packets.unknown_passbands == "error":
             self.packets.passbands.codes(given["band"][strange].astype(str).astype(object), origin)
         _refuse_id(head[0], origin)
-        return Arrival(head[0], seen[np.isfinite(seen["mjd"])], (head[1], head[2], head[3], head[4]), origin)
+        return Arrival(head[0], seen[np.isfinite(seen["mjd"])], (*head[1:5], np.nan, np.nan), origin)
 
     def _code(self, survey: str, band: bytes) -> int:
         if (survey, band) not in self._codes:
@@ -164,9 +164,10 @@ class Reading:
             given[name] = seen[name]
         given["band"] = seen["passband"]
         given["rank"] = ~(np.isfinite(seen["flux"]) & (seen["flux_err"] > 0))
+        host = np.stack([seen.get(name, np.full(len(good), np.nan)) for name in HOST_NUMBERS], axis=1).tolist()
         for row in np.flatnonzero(good).tolist():
             _refuse_id(str(seen["object_id"][row]), origin)
-            yield Arrival(str(seen["object_id"][row]), given[row : row + 1], (0.0, np.nan, np.nan, np.nan), origin)
+            yield Arrival(str(seen["object_id"][row]), given[row : row + 1], (0.0, np.nan, np.nan, np.nan, *host[row]), origin)
         for _ in range(len(table) - int(np.count_nonzero(good))):
             yield Nameless(origin)
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlclass.streaming.arrivals import SEEN
+from tlclass.streaming.arrivals import ABOUT, NOTHING_KNOWN, SEEN
 
 Array = npt.NDArray[Any]
 Network = dict[str, Array]  # `Encoder.step`'s state of one object, as arrays
 
 # The selected observations without which the next cannot be encoded; as in `LightCurves`.
 KEPT = np.dtype([("mjd", "f8"), ("flux", "f4"), ("flux_err", "f4"), ("passband", "u1"), ("detected", "?")])
+FACTS = f"<I{len(ABOUT) + 3}d"  # length of the JSON head; what is known of the object, and its times
 NO_ROWS, NOTHING_KEPT, NO_REPORT = np.empty(0, SEEN), np.empty(0, KEPT), np.empty(0, "f8")
 
 
@@ -34,7 +35,7 @@ class Live:
     """
 
     rows: Array = field(default_factory=lambda: NO_ROWS)
-    about: tuple[float, float, float, float] = (np.nan, np.nan, np.nan, np.nan)
+    about: tuple[float, ...] = NOTHING_KNOWN
     contested: bool = False
     steps: int = 0
     zero: float = np.nan
@@ -54,13 +55,13 @@ def to_bytes(live: Live) -> bytes:
         arrays += network.values()
     about = [*live.about, live.zero, live.first, live.last]
     head = json.dumps([len(live.rows), len(live.kept), len(live.reported), live.contested, live.steps, shapes]).encode()
-    return b"".join([struct.pack("<I7d", len(head), *about), head, *(array.tobytes() for array in arrays)])
+    return b"".join([struct.pack(FACTS, len(head), *about), head, *(array.tobytes() for array in arrays)])
 
 
 def from_bytes(content: bytes) -> Live:
     """What `to_bytes` stored."""
-    length, *about = struct.unpack_from("<I7d", content)
-    start = struct.calcsize("<I7d")
+    length, *about = struct.unpack_from(FACTS, content)
+    start = struct.calcsize(FACTS)
     rows, kept, reported, is_contested, steps, shapes = json.loads(content[start : start + length])
     place = start + length
 
@@ -73,5 +74,5 @@ def from_bytes(content: bytes) -> Live:
 
     seen, needed, said = take(SEEN, [rows]), take(KEPT, [kept]), take("f8", [reported])
     networks = tuple({name: take(kind, shape) for name, kind, shape in network} for network in shapes)
-    ra = (about[0], about[1], about[2], about[3])
-    return Live(seen, ra, is_contested, steps, about[4], about[5], about[6], needed, networks, said)
+    *told, zero, first, last = about
+    return Live(seen, tuple(told), is_contested, steps, zero, first, last, needed, networks, said)

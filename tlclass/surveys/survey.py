@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 LARGE = 100_000_000  # bytes of a table (Parquet: some 5 million rows) from which it is read in parts
-CACHE_VERSION = 6  # raise it when a reader's result changes for the same files
+CACHE_VERSION = 7  # raise it when a reader's result changes for the same files
 
 
 @dataclass(frozen=True)

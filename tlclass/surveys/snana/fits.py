@@ -41,6 +41,7 @@ OBJECT_COLUMNS = {
     "redshift": ("SIM_REDSHIFT_CMB", "REDSHIFT_FINAL", "REDSHIFT_CMB", "REDSHIFT_HELIO"),
     "peak_mjd": ("PEAKMJD", "SIM_PEAKMJD"),
     "host_photoz": ("HOSTGAL_PHOTOZ",),
+    "host_photoz_err": ("HOSTGAL_PHOTOZ_ERR", "HOSTGAL_PHOTOZERR"),
     "host_specz": ("HOSTGAL_SPECZ",),
     "host_separation": ("HOSTGAL_SNSEP",),
     "host_logmass": ("HOSTGAL_LOGMASS",),
@@ -61,7 +62,7 @@ class SnanaFits:
     The class of an object is the model it was simulated with, which the name of the pair's folder holds.
     Fluxes are FLUXCAL, zero point 27.5. The trigger is the row flagged 2048, or MJD_TRIGGER where no row is.
     Redshift is the true one of a simulation, else the best measured one. Extra columns: `peak_mjd` and
-    `host_photoz`, `host_specz`, `host_separation` (arcsec), `host_logmass`; NaN where SNANA writes -9 and the like.
+    `host_specz`, `host_separation` (arcsec), `host_logmass`; NaN where SNANA writes -9 and the like.
 
     Attributes:
         folder: holds the pairs, at any depth; or one HEAD file.

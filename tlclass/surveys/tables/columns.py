@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlclass.lightcurves.curves import SIMULATED
+from tlclass.lightcurves.curves import HOST_NUMBERS, SIMULATED
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import (
     FACTS,
@@ -42,6 +42,10 @@ Array = npt.NDArray[Any]
 # not here: they are magnitudes of the source and its host, not of the difference.
 _JANSKYS = tuple(unit for unit in ZERO_POINTS if unit.endswith("jy"))  # flux_ujy states its unit, see `unit_of_name`
 NO_DETECTION = ("nondetection", "non_detection", "is_nondetection")  # beside a flux it is still one
+_PHOTOZ = (  # of the host galaxy; PLAsTiCC and SNANA (hostgal_photoz), ELAsTiCC's alerts (hostgal_zphot)
+    "host_photoz{}", "hostgal_photoz{}", "hostgal_zphot{}", "host_zphot{}", "host_photo_z{}", "host_phot_z{}", "host_z_phot{}",
+    "photoz{}", "photo_z{}", "zphot{}", "z_phot{}",
+)  # fmt: skip
 ALIASES = {
     "object_id": ("object_id", "objectid", "obj_id", "oid", "snid", "diaobjectid", "ztf_object_id", "ztfid", "objname"),
     "mjd": ("mjd", "ant_mjd", "midpointmjdtai", "midpointtai", "expmidptmjd", "hmjd"),
@@ -74,6 +78,8 @@ ALIASES = {
     "ra": ("ra", "meanra"),
     "dec": ("dec", "decl", "declination", "meandec"),
     "redshift": ("redshift", "redshift_final", "true_z"),
+    "host_photoz": tuple(name.format("") for name in _PHOTOZ),
+    "host_photoz_err": tuple(name.format(err) for name in _PHOTOZ for err in ("_err", "_error", "err")),
     "trigger_mjd": ("trigger_mjd",),
     "peak_mjd": ("peak_mjd", "peakmjd", "sim_peakmjd"),
     "simulated": (SIMULATED,),
@@ -108,7 +114,8 @@ OBSERVATION_COLUMNS = (
     "object_id", "mjd", "band", "flux", "flux_err", "flux_unit", "zero_point", "zero_point_system", "detected", "mag", "mag_err", "is_positive",
     "limiting_mag", "quality", "is_limit", "alert_id", "forced",
 )  # fmt: skip
-OBJECT_COLUMNS = ("object_id", "label", "mwebv", "ra", "dec", "redshift", "trigger_mjd", "peak_mjd", "simulated")
+ON_ROWS = ("mwebv", *HOST_NUMBERS)  # of an object, also read where they stand beside its observations
+OBJECT_COLUMNS = ("object_id", "label", "mwebv", "ra", "dec", "redshift", *HOST_NUMBERS, "trigger_mjd", "peak_mjd", "simulated")
 TEXT = (
     "object_id", "band", "flux_unit", "zero_point_system", "detected", "is_positive", "quality", "is_limit", "forced", "label", "simulated",
 )  # fmt: skip

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tlclass.lightcurves.curves import OBJECT_NUMBERS, SIMULATED, LightCurves, from_columns
-from tlclass.lightcurves.photometry import known_extinction, known_numbers, known_position
+from tlclass.lightcurves.curves import OBJECT_NUMBERS, SIMULATED, LightCurves, best_hosts, from_columns
 from tlclass.lightcurves.voids import blank
-from tlclass.surveys.tables.cells import column_values, flags, identifiers, is_true, numbers, text
-from tlclass.surveys.tables.columns import OBJECT_COLUMNS, Form, naming, scale_of
+from tlclass.surveys.tables.cells import column_values, flags, identifiers, is_true, text
+from tlclass.surveys.tables.columns import OBJECT_COLUMNS, ON_ROWS, Form, naming
 from tlclass.surveys.tables.observations import Observations
+from tlclass.surveys.tables.quantities import number_of
 
 Array = npt.NDArray[Any]
 Objects = dict[str, Array]
@@ -55,35 +55,10 @@ def objects_of(table: pa.Table, found: Mapping[str, str], form: Form, origin: st
         columns["label"] = np.where(blank(label), "", label)
     for name in (*OBJECT_NUMBERS, "peak_mjd"):
         if name in found:
-            columns[name] = _number(name, table[found[name]], form, found[name], origin)
+            columns[name] = number_of(name, table[found[name]], form, found[name], origin)
     if SIMULATED in found:
         columns[SIMULATED] = flags(table[found[SIMULATED]], is_true, found[SIMULATED], origin)
     return columns | {name: column_values(table[name]) for name in form.extra if name in found}
-
-
-def _number(name: str, column: pa.ChunkedArray, form: Form, file_name: str, origin: str) -> Array:
-    values = column_values(column)
-    if name in ("ra", "dec") and values.dtype == object:
-        values = np.array([_degrees(value, 15 if name == "ra" else 1) for value in values], dtype=object)
-    number = numbers(values, file_name, origin)
-    if name in ("trigger_mjd", "peak_mjd"):
-        return form.days(number, file_name, origin)
-    if name in ("ra", "dec"):
-        return known_position(number, name)
-    number = known_numbers(number) * scale_of(file_name)
-    return known_extinction(number) if name == "mwebv" else number
-
-
-def _degrees(value: str, unit: int) -> str:
-    """Degrees as text, of `10:35:32.09` (hours for right ascension: `unit` 15) or of a number as it is."""
-    parts = value.strip().replace(" ", ":").split(":")
-    if len(parts) != 3:
-        return value
-    try:
-        whole, minutes, seconds = (float(part) for part in parts)
-    except ValueError:
-        return value
-    return repr((-1 if value.strip().startswith("-") else 1) * unit * (abs(whole) + minutes / 60 + seconds / 3600))
 
 
 def merged(parts: Sequence[Objects], origin: str) -> Objects:
@@ -182,8 +157,10 @@ def pack(
     """Light curves of objects and observations (`from_columns`).
 
     Where the object table has a time of peak and no trigger, `trigger_mjd` is the first positive detection
-    later than 100 d before the peak, whatever the class; NaN where there is none or the peak is unknown.
+    later than 100 d before the peak, whatever the class; NaN where there is none or the peak is unknown. What observations state of
+    their object (`ON_ROWS`) holds where the object table says nothing.
     """
+    objects, seen = _told(objects, seen)
     peak = objects.pop("peak_mjd", None)
     curves = from_columns(objects, seen, form.passbands.names, origin, dropped, part)
     if peak is None or "trigger_mjd" in objects:
@@ -193,3 +170,25 @@ def pack(
     trigger = np.full(len(curves), np.nan)
     trigger[owner] = curves.mjd[rows[first]]
     return replace(curves, trigger_mjd=trigger)
+
+
+def _told(objects: Objects, seen: Observations) -> tuple[Objects, Observations]:
+    """The objects with what rows of observations state of them, and the observations without it."""
+    stated = {name: seen[name] for name in ON_ROWS if name in seen}
+    if not stated:
+        return objects, seen
+    ids = objects["object_id"].astype(str)
+    order = np.argsort(ids, kind="stable")
+    place = np.minimum(np.searchsorted(ids, seen["object_id"].astype(str), sorter=order), max(len(ids) - 1, 0))
+    owner = order[place] if len(ids) else place
+    listed = ids[owner] == seen["object_id"].astype(str) if len(ids) else np.zeros(len(owner), dtype=bool)
+    unknown = np.full(len(listed), np.nan)
+    mwebv, photoz, error = (stated.get(name, unknown)[listed] for name in ON_ROWS)
+    told = best_hosts(photoz, error, owner[listed], len(ids))
+    known = np.flatnonzero(np.isfinite(mwebv))
+    told["mwebv"] = np.full(len(ids), np.nan)
+    told["mwebv"][owner[listed][known[::-1]]] = mwebv[known[::-1]]
+    for name in stated:
+        before = objects.get(name, np.full(len(ids), np.nan))
+        told[name] = np.where(np.isfinite(before), before, told[name])
+    return objects | {name: told[name] for name in stated}, {name: c for name, c in seen.items() if name not in ON_ROWS}
