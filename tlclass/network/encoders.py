@@ -96,12 +96,11 @@ class MetadataBranch(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, n_metadata: int, units: int, flags: bool = False):
+    def __init__(self, n_metadata: int, units: int):
         super().__init__()
-        self.flags = flags
         self.register_buffer("mean", torch.zeros(n_metadata))
         self.register_buffer("scale", torch.ones(n_metadata))
-        self.linear = nn.Linear(n_metadata * (2 if flags else 1), units)
+        self.linear = nn.Linear(n_metadata, units)
 
     def standardise_by(self, metadata: Tensor) -> None:
         """Take mean and scale from (n, M) training metadata; the scale of a constant or unknown column is 1."""
@@ -114,10 +113,37 @@ class MetadataBranch(nn.Module):
     def forward(self, metadata: Tensor) -> Tensor:
         """(N, M) raw values, NaN where unknown (then the mean is taken), to (N, units)."""
         standardised = ((metadata - self.mean) / self.scale).nan_to_num(0.0)
-        if self.flags:
-            standardised = torch.cat([standardised, (~metadata.isnan()).to(standardised.dtype)], dim=-1)
         out: Tensor = self.linear(standardised)
         return out
+
+
+class WideMetadataBranch(MetadataBranch):
+    """Metadata that span decades and are often unknown, such as a host's redshift and its error.
+
+    Values far above `small` count by their logarithm, as a magnitude is one of distance. The branch is told which are known.
+    """
+
+    def __init__(self, n_metadata: int, units: int, small: float):
+        super().__init__(n_metadata, units)
+        self.small = small
+        self.linear = nn.Linear(2 * n_metadata, units)
+
+    def standardise_by(self, metadata: Tensor) -> None:
+        """See `MetadataBranch`."""
+        super().standardise_by(torch.asinh(metadata / self.small))
+
+    def forward(self, metadata: Tensor) -> Tensor:
+        """(N, M) raw values, NaN where unknown, to (N, units)."""
+        standardised = ((torch.asinh(metadata / self.small) - self.mean) / self.scale).nan_to_num(0.0)
+        known = (~metadata.isnan()).to(standardised.dtype)
+        return torch.tanh(self.linear(torch.cat([standardised, known], dim=-1)))
+
+
+def metadata_branch(metadata: Sequence[str], units: int, small: float | None) -> MetadataBranch | None:
+    """The branch for these columns: the paper's, or the one for wide ranges where `small` is given; None without columns."""
+    if not metadata:
+        return None
+    return MetadataBranch(len(metadata), units) if small is None else WideMetadataBranch(len(metadata), units, small)
 
 
 class GRUEncoder(Encoder):
@@ -130,6 +156,7 @@ class GRUEncoder(Encoder):
         n_channels: input channels.
         metadata: names of the metadata columns; none removes the branch.
         hidden, layers: of the GRU. dense, latent: units. metadata_units: units of the branch.
+        metadata_small: None for the paper's branch; else see `WideMetadataBranch`.
     """
 
     def __init__(
@@ -141,16 +168,14 @@ class GRUEncoder(Encoder):
         dense: Size = 100,
         latent: Size = 100,
         metadata_units: Size = 10,
-        metadata_first: bool = False,
+        metadata_small: float | None = None,
     ):
         super().__init__()
         self.out_features = latent
         self.parts = ("gru", "metadata", "dense", "latent") if metadata else ("gru", "dense", "latent")
-        units = metadata_units if metadata else 0
-        self.metadata_first = metadata_first and bool(metadata)
-        self.gru = nn.GRU(n_channels + units * self.metadata_first, hidden, num_layers=layers, batch_first=True)
-        self.metadata = MetadataBranch(len(metadata), metadata_units, self.metadata_first) if metadata else None
-        joint = dense + units * (not self.metadata_first)
+        self.gru = nn.GRU(n_channels, hidden, num_layers=layers, batch_first=True)
+        self.metadata = metadata_branch(metadata, metadata_units, metadata_small)
+        joint = dense + (metadata_units if metadata else 0)
         self.dense = nn.ModuleDict({"state": nn.Linear(hidden, dense), "joint": nn.Linear(joint, dense)})
         self.latent = nn.Linear(dense, latent)
 
@@ -160,37 +185,30 @@ class GRUEncoder(Encoder):
 
     def forward(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> Tensor:
         """See `Encoder`."""
-        x = self._told(x, metadata)
         if packed_gru.pays(self.gru, x):
             return self._latent(packed_gru.last_states(self.gru, x, lengths), metadata)
         return self._latent(last_valid(lambda part: self.gru(part)[0], x, lengths), metadata)
 
     def at_every_step(self, x: Tensor, metadata: Tensor) -> Tensor:
         """See `Encoder`; one pass, since the GRU runs in one direction."""
-        return self._latent(self.gru(self._told(x, metadata))[0], metadata[:, None].expand(-1, x.shape[1], -1))
+        return self._latent(self.gru(x)[0], metadata[:, None].expand(-1, x.shape[1], -1))
 
     def step(self, x: Tensor, metadata: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """See `Encoder`; the state is `hidden`, (N, layers, hidden)."""
         before = state["hidden"].transpose(0, 1).contiguous() if state else None
-        states, hidden = self.gru(self._told(x[:, None], metadata), before)
+        states, hidden = self.gru(x[:, None], before)
         return self._latent(states[:, 0], metadata), {"hidden": hidden.transpose(0, 1)}
 
     def replay(self, x: Tensor, lengths: Tensor, metadata: Tensor) -> tuple[Tensor, list[State]]:
         """See `Encoder`; in one pass."""
-        packed = nn.utils.rnn.pack_padded_sequence(self._told(x, metadata), lengths, batch_first=True, enforce_sorted=False)
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         hidden = self.gru(packed)[1].transpose(0, 1)
         return self._latent(hidden[:, -1], metadata), [{"hidden": row[None]} for row in hidden]
-
-    def _told(self, x: Tensor, metadata: Tensor) -> Tensor:
-        """Observations (N, T, C), each with the object's metadata beside it where they come first."""
-        if self.metadata is None or not self.metadata_first:
-            return x
-        return torch.cat([x, torch.tanh(self.metadata(metadata))[:, None].expand(-1, x.shape[1], -1)], dim=-1)
 
     def _latent(self, states: Tensor, metadata: Tensor) -> Tensor:
         """GRU states (..., hidden) and (..., M) to (..., latent)."""
         out = torch.tanh(self.dense["state"](states))
-        if self.metadata is not None and not self.metadata_first:
+        if self.metadata is not None:
             out = torch.cat([out, self.metadata(metadata)], dim=-1)
         return torch.relu(self.latent(torch.relu(self.dense["joint"](out))))
 

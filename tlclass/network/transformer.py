@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tlclass.network.encoders import Encoder, MetadataBranch, State, appended, last_valid
+from tlclass.network.encoders import Encoder, State, appended, last_valid, metadata_branch
 from tlclass.network.initialisation import as_keras_does
 from tlclass.options import Size
 
@@ -31,7 +31,7 @@ class TransformerEncoder(Encoder):
             time in 100 days, periods are 200, 100, 50, ... days.
         time, wavelength: which channels they are; so in every encoding of `conf/encoding/`.
         dropout: share of a block's output that is dropped in training.
-        dense, latent: units. metadata_units: units of the branch.
+        dense, latent: units. metadata_units: units of the branch. metadata_small: see `GRUEncoder`.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class TransformerEncoder(Encoder):
         dense: Size = 100,
         latent: Size = 100,
         metadata_units: Size = 10,
+        metadata_small: float | None = None,
     ):
         super().__init__()
         if width % heads:
@@ -60,7 +61,7 @@ class TransformerEncoder(Encoder):
         self.parts = ("attention", *(("metadata",) if metadata else ()), "dense", "latent")
         waves = {time: frequencies, wavelength: wavelength_frequencies}
         self.attention = CausalAttention(n_channels, width, layers, heads, feedforward, waves, dropout)
-        self.metadata = MetadataBranch(len(metadata), metadata_units) if metadata else None
+        self.metadata = metadata_branch(metadata, metadata_units, metadata_small)
         self.dense = nn.Linear(width + (metadata_units if metadata else 0), dense)
         self.latent = nn.Linear(dense, latent)
 

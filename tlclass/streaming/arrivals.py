@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves, best_hosts, from_columns
+from tlclass.lightcurves.curves import LightCurves, best_hosts, from_columns
 from tlclass.lightcurves.photometry import SAME_EXPOSURE, known_times, one_per_exposure
+from tlclass.surveys.alerts.parsed import HEAD_NUMBERS
 
 Array = npt.NDArray[Any]
 
@@ -20,7 +21,7 @@ SEEN = np.dtype(
     ]
 )  # fmt: skip
 KEY = SEEN.itemsize - 8  # bytes of a row without `issued`
-ABOUT = ("issued", "ra", "dec", "trigger_mjd", *HOST_NUMBERS)
+ABOUT = HEAD_NUMBERS
 NOTHING_KNOWN = (np.nan,) * len(ABOUT)
 UNKNOWN = 255  # code of a passband that is not known; such rows are never used
 

@@ -118,7 +118,7 @@ class Reading:
         if strange.any() and self.packets.unknown_passbands == "error":
             self.packets.passbands.codes(given["band"][strange].astype(str).astype(object), origin)
         _refuse_id(head[0], origin)
-        return Arrival(head[0], seen[np.isfinite(seen["mjd"])], (*head[1:5], np.nan, np.nan), origin)
+        return Arrival(head[0], seen[np.isfinite(seen["mjd"])], head[1:], origin)
 
     def _code(self, survey: str, band: bytes) -> int:
         if (survey, band) not in self._codes:

@@ -22,6 +22,7 @@ CLASS_NAMES = {
     65: "M-dwarf-flare", 67: "SNIa-91bg", 88: "AGN", 90: "SNIa", 92: "RRL", 95: "SLSN-I",
     991: "uLens-Binary", 992: "ILOT", 993: "CaRT", 994: "PISN",
 }  # fmt: skip
+HOSTS = {"host_photoz": "hostgal_photoz", "host_photoz_err": "hostgal_photoz_err"}  # 0 of objects in the Milky Way: unknown
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class PlasticcCSV:
             "code": "true_target",
             "submodel": "true_submodel",
         }
+        wanted |= {name: file_name for name, file_name in HOSTS.items() if file_name in names}
         needed = [*wanted.values(), "object_id", "ddf_bool"]
         absent = [name for name in needed if name not in names]
         if absent:
@@ -76,7 +78,7 @@ class PlasticcCSV:
         columns = {
             name: numbers(column_values(table[file_name]), file_name, str(path)) for name, file_name in wanted.items()
         }
-        objects = {name: columns[name] for name in ("ra", "dec", "redshift", "mwebv")}
+        objects = {name: columns[name] for name in ("ra", "dec", "redshift", "mwebv", *HOSTS) if name in columns}
         objects |= {"object_id": column_values(table["object_id"]), "label": _class_names(columns["code"], path)}
         objects |= {
             "ddf": column_values(table["ddf_bool"]).astype(bool),

@@ -1,11 +1,13 @@
 """Read one alert packet of ZTF or Rubin: its object, and a row per exposure."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tlclass.lightcurves.curves import HOST_NUMBERS
 from tlclass.lightcurves.photometry import FRACTION, JULIAN, UPPER_LIMIT, ZERO_POINT, flux_scale
 from tlclass.lightcurves.voids import VOIDS, says_yes, void_reason
+from tlclass.surveys.tables.columns import ALIASES
 
 Packet = Mapping[str, Any]
 
@@ -25,7 +27,7 @@ FAULTS = (
 )
 FINE, LIMIT, NO_FLUX, NO_BAND = range(4)
 Row = tuple[float, bytes, float, float, bool, int, int]  # mjd, band, flux, flux_err, detected, rank, fault
-Head = tuple[str, float, float, float, float]  # object_id, issued, ra, dec, trigger_mjd
+Head = tuple[str, float, float, float, float, float, float]  # as `tlclass.surveys.alerts.parsed.HEAD`
 
 
 def is_ztf(packet: Packet) -> bool:
@@ -44,7 +46,8 @@ def ztf(packet: Packet, forced: bool) -> tuple[Head, list[Row]]:
     rows = [_ztf_candidate(seen) for seen in (newest, *(packet.get("prv_candidates") or ()))]
     if forced:
         rows += [_ztf_forced(seen) for seen in packet.get("fp_hists") or ()]
-    return (str(packet["objectId"]), rows[0][0], _number(newest["ra"]), _number(newest["dec"]), math.nan), rows
+    place = _number(newest["ra"]), _number(newest["dec"])
+    return (str(packet["objectId"]), rows[0][0], *place, math.nan, math.nan, math.nan), rows
 
 
 def _ztf_candidate(seen: Packet) -> Row:
@@ -109,7 +112,8 @@ def rubin(packet: Packet, forced: bool, zero_point: float) -> tuple[Head | None,
     place = about if about.get("ra") is not None else source
     trigger = _number(about.get("firstDiaSourceMjdTai"))
     ra, dec = _number(place["ra"]), _number(_either(place, "dec", "decl"))
-    return (str(ids.pop()), rows[0][0], ra, dec, trigger), rows
+    photoz, error = (_first_known(about, ALIASES[name]) for name in HOST_NUMBERS)
+    return (str(ids.pop()), rows[0][0], ra, dec, trigger, photoz, error), rows
 
 
 def _rubin_row(seen: Packet, scale: float, rank: int) -> Row:
@@ -131,6 +135,10 @@ def _rubin_row(seen: Packet, scale: float, rank: int) -> Row:
 
 def _either(seen: Packet, new: str, old: str) -> Any:
     return seen[new] if new in seen else seen[old]
+
+
+def _first_known(about: Packet, names: Sequence[str]) -> float:
+    return next((_number(about[name]) for name in names if about.get(name) is not None), math.nan)
 
 
 def _number(value: float | None) -> float:

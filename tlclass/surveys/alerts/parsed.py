@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tlclass.lightcurves.curves import LightCurves
+from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves
 from tlclass.surveys.grouping import Order, by_range
 
 Array = npt.NDArray[Any]
@@ -22,7 +22,8 @@ ROW = np.dtype(
         ("detected", "?"), ("rank", "i1"), ("fault", "i1"),
     ]
 )  # fmt: skip
-HEAD = np.dtype([("object_id", "O"), ("issued", "f8"), ("ra", "f8"), ("dec", "f8"), ("trigger_mjd", "f8")])
+HEAD_NUMBERS = ("issued", "ra", "dec", "trigger_mjd", *HOST_NUMBERS)
+HEAD = np.dtype([("object_id", "O"), *((name, "f8") for name in HEAD_NUMBERS)])
 KINDS = {"S16": pa.binary(), "O": pa.string()}
 
 

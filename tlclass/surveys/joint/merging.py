@@ -8,10 +8,12 @@ import numpy.typing as npt
 
 from tlclass.lightcurves.by_survey import SEEN_BY, named_surveys
 from tlclass.lightcurves.curves import (
+    HOST_NUMBERS,
     OBJECT_NUMBERS,
     OBSERVATION_DTYPES,
     SIMULATED,
     LightCurves,
+    best_hosts,
     from_columns,
     sum_dropped,
     texts,
@@ -27,7 +29,7 @@ TRIGGER = "trigger_mjd"
 def merged(parts: Mapping[str, LightCurves], taxonomy: Taxonomy, origin: str) -> LightCurves:
     """One light curve per object id, in the order in which the ids first come, observations in order of time.
 
-    Metadata are those of the first survey that knows them, the survey's own trigger is the earliest. The extra column `seen_by`
+    Metadata are those of the first survey that knows them (of a host the best redshift), the survey's own trigger is the earliest. The extra column `seen_by`
     names the surveys with observations of an object; others are kept where all surveys have them.
 
     Args:
@@ -43,6 +45,7 @@ def merged(parts: Mapping[str, LightCurves], taxonomy: Taxonomy, origin: str) ->
     objects: dict[str, Array] = {"object_id": rows.object_id, "label": rows.first("label", lambda label: label != "")}
     for name in OBJECT_NUMBERS:
         objects[name] = rows.earliest() if name == TRIGGER else rows.first(name, np.isfinite)
+    objects |= best_hosts(*(rows.column(name) for name in HOST_NUMBERS), rows.owner, len(rows.object_id))
     shared = set.intersection(*(set(part.extra) for part in parts.values())) - {SIMULATED}
     for name in (name for name in next(iter(parts.values())).extra if name in shared):
         objects[name] = rows.first(name, lambda values: np.ones(len(values), dtype=bool))

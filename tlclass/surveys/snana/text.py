@@ -40,6 +40,8 @@ KEYS = {  # object column -> header keys, the first that is there counts
     "ra": ("RA",),
     "dec": ("DECL", "DEC"),
     "redshift": ("REDSHIFT_HELIO", "REDSHIFT_FINAL", "REDSHIFT_CMB"),
+    "host_photoz": ("HOSTGAL_PHOTOZ",),
+    "host_photoz_err": ("HOSTGAL_PHOTOZ_ERR", "HOSTGAL_PHOTOZ+-"),
     "peak_mjd": ("PEAKMJD", "SIM_PEAKMJD", "SEARCH_PEAKMJD"),
 }
 
@@ -204,7 +206,7 @@ class _Object:
 
     Attributes:
         file: it stands in.
-        header: key -> first word of its value.
+        header: key -> first word of its value; key and `+-` -> its error.
         band, mjd, flux, flux_err: (n,) as written.
         photflag: (n,) int64, -1 where the file has none.
         flags: name of a column -> (n,) text, of those that may void a row. context: the same of those that say who took it.
@@ -268,10 +270,12 @@ class _Lines:
         """A line of the header: one key and its value, or several."""
         if words[0] in ("VARLIST:", "VARNAMES:"):
             self.names = list(words[1:])
-        for key, value, after in zip(words, [*words[1:], ""], [*words[2:], "", ""], strict=False):
+        for key, value, after, error in zip(words, [*words[1:], ""], [*words[2:], "", ""], [*words[3:], "", "", ""], strict=False):
             if key.endswith(":"):  # a type in two words, as TNS writes it, is one value
                 given = "" if value.endswith(":") else value
                 self.header.setdefault(key[:-1], f"{given} {after}" if given == "SN" and after else given)
+                if after == "+-":
+                    self.header.setdefault(key[:-1] + after, error)
 
     def finished(self) -> _Object:
         """The object; what follows belongs to another."""
