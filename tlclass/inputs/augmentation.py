@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlclass.dust import transmission
-from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves, concatenate
+from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves, concatenate, known_hosts
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.selection import Selection, Trigger
 from tlclass.options import build
@@ -149,7 +149,8 @@ class Augmentation:
             factor *= 10 ** (-0.4 * by[owner])
         if self.redshift is not None:
             stretch, redshift, dimming = redshifted(curves.redshift, self.redshift, _rng(seed, "redshift"))
-            curves = replace(curves, redshift=redshift, host_photoz=(1 + curves.host_photoz) * stretch - 1)
+            hosts = (1 + curves.host_photoz) * stretch - 1, curves.host_photoz_err * stretch
+            curves = replace(curves, redshift=redshift, **known_hosts(*hosts))
             factor *= dimming[owner]
         if not self.extinction and self.fainter is None and self.redshift is None:
             return curves, stretch
@@ -296,7 +297,7 @@ def _where(chosen: Array, one: LightCurves, other: LightCurves) -> LightCurves:
     rows = chosen[one.owner]
     observations = ("mjd", "flux", "flux_err", "detected")
     columns: dict[str, Any] = {name: np.where(rows, getattr(one, name), getattr(other, name)) for name in observations}
-    objects = {name: np.where(chosen, getattr(one, name), getattr(other, name)) for name in ("trigger_mjd", "redshift", "host_photoz")}
+    objects = {name: np.where(chosen, getattr(one, name), getattr(other, name)) for name in ("trigger_mjd", "redshift", *HOST_NUMBERS)}
     return replace(one, **columns, **objects)
 
 

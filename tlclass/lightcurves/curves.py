@@ -21,7 +21,8 @@ NO_TIME = "with a missing or infinite time"
 NO_ID = "without an object id"
 SIMULATED = "simulated"  # extra column of files that `tlclass.simulate` writes: whether an object is simulated
 LONGEST_TEXT = 256  # characters of an id or a label
-HOST_NUMBERS = ("host_photoz", "host_photoz_err")  # above 0 where known
+HOST_NUMBERS = ("host_photoz", "host_photoz_err")
+HOST_ERRORS = 0.001, 0.05  # over 1 + z: smallest, and that of a redshift whose error is not known
 OBJECT_NUMBERS = ("mwebv", "ra", "dec", "redshift", *HOST_NUMBERS, "trigger_mjd")
 
 
@@ -43,7 +44,7 @@ class LightCurves:
         label: (n,) str, the class as the survey states it; empty where unknown.
         mwebv: (n,) Milky Way E(B-V) in mag; NaN where unknown, as all that follow.
         ra: (n,) degrees. dec: (n,) degrees. redshift: (n,), measured in a spectrum, or the true one of a simulation.
-        host_photoz: (n,) photometric redshift of the host galaxy. host_photoz_err: (n,) its standard deviation.
+        host_photoz: (n,) photometric redshift of the host galaxy. host_photoz_err: (n,) its standard deviation; see `known_hosts`.
         trigger_mjd: (n,) the survey's own trigger time.
         extra: further columns per object, (n,) each.
         dropped: reason -> how many raw observations were dropped for it.
@@ -205,8 +206,7 @@ def pack(
     """Light curves of columns that keep the invariants; object columns that have no field of their own become `extra`."""
     unknown = np.full(len(object_id), np.nan)
     numbers = {name: np.asarray(objects.get(name, unknown), dtype=np.float64) for name in OBJECT_NUMBERS}
-    for name in HOST_NUMBERS:
-        numbers[name] = np.where(numbers[name] > 0, numbers[name], np.nan)
+    numbers |= known_hosts(*(numbers[name] for name in HOST_NUMBERS))
     label = texts(objects.get("label", np.full(len(object_id), "")), "labels")
     known = {"object_id", "label", *OBJECT_NUMBERS}
     extra = {name: np.asarray(column) for name, column in objects.items() if name not in known}
@@ -218,15 +218,26 @@ def best_hosts(photoz: Array, error: Array, owner: Array, n: int) -> dict[str, A
     """Of all redshifts that are stated of each of `n` hosts that with the smallest error: (n,) `host_photoz`, `host_photoz_err`.
 
     Args:
-        photoz, error: (m,), NaN where unknown. owner: (m,) whose host it is.
+        photoz, error: (m,) as stated. owner: (m,) whose host it is.
     """
-    photoz, error = (np.where(values > 0, values, np.nan) for values in (photoz, error))
-    order = np.lexsort((photoz, error, np.isnan(photoz), owner))  # NaN stands last
+    stated = known_hosts(photoz, error)
+    order = np.lexsort((*stated.values(), owner))  # NaN stands last
     owners, first = np.unique(owner[order], return_index=True)
     found = {name: np.full(n, np.nan) for name in HOST_NUMBERS}
-    for name, values in zip(HOST_NUMBERS, (photoz, error), strict=True):
+    for name, values in stated.items():
         found[name][owners] = values[order][first]
     return found
+
+
+def known_hosts(photoz: Array, error: Array) -> dict[str, Array]:
+    """(n,) `host_photoz` and `host_photoz_err` as they are stated: both NaN where there is no redshift above 0, as SNANA writes it."""
+    known = np.isfinite(photoz) & (photoz > 0)
+    least, usual = HOST_ERRORS
+    share = np.where(np.isfinite(error) & (error >= 0), error / np.where(known, 1 + photoz, 1.0), usual)
+    return {
+        "host_photoz": np.where(known, photoz, np.nan),
+        "host_photoz_err": np.where(known, np.maximum(share, least) * (1 + photoz), np.nan),
+    }
 
 
 def refuse_duplicates(sorted_ids: Array, origin: str) -> None:

@@ -28,6 +28,7 @@ class Account:
         self.given, self.kept = Traits(), Traits()
         self.left_out: dict[str, int] = {}
         self.cuts: list[Cut] = []
+        self.told: dict[str, int] = dict.fromkeys(model.metadata, 0)
 
     def add(self, given: LightCurves, kept: LightCurves, left_out: Mapping[str, Array], cuts: Sequence[Cut]) -> None:
         """Take a part into account.
@@ -42,6 +43,9 @@ class Account:
         for name, counts in left_out.items():
             self.left_out[name] = self.left_out.get(name, 0) + int(np.sum(counts))
         self.cuts = merge_cuts([self.cuts, cuts]) if self.cuts else list(cuts)
+        columns = given.object_columns() if self.told else {}
+        for name in self.told:
+            self.told[name] += int(np.isfinite(columns[name]).sum()) if name in columns else 0
 
     def log(self) -> None:
         """Log each kind of message once, for all parts together."""
@@ -49,6 +53,7 @@ class Account:
         say_survey(self.given, self.model.passbands, self.origin)
         say_photometry(self.kept, getattr(self.model.selection.photometry, "kind", None), self.origin)
         log_cuts(self.given.objects, self.cuts, self.origin)
+        _log_told(self.told, self.given.objects, self.origin)
 
 
 def _log_left_out(model: TrainedModel, left_out: Mapping[str, int], origin: str) -> None:
@@ -57,3 +62,13 @@ def _log_left_out(model: TrainedModel, left_out: Mapping[str, int], origin: str)
     for name, count in left_out.items():
         message = "%s: left out %d observations in %s, on which this model was not trained (it knows %s): --keep-passbands (keep_passbands=True) uses them"
         log.warning(message, origin, count, name, known)
+
+
+def _log_told(told: Mapping[str, int], objects: int, origin: str) -> None:
+    """Log of how many objects the metadata that the model uses are known."""
+    if told and not any(told.values()):
+        message = "%s: this model also uses %s where they are known; no column here has them"
+        log.info(message, origin, " and ".join(told))
+    elif told:
+        each = ", ".join(f"{name} of {count}" for name, count in told.items())
+        log.info("%s: the model also uses %s of %d objects", origin, each, objects)
