@@ -1,7 +1,7 @@
 """Class probabilities from a CSV of alerts, with numpy and onnxruntime alone: python onnx_predict.py model.onnx alerts.csv
 
 The CSV has the columns object_id, mjd, band (a passband's whole name, such as ztfg), flux, flux_err: detections, in ascending time, fluxes at
-zero point 27.5 AB. Forced photometry needs the model's rules for its other epochs: use `tlclass predict` for it.
+zero point 27.5 AB; and what the model is told of an object (`metadata`, such as host_photoz), if it is known. Forced photometry needs the model's rules for its other epochs: use `tlclass predict` for it.
 """
 
 import json
@@ -24,5 +24,7 @@ for name in np.unique(table["object_id"]):
     columns["wavelength"] = [about["passbands"][band] for band in rows["band"]]
     inputs = {key: np.array([column], dtype=np.float32) for key, column in columns.items()}
     inputs |= {"detected": np.ones((1, len(rows)), dtype=bool), "lengths": np.array([len(rows)])}
+    told = [rows[key][0] if key in table.dtype.names else np.nan for key in about["metadata"]]
+    inputs["metadata"] = np.array([told], dtype=np.float32)
     wanted = {entry.name: inputs[entry.name] for entry in session.get_inputs()}
     print(name, *session.run(None, wanted)[0][0].round(4), sep=",")

@@ -36,6 +36,22 @@ def names(folder: Path) -> set[str]:
 
 
 @ARMS
+def test_metadata_of_the_encoder_are_features_too(arm: str, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    fit = BASELINES[arm].fit  # type: ignore[attr-defined]
+
+    def counted(self: Any, x: Any, *rest: Any) -> Any:
+        seen.append(x.shape[1])
+        return fit(self, x, *rest)
+
+    monkeypatch.setattr(BASELINES[arm], "fit", counted)
+    run_job(job(arm), tmp_path / "plain")
+    plain = seen.pop()
+    run_job(job(arm, "model=gru_metadata"), tmp_path / "told")
+    assert seen.pop() == plain + 1
+
+
+@ARMS
 def test_a_baseline_leaves_what_a_network_leaves_on_the_same_objects(arm: str, job: Job, tmp_path: Path) -> None:
     scratch = run_job(job("from_scratch"), tmp_path / "scratch")
     row = run_job(job(arm), tmp_path / arm)

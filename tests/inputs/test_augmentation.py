@@ -65,6 +65,7 @@ def augmentations(draw: st.DrawFn) -> Augmentation:
     }
     options["nights"] = draw(st.none() | st.lists(st.integers(1, 4), min_size=1, max_size=3))
     options["drop_band"] = draw(st.sampled_from([0.0, 0.5, 1.0]))
+    options["drop_host"] = draw(st.sampled_from([0.0, 0.5]))
     for name in ("zero_point", "error_scale", "extinction"):
         options[name] = draw(st.sampled_from([0.0, 0.1, 2.0]))
     return Augmentation(**options)
@@ -321,6 +322,26 @@ def test_snr_drops_what_is_below_a_threshold_of_the_object() -> None:
     assert faintest.min() >= 5 and faintest.max() <= 10.1 and faintest.mean() == pytest.approx(7.55, abs=0.15)
 
 
+def test_a_share_of_the_hosts_is_not_known_and_nothing_else_changes() -> None:
+    hosts = {"host_photoz": np.full(3000, 0.3), "host_photoz_err": np.full(3000, 0.02)}
+    curves = sample(3000, **hosts)
+    changed = apply(curves, drop_host=0.4)
+    lost = np.isnan(changed.host_photoz)
+    assert lost.mean() == pytest.approx(0.4, abs=0.04) and np.array_equal(lost, np.isnan(changed.host_photoz_err))
+    assert (changed.host_photoz[~lost] == 0.3).all() and np.array_equal(changed.flux, curves.flux)
+    assert np.array_equal(changed.mjd, curves.mjd) and np.array_equal(changed.trigger_mjd, curves.trigger_mjd)
+    both = apply(curves, drop_host=0.4, drop_band=0.5)
+    assert np.array_equal(both.mjd, apply(curves, drop_band=0.5).mjd)  # one option does not move another
+    assert np.array_equal(np.isnan(both.host_photoz), lost)
+
+
+def test_the_redshift_of_the_host_moves_with_the_object() -> None:
+    curves = sample(500, flux=1e6, redshift=np.full(500, 0.5), host_photoz=np.full(500, 0.5), host_photoz_err=np.full(500, 0.03))
+    changed = apply(curves, redshift=[0.95, 1.1])
+    assert np.allclose(changed.host_photoz, changed.redshift)
+    assert np.allclose(changed.host_photoz_err / (1 + changed.redshift), 0.02)
+
+
 MISTAKES = {
     r"thin is \[0.5\]: give \[low, high\] between 0 and 1, or null": {"thin": [0.5]},
     r"thin is \[0.9, 0.5\]": {"thin": [0.9, 0.5]},
@@ -331,6 +352,7 @@ MISTAKES = {
     r"snr is 5: give a list": {"snr": 5},
     r"fainter is \[-1.0, 1.0\]: give \[low, high\] between 0": {"fainter": [-1.0, 1.0]},
     r"drop_band is 2.*0 to 1": {"drop_band": 2},
+    r"drop_host is -1.*0 to 1": {"drop_host": -1},
     r"extinction is -1.*0 \(off\)": {"extinction": -1},
     r"augmentation: unknown option thinn.*known are thin, nights": {"thinn": 1},
 }

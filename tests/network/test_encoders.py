@@ -9,7 +9,15 @@ from torch import Tensor, nn
 
 from tests.conftest import compose
 from tlclass.network.classifier import ENCODERS, build_classifier
-from tlclass.network.encoders import PART, Encoder, GRUEncoder, MetadataBranch, last_valid, refuse_wrong_parts
+from tlclass.network.encoders import (
+    PART,
+    Encoder,
+    GRUEncoder,
+    MetadataBranch,
+    WideMetadataBranch,
+    last_valid,
+    refuse_wrong_parts,
+)
 from tlclass.network.initialisation import as_keras_does
 from tlclass.network.transformer import TransformerEncoder, sines
 
@@ -41,10 +49,16 @@ def _least(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ENCODERS, "least", Least)
 
 
-@pytest.fixture(params=[(name, columns) for name in SMALL for columns in ((), ("mwebv", "redshift"))], ids=str)
+WIDE: tuple[tuple[str, dict[str, Any]], ...] = tuple((name, {"metadata_small": 0.05}) for name in SMALL if name != "least")
+
+
+@pytest.fixture(
+    params=[*((name, columns, {}) for name in SMALL for columns in ((), ("mwebv", "redshift"))), *((name, ("mwebv", "redshift"), wide) for name, wide in WIDE)],
+    ids=str,
+)  # fmt: skip
 def encoder(request: pytest.FixtureRequest) -> Encoder:
-    name, columns = request.param
-    settings = {"name": name, "metadata": columns, **SMALL[name]}
+    name, columns, wide = request.param
+    settings = {"name": name, "metadata": columns, **SMALL[name], **wide}
     return build_classifier(settings, {"name": "linear"}, CHANNELS, 3, seed=1).encoder.eval()
 
 
@@ -54,6 +68,22 @@ def light_curves(n: int = 6, longest: int = 9) -> tuple[Tensor, Tensor, Tensor]:
     lengths[0], lengths[-1] = 1, longest
     x = torch.randn(n, longest, CHANNELS, generator=generator)
     return x, lengths, torch.rand(n, 2, generator=generator)
+
+
+def test_a_wide_branch_is_told_what_is_unknown_and_counts_large_values_by_their_logarithm() -> None:
+    branch = WideMetadataBranch(1, 3, small=0.05)
+    known = torch.tensor([[0.2], [0.4], [0.8], [1.6]])
+    branch.standardise_by(torch.cat([known, torch.full((2, 1), math.nan)]))
+    standard = (torch.asinh(known / 0.05) - branch.mean) / branch.scale
+    steps = torch.diff(standard[:, 0])
+    assert steps.min() > 0.93 * steps.max()  # doubling is one step, as of magnitudes
+    with torch.no_grad():
+        branch.linear.weight[:] = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+        branch.linear.bias.zero_()
+        mean = 0.05 * torch.sinh(branch.mean)
+        out = branch(torch.stack([mean, torch.tensor([math.nan])]))
+    assert out[:, 0] == pytest.approx(0, abs=1e-6)  # an unknown value is the mean
+    assert out[:, 1].tolist() == pytest.approx([math.tanh(1), 0])
 
 
 def test_every_encoder_is_tested() -> None:

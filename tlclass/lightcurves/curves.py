@@ -233,11 +233,9 @@ def known_hosts(photoz: Array, error: Array) -> dict[str, Array]:
     """(n,) `host_photoz` and `host_photoz_err` as they are stated: both NaN where there is no redshift above 0, as SNANA writes it."""
     known = np.isfinite(photoz) & (photoz > 0)
     least, usual = HOST_ERRORS
-    share = np.where(np.isfinite(error) & (error >= 0), error / np.where(known, 1 + photoz, 1.0), usual)
-    return {
-        "host_photoz": np.where(known, photoz, np.nan),
-        "host_photoz_err": np.where(known, np.maximum(share, least) * (1 + photoz), np.nan),
-    }
+    stated = np.isfinite(error) & (error >= 0)
+    error = np.where(stated, np.maximum(error, least * (1 + photoz)), usual * (1 + photoz))
+    return {"host_photoz": np.where(known, photoz, np.nan), "host_photoz_err": np.where(known, error, np.nan)}
 
 
 def refuse_duplicates(sorted_ids: Array, origin: str) -> None:

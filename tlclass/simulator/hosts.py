@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.random import Generator
 
+from tlclass.lightcurves.curves import known_hosts
 from tlclass.simulator.parameters import Array
 
 FARTHEST = 3.0  # photometric redshift that a catalogue states of one that has nothing to do with the true one
@@ -58,4 +59,5 @@ class Hosts:
         wrong = poor & (rng.random(n) < self.outliers)
         stated = np.where(wrong, rng.uniform(0, FARTHEST, n), stated)
         unknown = rng.random(n) >= self.known
-        return np.where(unknown, np.nan, stated), np.where(unknown, np.nan, error)
+        photoz, errors = known_hosts(np.where(unknown, np.nan, stated), error).values()
+        return photoz, errors

@@ -47,7 +47,7 @@ class Table:
         columns: our name -> the file's column, where it is not found by itself (auto) or is ambiguous; null: do not
             read it. Observations: object_id, mjd, band, and flux, flux_err, or difference magnitudes (AB) mag,
             mag_err, is_positive; detected, limiting_mag, quality, is_limit, flux_unit, zero_point. Objects: object_id, label, mwebv, ra, dec,
-            redshift, trigger_mjd, peak_mjd (for a trigger, see `tlclass.surveys.tables.objects.pack`).
+            redshift, host_photoz, host_photoz_err, trigger_mjd, peak_mjd (for a trigger, see `tlclass.surveys.tables.objects.pack`).
         extra: further object columns to keep where present, for `where`, `subsets` and diagnostics.
         flux_unit: `fluxcal` (zero point 27.5 AB), `jy`, `mjy`, `ujy`, `njy`, or a zero point (AB) as a number; None: what the flux
             column's name says (FLUXCAL; nJy for Rubin's psfFlux and psfDiffFlux; Jy, mJy, uJy, nJy in it), else a
