@@ -1,8 +1,9 @@
 """How a model does on faint objects: `python -m benchmarks.faint_objects FOLDER MODEL [MODEL ...]`.
 
 FOLDER holds `observations.parquet` and `objects.parquet` of PLAsTiCC's training set (columns object_id, mjd, band, flux, flux_err,
-detected; object_id, class, redshift, host_photoz, host_photoz_err, peak_mjd, ddf). Like all objects with a spectrum they are bright; what a survey observes is not. So
-well observed objects are moved to larger redshifts and observed again with the visits and errors of other objects of the wide survey
+detected; object_id, class, redshift, host_photoz, host_photoz_err, peak_mjd, ddf). Like all
+objects with a spectrum they are bright; what a survey observes is not. So well observed objects are moved to larger
+redshifts and observed again with the visits and errors of other objects of the wide survey
 (Boone 2019, AJ 158, 257): a Gaussian process in time and wavelength gives the flux between the observations. SIMULATED.
 
 Prints the macro AUROC (one against rest) on the light curves as they are and on the moved ones, and the AUROC of the common classes in
@@ -135,7 +136,10 @@ def hosts(redshift: "pd.Series[float]", objects: pd.DataFrame) -> pd.DataFrame:
     place = np.searchsorted(donors["redshift"], redshift) + rng.integers(-DONORS, DONORS + 1, len(redshift))
     donor = donors.iloc[np.clip(place, 0, len(donors) - 1)].reset_index(drop=True)
     stretch = (1 + redshift) / (1 + donor["redshift"])
-    stated = {"host_photoz": (1 + donor["host_photoz"]) * stretch - 1, "host_photoz_err": donor["host_photoz_err"] * stretch}
+    stated = {
+        "host_photoz": (1 + donor["host_photoz"]) * stretch - 1,
+        "host_photoz_err": donor["host_photoz_err"] * stretch,
+    }
     return pd.DataFrame(stated).clip(lower=0.001)
 
 
@@ -146,7 +150,9 @@ def visits(own: pd.DataFrame) -> Visits:
     return Visits(own["mjd"].to_numpy(), own["band"].to_numpy(), wavelength, error)
 
 
-def again(process: Process, redshift: float, wide: list[Visits], rng: np.random.Generator) -> Iterator[tuple[float, pd.DataFrame]]:
+def again(
+    process: Process, redshift: float, wide: list[Visits], rng: np.random.Generator
+) -> Iterator[tuple[float, pd.DataFrame]]:
     """Redshift and observations of the object farther away, drawn by volume, where at least two of its observations are detections."""
     grid = np.linspace(redshift, max(min(STRETCH * (1 + redshift) - 1, FARTHEST), redshift + 0.02), 200)
     distance = luminosity_distance(grid)
@@ -182,10 +188,14 @@ def kept(objects: pd.DataFrame, observations: pd.DataFrame, table: Path | None) 
     return pd.read_parquet(beside), pd.read_parquet(table)
 
 
-def scores(model: tlclass.Model, rows: pd.DataFrame, sets: list[pd.DataFrame], told: list[str]) -> list[dict[str, float]]:
+def scores(
+    model: tlclass.Model, rows: pd.DataFrame, sets: list[pd.DataFrame], told: list[str]
+) -> list[dict[str, float]]:
     """AUROC of each class against the others, of each set of objects; `told` are columns of objects that the model gets."""
     read = ["object_id", "mjd", "band", "flux", "flux_err", "detected"]
-    table = rows.loc[rows["object_id"].isin(sets[0]["object_id"]), read].merge(sets[0][["object_id", *told]], on="object_id")
+    table = rows.loc[rows["object_id"].isin(sets[0]["object_id"]), read].merge(
+        sets[0][["object_id", *told]], on="object_id"
+    )
     predicted = model.predict(table, flux_unit="fluxcal")
     predicted = predicted[predicted[f"p({model.classes[0]})"].notna()].drop(columns="class").set_index("object_id")
     found = []

@@ -36,7 +36,9 @@ def names(folder: Path) -> set[str]:
 
 
 @ARMS
-def test_metadata_of_the_encoder_are_features_too(arm: str, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metadata_of_the_encoder_are_features_too(
+    arm: str, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[int] = []
     fit = BASELINES[arm].fit  # type: ignore[attr-defined]
 

@@ -336,7 +336,9 @@ def test_a_share_of_the_hosts_is_not_known_and_nothing_else_changes() -> None:
 
 
 def test_the_redshift_of_the_host_moves_with_the_object() -> None:
-    curves = sample(500, flux=1e6, redshift=np.full(500, 0.5), host_photoz=np.full(500, 0.5), host_photoz_err=np.full(500, 0.03))
+    curves = sample(
+        500, flux=1e6, redshift=np.full(500, 0.5), host_photoz=np.full(500, 0.5), host_photoz_err=np.full(500, 0.03)
+    )
     changed = apply(curves, redshift=[0.95, 1.1])
     assert np.allclose(changed.host_photoz, changed.redshift)
     assert np.allclose(changed.host_photoz_err / (1 + changed.redshift), 0.02)

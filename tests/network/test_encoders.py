@@ -49,7 +49,9 @@ def _least(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ENCODERS, "least", Least)
 
 
-WIDE: tuple[tuple[str, dict[str, Any]], ...] = tuple((name, {"metadata_small": 0.05}) for name in SMALL if name != "least")
+WIDE: tuple[tuple[str, dict[str, Any]], ...] = tuple(
+    (name, {"metadata_small": 0.05}) for name in SMALL if name != "least"
+)
 
 
 @pytest.fixture(

@@ -22,7 +22,9 @@ def test_well_measured_hosts_scatter_by_the_stated_error() -> None:
 
 
 def test_a_share_of_the_hosts_is_measured_poorly_and_some_of_these_are_anywhere() -> None:
-    photoz, error = drawn(error=0.02, spread=0.0, poor=0.3, poor_error=0.3, poor_spread=0.0, poor_scale=0.1, outliers=0.5)
+    photoz, error = drawn(
+        error=0.02, spread=0.0, poor=0.3, poor_error=0.3, poor_spread=0.0, poor_scale=0.1, outliers=0.5
+    )
     poor = error > 0.1
     assert poor.mean() == pytest.approx(0.3, abs=0.02)
     assert (np.abs(photoz - 0.5)[~poor] < 0.2).all()

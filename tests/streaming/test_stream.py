@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -190,8 +191,6 @@ def test_an_object_expires_and_what_comes_later_is_too_late(stream: Callable[...
 
 
 def _identity(tmp_path: Path) -> str:
-    import sqlite3
-
     with sqlite3.connect(tmp_path / "state" / "state.sqlite") as db:
         return str(json.loads(db.execute("SELECT value FROM facts WHERE name = 'model'").fetchone()[0]))
 
@@ -212,6 +211,17 @@ def test_a_state_of_another_model_is_refused(
     with pytest.raises(SystemExit):
         main(["ztf-forced", str(folder), "-o", str(tmp_path / "o.jsonl"), "--state", str(tmp_path / "state")])
     assert "another model" in said(capsys)
+
+
+def test_a_state_of_another_version_is_refused(
+    stream: Callable[..., Any], folder: Path, tmp_path: Path, capsys: Any
+) -> None:
+    stream(folder)
+    with sqlite3.connect(tmp_path / "state" / "state.sqlite") as db:
+        db.execute("DELETE FROM facts WHERE name = 'format'")
+    with pytest.raises(SystemExit):
+        stream(folder)
+    assert "another version of tlclass" in said(capsys)
 
 
 @pytest.mark.parametrize(

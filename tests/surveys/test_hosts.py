@@ -21,7 +21,12 @@ from tlclass.surveys.alerts.packets import rubin
 LSST = Passbands.from_mapping(
     {f"lsst{name}": {"wavelength": 0.5, "aliases": [name, str(code)]} for code, name in enumerate("ugrizy")}
 )
-NAMES = [("host_photoz", "host_photoz_err"), ("hostgal_photoz", "hostgal_photoz_err"), ("hostgal_zphot", "hostgal_zphot_err"), ("photoz", "photoz_err")]
+NAMES = [
+    ("host_photoz", "host_photoz_err"),
+    ("hostgal_photoz", "hostgal_photoz_err"),
+    ("hostgal_zphot", "hostgal_zphot_err"),
+    ("photoz", "photoz_err"),
+]
 
 
 def host_of(curves: LightCurves) -> list[float]:

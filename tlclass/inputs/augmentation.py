@@ -122,7 +122,8 @@ class Augmentation:
         if not self.drop_host:
             return curves
         lost = _rng(seed, "drop_host").random(len(curves)) < self.drop_host
-        return replace(curves, **{name: np.where(lost, np.nan, getattr(curves, name)) for name in HOST_NUMBERS})
+        photoz, error = (np.where(lost, np.nan, getattr(curves, name)) for name in HOST_NUMBERS)
+        return replace(curves, host_photoz=photoz, host_photoz_err=error)
 
     def _recalibrated(self, curves: LightCurves, seed: int) -> LightCurves:
         n = len(curves)
@@ -297,7 +298,10 @@ def _where(chosen: Array, one: LightCurves, other: LightCurves) -> LightCurves:
     rows = chosen[one.owner]
     observations = ("mjd", "flux", "flux_err", "detected")
     columns: dict[str, Any] = {name: np.where(rows, getattr(one, name), getattr(other, name)) for name in observations}
-    objects = {name: np.where(chosen, getattr(one, name), getattr(other, name)) for name in ("trigger_mjd", "redshift", *HOST_NUMBERS)}
+    objects = {
+        name: np.where(chosen, getattr(one, name), getattr(other, name))
+        for name in ("trigger_mjd", "redshift", *HOST_NUMBERS)
+    }
     return replace(one, **columns, **objects)
 
 

@@ -214,7 +214,7 @@ def pack(
     return LightCurves(passbands=passbands, offsets=offsets, object_id=object_id, label=label, extra=extra, **named)
 
 
-def best_hosts(photoz: Array, error: Array, owner: Array, n: int) -> dict[str, Array]:
+def best_hosts(photoz: Array, error: Array, owner: Array, n: int) -> dict[str, Any]:
     """Of all redshifts that are stated of each of `n` hosts that with the smallest error: (n,) `host_photoz`, `host_photoz_err`.
 
     Args:
@@ -229,7 +229,7 @@ def best_hosts(photoz: Array, error: Array, owner: Array, n: int) -> dict[str, A
     return found
 
 
-def known_hosts(photoz: Array, error: Array) -> dict[str, Array]:
+def known_hosts(photoz: Array, error: Array) -> dict[str, Any]:
     """(n,) `host_photoz` and `host_photoz_err` as they are stated: both NaN where there is no redshift above 0, as SNANA writes it."""
     known = np.isfinite(photoz) & (photoz > 0)
     least, usual = HOST_ERRORS

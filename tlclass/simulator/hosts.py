@@ -44,9 +44,7 @@ class Hosts:
             value = getattr(self, field.name)
             most = 1.0 if field.name in ("known", "poor", "outliers") else np.inf
             if not 0 <= value <= most:
-                raise ValueError(
-                    f"hosts.{field.name} is {value}: choose 0 {'to 1' if most == 1 else 'or more'}"
-                )
+                raise ValueError(f"hosts.{field.name} is {value}: choose 0 {'to 1' if most == 1 else 'or more'}")
 
     def draw(self, redshift: Array, rng: Generator) -> tuple[Array, Array]:
         """Photometric redshifts of objects at these (n,) redshifts, and their standard deviations; NaN where unknown."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlclass.lightcurves.curves import LightCurves, best_hosts, from_columns
+from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves, best_hosts, from_columns
 from tlclass.lightcurves.photometry import SAME_EXPOSURE, known_times, one_per_exposure
 from tlclass.surveys.alerts.parsed import HEAD_NUMBERS
 
@@ -63,9 +63,11 @@ def contested(rows: Array) -> bool:
 def newest(first: Sequence[float], second: Sequence[float]) -> tuple[float, ...]:
     """Of what two packets say about an object, what the later one says, ties are broken by value; of its host the better redshift."""
     later = max(first, second, key=lambda about: tuple(-np.inf if x != x else x for x in about[:3]))
-    photoz, error = np.array([first, second])[:, -2:].T
-    host = best_hosts(photoz, error, np.zeros(2, dtype=np.int64), 1)
-    return (*later[:-2], *(float(values[0]) for values in host.values()))
+    photoz, error = np.array([first, second], dtype=np.float64).T[-2:]
+    if np.isnan(photoz).all():
+        return tuple(later)
+    best = best_hosts(photoz, error, np.zeros(2, dtype=np.int64), 1)
+    return (*later[:-2], *(float(best[name][0]) for name in HOST_NUMBERS))
 
 
 def light_curves(

@@ -167,7 +167,9 @@ class Reading:
         host = np.stack([seen.get(name, np.full(len(good), np.nan)) for name in HOST_NUMBERS], axis=1).tolist()
         for row in np.flatnonzero(good).tolist():
             _refuse_id(str(seen["object_id"][row]), origin)
-            yield Arrival(str(seen["object_id"][row]), given[row : row + 1], (0.0, np.nan, np.nan, np.nan, *host[row]), origin)
+            yield Arrival(
+                str(seen["object_id"][row]), given[row : row + 1], (0.0, np.nan, np.nan, np.nan, *host[row]), origin
+            )
         for _ in range(len(table) - int(np.count_nonzero(good))):
             yield Nameless(origin)
 

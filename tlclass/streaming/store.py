@@ -17,6 +17,7 @@ CREATE INDEX IF NOT EXISTS finished ON objects (deadline) WHERE state IS NULL;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS outbox (number INTEGER PRIMARY KEY AUTOINCREMENT, row TEXT NOT NULL);
 """
+FORMAT = 2  # of the stored objects (`tlclass.streaming.state`); 1, which states none, knew no host galaxies
 CACHE = 65_536  # KB
 AT_ONCE = 500  # ids in one query
 
@@ -32,7 +33,7 @@ class Store:
         model: what identifies the model; a file made with another one is refused.
 
     Raises:
-        ValueError: the file was made with another model, or is no such file.
+        ValueError: the file was made with another model or by a version with another format, or is no such file.
     """
 
     def __init__(self, path: Path, model: str):
@@ -53,7 +54,11 @@ class Store:
             raise ValueError(
                 f"{path} holds the state of a stream with another model ({self.fact('model')}): give another --state"
             )
-        self.set_fact("model", model)
+        if self.fact("format", 1 if self.db.execute("SELECT 1 FROM objects LIMIT 1").fetchone() else FORMAT) != FORMAT:
+            raise ValueError(
+                f"{path} was written by another version of tlclass, whose state this one cannot read: give another --state, or go on with that version"
+            )
+        self._facts |= {"model": model, "format": FORMAT}
 
     def __enter__(self) -> "Store":
         return self

@@ -24,6 +24,7 @@ from tlclass.lightcurves.taxonomy import Taxonomy
 Array = npt.NDArray[Any]
 
 TRIGGER = "trigger_mjd"
+PHOTOZ, PHOTOZ_ERR = HOST_NUMBERS
 
 
 def merged(parts: Mapping[str, LightCurves], taxonomy: Taxonomy, origin: str) -> LightCurves:
@@ -45,7 +46,7 @@ def merged(parts: Mapping[str, LightCurves], taxonomy: Taxonomy, origin: str) ->
     objects: dict[str, Array] = {"object_id": rows.object_id, "label": rows.first("label", lambda label: label != "")}
     for name in OBJECT_NUMBERS:
         objects[name] = rows.earliest() if name == TRIGGER else rows.first(name, np.isfinite)
-    objects |= best_hosts(*(rows.column(name) for name in HOST_NUMBERS), rows.owner, len(rows.object_id))
+    objects |= best_hosts(rows.column(PHOTOZ), rows.column(PHOTOZ_ERR), rows.owner, len(rows.object_id))
     shared = set.intersection(*(set(part.extra) for part in parts.values())) - {SIMULATED}
     for name in (name for name in next(iter(parts.values())).extra if name in shared):
         objects[name] = rows.first(name, lambda values: np.ones(len(values), dtype=bool))

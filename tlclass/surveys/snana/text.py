@@ -270,7 +270,9 @@ class _Lines:
         """A line of the header: one key and its value, or several."""
         if words[0] in ("VARLIST:", "VARNAMES:"):
             self.names = list(words[1:])
-        for key, value, after, error in zip(words, [*words[1:], ""], [*words[2:], "", ""], [*words[3:], "", "", ""], strict=False):
+        for key, value, after, error in zip(
+            words, [*words[1:], ""], [*words[2:], "", ""], [*words[3:], "", "", ""], strict=False
+        ):
             if key.endswith(":"):  # a type in two words, as TNS writes it, is one value
                 given = "" if value.endswith(":") else value
                 self.header.setdefault(key[:-1], f"{given} {after}" if given == "SN" and after else given)

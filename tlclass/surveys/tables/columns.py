@@ -115,7 +115,18 @@ OBSERVATION_COLUMNS = (
     "limiting_mag", "quality", "is_limit", "alert_id", "forced",
 )  # fmt: skip
 ON_ROWS = ("mwebv", *HOST_NUMBERS)  # of an object, also read where they stand beside its observations
-OBJECT_COLUMNS = ("object_id", "label", "mwebv", "ra", "dec", "redshift", *HOST_NUMBERS, "trigger_mjd", "peak_mjd", "simulated")
+OBJECT_COLUMNS = (
+    "object_id",
+    "label",
+    "mwebv",
+    "ra",
+    "dec",
+    "redshift",
+    *HOST_NUMBERS,
+    "trigger_mjd",
+    "peak_mjd",
+    "simulated",
+)
 TEXT = (
     "object_id", "band", "flux_unit", "zero_point_system", "detected", "is_positive", "quality", "is_limit", "forced", "label", "simulated",
 )  # fmt: skip
