@@ -25,7 +25,9 @@ for name in np.unique(table["object_id"]):
     columns["wavelength"] = [about["passbands"][band] for band in rows["band"]]
     inputs = {key: np.array([column], dtype=np.float32) for key, column in columns.items()}
     inputs |= {"detected": np.ones((1, len(rows)), dtype=bool), "lengths": np.array([len(rows)])}
-    told = [rows[key][0] if key in table.dtype.names else np.nan for key in about["metadata"]]
+    told = [
+        rows[key][0] if key in table.dtype.names else np.nan for key in about["metadata"]
+    ]  # NaN, not 0 or -9, where unknown
     inputs["metadata"] = np.array([told], dtype=np.float32)
     wanted = {entry.name: inputs[entry.name] for entry in session.get_inputs()}
     print(name, *session.run(None, wanted)[0][0].round(4), sep=",")

@@ -23,6 +23,8 @@ SIMULATED = "simulated"  # extra column of files that `tlclass.simulate` writes:
 LONGEST_TEXT = 256  # characters of an id or a label
 HOST_NUMBERS = ("host_photoz", "host_photoz_err")
 HOST_ERRORS = 0.001, 0.05  # over 1 + z: smallest, and that of a redshift whose error is not known
+FARTHEST = 20.0  # beyond it is no redshift
+ROW_NUMBERS = ("mwebv", *HOST_NUMBERS)  # of an object, also read where they stand beside each of its observations
 OBJECT_NUMBERS = ("mwebv", "ra", "dec", "redshift", *HOST_NUMBERS, "trigger_mjd")
 
 
@@ -169,6 +171,8 @@ def from_columns(
     fresh = _first_of_repeats(owner, columns)
     _count(counts, "that repeat another one exactly", len(fresh) - np.count_nonzero(fresh))
     offsets = np.searchsorted(owner[fresh], np.arange(len(object_id) + 1)).astype(np.int64)
+    unknown = np.full(len(object_id), np.nan)
+    objects = {**objects, **known_hosts(*(objects.get(name, unknown) for name in HOST_NUMBERS))}
     packed = pack(objects, object_id, {name: column[fresh] for name, column in columns.items()}, offsets, passbands)
     return replace(packed, dropped=counts)
 
@@ -206,7 +210,6 @@ def pack(
     """Light curves of columns that keep the invariants; object columns that have no field of their own become `extra`."""
     unknown = np.full(len(object_id), np.nan)
     numbers = {name: np.asarray(objects.get(name, unknown), dtype=np.float64) for name in OBJECT_NUMBERS}
-    numbers |= known_hosts(*(numbers[name] for name in HOST_NUMBERS))
     label = texts(objects.get("label", np.full(len(object_id), "")), "labels")
     known = {"object_id", "label", *OBJECT_NUMBERS}
     extra = {name: np.asarray(column) for name, column in objects.items() if name not in known}
@@ -214,26 +217,34 @@ def pack(
     return LightCurves(passbands=passbands, offsets=offsets, object_id=object_id, label=label, extra=extra, **named)
 
 
-def best_hosts(photoz: Array, error: Array, owner: Array, n: int) -> dict[str, Any]:
-    """Of all redshifts that are stated of each of `n` hosts that with the smallest error: (n,) `host_photoz`, `host_photoz_err`.
+def settled(stated: Mapping[str, Array], owner: Array, n: int) -> dict[str, Any]:
+    """One value of each of the `ROW_NUMBERS` for `n` objects, of all that is stated of them; whatever the order, (n,) each.
+
+    Of several redshifts of a host that with the smallest error counts, of several extinctions the smallest.
 
     Args:
-        photoz, error: (m,) as stated. owner: (m,) whose host it is.
+        stated: (m,) each, NaN where unknown. owner: (m,) of whom.
     """
-    stated = known_hosts(photoz, error)
-    order = np.lexsort((*stated.values(), owner))  # NaN stands last
+    hosts = known_hosts(*(stated[name] for name in HOST_NUMBERS))
+    order = np.lexsort((*hosts.values(), owner))  # NaN stands last
     owners, first = np.unique(owner[order], return_index=True)
-    found = {name: np.full(n, np.nan) for name in HOST_NUMBERS}
-    for name, values in stated.items():
+    found = {name: np.full(n, np.nan) for name in ROW_NUMBERS}
+    for name, values in hosts.items():
         found[name][owners] = values[order][first]
+    np.fmin.at(found["mwebv"], owner, stated["mwebv"])
     return found
 
 
 def known_hosts(photoz: Array, error: Array) -> dict[str, Any]:
-    """(n,) `host_photoz` and `host_photoz_err` as they are stated: both NaN where there is no redshift above 0, as SNANA writes it."""
-    known = np.isfinite(photoz) & (photoz > 0)
+    """(n,) `host_photoz` and `host_photoz_err` of redshifts as they are stated.
+
+    Both are NaN where there is no redshift between 0 and `FARTHEST`: surveys write 0, -9 or 999 where they know none. An error that is not
+    stated, or beyond `FARTHEST`, is a usual one.
+    """
+    photoz, error = (np.asarray(values, dtype=np.float64) for values in (photoz, error))
+    known = (photoz > 0) & (photoz < FARTHEST)
     least, usual = HOST_ERRORS
-    stated = np.isfinite(error) & (error >= 0)
+    stated = (error >= 0) & (error < FARTHEST)
     error = np.where(stated, np.maximum(error, least * (1 + photoz)), usual * (1 + photoz))
     return {"host_photoz": np.where(known, photoz, np.nan), "host_photoz_err": np.where(known, error, np.nan)}
 

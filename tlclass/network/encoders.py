@@ -125,18 +125,28 @@ class WideMetadataBranch(MetadataBranch):
 
     def __init__(self, n_metadata: int, units: int, small: float):
         super().__init__(n_metadata, units)
+        if not isinstance(small, int | float) or small <= 0:
+            raise ValueError(
+                f"model.metadata_small is {small}: choose a number above 0, or null for the paper's branch"
+            )
         self.small = small
         self.linear = nn.Linear(2 * n_metadata, units)
 
     def standardise_by(self, metadata: Tensor) -> None:
         """See `MetadataBranch`."""
-        super().standardise_by(torch.asinh(metadata / self.small))
+        super().standardise_by(compressed(metadata / self.small))
 
     def forward(self, metadata: Tensor) -> Tensor:
         """(N, M) raw values, NaN where unknown, to (N, units)."""
-        standardised = ((torch.asinh(metadata / self.small) - self.mean) / self.scale).nan_to_num(0.0)
+        standardised = ((compressed(metadata / self.small) - self.mean) / self.scale).nan_to_num(0.0)
         known = (~metadata.isnan()).to(standardised.dtype)
         return torch.tanh(self.linear(torch.cat([standardised, known], dim=-1)))
+
+
+def compressed(values: Tensor) -> Tensor:
+    """asinh, of operations that ONNX has."""
+    size = values.abs()
+    return values.sign() * torch.log1p(size + size * size / (1 + torch.sqrt(1 + size * size)))
 
 
 def metadata_branch(metadata: Sequence[str], units: int, small: float | None) -> MetadataBranch | None:

@@ -10,7 +10,7 @@ from numpy.random import Generator
 from tlclass.lightcurves.curves import known_hosts
 from tlclass.simulator.parameters import Array
 
-FARTHEST = 3.0  # photometric redshift that a catalogue states of one that has nothing to do with the true one
+FARTHEST_STATED = 3.0  # photometric redshift that a catalogue states of one that has nothing to do with the true one
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Hosts:
         for field in fields(self):
             value = getattr(self, field.name)
             most = 1.0 if field.name in ("known", "poor", "outliers") else np.inf
-            if not 0 <= value <= most:
+            if isinstance(value, bool) or not 0 <= value <= most:
                 raise ValueError(f"hosts.{field.name} is {value}: choose 0 {'to 1' if most == 1 else 'or more'}")
 
     def draw(self, redshift: Array, rng: Generator) -> tuple[Array, Array]:
@@ -55,7 +55,7 @@ class Hosts:
         scale = np.where(poor, self.poor_scale, self.error_scale)
         stated = np.abs(redshift + scale * error * rng.standard_normal(n))
         wrong = poor & (rng.random(n) < self.outliers)
-        stated = np.where(wrong, rng.uniform(0, FARTHEST, n), stated)
+        stated = np.where(wrong, rng.uniform(0, FARTHEST_STATED, n), stated)
         unknown = rng.random(n) >= self.known
         photoz, errors = known_hosts(np.where(unknown, np.nan, stated), error).values()
         return photoz, errors

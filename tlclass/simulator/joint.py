@@ -121,7 +121,8 @@ class Observatories:
         """What each survey sees of one chunk of class `name`, `Seen` by survey."""
         first = next(iter(self.each.values()))
         key = [first.simulation.seed, first.simulation.population.index(name), chunk]
-        objects = first.draw(name, np.random.default_rng(key))
+        hosts = next((one.simulation.hosts for one in self.each.values() if one.simulation.hosts is not None), None)
+        objects = first.draw(name, np.random.default_rng(key), hosts)
         return {
             survey: observatory.look(objects, np.random.default_rng([*key, number + 1]))
             for number, (survey, observatory) in enumerate(self.each.items())

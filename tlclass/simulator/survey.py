@@ -198,8 +198,8 @@ class Observatory:
         seen = self.look(self.draw(name, rng), rng)
         return seen.of(seen.accepted)
 
-    def draw(self, name: str, rng: Generator) -> Objects:
-        """A chunk of objects of class `name`, as they are whoever looks at them."""
+    def draw(self, name: str, rng: Generator, hosts: Hosts | None = None) -> Objects:
+        """A chunk of objects of class `name`, as they are whoever looks at them; without `hosts` theirs are as this survey knows them."""
         simulation = self.simulation
         transient = simulation.population.classes[simulation.population.index(name)]
         drawn = self.volume(name).draw(transient, simulation.limits, simulation.gap, rng, CHUNK)
@@ -207,8 +207,8 @@ class Observatory:
         mwebv = milky_way_reddening(rng, CHUNK)
         stretch = (1 + drawn["redshift"]) * simulation.gap.time_scale
         start = rng.uniform(-60.0, simulation.cadence.length - 70.0, CHUNK)
-        hosts, (other,) = simulation.hosts or Hosts(known=0.0), rng.spawn(1)  # which moves no other draw
-        return Objects(histories, mwebv, *hosts.draw(drawn["redshift"], other), stretch, start, self.pool.start)
+        known, (other,) = hosts or simulation.hosts or Hosts(known=0.0), rng.spawn(1)  # which moves no other draw
+        return Objects(histories, mwebv, *known.draw(drawn["redshift"], other), stretch, start, self.pool.start)
 
     def look(self, objects: Objects, rng: Generator) -> Seen:
         """Observe objects of any sky from pointings, with weather and noise of this survey."""

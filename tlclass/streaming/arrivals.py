@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves, best_hosts, from_columns
+from tlclass.lightcurves.curves import ROW_NUMBERS, LightCurves, from_columns, settled
 from tlclass.lightcurves.photometry import SAME_EXPOSURE, known_times, one_per_exposure
 from tlclass.surveys.alerts.parsed import HEAD_NUMBERS
 
@@ -21,7 +21,7 @@ SEEN = np.dtype(
     ]
 )  # fmt: skip
 KEY = SEEN.itemsize - 8  # bytes of a row without `issued`
-ABOUT = HEAD_NUMBERS
+ABOUT = (*HEAD_NUMBERS, "mwebv")
 NOTHING_KNOWN = (np.nan,) * len(ABOUT)
 UNKNOWN = 255  # code of a passband that is not known; such rows are never used
 
@@ -61,13 +61,14 @@ def contested(rows: Array) -> bool:
 
 
 def newest(first: Sequence[float], second: Sequence[float]) -> tuple[float, ...]:
-    """Of what two packets say about an object, what the later one says, ties are broken by value; of its host the better redshift."""
+    """Of what two packets say about an object, what the later one says, ties are broken by value; `ROW_NUMBERS` as `settled` does."""
     later = max(first, second, key=lambda about: tuple(-np.inf if x != x else x for x in about[:3]))
-    photoz, error = np.array([first, second], dtype=np.float64).T[-2:]
-    if np.isnan(photoz).all():
+    both = dict(zip(ABOUT, np.array([first, second], dtype=np.float64).T, strict=True))
+    stated = {name: both[name] for name in ROW_NUMBERS}
+    if all(np.isnan(values).all() for values in stated.values()):
         return tuple(later)
-    best = best_hosts(photoz, error, np.zeros(2, dtype=np.int64), 1)
-    return (*later[:-2], *(float(best[name][0]) for name in HOST_NUMBERS))
+    best = settled(stated, np.zeros(2, dtype=np.int64), 1)
+    return tuple(float(best[name][0]) if name in best else value for name, value in zip(ABOUT, later, strict=True))
 
 
 def light_curves(

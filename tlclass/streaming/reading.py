@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tlclass.lightcurves.curves import HOST_NUMBERS, LONGEST_TEXT
+from tlclass.lightcurves.curves import LONGEST_TEXT
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.quoting import sentence, shortened
-from tlclass.streaming.arrivals import SEEN, UNKNOWN, Arrival, packet_times
+from tlclass.streaming.arrivals import ABOUT, SEEN, UNKNOWN, Arrival, packet_times
 from tlclass.surveys import AlertPackets
 from tlclass.surveys.alerts.packets import FINE, Head, Row, is_rubin, is_ztf
 from tlclass.surveys.alerts.parsed import ROW
@@ -24,6 +24,7 @@ from tlclass.surveys.tables.facts import Facts
 from tlclass.surveys.tables.kinds import plain
 from tlclass.surveys.tables.measured import kind_of, measured
 from tlclass.surveys.tables.observations import converted, observation_columns
+from tlclass.surveys.tables.quantities import stated_in_rows, usable
 from tlclass.surveys.tables.units import only_unit
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class Reading:
         if strange.any() and self.packets.unknown_passbands == "error":
             self.packets.passbands.codes(given["band"][strange].astype(str).astype(object), origin)
         _refuse_id(head[0], origin)
-        return Arrival(head[0], seen[np.isfinite(seen["mjd"])], head[1:], origin)
+        return Arrival(head[0], seen[np.isfinite(seen["mjd"])], (*head[1:], np.nan), origin)
 
     def _code(self, survey: str, band: bytes) -> int:
         if (survey, band) not in self._codes:
@@ -149,7 +150,7 @@ class Reading:
         yield from found
 
     def _converted(self, table: pa.Table, origin: str) -> Iterator[Read]:
-        found = observation_columns(table.column_names, self.form, ROWS)
+        found = usable(observation_columns(table.column_names, self.form, ROWS), table.schema, self.form, True)
         table = plain(table.select(list(dict.fromkeys(found.values()))), ROWS)
         rows = measured(table, found, self.form, ROWS)
         facts = Facts(self._unit(rows.table, found), relative=False, rounded=False, signed=rows.signed)
@@ -164,14 +165,21 @@ class Reading:
             given[name] = seen[name]
         given["band"] = seen["passband"]
         given["rank"] = ~(np.isfinite(seen["flux"]) & (seen["flux_err"] > 0))
-        host = np.stack([seen.get(name, np.full(len(good), np.nan)) for name in HOST_NUMBERS], axis=1).tolist()
+        about = self._about(table, found)
         for row in np.flatnonzero(good).tolist():
             _refuse_id(str(seen["object_id"][row]), origin)
-            yield Arrival(
-                str(seen["object_id"][row]), given[row : row + 1], (0.0, np.nan, np.nan, np.nan, *host[row]), origin
-            )
+            name = str(seen["object_id"][row])
+            yield Arrival(name, given[row : row + 1], about[name], origin)
         for _ in range(len(table) - int(np.count_nonzero(good))):
             yield Nameless(origin)
+
+    def _about(self, table: pa.Table, found: Mapping[str, str]) -> dict[str, tuple[float, ...]]:
+        """What the rows state of each object."""
+        ids, stated = stated_in_rows(table, found, self.form, ROWS)
+        known = {"issued": np.zeros(len(ids)), **stated}
+        unknown = np.full(len(ids), np.nan)
+        rows = np.stack([known.get(name, unknown) for name in ABOUT], axis=1).tolist()
+        return {name: tuple(row) for name, row in zip(ids, rows, strict=True)}
 
     def _unit(self, table: pa.Table, found: Mapping[str, str]) -> str | float | None:
         if kind_of(found, self.form) != "flux":

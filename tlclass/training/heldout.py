@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import safetensors.numpy
 from tlclass.atomic import atomic_path
 from tlclass.inputs.datamodule import LightCurveDataModule, subset
 from tlclass.inputs.encoding import Encoded
+from tlclass.lightcurves.curves import HOST_NUMBERS
 
 Array = npt.NDArray[Any]
 
@@ -55,13 +56,23 @@ class Heldout:
 
 
 def heldout_of(data: LightCurveDataModule) -> Heldout:
-    """The test part of a pretraining, at most `MOST` objects: a random choice by their ids, the same for every network."""
+    """The test part of a pretraining, at most `MOST` objects: a random choice by their ids, the same for every network.
+
+    Hosts are hidden of as many as in training (`Augmentation.drop_host`), for a calibration and a novelty score that hold for both.
+    """
     ids = data.curves.object_id[data.split.test]
     digest = np.array([_digest(name) for name in ids], dtype=np.int64)
     chosen = np.sort(np.argsort(digest, kind="stable")[:MOST])
     part = data.split.test[chosen]
+    encoded = subset(data.encoded, part)
+    hosts = [name in HOST_NUMBERS for name in data.metadata]
+    if any(hosts):
+        hidden = np.mod(digest[chosen], 1000) < 1000 * data.augmentation.drop_host
+        encoded = replace(
+            encoded, metadata=np.where(hidden[:, None] & np.array(hosts), np.float32(np.nan), encoded.metadata)
+        )
     return Heldout(
-        subset(data.encoded, part), data.label[part], data.classes, data.survey.simulated, data.survey.name,
+        encoded, data.label[part], data.classes, data.survey.simulated, data.survey.name,
         digest[chosen],
     )  # fmt: skip
 

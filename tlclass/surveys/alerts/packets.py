@@ -1,13 +1,13 @@
 """Read one alert packet of ZTF or Rubin: its object, and a row per exposure."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from tlclass.lightcurves.curves import HOST_NUMBERS
+from tlclass.lightcurves.curves import FARTHEST
 from tlclass.lightcurves.photometry import FRACTION, JULIAN, UPPER_LIMIT, ZERO_POINT, flux_scale
 from tlclass.lightcurves.voids import VOIDS, says_yes, void_reason
-from tlclass.surveys.tables.columns import ALIASES
+from tlclass.surveys.tables.columns import ALIASES, ERRORS, PHOTOZ
 
 Packet = Mapping[str, Any]
 
@@ -112,8 +112,7 @@ def rubin(packet: Packet, forced: bool, zero_point: float) -> tuple[Head | None,
     place = about if about.get("ra") is not None else source
     trigger = _number(about.get("firstDiaSourceMjdTai"))
     ra, dec = _number(place["ra"]), _number(_either(place, "dec", "decl"))
-    photoz, error = (_first_known(about, ALIASES[name]) for name in HOST_NUMBERS)
-    return (str(ids.pop()), rows[0][0], ra, dec, trigger, photoz, error), rows
+    return (str(ids.pop()), rows[0][0], ra, dec, trigger, *_host(about)), rows
 
 
 def _rubin_row(seen: Packet, scale: float, rank: int) -> Row:
@@ -137,8 +136,14 @@ def _either(seen: Packet, new: str, old: str) -> Any:
     return seen[new] if new in seen else seen[old]
 
 
-def _first_known(about: Packet, names: Sequence[str]) -> float:
-    return next((_number(about[name]) for name in names if about.get(name) is not None), math.nan)
+def _host(about: Packet) -> tuple[float, float]:
+    """Photometric redshift and its error; NaN where nothing is stated, or something that is no number."""
+    for name in ALIASES[PHOTOZ]:
+        stated = about.get(name)
+        if isinstance(stated, int | float) and 0 < stated < FARTHEST:
+            error = next((about[name + end] for end in ERRORS if name + end in about), None)
+            return float(stated), float(error) if isinstance(error, int | float) else math.nan
+    return math.nan, math.nan
 
 
 def _number(value: float | None) -> float:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tlclass.extras import needs
-from tlclass.lightcurves.curves import LightCurves, best_hosts, from_columns
+from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves, from_columns, settled
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import ZERO_POINTS, known_times, one_per_exposure, zero_point_of
 from tlclass.lightcurves.voids import blank
@@ -426,8 +426,10 @@ def _newest_heads(heads: Array, owner: Array) -> dict[str, Array]:
     """Per object what its newest packet says, and the best redshift of its host; ties are broken by value, so that the order of files does not matter."""
     order = np.lexsort((heads["dec"], heads["ra"], heads["issued"], owner))
     last = order[np.append(np.diff(owner[order]) > 0, True)]
-    hosts = best_hosts(heads["host_photoz"], heads["host_photoz_err"], owner, len(last))
-    return {name: heads[name][last] for name in ("ra", "dec", "trigger_mjd")} | hosts
+    unknown = np.full(len(heads), np.nan)  # no packet states an extinction
+    hosts = settled({"mwebv": unknown, **{name: heads[name] for name in HOST_NUMBERS}}, owner, len(last))
+    newest = {name: heads[name][last] for name in ("ra", "dec", "trigger_mjd")}
+    return newest | {name: hosts[name] for name in HOST_NUMBERS}
 
 
 def _one_row_per_exposure(rows: Array, owner: Array, issued: Array) -> tuple[Array, dict[str, int]]:

@@ -8,13 +8,14 @@ import pyarrow as pa
 
 from tlclass.lightcurves.arrow import parquet
 from tlclass.lightcurves.voids import NAMES
+from tlclass.surveys.tables.columns import ALIASES
 
 ROWS_AT_ONCE = 1000  # packets are Python objects while they are read
 # What is read of a packet, by the last name of a column.
 READ = frozenset({
     "objectid", "jd", "fid", "magpsf", "sigmapsf", "isdiffpos", "ra", "dec", "decl", "magzpsci", "forcediffimflux", "forcediffimfluxunc",
     "diaobjectid", "midpointmjdtai", "midpointtai", "band", "filtername", "psfflux", "psfluxerr", "psflux", "psffluxerr", "isnegative",
-    "is_negative", "firstdiasourcemjdtai", *NAMES,
+    "is_negative", "firstdiasourcemjdtai", *ALIASES["host_photoz"], *ALIASES["host_photoz_err"], *NAMES,
 })  # fmt: skip
 PARTS = (
     "objectId",

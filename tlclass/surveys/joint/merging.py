@@ -11,10 +11,11 @@ from tlclass.lightcurves.curves import (
     HOST_NUMBERS,
     OBJECT_NUMBERS,
     OBSERVATION_DTYPES,
+    ROW_NUMBERS,
     SIMULATED,
     LightCurves,
-    best_hosts,
     from_columns,
+    settled,
     sum_dropped,
     texts,
     with_passbands,
@@ -24,7 +25,6 @@ from tlclass.lightcurves.taxonomy import Taxonomy
 Array = npt.NDArray[Any]
 
 TRIGGER = "trigger_mjd"
-PHOTOZ, PHOTOZ_ERR = HOST_NUMBERS
 
 
 def merged(parts: Mapping[str, LightCurves], taxonomy: Taxonomy, origin: str) -> LightCurves:
@@ -46,7 +46,8 @@ def merged(parts: Mapping[str, LightCurves], taxonomy: Taxonomy, origin: str) ->
     objects: dict[str, Array] = {"object_id": rows.object_id, "label": rows.first("label", lambda label: label != "")}
     for name in OBJECT_NUMBERS:
         objects[name] = rows.earliest() if name == TRIGGER else rows.first(name, np.isfinite)
-    objects |= best_hosts(rows.column(PHOTOZ), rows.column(PHOTOZ_ERR), rows.owner, len(rows.object_id))
+    hosts = settled({name: rows.column(name) for name in ROW_NUMBERS}, rows.owner, len(rows.object_id))
+    objects |= {name: hosts[name] for name in HOST_NUMBERS}
     shared = set.intersection(*(set(part.extra) for part in parts.values())) - {SIMULATED}
     for name in (name for name in next(iter(parts.values())).extra if name in shared):
         objects[name] = rows.first(name, lambda values: np.ones(len(values), dtype=bool))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlclass.lightcurves.curves import HOST_NUMBERS, SIMULATED
+from tlclass.lightcurves.curves import HOST_NUMBERS, ROW_NUMBERS, SIMULATED
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import (
     FACTS,
@@ -42,6 +42,8 @@ Array = npt.NDArray[Any]
 # not here: they are magnitudes of the source and its host, not of the difference.
 _JANSKYS = tuple(unit for unit in ZERO_POINTS if unit.endswith("jy"))  # flux_ujy states its unit, see `unit_of_name`
 NO_DETECTION = ("nondetection", "non_detection", "is_nondetection")  # beside a flux it is still one
+ERRORS = ("_err", "_error", "err")  # behind the name of a redshift
+PHOTOZ, PHOTOZ_ERR = HOST_NUMBERS
 _PHOTOZ = (  # of the host galaxy; PLAsTiCC and SNANA (hostgal_photoz), ELAsTiCC's alerts (hostgal_zphot)
     "host_photoz{}", "hostgal_photoz{}", "hostgal_zphot{}", "host_zphot{}", "host_photo_z{}", "host_phot_z{}", "host_z_phot{}",
     "photoz{}", "photo_z{}", "zphot{}", "z_phot{}",
@@ -79,7 +81,7 @@ ALIASES = {
     "dec": ("dec", "decl", "declination", "meandec"),
     "redshift": ("redshift", "redshift_final", "true_z"),
     "host_photoz": tuple(name.format("") for name in _PHOTOZ),
-    "host_photoz_err": tuple(name.format(err) for name in _PHOTOZ for err in ("_err", "_error", "err")),
+    "host_photoz_err": tuple(name.format(err) for name in _PHOTOZ for err in ERRORS),
     "trigger_mjd": ("trigger_mjd",),
     "peak_mjd": ("peak_mjd", "peakmjd", "sim_peakmjd"),
     "simulated": (SIMULATED,),
@@ -114,7 +116,6 @@ OBSERVATION_COLUMNS = (
     "object_id", "mjd", "band", "flux", "flux_err", "flux_unit", "zero_point", "zero_point_system", "detected", "mag", "mag_err", "is_positive",
     "limiting_mag", "quality", "is_limit", "alert_id", "forced",
 )  # fmt: skip
-ON_ROWS = ("mwebv", *HOST_NUMBERS)  # of an object, also read where they stand beside its observations
 OBJECT_COLUMNS = (
     "object_id",
     "label",
@@ -183,6 +184,11 @@ class Form:
         skipped = [ours for ours, column in self.columns.items() if column is None]
         free = [(column, plain_name(column)) for column in names if column not in given.values()]
         sought = {ours: _only(ours, free, origin) for ours in ALIASES if ours not in given and ours not in skipped}
+        sought |= {
+            ours: None for ours in ROW_NUMBERS if ours in self.columns
+        }  # never another than the one that is named
+        if PHOTOZ in sought:
+            sought[PHOTOZ_ERR] = _error_of(sought[PHOTOZ], free) if PHOTOZ_ERR in sought else None
         found = {ours: column for ours, column in {**sought, **given}.items() if column is not None}
         stating = COUNTS.get(without_prefix(found.get("flux", "")), ())
         counts = next((column for column, plain in free if plain in stating and "zero_point" not in skipped), None)
@@ -309,11 +315,33 @@ def naming(*ours: str) -> str:
     return option(" ".join(flags), *settings)
 
 
+def _error_of(photoz: str | None, free: Sequence[tuple[str, str]]) -> str | None:
+    """The column with the error of the redshifts in the column `photoz`: it is called after it."""
+    plain = "" if photoz is None else without_prefix(photoz)
+    return next((column for column, _ in free if without_prefix(column) in [f"{plain}{end}" for end in ERRORS]), None)
+
+
+def states_alone(column: str) -> bool:
+    """Whether a name means one of `ROW_NUMBERS`."""
+    names = {plain_name(column), without_prefix(column)}
+    return any(names & {*ALIASES[ours], *WEAK.get(ours, ())} for ours in ROW_NUMBERS)
+
+
+def refuse_absent(tables: Mapping[str, Sequence[str]], form: Form, origin: str) -> None:
+    """Raise ValueError if a column that the mapping names, of `ROW_NUMBERS`, is in none of these tables, name -> its columns."""
+    names = list(dict.fromkeys(name for columns in tables.values() for name in columns))
+    named = [ours for ours in ROW_NUMBERS if form.columns.get(ours) is not None]
+    form.needed({ours: form.columns[ours] for ours in named if form.columns[ours] in names}, names, named, origin)  # type: ignore[misc]
+
+
 def _only(ours: str, free: Sequence[tuple[str, str]], origin: str) -> str | None:
     """The column that means `ours`: by its full name, else by its name without the table's, else by a weaker name."""
     for names in (free, [(column, without_prefix(column)) for column, _ in free]):
         exact = [column for column, plain in names if plain in ALIASES[ours]]
-        if len(exact) > 1:
+        if len(exact) > 1 and ours in HOST_NUMBERS:
+            plain_of = dict(names)
+            exact.sort(key=lambda column: ALIASES[ours].index(plain_of[column]))
+        elif len(exact) > 1:
             refuse_doubles(exact, origin)
             raise ValueError(
                 f"{origin}: the columns {' and '.join(map(shortened, exact))} both mean {ours}: choose one with {naming(ours)}"

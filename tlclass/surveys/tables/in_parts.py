@@ -19,8 +19,9 @@ from tlclass.surveys.tables.columns import Form, say
 from tlclass.surveys.tables.facts import Facts, Judgement
 from tlclass.surveys.tables.files import schema_of
 from tlclass.surveys.tables.measured import measured
-from tlclass.surveys.tables.objects import Listing, pack
+from tlclass.surveys.tables.objects import Listing, Stated, pack
 from tlclass.surveys.tables.observations import ROUNDED, Observations, converted, joined, observation_columns
+from tlclass.surveys.tables.quantities import stated_in_rows, usable
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -35,10 +36,11 @@ class Rows:
 
     Attributes:
         order: of the objects. dropped: reason -> rows that were left out since it was last taken.
+        stated: what the rows that were converted state of their objects.
     """
 
     def __init__(self, files: Sequence[Path], form: Form, rows: int, decisive: int):
-        self.form, self.order, self.dropped = form, Order(), dict[str, int]()
+        self.form, self.order, self.dropped, self.stated = form, Order(), dict[str, int](), Stated()
         together = Together()
         with together:
             self.files = [_file(path, form, min(rows, BATCH)) for path in files]
@@ -68,6 +70,7 @@ class Rows:
                 rows = measured(table, batches.found, self.form, str(batches.path))
                 seen, dropped = converted(rows, batches.found, self.form, str(batches.path), facts, part=True)
                 self.dropped = sum_dropped([self.dropped, dropped])
+                self.stated.add(*stated_in_rows(table, batches.found, self.form, str(batches.path)))
                 yield _as_table(seen, coded(table[batches.found["object_id"]])[0])
 
     def parts(self, rows: int) -> Iterator[pa.Table]:
@@ -100,7 +103,8 @@ def in_parts(
         total += len(seen["mjd"])
         seen, repeated = joined([seen])
         dropped, source.dropped = sum_dropped([source.dropped, repeated]), {}
-        about = {"object_id": observed} if objects is None else objects.of(observed)
+        stated = source.stated.of(observed.tolist())
+        about = stated if objects is None else objects.of(stated)
         curves = pack(about, seen, form, origin, dropped, part=True)
         kept += len(curves.mjd)
         counts = sum_dropped([counts, curves.dropped])
@@ -113,7 +117,8 @@ def in_parts(
 
 
 def _file(path: Path, form: Form, rows: int) -> Batches:
-    found = observation_columns(schema_of(path).names, form, str(path))
+    schema = schema_of(path)
+    found = usable(observation_columns(schema.names, form, str(path)), schema, form, True)
     say(found, str(path))
     return Batches(path, found, rows)
 

@@ -12,17 +12,18 @@ import pyarrow.parquet as pq
 
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.arrow import readable
-from tlclass.lightcurves.curves import LightCurves, check, concatenate
+from tlclass.lightcurves.curves import ROW_NUMBERS, LightCurves, check, concatenate
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import SNR
 from tlclass.quoting import listed
 from tlclass.surveys.alerts.tables import holds_packets
 from tlclass.surveys.saying import Together
 from tlclass.surveys.tables import kinds
-from tlclass.surveys.tables.columns import CONTEXT, Form, naming
+from tlclass.surveys.tables.columns import CONTEXT, Form, naming, refuse_absent, states_alone
 from tlclass.surveys.tables.files import PARQUET, TABLES, existing, is_kind, schema_of, tables_below, tables_in
 from tlclass.surveys.tables.objects import object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import joined, observation_columns, observations_of
+from tlclass.surveys.tables.quantities import usable, without_row_numbers
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,11 @@ def nested_curves(table: pa.Table, form: Form, origin: str, unread: Sequence[str
         ValueError: a column is missing, ambiguous or holds what it should not, a band is unknown, ids repeat.
     """
     plain = plain_columns(table.schema)
-    found = object_columns([*plain, *unread], form, origin)
+    refuse_absent({origin: [*plain, *unread]}, form, origin)
+    found = usable(object_columns([*plain, *unread], form, origin), table.schema, form, False)
     about = objects_of(kinds.plain(table.select(plain), origin), found, form, origin)
     observations = flattened(table, found["object_id"], plain, form, origin)
-    found = observation_columns([*observations.column_names, *unread], form, origin)
+    found = without_row_numbers(observation_columns([*observations.column_names, *unread], form, origin))
     seen, dropped = observations_of(observations, found, form, origin)
     seen, repeated = joined([seen])
     return pack(about, seen, form, origin, {**dropped, **repeated})
@@ -189,10 +191,10 @@ def read_known(file: Path, form: Form) -> tuple[pa.Table, list[str]]:
 
 
 def known_leaves(parquet: pq.ParquetFile, form: Form) -> tuple[list[str], list[str]]:
-    """Paths of the columns and parts of columns that have a name of ours, and the names of the others."""
+    """Paths of the columns and parts of columns that have a name of ours, and the names of the others; `ROW_NUMBERS` are columns."""
     leaves = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
     names = {path: _leaf_name(path) for path in leaves}
-    known = [path for path, name in names.items() if form.knows(name)]
+    known = [path for path, name in names.items() if form.knows(name) and not ("." in path and states_alone(name))]
     return known, [name for name in names.values() if not form.knows(name)]
 
 
@@ -219,7 +221,7 @@ def flattened(table: pa.Table, ids: str, plain: Sequence[str], form: Form, origi
         raise ValueError(
             f"{origin} holds no list columns with times and fluxes, one row per object: read it as a table instead"
         )
-    wanted = set(form.found(lists, origin).values())
+    wanted = {column for role, column in form.found(lists, origin).items() if role not in ROW_NUMBERS}
     if not wanted:
         raise ValueError(
             f"{origin}: no list column has a known name; there are {listed(lists)}: name yours with {naming('mjd')}"

@@ -16,12 +16,13 @@ from tlclass.lightcurves.ids import Seen
 from tlclass.surveys.saying import Together
 from tlclass.surveys.tables import kinds
 from tlclass.surveys.tables.cells import text
-from tlclass.surveys.tables.columns import Form
+from tlclass.surveys.tables.columns import Form, refuse_absent
 from tlclass.surveys.tables.facts import DECISIVE, Judgement
 from tlclass.surveys.tables.measured import measured
 from tlclass.surveys.tables.nested import Nested, flattened, is_own, known_leaves, plain_columns
 from tlclass.surveys.tables.objects import Objects, object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import converted, joined, observation_columns
+from tlclass.surveys.tables.quantities import usable, without_row_numbers
 
 VALUE_SIZE = 2  # bytes of a value in a file, between a fraction of one (a flag, a repeated name) and eight: rather too many parts than too large ones
 
@@ -81,7 +82,7 @@ def _in_parts(file: Path, objects: int, form: Form, decisive: int) -> Iterator[L
     judgement = found = None
     for table in _batches(file, objects, known):
         flat = flattened(table, column, plain, form, origin)
-        found = found or observation_columns([*flat.column_names, *unread], form, origin)
+        found = found or without_row_numbers(observation_columns([*flat.column_names, *unread], form, origin))
         judgement = judgement or Judgement(found, form, origin, decisive)
         judgement.look(measured(flat, found, form, origin))
     if judgement is None or found is None:
@@ -107,7 +108,8 @@ def _about(
     parquet: pq.ParquetFile, plain: list[str], unread: list[str], form: Form, origin: str
 ) -> tuple[Objects, str]:
     """What the columns without lists say of all objects, and which of them holds the ids."""
-    found = object_columns([*plain, *unread], form, origin)
+    refuse_absent({origin: [*plain, *unread]}, form, origin)
+    found = usable(object_columns([*plain, *unread], form, origin), parquet.schema_arrow, form, False)
     with readable(origin, "a table"):
         table = parquet.read(columns=plain)
     return objects_of(kinds.plain(table, origin), found, form, origin), found["object_id"]

@@ -6,18 +6,29 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 
-from tlclass.lightcurves.curves import OBJECT_NUMBERS, SIMULATED, LightCurves, best_hosts, from_columns
+from tlclass.lightcurves.curves import (
+    HOST_NUMBERS,
+    OBJECT_NUMBERS,
+    ROW_NUMBERS,
+    SIMULATED,
+    LightCurves,
+    from_columns,
+    known_hosts,
+    settled,
+)
 from tlclass.lightcurves.voids import blank
 from tlclass.surveys.tables.cells import column_values, flags, identifiers, is_true, text
-from tlclass.surveys.tables.columns import OBJECT_COLUMNS, ON_ROWS, Form, naming
+from tlclass.surveys.tables.columns import OBJECT_COLUMNS, Form, naming
 from tlclass.surveys.tables.observations import Observations
 from tlclass.surveys.tables.quantities import number_of
 
 Array = npt.NDArray[Any]
 Objects = dict[str, Array]
 
+PHOTOZ = HOST_NUMBERS[0]
 BEFORE_PEAK = 100.0  # d; earlier alerts at the position of a transient are unrelated (variables, artefacts)
 
 
@@ -28,7 +39,7 @@ def object_columns(names: Sequence[str], form: Form, origin: str) -> dict[str, s
         ValueError: a column is missing or ambiguous.
     """
     found = {name: column for name, column in form.found(names, origin).items() if name in OBJECT_COLUMNS}
-    mapped = [name for name in OBJECT_COLUMNS if form.columns.get(name) is not None]
+    mapped = [name for name in OBJECT_COLUMNS if form.columns.get(name) is not None and name not in ROW_NUMBERS]
     form.needed(found, names, ["object_id", *mapped], origin)
     return found | {name: name for name in form.extra if name in names}
 
@@ -56,6 +67,8 @@ def objects_of(table: pa.Table, found: Mapping[str, str], form: Form, origin: st
     for name in (*OBJECT_NUMBERS, "peak_mjd"):
         if name in found:
             columns[name] = number_of(name, table[found[name]], form, found[name], origin)
+    photoz, error = (columns.pop(name, np.full(len(columns["object_id"]), np.nan)) for name in HOST_NUMBERS)
+    columns |= known_hosts(photoz, error) if HOST_NUMBERS[0] in found else {}
     if SIMULATED in found:
         columns[SIMULATED] = flags(table[found[SIMULATED]], is_true, found[SIMULATED], origin)
     return columns | {name: column_values(table[name]) for name in form.extra if name in found}
@@ -77,8 +90,11 @@ def merged(parts: Sequence[Objects], origin: str) -> Objects:
             raise ValueError(
                 f"{origin}: an object table lists an object more than once: every object must have one row"
             )
+        known = np.isfinite(whole[PHOTOZ][rows]) if PHOTOZ in whole else np.zeros(len(rows), dtype=bool)
+        for name in (name for name in HOST_NUMBERS if name in part):  # of one host, redshift and error of one table
+            whole.setdefault(name, np.full(len(ids), np.nan))[rows[~known]] = part[name][~known]
         for name, values in part.items():
-            if name != "object_id":
+            if name not in ("object_id", *HOST_NUMBERS):
                 whole[name] = _filled(whole.get(name), values, rows, len(ids))
         if "label" in part:
             _refuse_contradiction(whole, part["label"], rows, origin)
@@ -105,6 +121,62 @@ def _refuse_contradiction(whole: Objects, label: Array, rows: Array, origin: str
         )
 
 
+class Stated:
+    """What rows of observations state of their objects, table after table.
+
+    Attributes:
+        ids: of all objects, in the order in which they came.
+    """
+
+    def __init__(self) -> None:
+        self.ids: dict[str, None] = {}
+        self._known: dict[str, tuple[float, ...]] = {}
+
+    def add(self, ids: Sequence[str], stated: Mapping[str, Array]) -> None:
+        """What `stated_in_rows` gives of a table or a part of one."""
+        self.ids.update(dict.fromkeys(ids))
+        if not stated:
+            return
+        rows = np.stack([stated[name] for name in ROW_NUMBERS], axis=1)
+        for name, row in zip(ids, rows.tolist(), strict=True):
+            before = self._known.get(name)
+            self._known[name] = tuple(row) if before is None else _better(before, row)
+
+    def of(self, ids: Sequence[str]) -> Objects:
+        """These objects."""
+        objects: Objects = {"object_id": np.array(ids, dtype=str)}
+        if self._known:
+            nothing = (np.nan,) * len(ROW_NUMBERS)
+            rows = np.array([self._known.get(name, nothing) for name in ids], dtype=np.float64).reshape(
+                -1, len(ROW_NUMBERS)
+            )
+            objects |= {name: rows[:, k] for k, name in enumerate(ROW_NUMBERS)}
+        return objects
+
+
+def _better(one: Sequence[float], other: Sequence[float]) -> tuple[float, ...]:
+    both = {name: np.array([one[k], other[k]]) for k, name in enumerate(ROW_NUMBERS)}
+    return tuple(float(values[0]) for values in settled(both, np.zeros(2, dtype=np.int64), 1).values())
+
+
+def completed(objects: Objects, stated: Objects) -> Objects:
+    """Objects, with what rows state of them (`Stated.of`) where the objects' own table says nothing."""
+    names = [name for name in ROW_NUMBERS if name in stated]
+    if not names:
+        return objects
+    n = len(objects["object_id"])
+    rows = pd.Index(stated["object_id"]).get_indexer(objects["object_id"].astype(str))
+    found = dict(objects)
+    for name in names:
+        own = objects.get(name, np.full(n, np.nan))
+        deciding = (
+            objects.get(PHOTOZ, np.full(n, np.nan)) if name in HOST_NUMBERS else own
+        )  # redshift and error of one host
+        given = np.where(rows >= 0, stated[name][rows], np.nan) if len(stated["object_id"]) else np.full(n, np.nan)
+        found[name] = np.where(np.isfinite(deciding), own, given)
+    return found
+
+
 class Listing:
     """The objects of object tables, a part of them at a time.
 
@@ -119,18 +191,19 @@ class Listing:
         self.seen = np.zeros(len(self.ids), dtype=bool)
         self.stranger = ""
 
-    def of(self, observed: Array) -> Objects:
-        """What is listed of these (n,) objects; those that are not listed too, where they are kept."""
+    def of(self, stated: Objects) -> Objects:
+        """What is listed of the (n,) objects, completed by what is stated of them; those that are not listed too, where they are kept."""
+        observed = stated["object_id"]
         place = np.minimum(np.searchsorted(self.ids, observed, sorter=self.order), max(len(self.ids) - 1, 0))
         rows = self.order[place] if len(self.ids) else place[:0]
         known = self.ids[rows] == observed if len(self.ids) else np.zeros(len(observed), dtype=bool)
         self.seen[rows[known]] = True
         unlisted = observed[~known]
         self.stranger = self.stranger or next(iter(unlisted.tolist()), "")
-        listed = {name: values[rows[known]] for name, values in self.objects.items()}
+        listed = completed({name: values[rows[known]] for name, values in self.objects.items()}, stated)
         if not self.keep_unlisted or not len(unlisted):
             return listed
-        return merged([listed, {"object_id": unlisted}], self.origin)
+        return merged([listed, stated], self.origin)
 
     def unseen(self) -> Objects:
         """The listed objects that were not observed.
@@ -157,10 +230,8 @@ def pack(
     """Light curves of objects and observations (`from_columns`).
 
     Where the object table has a time of peak and no trigger, `trigger_mjd` is the first positive detection
-    later than 100 d before the peak, whatever the class; NaN where there is none or the peak is unknown. What observations state of
-    their object (`ON_ROWS`) holds where the object table says nothing.
+    later than 100 d before the peak, whatever the class; NaN where there is none or the peak is unknown.
     """
-    objects, seen = _told(objects, seen)
     peak = objects.pop("peak_mjd", None)
     curves = from_columns(objects, seen, form.passbands.names, origin, dropped, part)
     if peak is None or "trigger_mjd" in objects:
@@ -170,25 +241,3 @@ def pack(
     trigger = np.full(len(curves), np.nan)
     trigger[owner] = curves.mjd[rows[first]]
     return replace(curves, trigger_mjd=trigger)
-
-
-def _told(objects: Objects, seen: Observations) -> tuple[Objects, Observations]:
-    """The objects with what rows of observations state of them, and the observations without it."""
-    stated = {name: seen[name] for name in ON_ROWS if name in seen}
-    if not stated:
-        return objects, seen
-    ids = objects["object_id"].astype(str)
-    order = np.argsort(ids, kind="stable")
-    place = np.minimum(np.searchsorted(ids, seen["object_id"].astype(str), sorter=order), max(len(ids) - 1, 0))
-    owner = order[place] if len(ids) else place
-    listed = ids[owner] == seen["object_id"].astype(str) if len(ids) else np.zeros(len(owner), dtype=bool)
-    unknown = np.full(len(listed), np.nan)
-    mwebv, photoz, error = (stated.get(name, unknown)[listed] for name in ON_ROWS)
-    told = best_hosts(photoz, error, owner[listed], len(ids))
-    known = np.flatnonzero(np.isfinite(mwebv))
-    told["mwebv"] = np.full(len(ids), np.nan)
-    told["mwebv"][owner[listed][known[::-1]]] = mwebv[known[::-1]]
-    for name in stated:
-        before = objects.get(name, np.full(len(ids), np.nan))
-        told[name] = np.where(np.isfinite(before), before, told[name])
-    return objects | {name: told[name] for name in stated}, {name: c for name, c in seen.items() if name not in ON_ROWS}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tlclass.lightcurves.curves import NO_ID, NO_TIME
+from tlclass.lightcurves.curves import NO_ID, NO_TIME, ROW_NUMBERS
 from tlclass.lightcurves.photometry import (
     ALERT_SNR,
     CONTRADICTED,
@@ -27,7 +27,7 @@ from tlclass.lightcurves.photometry import (
 from tlclass.surveys.saying import say_no_bits, tell
 from tlclass.surveys.tables.bands import passbands_of
 from tlclass.surveys.tables.cells import coded, column_values, flags, identifiers, is_flag, is_true, numbers
-from tlclass.surveys.tables.columns import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, ON_ROWS, Form, naming
+from tlclass.surveys.tables.columns import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, Form, naming
 from tlclass.surveys.tables.facts import Facts, Judgement, times
 from tlclass.surveys.tables.measured import (
     BRIGHTNESS,
@@ -38,7 +38,6 @@ from tlclass.surveys.tables.measured import (
     measured,
     sign_of,
 )
-from tlclass.surveys.tables.quantities import number_of
 from tlclass.surveys.tables.units import GIVE_UNIT, flux_factor, refuse_other_systems
 
 log = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
     found = {
         name: column
         for name, column in form.found(names, origin).items()
-        if name in (*OBSERVATION_COLUMNS, *ON_ROWS) or name.startswith((FLAG, CONTEXT))
+        if name in (*OBSERVATION_COLUMNS, *ROW_NUMBERS) or name.startswith((FLAG, CONTEXT))
     }
     kind = kind_of(found, form)
     stated = kind == "flux" and _states_unit(found, form)
@@ -164,7 +163,6 @@ def converted(
         "passband": band,
     }
     seen |= _brightness(column, found, kind, facts, origin)
-    seen |= {name: number_of(name, column[name], form, found[name], origin) for name in ON_ROWS if name in found}
     seen["detected"] = _detected(column, found, seen, form, facts, origin, logging.DEBUG if part else logging.INFO)
     return seen | {ROUNDED: np.full(len(band), facts.rounded)}, dropped
 

@@ -1,15 +1,21 @@
-"""Numbers of objects, from the cells of a table."""
+"""Numbers of objects, from the cells of a table of objects, or of their observations."""
 
+import logging
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 
+from tlclass.lightcurves.curves import HOST_NUMBERS, ROW_NUMBERS, settled
 from tlclass.lightcurves.photometry import known_extinction, known_numbers, known_position
-from tlclass.surveys.tables.cells import column_values, numbers
-from tlclass.surveys.tables.columns import Form, scale_of
+from tlclass.surveys.saying import tell
+from tlclass.surveys.tables.cells import coded, column_values, numbers
+from tlclass.surveys.tables.columns import WEAK, Form, scale_of
 
+log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 
@@ -22,6 +28,8 @@ def number_of(name: str, column: pa.ChunkedArray, form: Form, file_name: str, or
     Raises:
         ValueError: a cell holds what it should not.
     """
+    if name in HOST_NUMBERS and name not in form.columns:
+        return _spared(name, column, file_name, origin)
     values = column_values(column)
     if name in ("ra", "dec") and values.dtype == object:
         values = np.array([_degrees(value, 15 if name == "ra" else 1) for value in values], dtype=object)
@@ -30,6 +38,76 @@ def number_of(name: str, column: pa.ChunkedArray, form: Form, file_name: str, or
         return form.days(number, file_name, origin)
     if name in ("ra", "dec"):
         return known_position(number, name)
+    number = known_numbers(number) * scale_of(file_name)
+    return known_extinction(number) if name == "mwebv" else number
+
+
+def stated_in_rows(
+    table: pa.Table, found: Mapping[str, str], form: Form, origin: str
+) -> tuple[list[str], dict[str, Array]]:
+    """Ids of the objects in a table of observations, and what its rows state of each: `ROW_NUMBERS`, (n,); nothing without such a column.
+
+    Args:
+        table: of observations, every row. found: our name -> its column. form, origin: see `number_of`.
+
+    Raises:
+        ValueError: a cell of a column that the settings name is no number.
+    """
+    ids, owner = coded(table[found["object_id"]])
+    names = [name for name in ROW_NUMBERS if name in found]
+    if not names:
+        return ids, {}
+    stated = {name: np.full(len(owner), np.nan) for name in ROW_NUMBERS}
+    for name in names:
+        named = number_of if name in form.columns else _spared_of
+        stated[name] = named(name, table[found[name]], form, found[name], origin)
+    known = owner >= 0
+    return ids, settled({name: values[known] for name, values in stated.items()}, owner[known], len(ids))
+
+
+def usable(found: Mapping[str, str], schema: pa.Schema, form: Form, of_rows: bool) -> dict[str, str]:
+    """`found` without columns that nobody named and that cannot be numbers of an object, such as lists and dates.
+
+    Args:
+        found: our name -> its column. schema: of the table. form: how its columns become ours.
+        of_rows: whether it is a table of observations; there an A_V may be of any dust.
+    """
+    spare = [name for name in (ROW_NUMBERS if of_rows else HOST_NUMBERS) if name in found and name not in form.columns]
+    odd = [name for name in spare if not _may_hold_numbers(schema.field(found[name]).type)]
+    odd += [name for name in spare if of_rows and found[name].casefold() in WEAK.get(name, ())]
+    return {name: column for name, column in found.items() if name not in odd}
+
+
+def without_row_numbers(found: Mapping[str, str]) -> dict[str, str]:
+    """`found` of the lists of a nested table: what is stated of an object stands in a column, not in a list."""
+    return {name: column for name, column in found.items() if name not in ROW_NUMBERS}
+
+
+def _may_hold_numbers(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    tests = (
+        pa.types.is_integer,
+        pa.types.is_floating,
+        pa.types.is_decimal,
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_null,
+    )
+    return any(test(kind) for test in tests)
+
+
+def _spared_of(name: str, column: pa.ChunkedArray, form: Form, file_name: str, origin: str) -> Array:
+    return _spared(name, column, file_name, origin)
+
+
+def _spared(name: str, column: pa.ChunkedArray, file_name: str, origin: str) -> Array:
+    """The same of a column that nobody named: cells that are no numbers say nothing, and are counted."""
+    values = column_values(column)
+    number = np.asarray(pd.to_numeric(pd.Series(values), errors="coerce"), dtype=np.float64)
+    lost = int(np.count_nonzero(np.isnan(number) & ~pd.isna(values) & (values.astype(str) != "")))
+    if lost:
+        message = "%s: %d of %d cells of column %s are no numbers: they say nothing of the objects' %s"
+        tell(log, logging.INFO, message, origin, file_name, name, counts=(lost, len(number)))
     number = known_numbers(number) * scale_of(file_name)
     return known_extinction(number) if name == "mwebv" else number
 

@@ -16,15 +16,25 @@ from tlclass.lightcurves.photometry import SNR
 from tlclass.quoting import listed
 from tlclass.surveys.saying import Together
 from tlclass.surveys.tables.batches import rows_of
-from tlclass.surveys.tables.cells import coded
-from tlclass.surveys.tables.columns import CONTEXT, FLAG, NUMBERS, TEXT, Form, naming, say
+from tlclass.surveys.tables.columns import CONTEXT, FLAG, NUMBERS, TEXT, Form, naming, refuse_absent, say
 from tlclass.surveys.tables.facts import DECISIVE
 from tlclass.surveys.tables.files import existing, is_prediction, read_table, schema_of, tables_below, unread_in
 from tlclass.surveys.tables.in_parts import in_parts
 from tlclass.surveys.tables.kinds import plain
 from tlclass.surveys.tables.nested import is_nested, is_packets, tables_at
-from tlclass.surveys.tables.objects import Listing, Objects, merged, object_columns, objects_of, pack, refuse_unlisted
+from tlclass.surveys.tables.objects import (
+    Listing,
+    Objects,
+    Stated,
+    completed,
+    merged,
+    object_columns,
+    objects_of,
+    pack,
+    refuse_unlisted,
+)
 from tlclass.surveys.tables.observations import Observations, joined, observation_columns, observations_of
+from tlclass.surveys.tables.quantities import stated_in_rows, usable
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -106,9 +116,10 @@ class Table:
         form, roles = self.form(), self._roles()
         origin = str(self.observations or self.folder)
         self._say_unread()
+        refuse_absent({str(file): schema_of(file).names for files in roles.values() for file in files}, form, origin)
         seen, dropped, observed = self._observations(roles["observations"])
         listed = self._objects(roles["objects"], origin)
-        objects = {"object_id": observed} if listed is None else self._listed(listed, observed, origin)
+        objects = observed if listed is None else self._listed(listed, observed, origin)
         return pack(objects, seen, form, origin, dropped)
 
     def parts(self, rows: int, decisive: int = DECISIVE) -> Iterator[LightCurves]:
@@ -131,6 +142,9 @@ class Table:
             return
         self._say_unread()
         _refuse_limits_alone({str(file): schema_of(file).names for file in files}, self.form())
+        refuse_absent(
+            {str(file): schema_of(file).names for each in roles.values() for file in each}, self.form(), origin
+        )
         listed = self._objects(roles["objects"], origin)
         listing = None if listed is None else Listing(listed, self.keep_unlisted, origin)
         yield from in_parts(files, listing, self.form(), origin, rows, decisive)
@@ -147,23 +161,24 @@ class Table:
         seen, dropped, _ = self._observations(self._roles()["observations"])
         return seen, dropped
 
-    def _observations(self, files: list[Path]) -> tuple[Observations, dict[str, int], Array]:
-        """The same, and the ids of all objects in these files, those too of which only limits are known."""
-        form = self.form()
+    def _observations(self, files: list[Path]) -> tuple[Observations, dict[str, int], Objects]:
+        """The same, and all objects in these files, those too of which only limits are known, with what the rows state of them."""
+        form, stated = self.form(), Stated()
         _refuse_limits_alone({str(file): schema_of(file).names for file in files}, form)
-        parts, observed, together = [], set(), Together()
+        parts, together = [], Together()
         for path in files:
             with together:
                 table, found = _read(path, form, observation_columns)
                 parts.append(observations_of(table, found, form, str(path)))
-            observed.update(coded(table[found["object_id"]])[0])
+                stated.add(*stated_in_rows(table, found, form, str(path)))
         together.log()
         seen, repeated = joined([part for part, _ in parts])
-        ids = np.array(sorted(observed - {""}), dtype=str)
+        objects = stated.of(sorted(set(stated.ids) - {""}))
+        ids = objects["object_id"]
         if len(files) > 2 and len(ids) == 1:
             message = "%s: all %d files are of one object, '%s': if they are of several, name their column of object ids with %s, or add one"
             log.warning(message, self.folder, len(files), ids[0], naming("object_id"))
-        return seen, sum_dropped([*(dropped for _, dropped in parts), repeated]), ids
+        return seen, sum_dropped([*(dropped for _, dropped in parts), repeated]), objects
 
     def _say_unread(self) -> None:
         """Log the files of the folder that are not tables by their suffix, or tables of predictions."""
@@ -177,8 +192,9 @@ class Table:
                 "%s: ignored %d file(s) that are no tables by their names, e.g. %s", self.folder, len(others), names
             )
 
-    def _listed(self, objects: Objects, observed: Array, origin: str) -> Objects:
-        """The listed objects, and the others where they are kept."""
+    def _listed(self, listed: Objects, seen: Objects, origin: str) -> Objects:
+        """The listed objects, and the others where they are kept; what the rows state of them where the list says nothing."""
+        objects, observed = completed(listed, seen), seen["object_id"]
         known = objects["object_id"].astype(str)
         unlisted = np.setdiff1d(observed, known)
         if len(known) and len(observed) and len(unlisted) == len(observed):
@@ -187,7 +203,7 @@ class Table:
             return objects
         names = ", ".join(unlisted[:3])
         log.info("%s: no object table lists %d of %d objects, e.g. %s", origin, len(unlisted), len(observed), names)
-        return merged([objects, {"object_id": unlisted}], origin)
+        return merged([objects, seen], origin)
 
     def _roles(self) -> dict[str, list[Path]]:
         """The files by kind of table; a file given by name has the kind it was given as."""
@@ -225,13 +241,15 @@ def table_curves(table: pa.Table, form: Form, origin: str) -> LightCurves:
         ValueError: a column is missing, ambiguous or holds what it should not, or a band is unknown.
     """
     _refuse_limits_alone({origin: table.column_names}, form)
-    found = observation_columns(table.column_names, form, origin)
+    refuse_absent({origin: table.column_names}, form, origin)
+    found = usable(observation_columns(table.column_names, form, origin), table.schema, form, True)
     say(found, origin)
     table = plain(table.select(list(dict.fromkeys(found.values()))), origin)
     seen, dropped = observations_of(table, found, form, origin)
-    observed = np.array(sorted(set(coded(table[found["object_id"]])[0]) - {""}), dtype=str)
+    stated = Stated()
+    stated.add(*stated_in_rows(table, found, form, origin))
     seen, repeated = joined([seen])
-    return pack({"object_id": observed}, seen, form, origin, sum_dropped([dropped, repeated]))
+    return pack(stated.of(sorted(set(stated.ids) - {""})), seen, form, origin, sum_dropped([dropped, repeated]))
 
 
 def _refuse_limits_alone(tables: Mapping[str, Sequence[str]], form: Form) -> None:
@@ -249,7 +267,8 @@ def _read(
     path: Path, form: Form, choose: Callable[[list[str], Form, str], dict[str, str]]
 ) -> tuple[pa.Table, dict[str, str]]:
     """The columns of a file that its role needs, and our name -> the column."""
-    found = choose(schema_of(path).names, form, str(path))
+    schema = schema_of(path)
+    found = usable(choose(schema.names, form, str(path)), schema, form, choose is observation_columns)
     say(found, str(path))
     text = [column for name, column in found.items() if name in TEXT or name.startswith((FLAG, CONTEXT))]
     number = [column for name, column in found.items() if name in NUMBERS]
