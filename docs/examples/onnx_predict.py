@@ -1,8 +1,8 @@
 """Class probabilities from a CSV of alerts, with numpy and onnxruntime alone: python onnx_predict.py model.onnx alerts.csv
 
 The CSV has the columns object_id, mjd, band (a passband's whole name, such as ztfg), flux, flux_err: detections, in ascending time, fluxes at
-zero point 27.5 AB; and what the model is told of an object (`metadata`, such as host_photoz), if it is known.
-Forced photometry needs the model's rules for its other epochs: use `tlclass predict` for it.
+zero point 27.5 AB; and what the model is told of an object (`metadata`, such as host_photoz), NaN where
+unknown. Forced photometry needs the model's rules for its other epochs: use `tlclass predict` for it.
 """
 
 import json
@@ -14,20 +14,15 @@ import onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1])
 about = json.loads(session.get_modelmeta().custom_metadata_map["tlclass"])
 table = np.genfromtxt(sys.argv[2], delimiter=",", names=True, dtype=None, encoding="utf-8")
-_, last = about["selection"]["window"]
 if unknown := sorted(set(map(str, table["band"])) - set(about["passbands"])):
     sys.exit(f"passbands {', '.join(unknown)} are unknown: the model has {', '.join(about['passbands'])}")
 print("object_id", *about["classes"], sep=",")
 for name in np.unique(table["object_id"]):
     rows = table[table["object_id"] == name]
-    rows = rows[rows["mjd"] - rows["mjd"][0] < last]
+    rows = rows[rows["mjd"] < rows["mjd"][0] + about["selection"]["window"][1]]
     columns = {"days": rows["mjd"] - rows["mjd"][0], "flux": rows["flux"], "flux_err": rows["flux_err"]}
     columns["wavelength"] = [about["passbands"][band] for band in rows["band"]]
+    columns["metadata"] = [rows[key][0] if key in table.dtype.names else np.nan for key in about["metadata"]]
     inputs = {key: np.array([column], dtype=np.float32) for key, column in columns.items()}
     inputs |= {"detected": np.ones((1, len(rows)), dtype=bool), "lengths": np.array([len(rows)])}
-    told = [
-        rows[key][0] if key in table.dtype.names else np.nan for key in about["metadata"]
-    ]  # NaN, not 0 or -9, where unknown
-    inputs["metadata"] = np.array([told], dtype=np.float32)
-    wanted = {entry.name: inputs[entry.name] for entry in session.get_inputs()}
-    print(name, *session.run(None, wanted)[0][0].round(4), sep=",")
+    print(name, *session.run(None, {i.name: inputs[i.name] for i in session.get_inputs()})[0][0].round(4), sep=",")

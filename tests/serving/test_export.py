@@ -49,7 +49,8 @@ def padded(model: TrainedModel, curves: LightCurves) -> dict[str, Array]:
     wavelength = model.passbands.wavelengths(curves.passbands)[curves.passband]
     columns = {"days": days, "wavelength": wavelength, "flux": curves.flux, "flux_err": curves.flux_err}
     arrays = {name: column[step] for name, column in (columns | {"detected": curves.detected}).items()}
-    arrays |= {"lengths": lengths, "metadata": curves.mwebv[:, None].astype(np.float32)}
+    told = [curves.object_columns()[name] for name in model.metadata]
+    arrays |= {"lengths": lengths, "metadata": np.array(told, dtype=np.float32).reshape(-1, len(curves)).T}
     return {name: arrays[name] for name in inputs_of(model)}
 
 
@@ -103,6 +104,20 @@ def test_onnx_gives_what_predict_gives_at_other_sizes(case: str, model: TrainedM
         assert len(curves)
         (found,) = session.run(None, padded(used, curves))
         assert np.abs(found - probabilities(used, curves)).max() < 1e-5
+
+
+def test_a_network_that_is_told_of_hosts_is_exported(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    used = small("context", hidden=4, layers=1, metadata=["host_photoz", "host_photoz_err"], metadata_small=0.05)
+    export(used, tmp_path / "m.onnx")
+    session = runtime.InferenceSession(str(tmp_path / "m.onnx"))
+    curves = selected(used, 12, 3)
+    n = len(curves)
+    photoz = np.where(np.arange(n) % 3, np.linspace(0.02, 3, n), np.nan)
+    curves = replace(curves, host_photoz=photoz, host_photoz_err=photoz / 10)
+    (found,) = session.run(None, padded(used, curves))
+    assert np.abs(found - probabilities(used, curves)).max() < 1e-5
 
 
 @pytest.mark.slow  # torch.export takes its time

@@ -36,7 +36,8 @@ def curves(simulation: JointSimulation) -> LightCurves:
 def test_both_surveys_look_at_the_same_objects(observatories: Observatories) -> None:
     seen: dict[str, Seen] = observatories.look("SNIa", 0)
     ztf, lsst = seen["ztf"], seen["lsst"]
-    for name in ("redshift", "mwebv", "host_av", "peak_abs_mag"):
+    assert np.isfinite(ztf.columns["host_photoz"]).all()  # as the survey that states hosts has them
+    for name in ("redshift", "mwebv", "host_av", "peak_abs_mag", "host_photoz", "host_photoz_err"):
         assert np.array_equal(ztf.columns[name], lsst.columns[name])
     peak = [one.columns["trigger_mjd"] + one.columns["days_trigger_to_peak"] for one in (ztf, lsst)]
     known = np.isfinite(peak[0]) & np.isfinite(peak[1])

@@ -19,11 +19,12 @@ from tlclass.streaming.state import Live, from_bytes, to_bytes
 from tlclass.surveys import door
 
 MODELS = ("ztf-alerts", "ztf-forced", "ztf")
+OTHERS = ("lsst",)
 
 
 @pytest.fixture(scope="session")
 def trained() -> Callable[[str], TrainedModel]:
-    loaded = {name: load_model(model_folder(name)) for name in MODELS}
+    loaded = {name: load_model(model_folder(name)) for name in (*MODELS, *OTHERS)}
     return loaded.__getitem__
 
 

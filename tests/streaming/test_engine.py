@@ -120,6 +120,29 @@ def test_rows_of_tables_revised_and_repeated(trained: Trained, seed: int) -> Non
         assert expected[key] is None or is_same(said[key], expected[key])
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_what_rows_state_of_the_host_counts_as_in_the_batch(trained: Trained, seed: int) -> None:
+    model = trained("lsst")
+    generator = np.random.default_rng(seed)
+    n, least = 40, 5
+    frame = pd.DataFrame({
+        "object_id": [f"o{k}" for k in generator.integers(0, 4, n)], "mjd": 61000.123 + np.arange(n) * 1.5, "band": generator.choice(list("griz"), n),
+        "fluxcal": generator.normal(80, 30, n), "flux_err": generator.uniform(2, 5, n), "photoz": generator.choice([np.nan, -9, 0.3, 0.7], n),
+        "photoz_err": generator.choice([np.nan, 0.02, 0.1], n), "mwebv": generator.choice([np.nan, 0.1, 0.2], n),
+    })  # fmt: skip
+    frame = pd.concat(
+        [frame, frame.head(least).assign(photoz=0.5, photoz_err=0.001)], ignore_index=True
+    )  # exposures that are repeated
+    expected = of_batch(model, frame)
+    plain = of_batch(model, frame.drop(columns="photoz"))
+    told = [name for name in frame.object_id.unique() if expected[name] is not None]
+    assert any(not np.allclose(expected[name], plain[name]) for name in told)
+    rows = frame.to_dict("records")
+    arrivals = list(reading(model).rows([rows[k] for k in generator.permutation(len(rows))], "t"))
+    said = last_words(model, arrivals, 7)  # type: ignore[arg-type]
+    assert told and all(is_same(said[name], expected[name]) for name in told)
+
+
 def test_what_was_seen_before_is_nothing_new(trained: Trained, packets: list[Packet]) -> None:
     model = trained("ztf-alerts")
     arrivals = arrivals_of(model, packets)[:7]

@@ -155,7 +155,8 @@ def test_redshift_and_error_are_of_one_statement(tmp_path: Path) -> None:
 
 SPARED = {
     "text": {"photoz": ["good", "bad", "good"]}, "path": {"zphot": "/cat/x"}, "dust": {"a_v": "SFD"}, "extinction": {"ebv": "x"},
-    "days": {"photoz": pd.Timestamp("2026-01-01")}, "flags": {"photoz": True}, "two": {"photoz": 0.3, "host_photoz": 0.4}, "three": {"photoz": 0.3, "z_phot": 0.3},
+    "days": {"photoz": pd.Timestamp("2026-01-01")}, "flags": {"photoz": True}, "two": {"photoz": 0.3, "host_photoz": 0.4},
+    "three": {"photoz": 0.3, "z_phot": 0.3},
     "errors": {"photoz_err": 0.1, "photozerr": 0.1},
 }  # fmt: skip
 

@@ -165,7 +165,7 @@ def completed(objects: Objects, stated: Objects) -> Objects:
     if not names:
         return objects
     n = len(objects["object_id"])
-    rows = pd.Index(stated["object_id"]).get_indexer(objects["object_id"].astype(str))
+    rows = pd.Index(stated["object_id"]).get_indexer(pd.Index(objects["object_id"].astype(str)))
     found = dict(objects)
     for name in names:
         own = objects.get(name, np.full(n, np.nan))
