@@ -1,3 +1,4 @@
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -187,6 +188,14 @@ def test_simulated_objects_may_share_a_position() -> None:
     assert len(found) == 2 and all(
         "object4 and object4" in sentence for sentence in found
     )  # same id, same observations
+
+
+def test_what_is_known_of_hosts_is_a_note(data: Path, cache: Path, tmp_path: Path) -> None:
+    card = compose(["target=lsst_simulated", "target.n_objects=60", "target.hosts.known=0.5"])["target"]
+    (note,) = [note for note in inspect_survey(build_survey(card), tmp_path).notes if "host_photoz" in note]
+    assert re.search(r"is known for [3-6]\d% of the light curves; \d+% differ by more than 0.1 from the redshift", note)
+    plain = inspect_survey(build_survey(compose(["target=bts", f"paths.data={data}"])["target"]), cache)
+    assert not any("host_photoz" in note for note in plain.notes)
 
 
 def test_a_table_read_in_parts_has_the_same_account(

@@ -94,6 +94,13 @@ def inspect_survey(survey: Survey, cache: Path, limit: int = SAMPLE) -> Inspecti
     if found.seen_by:
         listed = ", ".join(f"{surveys} {count:,}" for surveys, count in sorted(found.seen_by.items()))
         notes.append(f"light curves by the surveys that observe them: {listed}")
+    hosts = np.isfinite(curves.host_photoz)
+    if hosts.any():
+        off = np.abs(curves.host_photoz - curves.redshift)[hosts & np.isfinite(curves.redshift)]
+        far = f"; {np.mean(off > 0.1):.0%} differ by more than 0.1 from the redshift" if len(off) else ""
+        notes.append(
+            f"the photometric redshift of the host (host_photoz) is known for {hosts.mean():.0%} of the light curves{far}"
+        )
     if found.sample.halved:
         notes.append(
             f"medians, percentiles, figures and the checks of fluxes and times zero are of a random sample of {len(curves):,} of {found.objects:,} light "

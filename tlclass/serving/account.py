@@ -70,5 +70,5 @@ def _log_told(told: Mapping[str, int], objects: int, origin: str) -> None:
         message = "%s: this model also uses %s where they are known; no column here has them"
         log.info(message, origin, " and ".join(told))
     elif told:
-        each = ", ".join(f"{name} of {count}" for name, count in told.items())
-        log.info("%s: the model also uses %s of %d objects", origin, each, objects)
+        each = ", ".join(f"{name} (known of {count})" for name, count in told.items())
+        log.info("%s: the model also uses, of its %d objects, %s", origin, objects, each)
