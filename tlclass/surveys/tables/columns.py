@@ -184,9 +184,7 @@ class Form:
         skipped = [ours for ours, column in self.columns.items() if column is None]
         free = [(column, plain_name(column)) for column in names if column not in given.values()]
         sought = {ours: _only(ours, free, origin) for ours in ALIASES if ours not in given and ours not in skipped}
-        sought |= {
-            ours: None for ours in ROW_NUMBERS if ours in self.columns
-        }  # never another than the one that is named
+        sought |= {ours: None for ours in ROW_NUMBERS if ours in self.columns}  # no other than the one that is named
         if PHOTOZ in sought:
             sought[PHOTOZ_ERR] = _error_of(sought[PHOTOZ], free) if PHOTOZ_ERR in sought else None
         found = {ours: column for ours, column in {**sought, **given}.items() if column is not None}

@@ -29,6 +29,7 @@ Array = npt.NDArray[Any]
 Objects = dict[str, Array]
 
 PHOTOZ = HOST_NUMBERS[0]
+HELD = 1_000_000  # statements of rows that are held before they are settled
 BEFORE_PEAK = 100.0  # d; earlier alerts at the position of a transient are unrelated (variables, artefacts)
 
 
@@ -130,33 +131,41 @@ class Stated:
 
     def __init__(self) -> None:
         self.ids: dict[str, None] = {}
-        self._known: dict[str, tuple[float, ...]] = {}
+        self._known: dict[str, list[float]] = {}
+        self._held: list[tuple[Sequence[str], Mapping[str, Array]]] = []
 
     def add(self, ids: Sequence[str], stated: Mapping[str, Array]) -> None:
         """What `stated_in_rows` gives of a table or a part of one."""
         self.ids.update(dict.fromkeys(ids))
-        if not stated:
-            return
-        rows = np.stack([stated[name] for name in ROW_NUMBERS], axis=1)
-        for name, row in zip(ids, rows.tolist(), strict=True):
-            before = self._known.get(name)
-            self._known[name] = tuple(row) if before is None else _better(before, row)
+        if stated:
+            self._held.append((ids, stated))
+        if sum(len(ids) for ids, _ in self._held) > HELD:
+            self._settle()
 
     def of(self, ids: Sequence[str]) -> Objects:
         """These objects."""
+        self._settle()
         objects: Objects = {"object_id": np.array(ids, dtype=str)}
         if self._known:
-            nothing = (np.nan,) * len(ROW_NUMBERS)
-            rows = np.array([self._known.get(name, nothing) for name in ids], dtype=np.float64).reshape(
-                -1, len(ROW_NUMBERS)
-            )
+            nothing = [np.nan] * len(ROW_NUMBERS)
+            rows = np.array([nothing, *(self._known.get(name, nothing) for name in ids)])[1:]
             objects |= {name: rows[:, k] for k, name in enumerate(ROW_NUMBERS)}
         return objects
 
-
-def _better(one: Sequence[float], other: Sequence[float]) -> tuple[float, ...]:
-    both = {name: np.array([one[k], other[k]]) for k, name in enumerate(ROW_NUMBERS)}
-    return tuple(float(values[0]) for values in settled(both, np.zeros(2, dtype=np.int64), 1).values())
+    def _settle(self) -> None:
+        """One value of each object, of what is held and of what was known before."""
+        if not self._held:
+            return
+        names = list(dict.fromkeys(name for ids, _ in self._held for name in ids))
+        before = [name for name in names if name in self._known]
+        known = np.array([self._known[name] for name in before]).reshape(-1, len(ROW_NUMBERS))
+        parts = [*self._held, (before, {name: known[:, k] for k, name in enumerate(ROW_NUMBERS)})]
+        place = {name: number for number, name in enumerate(names)}
+        owner = np.array([place[name] for ids, _ in parts for name in ids], dtype=np.int64)
+        stated = {name: np.concatenate([values[name] for _, values in parts]) for name in ROW_NUMBERS}
+        rows = np.stack(list(settled(stated, owner, len(names)).values()), axis=1).tolist()
+        self._known.update(zip(names, rows, strict=True))
+        self._held = []
 
 
 def completed(objects: Objects, stated: Objects) -> Objects:

@@ -59,8 +59,11 @@ def stated_in_rows(
         return ids, {}
     stated = {name: np.full(len(owner), np.nan) for name in ROW_NUMBERS}
     for name in names:
-        named = number_of if name in form.columns else _spared_of
-        stated[name] = named(name, table[found[name]], form, found[name], origin)
+        column, file_name = table[found[name]], found[name]
+        named = name in form.columns
+        stated[name] = (
+            number_of(name, column, form, file_name, origin) if named else _spared(name, column, file_name, origin)
+        )
     known = owner >= 0
     return ids, settled({name: values[known] for name, values in stated.items()}, owner[known], len(ids))
 
@@ -85,19 +88,8 @@ def without_row_numbers(found: Mapping[str, str]) -> dict[str, str]:
 
 def _may_hold_numbers(kind: pa.DataType) -> bool:
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    tests = (
-        pa.types.is_integer,
-        pa.types.is_floating,
-        pa.types.is_decimal,
-        pa.types.is_string,
-        pa.types.is_large_string,
-        pa.types.is_null,
-    )
-    return any(test(kind) for test in tests)
-
-
-def _spared_of(name: str, column: pa.ChunkedArray, form: Form, file_name: str, origin: str) -> Array:
-    return _spared(name, column, file_name, origin)
+    numbers_and_text = ("integer", "floating", "decimal", "string", "large_string", "null")
+    return any(getattr(pa.types, f"is_{name}")(kind) for name in numbers_and_text)
 
 
 def _spared(name: str, column: pa.ChunkedArray, file_name: str, origin: str) -> Array:
