@@ -142,6 +142,18 @@ def test_the_short_tables_of_results_hold_what_the_long_ones_hold() -> None:
     assert early == {key: long[key] for key in early}
 
 
+def test_the_short_table_of_lsst_holds_what_the_long_ones_hold() -> None:
+    page = markdown(DOCS / "results" / "plasticc.md")
+    told, rest = page.split("### The redshift of the host")[1].split("### Without it")
+    hidden = rows(rest.split("The arms below")[0], "arm", "labels")
+    long = rows(told, "arm", "labels") | {
+        ("transfer, not told of hosts", *key[1:]): cell for key, cell in hidden.items()
+    }
+    short = {key: cell for key, cell in rows(markdown(DOCS / "results.md"), "PLAsTiCC").items() if cell[0].isdigit()}
+    assert len(short) > 12
+    assert short == {(arm, labels): long[arm, labels.removesuffix(" labels"), "macro"] for arm, labels in short}
+
+
 def test_the_table_of_the_readme_holds_what_the_results_hold() -> None:
     long = rows(markdown(DOCS / "results" / "real_ztf.md"), "arm", "labels")
     table = rows(markdown(ROOT / "README.md"), "labelled real light curves")
