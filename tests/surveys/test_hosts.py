@@ -211,6 +211,33 @@ def test_the_column_that_is_named_counts_and_no_other(tmp_path: Path) -> None:
         door.read(tmp_path, BANDS, {"columns": {"host_photoz": "q"}})
 
 
+def test_the_error_is_the_column_called_after_the_redshift() -> None:
+    usual = HOST_ERRORS[1]
+    assert host_of(door.read(rows(err=0.77, zz=0.3), BANDS, {"columns": {"host_photoz": "zz"}})) == pytest.approx(
+        [0.3, 1.3 * usual]
+    )
+    assert np.isnan(host_of(door.read(rows(err=0.77, _err=0.5), BANDS))).all()
+    both = rows(photoz=0.3, photoz_err=0.01, host_photoz=0.5)
+    assert host_of(door.read(both, BANDS, {"columns": {"host_photoz": "photoz"}})) == pytest.approx([0.3, 0.01])
+    named = {"host_photoz": "photoz", "host_photoz_err": None}
+    assert host_of(door.read(both, BANDS, {"columns": named})) == pytest.approx([0.3, 1.3 * usual])
+    assert np.isnan(host_of(door.read(both, BANDS, {"columns": {"host_photoz": None}}))).all()
+
+
+@pytest.mark.parametrize("name", ["a_v", "A_V", "obj.a_v", "lc_a_v", "A V"])
+def test_dust_of_whatever_kind_beside_observations_is_no_extinction(name: str) -> None:
+    assert np.isnan(door.read(rows(**{name: 0.31}), BANDS).mwebv[0])
+
+
+def test_text_of_another_arrow_type_is_read() -> None:
+    table = pa.Table.from_pandas(rows(photoz="0.3"))
+    place = table.column_names.index("photoz")
+    assert (
+        door.read(table.set_column(place, "photoz", table["photoz"].cast(pa.string_view())), BANDS).host_photoz[0]
+        == 0.3
+    )
+
+
 def nested(**columns: object) -> pa.Table:
     lists = {name: pa.array([values.tolist()]) for name, values in rows().drop(columns="object_id").items()}
     return pa.table({"object_id": [OBJECT], **columns, **lists})
@@ -252,6 +279,8 @@ def packet(**about: object) -> dict[str, dict[str, object]]:
         ({"hostgal_zphot": "abc"}, (np.nan, np.nan)),
         ({"photoz": [0.1]}, (np.nan, np.nan)),
         ({"hostgal_zphot": 0.3, "hostgal_zphot_err": None}, (0.3, np.nan)),
+        ({"hostgal_zphot": 0.3, "hostgal_zphot_err": None, "hostgal_zphot_error": 0.1}, (0.3, 0.1)),
+        ({"hostgal_zphot": True}, (np.nan, np.nan)),
         ({}, (np.nan, np.nan)),
     ],
 )

@@ -2,8 +2,7 @@
 
 Baselines run as arms next to the networks and ignore source model, encoding, encoder and head; metadata of the
 encoder are features too. A baseline is fitted to all labels of the budget, those the network keeps for validation included,
-because trees need no early stopping;
-the number of labels is the same as for the network.
+because trees need no early stopping; the number of labels is the same as for the network.
 """
 
 import logging

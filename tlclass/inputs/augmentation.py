@@ -115,10 +115,10 @@ class Augmentation:
         keep &= (days > selection.window[0]) & (days < selection.window[1])
         enough = np.bincount(owner[keep], minlength=len(curves)) >= least
         changed = replace(changed, mjd=mjd, trigger_mjd=zero)
-        return self._told(_where(enough, changed, curves).keep(keep | ~enough[owner]), seed)
+        return self._with_hosts_hidden(_where(enough, changed, curves).keep(keep | ~enough[owner]), seed)
 
-    def _told(self, curves: LightCurves, seed: int) -> LightCurves:
-        """The light curves without what is not known of host galaxies."""
+    def _with_hosts_hidden(self, curves: LightCurves, seed: int) -> LightCurves:
+        """The light curves with a share of the hosts unknown."""
         if not self.drop_host:
             return curves
         lost = _rng(seed, "drop_host").random(len(curves)) < self.drop_host

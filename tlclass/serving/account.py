@@ -11,6 +11,7 @@ from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.selection import Cut, log_cuts, merge_cuts
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.serving.recognise import Traits, say_photometry, say_survey
+from tlclass.surveys.tables.columns import naming
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -67,8 +68,8 @@ def _log_left_out(model: TrainedModel, left_out: Mapping[str, int], origin: str)
 def _log_told(told: Mapping[str, int], objects: int, origin: str) -> None:
     """Log of how many objects the metadata that the model uses are known."""
     if told and not any(told.values()):
-        message = "%s: this model also uses %s where they are known; no column here has them"
-        log.info(message, origin, " and ".join(told))
+        message = "%s: the model also uses %s where they are known; here they are known of no object (add columns with these names, or name yours with %s)"
+        log.info(message, origin, " and ".join(told), naming(next(iter(told))))
     elif told:
-        each = ", ".join(f"{name} (known of {count})" for name, count in told.items())
-        log.info("%s: the model also uses, of its %d objects, %s", origin, objects, each)
+        each = ", ".join(f"{name} of {count} of {objects}" for name, count in told.items())
+        log.info("%s: the model also uses what is known of the objects: %s", origin, each)

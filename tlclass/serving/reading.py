@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=COLUMN",
-        help="our name = the file's column, e.g. mjd=time",
+        help="our name = the file's column, e.g. mjd=time; NAME=null: do not read it",
     )
     add("--flux-unit", help="fluxcal (zero point 27.5 AB), jy, mjy, ujy, njy, or the AB zero point")
     add(
@@ -62,11 +62,12 @@ def reading_options(given: argparse.Namespace) -> dict[str, Any]:
     return options
 
 
-def _pairs(given: Sequence[str]) -> dict[str, str]:
+def _pairs(given: Sequence[str]) -> dict[str, str | None]:
     wrong = [pair for pair in given if "=" not in pair]
     if wrong:
         raise ValueError(f"--column {wrong[0]}: write it as NAME=COLUMN, e.g. --column mjd=time")
-    return dict(pair.split("=", 1) for pair in given)
+    named = dict(pair.split("=", 1) for pair in given)
+    return {name: None if column == "null" else column for name, column in named.items()}
 
 
 def _unit(given: str) -> str | float:

@@ -47,6 +47,8 @@ class JointSimulation:
         for other in others:
             ours, theirs = self.surveys[first], self.surveys[other]
             differ = [key for key in SKY if getattr(ours, key) != getattr(theirs, key)]
+            hosts = [one.hosts for one in (self.surveys[first], self.surveys[other]) if one.hosts is not None]
+            differ += ["hosts"] if len(set(hosts)) > 1 else []  # one of them may leave out what the other states
             differ += [f"limits.{key}" for key in ("magnitude", "redshift") if _limit(ours, key) != _limit(theirs, key)]
             if differ:
                 raise ValueError(

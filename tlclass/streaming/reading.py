@@ -19,7 +19,7 @@ from tlclass.surveys import AlertPackets
 from tlclass.surveys.alerts.packets import FINE, Head, Row, is_rubin, is_ztf
 from tlclass.surveys.alerts.parsed import ROW
 from tlclass.surveys.alerts.reader import SYSTEMS
-from tlclass.surveys.tables.columns import Form
+from tlclass.surveys.tables.columns import Form, refuse_absent
 from tlclass.surveys.tables.facts import Facts
 from tlclass.surveys.tables.kinds import plain
 from tlclass.surveys.tables.measured import kind_of, measured
@@ -150,6 +150,7 @@ class Reading:
         yield from found
 
     def _converted(self, table: pa.Table, origin: str) -> Iterator[Read]:
+        refuse_absent({ROWS: table.column_names}, self.form, ROWS)
         found = usable(observation_columns(table.column_names, self.form, ROWS), table.schema, self.form, True)
         table = plain(table.select(list(dict.fromkeys(found.values()))), ROWS)
         rows = measured(table, found, self.form, ROWS)

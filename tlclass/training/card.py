@@ -165,8 +165,7 @@ def _calibration(model: TrainedModel) -> str:
     )
     return (
         "## Calibration\n\n"
-        f"Temperature {found.temperature:.2f} for ten observations, times (observations / 10)^{found.slope:.2f}; fitted to {found.fitted_on} "
-        f"({found.objects} light curves). "
+        f"Temperature {found.temperature:.2f} for ten observations, times (observations / 10)^{found.slope:.2f}; fitted to {found.objects} {found.fitted_on}. "
         f"The probabilities assume these proportions: {proportions}. Where yours differ, give `--prior`."
     )
 

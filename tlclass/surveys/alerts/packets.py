@@ -137,13 +137,16 @@ def _either(seen: Packet, new: str, old: str) -> Any:
 
 
 def _host(about: Packet) -> tuple[float, float]:
-    """Photometric redshift and its error; NaN where nothing is stated, or something that is no number."""
+    """Photometric redshift and its error, of the first name that states one; NaN where nothing is stated, or something that is no number."""
     for name in ALIASES[PHOTOZ]:
-        stated = about.get(name)
-        if isinstance(stated, int | float) and 0 < stated < FARTHEST:
-            error = next((about[name + end] for end in ERRORS if name + end in about), None)
-            return float(stated), float(error) if isinstance(error, int | float) else math.nan
+        if 0 < _known(about.get(name)) < FARTHEST:
+            errors = [_known(about.get(name + end)) for end in ERRORS]
+            return _known(about[name]), next((error for error in errors if error == error), math.nan)
     return math.nan, math.nan
+
+
+def _known(stated: object) -> float:
+    return float(stated) if isinstance(stated, int | float) and not isinstance(stated, bool) else math.nan
 
 
 def _number(value: float | None) -> float:

@@ -44,7 +44,7 @@ def merged(parts: Mapping[str, LightCurves], taxonomy: Taxonomy, origin: str) ->
     rows = _Rows(parts)
     refuse_disagreement(rows, taxonomy, origin)
     objects: dict[str, Array] = {"object_id": rows.object_id, "label": rows.first("label", lambda label: label != "")}
-    for name in OBJECT_NUMBERS:
+    for name in (name for name in OBJECT_NUMBERS if name not in HOST_NUMBERS):
         objects[name] = rows.earliest() if name == TRIGGER else rows.first(name, np.isfinite)
     hosts = settled({name: rows.column(name) for name in ROW_NUMBERS}, rows.owner, len(rows.object_id))
     objects |= {name: hosts[name] for name in HOST_NUMBERS}

@@ -185,8 +185,8 @@ class Form:
         free = [(column, plain_name(column)) for column in names if column not in given.values()]
         sought = {ours: _only(ours, free, origin) for ours in ALIASES if ours not in given and ours not in skipped}
         sought |= {ours: None for ours in ROW_NUMBERS if ours in self.columns}  # no other than the one that is named
-        if PHOTOZ in sought:
-            sought[PHOTOZ_ERR] = _error_of(sought[PHOTOZ], free) if PHOTOZ_ERR in sought else None
+        if PHOTOZ_ERR in sought and PHOTOZ_ERR not in self.columns:
+            sought[PHOTOZ_ERR] = _error_of(given.get(PHOTOZ) or sought.get(PHOTOZ), free)
         found = {ours: column for ours, column in {**sought, **given}.items() if column is not None}
         stating = COUNTS.get(without_prefix(found.get("flux", "")), ())
         counts = next((column for column, plain in free if plain in stating and "zero_point" not in skipped), None)
@@ -297,7 +297,7 @@ class Form:
 
 def scale_of(column: str) -> float:
     """Factor that a column's name implies, e.g. from A_V to E(B-V)."""
-    return SCALES.get(plain_name(column), 1.0)
+    return SCALES.get(without_prefix(column), 1.0)
 
 
 def say(found: Mapping[str, str], origin: str) -> None:
@@ -315,8 +315,8 @@ def naming(*ours: str) -> str:
 
 def _error_of(photoz: str | None, free: Sequence[tuple[str, str]]) -> str | None:
     """The column with the error of the redshifts in the column `photoz`: it is called after it."""
-    plain = "" if photoz is None else without_prefix(photoz)
-    return next((column for column, _ in free if without_prefix(column) in [f"{plain}{end}" for end in ERRORS]), None)
+    names = [] if photoz is None else [without_prefix(photoz) + end for end in ERRORS]
+    return next((column for column, _ in free if without_prefix(column) in names), None)
 
 
 def states_alone(column: str) -> bool:

@@ -21,14 +21,13 @@ from tlclass.lightcurves.curves import (
 )
 from tlclass.lightcurves.voids import blank
 from tlclass.surveys.tables.cells import column_values, flags, identifiers, is_true, text
-from tlclass.surveys.tables.columns import OBJECT_COLUMNS, Form, naming
+from tlclass.surveys.tables.columns import OBJECT_COLUMNS, PHOTOZ, Form, naming
 from tlclass.surveys.tables.observations import Observations
 from tlclass.surveys.tables.quantities import number_of
 
 Array = npt.NDArray[Any]
 Objects = dict[str, Array]
 
-PHOTOZ = HOST_NUMBERS[0]
 HELD = 1_000_000  # statements of rows that are held before they are settled
 BEFORE_PEAK = 100.0  # d; earlier alerts at the position of a transient are unrelated (variables, artefacts)
 
@@ -69,7 +68,7 @@ def objects_of(table: pa.Table, found: Mapping[str, str], form: Form, origin: st
         if name in found:
             columns[name] = number_of(name, table[found[name]], form, found[name], origin)
     photoz, error = (columns.pop(name, np.full(len(columns["object_id"]), np.nan)) for name in HOST_NUMBERS)
-    columns |= known_hosts(photoz, error) if HOST_NUMBERS[0] in found else {}
+    columns |= known_hosts(photoz, error) if PHOTOZ in found else {}
     if SIMULATED in found:
         columns[SIMULATED] = flags(table[found[SIMULATED]], is_true, found[SIMULATED], origin)
     return columns | {name: column_values(table[name]) for name in form.extra if name in found}

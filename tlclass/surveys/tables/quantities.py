@@ -1,7 +1,7 @@
 """Numbers of objects, from the cells of a table of objects, or of their observations."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tlclass.lightcurves.curves import HOST_NUMBERS, ROW_NUMBERS, settled
-from tlclass.lightcurves.photometry import known_extinction, known_numbers, known_position
+from tlclass.lightcurves.photometry import known_extinction, known_numbers, known_position, without_prefix
 from tlclass.surveys.saying import tell
 from tlclass.surveys.tables.cells import coded, column_values, numbers
 from tlclass.surveys.tables.columns import WEAK, Form, scale_of
@@ -19,18 +19,21 @@ log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 
-def number_of(name: str, column: pa.ChunkedArray, form: Form, file_name: str, origin: str) -> Array:
+def number_of(
+    name: str, column: pa.ChunkedArray, form: Form, file_name: str, origin: str, spared: Collection[str] = HOST_NUMBERS
+) -> Array:
     """(n,) a quantity of objects in our unit, NaN where unknown.
 
     Args:
         name: ours. column: its cells. form: how columns become ours. file_name: of the column. origin: what to call the input in messages.
+        spared: names whose cells may hold anything in a column that nobody named: what is no number says nothing, and is counted.
 
     Raises:
         ValueError: a cell holds what it should not.
     """
-    if name in HOST_NUMBERS and name not in form.columns:
-        return _spared(name, column, file_name, origin)
     values = column_values(column)
+    if name in spared and name not in form.columns:
+        values = _numbers_alone(values, name, file_name, origin)
     if name in ("ra", "dec") and values.dtype == object:
         values = np.array([_degrees(value, 15 if name == "ra" else 1) for value in values], dtype=object)
     number = numbers(values, file_name, origin)
@@ -59,11 +62,7 @@ def stated_in_rows(
         return ids, {}
     stated = {name: np.full(len(owner), np.nan) for name in ROW_NUMBERS}
     for name in names:
-        column, file_name = table[found[name]], found[name]
-        named = name in form.columns
-        stated[name] = (
-            number_of(name, column, form, file_name, origin) if named else _spared(name, column, file_name, origin)
-        )
+        stated[name] = number_of(name, table[found[name]], form, found[name], origin, spared=ROW_NUMBERS)
     known = owner >= 0
     return ids, settled({name: values[known] for name, values in stated.items()}, owner[known], len(ids))
 
@@ -77,7 +76,7 @@ def usable(found: Mapping[str, str], schema: pa.Schema, form: Form, of_rows: boo
     """
     spare = [name for name in (ROW_NUMBERS if of_rows else HOST_NUMBERS) if name in found and name not in form.columns]
     odd = [name for name in spare if not _may_hold_numbers(schema.field(found[name]).type)]
-    odd += [name for name in spare if of_rows and found[name].casefold() in WEAK.get(name, ())]
+    odd += [name for name in spare if of_rows and without_prefix(found[name]) in WEAK.get(name, ())]
     return {name: column for name, column in found.items() if name not in odd}
 
 
@@ -88,20 +87,17 @@ def without_row_numbers(found: Mapping[str, str]) -> dict[str, str]:
 
 def _may_hold_numbers(kind: pa.DataType) -> bool:
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    numbers_and_text = ("integer", "floating", "decimal", "string", "large_string", "null")
+    numbers_and_text = ("integer", "floating", "decimal", "string", "large_string", "string_view", "null")
     return any(getattr(pa.types, f"is_{name}")(kind) for name in numbers_and_text)
 
 
-def _spared(name: str, column: pa.ChunkedArray, file_name: str, origin: str) -> Array:
-    """The same of a column that nobody named: cells that are no numbers say nothing, and are counted."""
-    values = column_values(column)
+def _numbers_alone(values: Array, name: str, file_name: str, origin: str) -> Array:
     number = np.asarray(pd.to_numeric(pd.Series(values), errors="coerce"), dtype=np.float64)
     lost = int(np.count_nonzero(np.isnan(number) & ~pd.isna(values) & (values.astype(str) != "")))
     if lost:
         message = "%s: %d of %d cells of column %s are no numbers: they say nothing of the objects' %s"
         tell(log, logging.INFO, message, origin, file_name, name, counts=(lost, len(number)))
-    number = known_numbers(number) * scale_of(file_name)
-    return known_extinction(number) if name == "mwebv" else number
+    return number
 
 
 def _degrees(value: str, unit: int) -> str:
