@@ -1,5 +1,6 @@
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -109,6 +110,16 @@ def test_a_released_model_is_scored_and_its_own_card_stays(
     with pytest.raises(SystemExit):
         main(["ztf-alerts", *words, "--card", "mine"])
     assert "ztf-alerts" in capsys.readouterr().err
+
+
+def test_metadata_that_are_not_known_of_all_objects_are_named(evaluate: Evaluate, without_figures: None) -> None:
+    words = ["target=lsst_simulated", "target.n_objects=150", "taxonomy@target.taxonomy=plasticc"]
+    model = Path(__file__).parents[1] / "tlclass" / "released" / "lsst"
+    (note,) = [note for note in evaluate(model, *words, "target.hosts.known=0.5")["notes"] if "host_photoz" in note]
+    assert re.search(
+        r"states host_photoz of \d+, host_photoz_err of \d+; the model uses them where they are known", note
+    )
+    assert not any("host_photoz" in note for note in evaluate(model, *words)["notes"])
 
 
 def test_objects_that_the_model_learnt_from_are_named(evaluate: Evaluate, without_figures: None, job: Path) -> None:

@@ -62,12 +62,27 @@ def score_model(
     tested = data.curves.object_id[data.split.test].tolist()
     seen, more = seen_in_training(model, home, survey, tested)
     notes += [*more, *rules_that_differ(model, survey), *passbands_that_differ(model, data.curves)]
+    notes += metadata_that_lack(model, data.curves.take(data.split.test), survey)
     for note in notes:
         log.warning("%s", note)
     class_map = survey.taxonomy.class_map(model.classes)
     same = class_map == tuple(range(len(data.classes)))
     scores = evaluate(model, data, folder, None if same else class_map)
     return Scored(coordinates(model, home, survey, protocol, seen, len(tested)) | scores, notes)
+
+
+def metadata_that_lack(model: TrainedModel, curves: LightCurves, survey: Survey) -> list[str]:
+    """A sentence on what the model uses of objects and is not known of all of these."""
+    columns = curves.object_columns()
+    known = {name: int(np.isfinite(columns[name]).sum()) for name in model.metadata}
+    lacking = ", ".join(f"{name} of {count}" for name, count in known.items() if count < len(curves))
+    return (
+        [
+            f"of the {len(curves)} scored objects {survey.name} states {lacking}; the model uses them where they are known"
+        ]
+        if lacking
+        else []
+    )
 
 
 def comparable(model: TrainedModel, survey: Survey) -> tuple[Survey, list[str]]:
