@@ -204,6 +204,17 @@ def test_the_unit_that_is_taken_is_said_once(
     assert caplog.text.count("flux: it is taken as") == caplog.text.count("--flux-unit") == 1
 
 
+def test_rows_without_a_named_number_of_the_object_are_used(
+    stream: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = {"object_id": "a", "band": "g", "fluxcal": 900.0, "flux_err": 50.0}
+    told = [row | {"mjd": 59000.3 + k} | ({"my_z": 0.1} if k == 3 else {}) for k in range(6)]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in told))
+    assert stream(tmp_path / "rows.jsonl", "--column", "host_photoz=my_z")
+    assert not lines(tmp_path / "state" / "dead_letters.jsonl")
+    assert caplog.text.count("lacks the column(s) my_z (host_photoz)") == caplog.text.count("without it") == 1
+
+
 def test_a_state_of_another_model_is_refused(
     stream: Callable[..., Any], folder: Path, tmp_path: Path, capsys: Any
 ) -> None:

@@ -67,6 +67,13 @@ def test_what_is_in_the_rows_is_of_the_object_and_the_best_redshift_counts() -> 
     assert host_of(curves) == pytest.approx([0.3, 0.02]) and curves.mwebv.tolist() == [0.1]
 
 
+def test_a_redshift_beside_the_observations_is_read_and_a_column_z_is_not(tmp_path: Path) -> None:
+    write(rows(redshift=0.1), tmp_path / "lc.csv")
+    (part,) = door.parts(tmp_path / "lc.csv", BANDS, rows=2)
+    assert door.read(rows(redshift=[0.1, np.nan, 0.2]), BANDS).redshift[0] == part.redshift[0] == 0.1
+    assert np.isnan(door.read(rows(z=0.1), BANDS).redshift[0])
+
+
 def test_the_table_of_objects_goes_before_the_rows(tmp_path: Path) -> None:
     write(rows(photoz=0.5, photoz_err=0.2, mwebv=0.3), tmp_path / "lc.csv")
     write(pd.DataFrame({"object_id": [OBJECT], "photoz": 0.3, "photoz_err": 0.02, "ra": 1.0}), tmp_path / "o.csv")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tlclass.inputs.datamodule import LightCurveDataModule
-from tlclass.inputs.encoding import encoding_settings
+from tlclass.inputs.encoding import encoding_settings, known_metadata
 from tlclass.inputs.split import Labels, Protocol
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.checkpoint import TrainedModel
@@ -73,16 +73,12 @@ def score_model(
 
 def metadata_that_lack(model: TrainedModel, curves: LightCurves, survey: Survey) -> list[str]:
     """A sentence on what the model uses of objects and is not known of all of these."""
-    columns = curves.object_columns()
-    known = {name: int(np.isfinite(columns[name]).sum()) for name in model.metadata}
+    known = known_metadata(curves, model.metadata)
     lacking = ", ".join(f"{name} of {count}" for name, count in known.items() if count < len(curves))
-    return (
-        [
-            f"of the {len(curves)} scored objects {survey.name} states {lacking}; the model uses them where they are known"
-        ]
-        if lacking
-        else []
+    said = (
+        f"of the {len(curves)} scored objects {survey.name} states {lacking}; the model uses them where they are known"
     )
+    return [said] if lacking else []
 
 
 def comparable(model: TrainedModel, survey: Survey) -> tuple[Survey, list[str]]:

@@ -269,6 +269,12 @@ def encode(curves: LightCurves, passbands: Passbands, encoding: Encoding, metada
     return Encoded(encoding(curves, wavelength), curves.offsets, days, table.astype(np.float32))
 
 
+def known_metadata(curves: LightCurves, metadata: Sequence[str]) -> dict[str, int]:
+    """Of how many objects each of these columns is known; of none where there is no such column."""
+    columns = curves.object_columns()
+    return {name: int(np.isfinite(columns[name]).sum()) if name in columns else 0 for name in metadata}
+
+
 def days_since_trigger(curves: LightCurves) -> Array:
     """(n_obs,) float64."""
     return curves.mjd - curves.trigger_mjd[curves.owner]

@@ -24,7 +24,11 @@ LONGEST_TEXT = 256  # characters of an id or a label
 HOST_NUMBERS = ("host_photoz", "host_photoz_err")
 HOST_ERRORS = 0.001, 0.05  # over 1 + z: smallest, and that of a redshift whose error is not known
 FARTHEST = 20.0  # beyond it is no redshift
-ROW_NUMBERS = ("mwebv", *HOST_NUMBERS)  # of an object, also read where they stand beside each of its observations
+ROW_NUMBERS = (
+    "mwebv",
+    "redshift",
+    *HOST_NUMBERS,
+)  # of an object, also read where they stand beside each of its observations
 OBJECT_NUMBERS = ("mwebv", "ra", "dec", "redshift", *HOST_NUMBERS, "trigger_mjd")
 
 
@@ -220,10 +224,10 @@ def pack(
 def settled(stated: Mapping[str, Array], owner: Array, n: int) -> dict[str, Any]:
     """One value of each of the `ROW_NUMBERS` for `n` objects, of all that is stated of them; whatever the order, (n,) each.
 
-    Of several redshifts of a host that with the smallest error counts, of several extinctions the smallest.
+    Of several photometric redshifts of a host that with the smallest error counts, of several extinctions or redshifts the smallest.
 
     Args:
-        stated: (m,) each, NaN where unknown. owner: (m,) of whom.
+        stated: (m,) each, NaN where unknown; one that is not there is unknown. owner: (m,) of whom.
     """
     hosts = known_hosts(*(stated[name] for name in HOST_NUMBERS))
     order = np.lexsort((*hosts.values(), owner))  # NaN stands last
@@ -231,7 +235,8 @@ def settled(stated: Mapping[str, Array], owner: Array, n: int) -> dict[str, Any]
     found = {name: np.full(n, np.nan) for name in ROW_NUMBERS}
     for name, values in hosts.items():
         found[name][owners] = values[order][first]
-    np.fmin.at(found["mwebv"], owner, stated["mwebv"])
+    for name in set(stated) - set(HOST_NUMBERS):
+        np.fmin.at(found[name], owner, stated[name])
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tlclass.inputs.encoding import known_metadata
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.selection import Cut, log_cuts, merge_cuts
 from tlclass.network.checkpoint import TrainedModel
@@ -44,9 +45,8 @@ class Account:
         for name, counts in left_out.items():
             self.left_out[name] = self.left_out.get(name, 0) + int(np.sum(counts))
         self.cuts = merge_cuts([self.cuts, cuts]) if self.cuts else list(cuts)
-        columns = given.object_columns() if self.told else {}
-        for name in self.told:
-            self.told[name] += int(np.isfinite(columns[name]).sum()) if name in columns else 0
+        for name, known in known_metadata(given, self.model.metadata).items():
+            self.told[name] += known
 
     def log(self) -> None:
         """Log each kind of message once, for all parts together."""

@@ -21,7 +21,7 @@ SEEN = np.dtype(
     ]
 )  # fmt: skip
 KEY = SEEN.itemsize - 8  # bytes of a row without `issued`
-ABOUT = (*HEAD_NUMBERS, "mwebv")
+ABOUT = (*HEAD_NUMBERS, "mwebv", "redshift")
 NOTHING_KNOWN = (np.nan,) * len(ABOUT)
 UNKNOWN = 255  # code of a passband that is not known; such rows are never used
 

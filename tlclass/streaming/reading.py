@@ -65,7 +65,7 @@ class Reading:
     def __init__(self, packets: AlertPackets, form: Form):
         self.packets, self.form = packets, form
         self.survey: str | None = None
-        self._said_unit = False
+        self._said_unit = self._said_absent = False
         self._codes: dict[tuple[str, bytes], int] = {}
 
     def content(self, content: bytes, origin: str) -> Iterator[Read]:
@@ -119,7 +119,7 @@ class Reading:
         if strange.any() and self.packets.unknown_passbands == "error":
             self.packets.passbands.codes(given["band"][strange].astype(str).astype(object), origin)
         _refuse_id(head[0], origin)
-        return Arrival(head[0], seen[np.isfinite(seen["mjd"])], (*head[1:], np.nan), origin)
+        return Arrival(head[0], seen[np.isfinite(seen["mjd"])], (*head[1:], np.nan, np.nan), origin)
 
     def _code(self, survey: str, band: bytes) -> int:
         if (survey, band) not in self._codes:
@@ -150,8 +150,8 @@ class Reading:
         yield from found
 
     def _converted(self, table: pa.Table, origin: str) -> Iterator[Read]:
-        refuse_absent({ROWS: table.column_names}, self.form, ROWS)
         found = usable(observation_columns(table.column_names, self.form, ROWS), table.schema, self.form, True)
+        self._say_absent(table.column_names)
         table = plain(table.select(list(dict.fromkeys(found.values()))), ROWS)
         rows = measured(table, found, self.form, ROWS)
         facts = Facts(self._unit(rows.table, found), relative=False, rounded=False, signed=rows.signed)
@@ -173,6 +173,16 @@ class Reading:
             yield Arrival(name, given[row : row + 1], about[name], origin)
         for _ in range(len(table) - int(np.count_nonzero(good))):
             yield Nameless(origin)
+
+    def _say_absent(self, columns: Sequence[str]) -> None:
+        """Warn once of a named column that says something of an object and that a row lacks; other rows of the object may have it."""
+        if self._said_absent:
+            return
+        try:
+            refuse_absent({ROWS: columns}, self.form, ROWS)
+        except ValueError as error:
+            log.warning("%s; such rows are used, without it", error)
+            self._said_absent = True
 
     def _about(self, table: pa.Table, found: Mapping[str, str]) -> dict[str, tuple[float, ...]]:
         """What the rows state of each object."""

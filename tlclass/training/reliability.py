@@ -123,9 +123,7 @@ def made_reliable(
     elif held is not None:
         calibration = _of_heldout(held, known[0], model)
     if labelled is not None:
-        where = (
-            f"{data.split.budget if data else 0} labels of {model.survey}, each by networks that were not trained on it"
-        )
+        where = f"labels of {model.survey}, each by networks that were not trained on it"
         calibration = fit_calibration(
             labelled.logits, labelled.observations, labelled.label, labelled.weight, where, calibration
         )

@@ -426,8 +426,7 @@ def _newest_heads(heads: Array, owner: Array) -> dict[str, Array]:
     """Per object what its newest packet says, and the best redshift of its host; ties are broken by value, so that the order of files does not matter."""
     order = np.lexsort((heads["dec"], heads["ra"], heads["issued"], owner))
     last = order[np.append(np.diff(owner[order]) > 0, True)]
-    unknown = np.full(len(heads), np.nan)  # no packet states an extinction
-    hosts = settled({"mwebv": unknown, **{name: heads[name] for name in HOST_NUMBERS}}, owner, len(last))
+    hosts = settled({name: heads[name] for name in HOST_NUMBERS}, owner, len(last))
     newest = {name: heads[name][last] for name in ("ra", "dec", "trigger_mjd")}
     return newest | {name: hosts[name] for name in HOST_NUMBERS}
 

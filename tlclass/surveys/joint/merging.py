@@ -11,7 +11,6 @@ from tlclass.lightcurves.curves import (
     HOST_NUMBERS,
     OBJECT_NUMBERS,
     OBSERVATION_DTYPES,
-    ROW_NUMBERS,
     SIMULATED,
     LightCurves,
     from_columns,
@@ -46,7 +45,7 @@ def merged(parts: Mapping[str, LightCurves], taxonomy: Taxonomy, origin: str) ->
     objects: dict[str, Array] = {"object_id": rows.object_id, "label": rows.first("label", lambda label: label != "")}
     for name in (name for name in OBJECT_NUMBERS if name not in HOST_NUMBERS):
         objects[name] = rows.earliest() if name == TRIGGER else rows.first(name, np.isfinite)
-    hosts = settled({name: rows.column(name) for name in ROW_NUMBERS}, rows.owner, len(rows.object_id))
+    hosts = settled({name: rows.column(name) for name in HOST_NUMBERS}, rows.owner, len(rows.object_id))
     objects |= {name: hosts[name] for name in HOST_NUMBERS}
     shared = set.intersection(*(set(part.extra) for part in parts.values())) - {SIMULATED}
     for name in (name for name in next(iter(parts.values())).extra if name in shared):
