@@ -73,6 +73,32 @@ def test_without_an_observation_is_the_light_curve_without_it(
     assert abs(found.influence[strongest]) == np.abs(found.influence).max()
 
 
+@pytest.mark.parametrize("redshift", [0.05, np.nan])
+def test_what_the_redshift_of_the_host_changed_is_told(redshift: float, tmp_path: Path) -> None:
+    model = load_model(RELEASED / "lsst")
+    curves = make_curves(12, passbands=("lsstg", "lsstr"))
+    about = {"host_photoz": np.full(12, redshift), "host_photoz_err": np.full(12, 0.2 * redshift)}
+    told = replace(curves, **about)
+    name = str(curves.object_id[curves.lengths.argmax()])
+    with_it, without_it = explain(model, told, name), explain(model, curves, name)
+    assert np.allclose(with_it.without_metadata, without_it.probability[-1], atol=1e-6)
+    page = with_it.write(tmp_path / "why")[1].read_text()
+    if np.isnan(redshift):
+        assert np.allclose(with_it.probability, without_it.probability)
+        assert (
+            "The model also uses host_photoz and host_photoz_err where they are known; of this object they are not."
+            in page
+        )
+    else:
+        assert with_it.metadata == pytest.approx({"host_photoz": 0.05, "host_photoz_err": 0.01})
+        assert np.abs(with_it.probability[-1] - with_it.without_metadata).max() > 0.01
+        p, alone = with_it.probability[-1, with_it.best], with_it.without_metadata[with_it.best]
+        assert (
+            f"The model also used host_photoz 0.05, host_photoz_err 0.01; without them p({with_it.classes[with_it.best]}) would be {alone:.2f} instead of {p:.2f}."
+            in page
+        )
+
+
 class Links(HTMLParser):
     """What a page loads from elsewhere."""
 

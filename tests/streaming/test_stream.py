@@ -215,6 +215,19 @@ def test_rows_without_a_named_number_of_the_object_are_used(
     assert caplog.text.count("lacks the column(s) my_z (host_photoz)") == caplog.text.count("without it") == 1
 
 
+def test_it_is_counted_how_often_the_redshift_of_the_host_was_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = {"band": "g", "fluxcal": 900.0, "flux_err": 50.0}
+    each = [row | {"object_id": name, "mjd": 59000.3 + k} for k in range(6) for name in ("a", "b")]
+    each = [one | ({"host_photoz": 0.1} if one["object_id"] == "b" and one["mjd"] > 59003 else {}) for one in each]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in each))
+    caplog.set_level("INFO")
+    main(["lsst", str(tmp_path / "rows.jsonl"), "-o", str(tmp_path / "out.jsonl"), "--state", str(tmp_path / "state")])
+    said_last = caplog.messages[-1]
+    assert "12 arrivals" in said_last and "3 with host_photoz," in said_last
+
+
 def test_a_state_of_another_model_is_refused(
     stream: Callable[..., Any], folder: Path, tmp_path: Path, capsys: Any
 ) -> None:

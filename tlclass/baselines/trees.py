@@ -1,7 +1,7 @@
 """Baselines: light-curve features and trees, on the same labels and scored like the network.
 
 Baselines run as arms next to the networks and ignore source model, encoding, encoder and head; metadata of the
-encoder are features too. A baseline is fitted to all labels of the budget, those the network keeps for validation included,
+encoder are features too, where any labelled object has them. A baseline is fitted to all labels of the budget, those the network keeps for validation included,
 because trees need no early stopping; the number of labels is the same as for the network.
 """
 
@@ -150,7 +150,9 @@ def predicted(baseline: Baseline, data: LightCurveDataModule, curves: LightCurve
         used: indices of the objects whose labels may be seen.
     """
     x = cached_features(curves, data.survey.passbands, data.cache / data.survey.name).values
-    x = np.column_stack([x, data.encoded.metadata]) if data.metadata else x
+    if data.metadata:
+        metadata = data.encoded.metadata
+        x = np.column_stack([x, metadata[:, np.isfinite(metadata[used]).any(0)]])
     present, code = np.unique(data.label[used], return_inverse=True)
     weight = class_weights(code, len(present))[code]
     predict = baseline.fit(x[used], code, weight, stream(data.seed, "baseline"))

@@ -269,10 +269,15 @@ def encode(curves: LightCurves, passbands: Passbands, encoding: Encoding, metada
     return Encoded(encoding(curves, wavelength), curves.offsets, days, table.astype(np.float32))
 
 
+def metadata_of(curves: LightCurves, metadata: Sequence[str]) -> dict[str, Array]:
+    """(n,) values of each of these columns, NaN where unknown, and everywhere if there is no such column."""
+    columns, unknown = curves.object_columns(), np.full(len(curves), np.nan)
+    return {name: columns.get(name, unknown) for name in metadata}
+
+
 def known_metadata(curves: LightCurves, metadata: Sequence[str]) -> dict[str, int]:
     """Of how many objects each of these columns is known; of none where there is no such column."""
-    columns = curves.object_columns()
-    return {name: int(np.isfinite(columns[name]).sum()) if name in columns else 0 for name in metadata}
+    return {name: int(np.isfinite(values).sum()) for name, values in metadata_of(curves, metadata).items()}
 
 
 def days_since_trigger(curves: LightCurves) -> Array:

@@ -1,5 +1,6 @@
 """How a model sees one light curve, in numbers: what it makes of each observation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ class Explained:
         probability: (T, K) from the observations up to each.
         before: (K,) before any observation: the proportions that the model assumes.
         without: (T, K) from all observations but this one, time zero kept.
+        metadata: numbers of the object that the model also uses, such as `host_photoz`; NaN where unknown.
+        without_metadata: (K,) in the end, without any of them.
         novelty: percentile among known objects; None where the model has no score.
         warning: what is unusual, in plain words; empty if nothing is.
     """
@@ -39,6 +42,8 @@ class Explained:
     probability: Array
     before: Array
     without: Array
+    metadata: Mapping[str, float]
+    without_metadata: Array
     novelty: float | None
     warning: str
 

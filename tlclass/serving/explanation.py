@@ -1,5 +1,6 @@
 """What decided the classification of one object: its probabilities after every observation, and without each of them."""
 
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlclass.inputs.batches import CurveDataset
-from tlclass.inputs.encoding import encode
+from tlclass.inputs.encoding import encode, metadata_of
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel
@@ -69,6 +70,8 @@ def explain(
         probability=output.plain.exp().numpy(),
         before=np.asarray(before),
         without=_without_each(model, selected, np.asarray(before)),
+        metadata={name: float(values[0]) for name, values in metadata_of(selected, model.metadata).items()},
+        without_metadata=_probabilities(model, selected, hide=True)[0],
         novelty=None if model.novelty is None else float(output.novelty()[-1]),
         warning=warning,
     )
@@ -91,7 +94,14 @@ def _without_each(model: TrainedModel, selected: LightCurves, before: Array) -> 
         return before[None]
     copies = selected.take(np.zeros(size, dtype=np.int64))
     others = ~np.eye(size, dtype=bool).ravel()
-    encoded = encode(copies.keep(others), model.passbands, model.encoding, model.metadata)
+    return _probabilities(model, copies.keep(others))
+
+
+def _probabilities(model: TrainedModel, selected: LightCurves, hide: bool = False) -> Array:
+    """(N, K) probabilities of complete light curves, with their metadata or, if `hide`, with none of them known."""
+    encoded = encode(selected, model.passbands, model.encoding, model.metadata)
+    if hide:
+        encoded = replace(encoded, metadata=np.full_like(encoded.metadata, np.nan))
     data = CurveDataset(encoded)
     logits = logits_of(model.members, [encode_all(member.encoder, data) for member in model.members])
     return log_probabilities(model.calibration, logits, data.lengths).exp().numpy()

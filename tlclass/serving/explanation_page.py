@@ -124,6 +124,7 @@ def _blocks(found: Explained, image: Path) -> list[Block]:
     lines = [f"Model {found.model}, {found.history}."]
     if found.novelty is not None:
         lines.append(f"Novelty: {found.novelty:.0f} % of the known objects of similar length are less unusual.")
+    lines += [f"{_metadata(found)}."] if found.metadata else []
     lines += [f"Warning: {found.warning}."] if found.warning else []
     return [
         Heading(summary(found), 1),
@@ -134,6 +135,20 @@ def _blocks(found: Explained, image: Path) -> list[Block]:
         Heading("All observations"),
         Table(_cells(found.frame), "change: of the final class's log odds when it came in. influence: its log odds in the end minus those without it."),
     ]  # fmt: skip
+
+
+def _metadata(found: Explained) -> str:
+    """Which numbers of the object the model also used, and what it would say without them."""
+    known = {name: value for name, value in found.metadata.items() if np.isfinite(value)}
+    unknown = [name for name in found.metadata if name not in known]
+    if not known:
+        return f"The model also uses {' and '.join(unknown)} where they are known; of this object they are not"
+    name = found.classes[found.best]
+    used = ", ".join(f"{each} {value:.3g}" for each, value in known.items())
+    rest = f" ({', '.join(unknown)} unknown)" if unknown else ""
+    them = "them" if len(known) > 1 else "it"
+    p, alone = found.probability[-1, found.best], found.without_metadata[found.best]
+    return f"The model also used {used}{rest}; without {them} p({name}) would be {alone:.2f} instead of {p:.2f}"
 
 
 def _decisive(found: Explained) -> str:

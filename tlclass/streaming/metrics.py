@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tlclass.extras import needs
 from tlclass.network.checkpoint import TrainedModel
+from tlclass.streaming.arrivals import ABOUT
 from tlclass.streaming.state import Live
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,8 @@ class Metrics:
 
     Attributes:
         counts: `arrivals`, of which `step`, `recomputed`, `nothing new`, `too late`, `not yet` (cannot be classified yet); `predictions` that
-            were put out, `rejected`, `nameless`, `expired`, `objects` that are live.
+            were put out, `rejected`, `nameless`, `expired`, `objects` that are live; `with host_photoz`, and so for each of the model's
+            metadata: arrivals that were classified with it.
         shares: (K,) of the classes among the last predictions. far: share of them with a flux or error outside the training data.
     """
 
@@ -40,6 +42,9 @@ class Metrics:
     def predicted(self, probability: Array, live: Live) -> None:
         """A prediction was made."""
         weight = 1 / MEMORY
+        about = dict(zip(ABOUT, live.about, strict=True))
+        for name in self.model.metadata:
+            self.counts[f"with {name}"] += int(np.isfinite(about.get(name, np.nan)))
         self.shares = (1 - weight) * self.shares + weight * probability
         self.far = (1 - weight) * self.far + weight * self._is_far(live)
 
