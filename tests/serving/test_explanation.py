@@ -92,11 +92,9 @@ def test_what_the_redshift_of_the_host_changed_is_told(redshift: float, tmp_path
     else:
         assert with_it.metadata == pytest.approx({"host_photoz": 0.05, "host_photoz_err": 0.01})
         assert np.abs(with_it.probability[-1] - with_it.without_metadata).max() > 0.01
-        p, alone = with_it.probability[-1, with_it.best], with_it.without_metadata[with_it.best]
-        assert (
-            f"The model also used host_photoz 0.05, host_photoz_err 0.01; without them p({with_it.classes[with_it.best]}) would be {alone:.2f} instead of {p:.2f}."
-            in page
-        )
+        label, p = with_it.classes[with_it.best], with_it.probability[-1, with_it.best]
+        told = f"without them p({label}) would be {with_it.without_metadata[with_it.best]:.2f} instead of {p:.2f}."
+        assert f"The model also used host_photoz 0.05, host_photoz_err 0.01; {told}" in page
 
 
 class Links(HTMLParser):
