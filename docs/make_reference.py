@@ -20,7 +20,8 @@ from tlclass.training.settings import FitSettings
 PAGE = Path(__file__).with_name("configuration.md")
 HEAD = """# Configuration
 
-This page lists every setting of `tlclass train`, `evaluate` and `inspect`. Replace a default on the command line, e.g.
+This page lists the settings of `tlclass train`, `evaluate` and `inspect`, and the files of each group. Options of one file only,
+such as `adapt.beside`, are explained in that file, `conf/GROUP/NAME.yaml`. Replace a default on the command line, e.g.
 `fit.learning_rate=3e-3`. `tlclass train --cfg job` prints the composed configuration of a command.
 `docs/make_reference.py` writes this page from the typed plan and from `conf/`.
 """

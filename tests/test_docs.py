@@ -144,10 +144,10 @@ def test_the_short_tables_of_results_hold_what_the_long_ones_hold() -> None:
 
 def test_the_short_table_of_lsst_holds_what_the_long_ones_hold() -> None:
     page = markdown(DOCS / "results" / "plasticc.md")
-    told, rest = page.split("### The redshift of the host")[1].split("### Without it")
-    hidden = rows(rest.split("The arms below")[0], "arm", "labels")
+    told, rest = page.split("### The redshift of the host")[1].split("### Without the redshift of the host")
+    hidden = rows(rest.split("The arms in the next tables")[0], "arm", "labels")
     long = rows(told, "arm", "labels") | {
-        ("transfer, not told of hosts", *key[1:]): cell for key, cell in hidden.items()
+        ("transfer, without host redshifts", *key[1:]): cell for key, cell in hidden.items()
     }
     short = {key: cell for key, cell in rows(markdown(DOCS / "results.md"), "PLAsTiCC").items() if cell[0].isdigit()}
     assert len(short) > 12

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given, others = parser.parse_known_args(arguments)
     if others:
         setting = next((word for word in others if "=" in word and not word.startswith("-")), None)
-        parser.error(f"{setting}: write --set {setting}" if setting else f"unknown: {' '.join(others)}")
+        parser.error(f"{setting}: write --set {setting}" if setting else f"unknown arguments: {' '.join(others)}")
     log_to_terminal()
     with reported_mistakes(in_flags):
         message = run(given)

@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         "settings",
         nargs="*",
         metavar="key=value",
-        help="of survey=NAME: paths.data=FOLDER, matches=FILE, survey.key=value",
+        help="settings of survey=NAME: paths.data=FOLDER, matches=FILE, survey.key=value",
     )
     add("--config-dir", help="folder with cards of your own")
     add("-o", "--output", type=Path, required=True, help="probabilities: .parquet, .csv or .jsonl")
@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_keep_passbands(parser)
     add_arguments(parser)
-    add("--format", default="csv", choices=("csv", "parquet", "avro"), help="of standard input")
+    add("--format", default="csv", choices=("csv", "parquet", "avro"), help="format of standard input")
     return parser
 
 

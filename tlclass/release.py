@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="folder of the surveys that models are adapted to (without labels) and scored on for their cards",
     )
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a word of tlclass.train, for trials"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of tlclass train, for trials"
     )
     given = parser.parse_intermixed_args(arguments)
     log_to_terminal(TIMED, "%H:%M:%S")

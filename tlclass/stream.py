@@ -118,18 +118,18 @@ def _parser() -> argparse.ArgumentParser:
         help="what cannot be used, with the reason (FOLDER/dead_letters.jsonl)",
     )
     add("--follow", action="store_true", help="wait for more files in the folder")
-    add("--min-change", type=float, default=0.0, metavar="0.05", help="only predictions that changed by so much")
+    add("--min-change", type=float, default=0.0, metavar="0.05", help="least change of a probability that is written")
     add("--coverage", type=float, metavar="0.9", help="a set of classes that holds the true one with this probability")
-    add("--grace", type=float, default=30.0, metavar="DAYS", help="keep objects so long after their window")
-    add("--forget", type=float, default=365.0, metavar="DAYS", help="keep ids of finished objects so long")
+    add("--grace", type=float, default=30.0, metavar="DAYS", help="keep objects for DAYS after their window")
+    add("--forget", type=float, default=365.0, metavar="DAYS", help="keep ids of finished objects for DAYS")
     add("--batch", type=int, default=256, help="arrivals between two commits, at most")
     add("--seconds", type=float, default=1.0, help="time between two commits, about")
-    add("--schema", type=Path, metavar="FILE.avsc", help="of packets in Confluent's framing")
+    add("--schema", type=Path, metavar="FILE.avsc", help="Avro schema of packets in Confluent's framing")
     add(
         "--kafka-settings",
         type=Path,
         metavar="FILE",
-        help="librdkafka's name=value lines; TLCLASS_KAFKA_NAME variables go before",
+        help="file of librdkafka's settings, name=value lines; environment variables TLCLASS_KAFKA_NAME take precedence",
     )
     add(
         "--replay",

@@ -1,7 +1,7 @@
 """Class probabilities from a CSV of alerts, with numpy and onnxruntime alone: python onnx_predict.py model.onnx alerts.csv
 
 The CSV has the columns object_id, mjd, band (a passband's whole name, such as ztfg), flux, flux_err: detections, in ascending time, fluxes at
-zero point 27.5 AB; and what the model is told of an object (`metadata`, such as
+zero point 27.5 AB; and what the model knows of an object (`metadata`, such as
 host_photoz and host_photoz_err, both or neither; nothing, 0 or -9 where unknown).
 Forced photometry needs the model's rules for its other epochs: use `tlclass predict` for it.
 """

@@ -204,7 +204,7 @@ def test_a_cross_match_that_is_none_is_refused(table: dict[str, Any], said: list
 
 
 def test_surveys_without_a_common_object_need_a_cross_match(renamed: Path) -> None:
-    with pytest.raises(ValueError, match=r"no object id stands in two of the surveys ztf, lsst.*matches=FILE"):
+    with pytest.raises(ValueError, match=r"no object id is in two of the surveys ztf, lsst.*matches=FILE"):
         survey_of(renamed).reader.read()
 
 

@@ -82,9 +82,9 @@ def starting_points(job: Job, how: Distillation, sources: Sequence[TrainedModel]
 def adapted(
     job: Job, data: LightCurveDataModule, how: Distillation, sources: Sequence[TrainedModel], store: Path
 ) -> tuple[list[TrainedModel], Believed | None]:
-    """The source models, adapted to light curves of the target outside its test part, and what they said of these before.
+    """The source models adapted to light curves of the target outside its test part, and the probabilities that they gave these before.
 
-    They keep their classes, so that any arm starts from them as from the others.
+    The adapted models keep the source's classes, so any arm can start from them.
 
     Args:
         job: what they are for.

@@ -330,7 +330,7 @@ def name_absent_classes(job: Job) -> None:
     data = job.data
     missing = absent_classes(data.label[data.split.train], data.classes)
     if missing and data.split.budget:
-        known = "what is known of these classes is what the source knows"
+        known = "the network knows these classes from the source model alone"
         then = known if job.training.head["name"] == "source" else "expect scores near chance for these classes"
         message = "no training object of %s among the %d labels of seed %d: %s"
         log.warning(message, ", ".join(missing), data.split.budget, data.seed, then)

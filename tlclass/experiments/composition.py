@@ -37,10 +37,10 @@ OmegaConf.register_new_resolver("labels_name", lambda labels: Labels.of(labels).
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Settings:
-    """The settings these words of a command line give, without running anything.
+    """The settings that these arguments of `tlclass train` give, without running anything.
 
     Raises:
-        ValueError: a word means nothing; says so in one sentence.
+        ValueError: an argument is no known setting; one sentence names it.
     """
     folders = [Path(config_dir)] if config_dir else []
     own = [f"hydra.searchpath=[{quoted(f'file://{Path(config_dir).resolve()}')}]"] if config_dir else []

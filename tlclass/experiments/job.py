@@ -55,7 +55,7 @@ class Job:
         folder: for checkpoints, the model and the predictions.
         process: how it is run.
         logger: a Lightning logger, several, or None.
-        believed: what the source networks said of the unlabelled light curves that they were then adapted to; None if they were not.
+        believed: class probabilities that the source networks gave the unlabelled light curves before they were adapted to them, or None.
     """
 
     training: Training

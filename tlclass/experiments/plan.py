@@ -56,7 +56,7 @@ class Pretraining:
     Attributes:
         seed: counts ensembles: the members' seeds are `seed * members`, + 1, and so on.
         flux_scale: of the source's encoding; another number where its fluxes are brighter or fainter than the target's.
-        labels: of the source that are used.
+        labels: how many labels of the source are used.
         head, protocol, fit, augmentation: see `Training`.
     """
 
@@ -124,8 +124,8 @@ class Plan:
             )
         if self.labelling.chooses and not self.training.protocol.same_test:
             raise ValueError(
-                f"labelling={self.labelling.name} chooses who gets a label, and protocol.test={self.training.protocol.test} would "
-                "test on those who are left: choose protocol.test=fixed or protocol.test=tuning"
+                f"labelling={self.labelling.name} chooses which objects get a label, and protocol.test={self.training.protocol.test} would "
+                "test on the objects that are left, which is no fair test: choose protocol.test=fixed or protocol.test=tuning"
             )
         if self.source is not None and self.source_model is None:
             refuse_twins(self.source, self.target)
@@ -227,12 +227,12 @@ class Scalars:
         experiment_name: folder of the results, and group of the dashboards.
         seed: number from which all random draws of a job follow: labels, initial weights and shuffling are separate streams.
         members: networks whose mean probability is the prediction, each from a source model of its own.
-        threads: of torch in this process; sweeps run best with one each.
+        threads: threads of torch in this process; a sweep is fastest with one per job.
         overwrite: whether to replace a job whose configuration or data differ.
         progress: `auto` (a bar in a terminal, lines in a log file), true or false.
         source_model: model to start from: a released one (`ztf-alerts-12`), a folder or hf://USER/NAME; null: pretrain on `source` once and keep that model.
-        tags: of the runs in dashboards.
-        notes: of the runs in dashboards, e.g. why you ran this.
+        tags: tags of the runs in dashboards.
+        notes: text for the runs in dashboards, e.g. why you ran this.
     """
 
     experiment_name: str

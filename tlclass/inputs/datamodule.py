@@ -29,7 +29,7 @@ FIXED = Protocol(test="fixed")
 
 @dataclass(frozen=True)
 class Beside:
-    """Unlabelled light curves that train beside the labelled ones, towards what another network said of them.
+    """Unlabelled light curves added to the training set; their targets are class probabilities that another network gave them.
 
     Attributes:
         curves: m selected light curves; those that have a label by now are left out.

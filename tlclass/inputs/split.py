@@ -27,12 +27,12 @@ class Protocol:
             id, the same for every seed and budget), `development` (what is drawn neither for the budget nor for
             that part, which stays untouched: for choices whose result `fixed` is to judge), or `tuning` (another part
             like that of `fixed`, which stays untouched: for choices about which objects get labels).
-        test_fraction: used by all but `remainder`.
-        validation_fraction: of the labels.
-        labelling: who gets a label: `random` (every object of the pool alike) or `bright` (as spectroscopic follow-up: the
+        test_fraction: share of the objects in the test part; `remainder` does not use it.
+        validation_fraction: share of the labels that validate.
+        labelling: which objects get a label: `random` (every object of the pool alike) or `bright` (as spectroscopic follow-up: the
             chance falls with the peak magnitude, like 1 / (1 + exp((m - bright_limit) / bright_width))).
-        bright_limit: AB magnitude where the chance is half of a bright object's; None: that of the pool's brightest quarter.
-        bright_width: in magnitudes.
+        bright_limit: AB magnitude where the chance is half that of a bright object; null: that of the pool's brightest quarter.
+        bright_width: over how many magnitudes the chance falls.
     """
 
     test: str = "remainder"
@@ -254,7 +254,7 @@ def _hold_out(drawn: Array, label: Array, fraction: float, generator: np.random.
     candidates = by_class[~single]
     if not len(candidates):
         raise ValueError(
-            f"the {len(drawn)} labels hold one object of each class, so none is left for validation: choose a larger budget"
+            f"the {len(drawn)} labels hold one object of each class, so none is left for validation: choose more labels"
         )
     kinds, first = np.unique(label[candidates], return_index=True)
     wanted = min(max(1, round(fraction * len(drawn))), len(candidates) - len(kinds))

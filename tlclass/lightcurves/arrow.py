@@ -110,7 +110,7 @@ class _Parquet:
 
     def write(self, table: pa.Table, part: LightCurves) -> None:
         if self.sets and part.dropped:
-            raise ValueError(f"{self.path}: Parquet counts dropped observations once: write an .arrow file")
+            raise ValueError(f"{self.path}: Parquet holds one set of counts of dropped rows: write an .arrow file")
         self.sets += 1
         self.writer.write_table(table.replace_schema_metadata(self.writer.schema.metadata))
 

@@ -120,7 +120,7 @@ class MetadataBranch(nn.Module):
 class WideMetadataBranch(MetadataBranch):
     """Metadata that span decades and are often unknown, such as a host's redshift and its error.
 
-    Values far above `small` count by their logarithm, as a magnitude is one of distance. The branch is told which are known.
+    Values far above `small` enter by their logarithm. A second input per column states whether the value is known.
     """
 
     def __init__(self, n_metadata: int, units: int, small: float):

@@ -68,8 +68,8 @@ def _log_left_out(model: TrainedModel, left_out: Mapping[str, int], origin: str)
 def _log_told(told: Mapping[str, int], objects: int, origin: str) -> None:
     """Log of how many objects the metadata that the model uses are known."""
     if told and not any(told.values()):
-        message = "%s: the model also uses %s where they are known; here they are known of no object (add columns with these names, or name yours with %s)"
+        message = "%s: the model also uses %s, which this input states for no object (add columns with these names, or name yours with %s)"
         log.info(message, origin, " and ".join(told), naming(next(iter(told))))
     elif told:
-        each = ", ".join(f"{name} of {count} of {objects}" for name, count in told.items())
-        log.info("%s: the model also uses what is known of the objects: %s", origin, each)
+        each = ", ".join(f"{name} for {count} of {objects}" for name, count in told.items())
+        log.info("%s: the model also uses numbers of the objects; the input states %s", origin, each)

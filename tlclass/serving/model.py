@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Model:
-    """A trained model and what it is; `tlclass.load_model` makes one.
+    """A trained model that classifies light curves; `tlclass.load_model` makes one.
 
     Attributes:
         trained: the networks and all that using them needs.
@@ -71,7 +71,7 @@ class Model:
         keep_passbands: bool = False,
         **options: Any,
     ) -> pd.DataFrame:
-        """Class probabilities, one row per object, in its order; see `tlclass.serving.predictions.predict`.
+        """Class probabilities, one row per object, in the order of the source; see `tlclass.serving.predictions.predict`.
 
         Args:
             source: a file or folder, a pandas, polars or Arrow table, `LightCurves`, or a survey (`tlclass.load_survey`), such as one of several

@@ -53,7 +53,7 @@ class JointSimulation:
             if differ:
                 raise ValueError(
                     f"{self.name}: the surveys {first} and {other} observe one sky, but differ in {', '.join(differ)}: set surveys.{first}."
-                    f"{differ[0]}, which the card hands on, or both alike"
+                    f"{differ[0]}, which the card passes to the others, or give both the same value"
                 )
 
     @property

@@ -181,7 +181,7 @@ class Reading:
         try:
             refuse_absent({ROWS: columns}, self.form, ROWS)
         except ValueError as error:
-            log.warning("%s; such rows are used, without it", error)
+            log.warning("%s; rows without it are used all the same", error)
             self._said_absent = True
 
     def _about(self, table: pa.Table, found: Mapping[str, str]) -> dict[str, tuple[float, ...]]:

@@ -73,7 +73,7 @@ class Folder:
         self.path, self.reading, self.follow = path, reading, follow
         if not follow and not self._files():
             raise ValueError(
-                f"{path} holds nothing that is read: give files that end in {', '.join(KINDS)}, or wait for some in a folder with --follow"
+                f"{path} holds nothing that can be read: give files that end in {', '.join(KINDS)}, or wait for some in a folder with --follow"
             )
 
     def items(self, store: Store, settle: Settle) -> Generator[Item | None]:

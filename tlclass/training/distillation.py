@@ -42,8 +42,8 @@ class Distillation:
         fit: how long, how fast, with which loss; `truncate` is the share of batches that are cut at random observations.
         augmentation: of the light curves that are trained on.
         validation_fraction: of the unlabelled light curves; cut after several numbers of days they tell which weights to keep.
-        beside: how many unlabelled light curves train beside each labelled one when labels are used, towards what the networks said of
-            them before the adaptation, so that a few labels do not make them forget the rest of the survey; 0 for none.
+        beside: how many unlabelled light curves are added to the training set per label; their targets are the probabilities that the
+            networks gave them before the adaptation, so that the networks do not forget the rest of the survey; 0 for none.
 
     Raises:
         ValueError: a setting needs labels, the share leaves a part empty, or a number is negative.

@@ -37,8 +37,8 @@ class FitSettings:
             with class_weights only.
         batch_size: objects per step.
         max_epochs: limit in epochs; never fewer than `min_steps` optimizer steps.
-        min_steps: with 80 training objects an epoch is one step, so epochs alone would stop too early.
-        patience_epochs, patience_steps: early stopping after the longer of the two without progress.
+        min_steps: least number of optimizer steps (with 80 training objects an epoch is one step, so epochs alone would stop too early).
+        patience_epochs, patience_steps: training stops early after the longer of the two without progress.
         monitor: what early stopping and the choice of the best weights look at: `val/loss` or `val/auroc_macro`.
         validate_every_steps: validate after this many steps, at least once an epoch of more steps.
         loss: of an object, see `tlclass.training.losses`; class weights multiply it.

@@ -119,7 +119,7 @@ class Joint:
         log.info("%s: objects: %s; %s", self.name, counts, ", ".join(f"{n} of {pair}" for pair, n in shared.items()))
         if self.matches is None and not any(shared.values()):
             raise ValueError(
-                f"{self.name}: no object id stands in two of the surveys {', '.join(self.surveys)}: where they name an object differently, give a table "
+                f"{self.name}: no object id is in two of the surveys {', '.join(self.surveys)}: where they name an object differently, give a table "
                 "with a column of ids for each survey, matches=FILE; objects of one survey alone are read by its own card"
             )
 
