@@ -63,6 +63,7 @@ GROUPS = {
     "model": "The encoder: from observations to a latent vector.",
     "head": "From the latent vector to classes; `head@pretrain.head` is that of the source model.",
     "adapt": "Adaptation of the source networks to unlabelled light curves of the target.",
+    "labelling": "Which objects of the pool get the labels.",
     "augmentation": "Changes of training light curves.",
     "loss": "Loss of an object.",
     "optimizer": "The optimizer.",

@@ -145,7 +145,7 @@ def test_the_short_tables_of_results_hold_what_the_long_ones_hold() -> None:
 def test_the_short_table_of_lsst_holds_what_the_long_ones_hold() -> None:
     page = markdown(DOCS / "results" / "plasticc.md")
     told, rest = page.split("### The redshift of the host")[1].split("### Without the redshift of the host")
-    hidden = rows(rest.split("The arms in the next tables")[0], "arm", "labels")
+    hidden = rows(rest.split("\n### ")[0], "arm", "labels")
     long = rows(told, "arm", "labels") | {
         ("transfer, without host redshifts", *key[1:]): cell for key, cell in hidden.items()
     }

@@ -249,7 +249,7 @@ def in_words(error: BaseException) -> str:
         inside = [f"{place}.{path}" if place else path for path in paths_to(name, absent.parent_node)]
         others = choices_with(name, place)
         if others:
-            return f"{absent.full_key} is a setting of {' and '.join(others)}: choose {others[0]} beside it"
+            return f"{absent.full_key} is a setting of {' and '.join(others)}: give {others[0]} too"
         close = (
             f" (did you mean {' or '.join(inside[:3])}?)"
             if inside
