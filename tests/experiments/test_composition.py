@@ -38,8 +38,6 @@ def test_a_list_of_sources_is_one_choice_of_a_sweep(word: str, expected: str) ->
 
 
 def test_a_setting_of_another_choice_names_that_choice() -> None:
-    with pytest.raises(
-        ValueError, match=r"^adapt\.beside is a setting of adapt=distill: give adapt=distill too$"
-    ):
+    with pytest.raises(ValueError, match=r"^adapt\.beside is a setting of adapt=distill: give adapt=distill too$"):
         compose(["adapt.beside=1"])
     assert compose(["adapt=distill", "adapt.beside=1"])["adapt"]["beside"] == 1

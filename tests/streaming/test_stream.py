@@ -347,3 +347,27 @@ def test_killed_in_mid_run_and_started_again(folder: Path, trained: Trained, tmp
 
 def lines_so_far(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.mark.parametrize("cell", ["--", ">20.5", ""])
+def test_one_odd_cell_of_a_csv_file_loses_no_other_row(
+    cell: str, stream: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tlclass.surveys.tables.batches.BLOCK", 1 << 10)  # so that rows before it are in another block
+    rows = [f"{name},{59000.3 + k},g,{900 + k},50" for name in ("a", "b") for k in range(30)]
+    odd = "a,59040.3,g,--,50" if cell == "--" else f"a,59040.3,g,{cell},50" if cell else ",59040.3,g,900,50"
+    (tmp_path / "rows.csv").write_text(
+        "\n".join(["object_id,mjd,band,fluxcal,flux_err", *rows[:50], odd, *rows[50:], ""])
+    )
+    said_of = stream(tmp_path / "rows.csv")
+    assert {row["object_id"]: row["n_observations"] for row in said_of} == {"a": 30, "b": 30}
+
+
+def test_light_curves_in_lists_are_told_where_they_are_read(stream: Callable[..., Any], tmp_path: Path) -> None:
+    light = {"object_id": "a", "mjd": [59000.1], "band": ["g"], "flux": [9.0], "flux_err": [1.0]}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(light))
+    assert not stream(tmp_path / "rows.jsonl")
+    (letter,) = lines(tmp_path / "state" / "dead_letters.jsonl")
+    assert (
+        "holds light curves in lists (mjd, band, flux, flux_err): classify it with tlclass predict" in letter["reason"]
+    )

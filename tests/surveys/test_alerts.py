@@ -341,7 +341,7 @@ def test_other_content_is_refused_in_one_sentence(tmp_path: Path) -> None:
         read(path)
     fields = [{"name": "objectId", "type": "string"}, {"name": "candidate", "type": "string"}]
     write_packets(path, row | {"fields": fields}, [{"objectId": "a", "candidate": "b"}])
-    with pytest.raises(ValueError, match=r"a.avro is not laid out as a ZTF or Rubin alert: TypeError"):
+    with pytest.raises(ValueError, match=r"a.avro is not laid out as a ZTF or Rubin alert .TypeError"):
         read(path)
     write_packets(path, ztf_schema(), [])
     with pytest.raises(ValueError, match=r"a.avro holds no alert packet"):

@@ -49,17 +49,15 @@ _UNIT = re.compile(r"(?:^|flux|[^a-z])([num]?jy)")
 @functools.lru_cache(4096)  # each name is asked for once per word that it might mean
 def plain_name(column: str) -> str:
     """Lower case, without Fink's prefix (`i:`) or the struct a column stands in (`lightcurve.`), or ATLAS's `###`, or a comma after it;
-    `_` for blanks, u for the micro sign.
+    `_` for blanks, u for the micro sign. A struct of names and ids (TNS: `instrument.name`) is called after itself.
 
-    >>> plain_name("i:magpsf"), plain_name("unforced mag"), plain_name("diaSource.psfFlux")
-    ('magpsf', 'unforced_mag', 'psfflux')
+    >>> plain_name("i:magpsf"), plain_name("unforced mag"), plain_name("diaSource.psfFlux"), plain_name("instrument.name")
+    ('magpsf', 'unforced_mag', 'psfflux', 'instrument')
     """
-    return (
-        re.sub(r"^([a-z]:|.*\.|#+)", "", column.strip().strip(",").casefold())
-        .strip()
-        .replace(" ", "_")
-        .replace("μ", "u")
-    )
+    column = column.strip().strip(",").casefold()
+    if "." in column and column.endswith((".name", ".id")):
+        column = column.removesuffix(".name").replace(".id", "_id")
+    return re.sub(r"^([a-z]:|.*\.|#+)", "", column).strip().replace(" ", "_").replace("μ", "u")
 
 
 @functools.lru_cache(4096)
@@ -79,7 +77,7 @@ def unit_of_name(column: str) -> str | None:
     ('ujy', 'njy', None)
     """
     plain = without_prefix(column)
-    found = _UNIT.search(plain)
+    found = _UNIT.search(plain.replace("microjy", "ujy"))
     names: Mapping[str, str] = FACTS["flux_names"]
     return found[1] if found else names.get(plain)
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tlclass.lightcurves.curves import LONGEST_TEXT
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.quoting import sentence, shortened
+from tlclass.quoting import listed, sentence, shortened
 from tlclass.streaming.arrivals import ABOUT, SEEN, UNKNOWN, Arrival, packet_times
 from tlclass.surveys import AlertPackets
 from tlclass.surveys.alerts.packets import FINE, Head, Row, is_rubin, is_ztf
@@ -23,15 +23,17 @@ from tlclass.surveys.tables.columns import Form, refuse_absent
 from tlclass.surveys.tables.facts import Facts
 from tlclass.surveys.tables.kinds import plain
 from tlclass.surveys.tables.measured import kind_of, measured
+from tlclass.surveys.tables.nested import holds_lists
 from tlclass.surveys.tables.observations import converted, observation_columns
 from tlclass.surveys.tables.quantities import stated_in_rows, usable
-from tlclass.surveys.tables.units import only_unit
+from tlclass.surveys.tables.units import only_unit, say_depth
 
 log = logging.getLogger(__name__)
 Packet = Mapping[str, Any]
 
 ROWS = "rows of a table"
 PASSING = (ImportError, OSError)  # nothing is wrong with the content: a package is missing, the disk or network fails
+ENOUGH = 50  # rows by which the unit is judged
 AVRO = (b"Obj\x01", b"\x00")
 
 
@@ -66,6 +68,7 @@ class Reading:
         self.packets, self.form = packets, form
         self.survey: str | None = None
         self._said_unit = self._said_absent = False
+        self._first: list[tuple[Any, Any, Any]] = []
         self._codes: dict[tuple[str, bytes], int] = {}
 
     def content(self, content: bytes, origin: str) -> Iterator[Read]:
@@ -150,6 +153,7 @@ class Reading:
         yield from found
 
     def _converted(self, table: pa.Table, origin: str) -> Iterator[Read]:
+        refuse_lists(table.schema, ROWS)
         found = usable(observation_columns(table.column_names, self.form, ROWS), table.schema, self.form, True)
         self._say_absent(table.column_names)
         table = plain(table.select(list(dict.fromkeys(found.values()))), ROWS)
@@ -160,6 +164,8 @@ class Reading:
                 "nothing says whether its difference is positive or negative (isdiffpos): state --positive if all are"
             )
         seen, _ = converted(rows, found, self.form, ROWS, facts, part=True)
+        if facts.unit is not None and facts.unit != self.form.default_unit:
+            self._say_depth(seen, found)
         good = np.isfinite(seen["mjd"]) & (seen["object_id"].astype(str) != "")
         given = np.zeros(len(good), SEEN)
         for name in ("mjd", "flux", "flux_err", "detected"):
@@ -173,6 +179,15 @@ class Reading:
             yield Arrival(name, given[row : row + 1], about[name], origin)
         for _ in range(len(table) - int(np.count_nonzero(good))):
             yield Nameless(origin)
+
+    def _say_depth(self, seen: Mapping[str, Any], found: Mapping[str, str]) -> None:
+        """Warn once, by the first rows, of a stated unit in which the errors are far from the depth of the survey."""
+        if sum(len(band) for _, _, band in self._first) >= ENOUGH:
+            return
+        self._first.append((seen["flux"], seen["flux_err"], seen["passband"]))
+        flux, flux_err, band = (np.concatenate(each) for each in zip(*self._first, strict=True))
+        if len(band) >= ENOUGH:
+            say_depth({"flux": flux, "flux_err": flux_err}, band, found, self.form, ROWS)
 
     def _say_absent(self, columns: Sequence[str]) -> None:
         """Warn once of a named column that says something of an object and that a row lacks; other rows of the object may have it."""
@@ -227,6 +242,15 @@ def for_model(passbands: Passbands, settings: Mapping[str, Any], schema: Path | 
     of_tables = {field.name for field in fields(Form)}
     form = Form(passbands, **{name: value for name, value in settings.items() if name in of_tables and name != "extra"})
     return Reading(packets, form)
+
+
+def refuse_lists(schema: pa.Schema, origin: str) -> None:
+    """Raise ValueError if a table holds whole light curves: a stream takes one observation, or one packet, after the other."""
+    lists = [name for name in schema.names if holds_lists(schema.field(name).type)]
+    if lists:
+        raise ValueError(
+            f"{origin} holds light curves in lists ({listed(lists)}): classify it with tlclass predict, or give a row for each observation"
+        )
 
 
 def _refuse_id(name: str, origin: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tlclass.quoting import sentence
-from tlclass.streaming.reading import PASSING, Read, Reading, Rejected
+from tlclass.streaming.reading import PASSING, Read, Reading, Rejected, refuse_lists
 from tlclass.streaming.store import Store
 from tlclass.surveys.alerts.reader import packet_files
 from tlclass.surveys.tables.batches import Batches
@@ -121,9 +121,16 @@ class Folder:
                 for number, line in enumerate(lines, 1):
                     yield list(self.reading.content(line, f"{origin}, line {number}")) if line.strip() else []
         else:
-            found = observation_columns(schema_of(file).names, self.reading.form, origin)
-            for table in Batches(file, found, 1000):
-                yield list(self.reading.table(table, origin))
+            schema = schema_of(file)
+            refuse_lists(schema, origin)
+            batches, done = Batches(file, observation_columns(schema.names, self.reading.form, origin), 1000), 0
+            while True:
+                for number, table in enumerate(batches, 1):
+                    if number > done:
+                        yield list(self.reading.table(table, origin))
+                        done = number
+                if not batches.again:
+                    return
 
 
 class StandardInput:

@@ -344,7 +344,8 @@ class AlertPackets:
             return "Rubin", *rubin(packet, self.forced, zero_point)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ValueError(
-                f"{origin} is not laid out as a ZTF or Rubin alert: {type(error).__name__}: {sentence(error, 200)}"
+                f"{origin} is not laid out as a ZTF or Rubin alert ({type(error).__name__}: {sentence(error, 200)}): if a broker changed it, give "
+                "its photometry as a table (object_id, mjd, band, flux, flux_err)"
             ) from error
 
     def _zero_point(self, name: str, packet: Packet, origin: str) -> float:

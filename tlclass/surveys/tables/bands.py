@@ -79,6 +79,9 @@ def strangers(context: Columns, passbands: Passbands) -> Array | None:
 
 def _naming(column: str, values: list[str]) -> list[str]:
     """The values of a column that names who took a row; of one that may be about something else those that name a survey, others empty."""
+    if plain_name(column) in FACTS["context_codes"]:
+        codes = FACTS["context_codes"][plain_name(column)]
+        return [codes.get(value.removesuffix(".0"), value) for value in values]
     if plain_name(column) in FACTS["context"]:
         return values
     return [value if _NAMED.search(value.casefold()) else "" for value in values]

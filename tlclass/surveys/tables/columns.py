@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -51,7 +51,7 @@ _PHOTOZ = (  # of the host galaxy; PLAsTiCC and SNANA (hostgal_photoz), ELAsTiCC
 ALIASES = {
     "object_id": ("object_id", "objectid", "obj_id", "oid", "snid", "diaobjectid", "ztf_object_id", "ztfid", "objname"),
     "mjd": ("mjd", "ant_mjd", "midpointmjdtai", "midpointtai", "expmidptmjd", "hmjd"),
-    "band": ("band", "passband", "ant_passband", "filter", "filtername", "flt", "band_name"),
+    "band": ("band", "passband", "ant_passband", "filter", "filters", "filtername", "flt", "band_name"),
     "flux": ("flux", "fluxcal", "psfdiffflux", *(f"flux_{unit}" for unit in _JANSKYS)),
     "flux_err": (
         "flux_err", "fluxerr", "flux_error", "fluxcalerr", "psfdifffluxerr",
@@ -94,8 +94,8 @@ WEAK = {
     "mjd": ("jd", "time"),
     "band": ("fid",),
     "zero_point_system": ("system", "mag_system"),
-    "flux": ("psfflux", "forcediffimflux", "ujy"),
-    "flux_err": ("psffluxerr", "forcediffimfluxunc", "dujy"),
+    "flux": ("psfflux", "forcediffimflux", "ujy", "fnu_microjy"),
+    "flux_err": ("psffluxerr", "forcediffimfluxunc", "dujy", "fnu_microjy_unc", "error"),
     "flux_unit": ("unit", "units"),
     "detected": ("photflag",),
     "is_limit": ("limit",),
@@ -105,9 +105,13 @@ WEAK = {
 }  # fmt: skip
 # Fluxes in counts, and what states their zero point, which is none of other fluxes in the table (ZTF's forced photometry).
 COUNTS = {"forcediffimflux": ("zpdiff", "magzpsci")}
+# Both are there and say the same: the one that counts. ALeRCE's detections of LSST, whose `band` is a number.
+TWINS: dict[tuple[str, ...], str] = {("oid", "diaobjectid"): "oid", ("band", "band_name"): "band_name"}
+_FINK = re.compile(r"[rid]_(?:diaobjectid|objectid)")  # astropy's name for Fink's r:diaObjectId
+UNREAD_FLAGS = ("flag", "flags", "bad", "is_bad", "bad_flag", "quality_flag", "qflag")  # of tables that no rule knows
 ADD_ID = "add a column with its name"
 _WIDE = re.compile(r"(flux|mag|magnitude)_(ztf|lsst)?[ugrizy]|[ugrizy]_?(flux|mag)", re.IGNORECASE)
-CONTEXT_NAMES = (*FACTS["context"], *FACTS["context_if_named"])
+CONTEXT_NAMES = (*FACTS["context"], *FACTS["context_if_named"], *FACTS["context_codes"])
 _ANY = frozenset(
     name for names in (*ALIASES.values(), *WEAK.values(), *COUNTS.values(), NAMES, CONTEXT_NAMES) for name in names
 )
@@ -173,17 +177,25 @@ class Form:
         """The settings of a reader that has them as attributes."""
         return cls(**{each.name: getattr(reader, each.name) for each in fields(cls)})
 
-    def found(self, names: Iterable[str], origin: str) -> dict[str, str]:
+    def found(self, names: Iterable[str], origin: str, sure: Container[str] = tuple(ALIASES)) -> dict[str, str]:
         """Our name -> the file's column, for each of ours that a file with columns `names` has.
+
+        Args:
+            names: of its columns. origin: what to call it. sure: those of ours which only one column may mean; another that two mean is left out.
 
         Raises:
             ValueError: two columns of the file mean the same.
         """
         names = list(names)
+        _refuse_renamed(names, origin)
         given = {ours: column for ours, column in self.columns.items() if column in names}
         skipped = [ours for ours, column in self.columns.items() if column is None]
         free = [(column, plain_name(column)) for column in names if column not in given.values()]
-        sought = {ours: _only(ours, free, origin) for ours in ALIASES if ours not in given and ours not in skipped}
+        sought = {
+            ours: _only(ours, free, origin, ours in sure)
+            for ours in ALIASES
+            if ours not in given and ours not in skipped
+        }
         sought |= {ours: None for ours in ROW_NUMBERS if ours in self.columns}  # no other than the one that is named
         if PHOTOZ_ERR in sought and PHOTOZ_ERR not in self.columns:
             sought[PHOTOZ_ERR] = _error_of(given.get(PHOTOZ) or sought.get(PHOTOZ), free)
@@ -207,7 +219,7 @@ class Form:
             ValueError: it is neither.
         """
         names = list(names)
-        found = self.found(names, origin)
+        found = self.found(names, origin, OBSERVATION_COLUMNS)
         if "mjd" in found and any(name in found for name in ("flux", "mag", "limiting_mag")):
             return "observations"
         if "flux" in found and "mjd" not in found and "band" in found:
@@ -300,8 +312,12 @@ def scale_of(column: str) -> float:
     return SCALES.get(without_prefix(column), 1.0)
 
 
-def say(found: Mapping[str, str], origin: str) -> None:
-    """Log which columns were taken under another name."""
+def say(found: Mapping[str, str], names: Iterable[str], origin: str) -> None:
+    """Log which columns were taken under another name, and which of `names` may be flags that no rule knows."""
+    unread = [name for name in names if plain_name(name) in UNREAD_FLAGS and name not in found.values()]
+    if unread:
+        message = "%s: column %s may flag bad rows and is not read: leave such rows out of the file"
+        tell(log, logging.WARNING, message, origin, " and ".join(unread))
     other = [f"{column} as {name}" for name, column in found.items() if column != name and " " not in name]
     if other:
         tell(log, logging.INFO, "%s: took %s", origin, ", ".join(other))
@@ -332,15 +348,32 @@ def refuse_absent(tables: Mapping[str, Sequence[str]], form: Form, origin: str) 
     form.needed({ours: form.columns[ours] for ours in named if form.columns[ours] in names}, names, named, origin)  # type: ignore[misc]
 
 
-def _only(ours: str, free: Sequence[tuple[str, str]], origin: str) -> str | None:
+def _refuse_renamed(names: Sequence[str], origin: str) -> None:
+    """Raise ValueError for Fink's columns as a VOTable has them: with `r_x` for `r:x` no flag of a row is known."""
+    renamed = next((name for name in names if _FINK.fullmatch(name.casefold())), None)
+    if renamed:
+        raise ValueError(
+            f"{origin}: {renamed} is Fink's {renamed.replace('_', ':', 1)} with another name, as a VOTable has it, so its flags would not be known: write "
+            "r:, i: and d: again for r_, i_ and d_ in front of all names, or download it as CSV or Parquet"
+        )
+
+
+def _only(ours: str, free: Sequence[tuple[str, str]], origin: str, sure: bool) -> str | None:
     """The column that means `ours`: by its full name, else by its name without the table's, else by a weaker name."""
     for names in (free, [(column, without_prefix(column)) for column, _ in free]):
         exact = [column for column, plain in names if plain in ALIASES[ours]]
         if len(exact) > 1 and ours in HOST_NUMBERS:
             plain_of = dict(names)
             exact.sort(key=lambda column: ALIASES[ours].index(plain_of[column]))
+        elif len(exact) > 1 and not sure:
+            exact = []
         elif len(exact) > 1:
             refuse_doubles(exact, origin)
+            plain_of = dict(names)
+            best = TWINS.get(tuple(sorted((plain_of[column] for column in exact), key=ALIASES[ours].index)))
+            same = ours == "object_id" and names is not free and len({plain_of[column] for column in exact}) == 1
+            if best or same:  # `same`: the id of the object in several records of an alert
+                return next(column for column in exact if same or plain_of[column] == best)
             raise ValueError(
                 f"{origin}: the columns {' and '.join(map(shortened, exact))} both mean {ours}: choose one with {naming(ours)}"
             )

@@ -106,8 +106,8 @@ def schema_of(path: Path) -> pa.Schema:
             return pa.schema([(name, pa.string()) for name in _header(path)])
     raise ValueError(
         f"{path}: unknown kind of file '{''.join(path.suffixes[-2:])}': {', '.join(TABLES)} are read as tables; write it as one of these, e.g. "
-        "with pandas.read_csv(FILE, sep=r'\\s+', comment='#').to_csv(NEW) of columns between blanks, astropy.table.Table.read(FILE).to_pandas().to_csv(NEW) "
-        "or pandas.read_json(FILE).to_csv(NEW), or rename it"
+        "with pandas.read_csv(FILE, sep=r'\\s+').to_csv(NEW) of columns between blanks, astropy.table.Table.read(FILE).write('NEW.fits') (which keeps units), "
+        "or pandas.read_json(FILE).to_csv(NEW) (lines=True for JSON lines, which tlclass stream reads as they are), or rename it"
     )
 
 

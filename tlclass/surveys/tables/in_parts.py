@@ -119,7 +119,7 @@ def in_parts(
 def _file(path: Path, form: Form, rows: int) -> Batches:
     schema = schema_of(path)
     found = usable(observation_columns(schema.names, form, str(path)), schema, form, True)
-    say(found, str(path))
+    say(found, schema.names, str(path))
     return Batches(path, found, rows)
 
 

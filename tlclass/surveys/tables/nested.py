@@ -1,5 +1,7 @@
 """One row per object with list columns: nested-pandas, LSDB and HATS catalogues, and this package's own files."""
 
+import functools
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +16,7 @@ from tlclass.lightcurves import arrow
 from tlclass.lightcurves.arrow import readable
 from tlclass.lightcurves.curves import ROW_NUMBERS, LightCurves, check, concatenate
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.photometry import SNR
+from tlclass.lightcurves.photometry import FACTS, SNR, without_prefix
 from tlclass.quoting import listed
 from tlclass.surveys.alerts.tables import holds_packets
 from tlclass.surveys.saying import Together
@@ -24,6 +26,8 @@ from tlclass.surveys.tables.files import PARQUET, TABLES, existing, is_kind, sch
 from tlclass.surveys.tables.objects import object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import joined, observation_columns, observations_of
 from tlclass.surveys.tables.quantities import usable, without_row_numbers
+
+HATS = ("hats.properties", "properties")  # what a catalogue says of itself; IVOA note on HATS, `dataproduct_type`
 
 
 @dataclass(frozen=True)
@@ -118,10 +122,19 @@ def nested_curves(table: pa.Table, form: Form, origin: str, unread: Sequence[str
     found = usable(object_columns([*plain, *unread], form, origin), table.schema, form, False)
     about = objects_of(kinds.plain(table.select(plain), origin), found, form, origin)
     observations = flattened(table, found["object_id"], plain, form, origin)
-    found = without_row_numbers(observation_columns([*observations.column_names, *unread], form, origin))
+    structs = _structs(table, plain, form, origin)
+    found = without_row_numbers(observation_columns([*observations.column_names, *unread, *structs], form, origin))
     seen, dropped = observations_of(observations, found, form, origin)
     seen, repeated = joined([seen])
     return pack(about, seen, form, origin, {**dropped, **repeated})
+
+
+def _structs(table: pa.Table, plain: Sequence[str], form: Form, origin: str) -> list[str]:
+    """Names of the nested columns that observations come from, where they say that fluxes are of the science image."""
+    nested = [name for name in table.column_names if name not in plain]
+    chosen = _chosen(nested, form, origin)
+    telling = FACTS["science_image"]["flux"]["tables"]
+    return [name for name in nested if chosen in (None, name) and without_prefix(name) in telling]
 
 
 def is_of_observations(role: str) -> bool:
@@ -175,8 +188,20 @@ def is_own(file: Path) -> bool:
 
 
 def partitions(files: Sequence[Path]) -> list[Path]:
-    """Those of these files that are partitions of a HATS catalogue."""
-    return [file for file in files if any(part.startswith("Npix=") for part in file.parts)]
+    """Those of these files that are partitions of a HATS catalogue; those of its margin repeat objects, and are left out."""
+    found = [file for file in files if any(part.startswith("Npix=") for part in file.parts)]
+    return [file for file in found if not _is_margin(_catalogue(file))]
+
+
+def _catalogue(file: Path) -> Path:
+    """The folder of the catalogue that a partition is of."""
+    return next((above for above in file.parents if any((above / name).is_file() for name in HATS)), file.parent)
+
+
+@functools.cache
+def _is_margin(catalogue: Path) -> bool:
+    about = next((catalogue / name for name in HATS if (catalogue / name).is_file()), None)
+    return about is not None and bool(re.search(r"dataproduct_type\s*=\s*margin", about.read_text(errors="replace")))
 
 
 def read_known(file: Path, form: Form) -> tuple[pa.Table, list[str]]:

@@ -57,16 +57,18 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
     """
     found = {
         name: column
-        for name, column in form.found(names, origin).items()
+        for name, column in form.found(names, origin, OBSERVATION_COLUMNS).items()
         if name in (*OBSERVATION_COLUMNS, *ROW_NUMBERS) or name.startswith((FLAG, CONTEXT))
     }
     kind = kind_of(found, form)
     stated = kind == "flux" and _states_unit(found, form)
-    if kind == "mag" and plain_name(found.get("flux_unit", "")) in ("unit", "units"):
+    stated_unit = found.get("flux_unit", "")
+    if kind == "mag" and (plain_name(stated_unit) in ("unit", "units") or stated_unit.endswith(".name")):
         found.setdefault("zero_point_system", found["flux_unit"])  # of magnitudes it says the system: ABMag, VegaMag
     unused = ("mag_err",) if kind == "flux" else (*BRIGHTNESS["flux"], "flux_unit", "zero_point")
     found = {name: column for name, column in found.items() if name not in unused}
-    if kind == "flux" and not stated and "mag" not in found:
+    _refuse_foreign(names, form, origin)
+    if kind == "flux" and "flux" in found and not stated and "mag" not in found:
         _refuse_counts(names, found.get("flux", ""), form, origin)
     if kind in found and form.columns.get(kind) is None:
         _refuse_science(names, kind, found[kind], origin)
@@ -101,6 +103,17 @@ def _refuse_counts(names: Sequence[str], flux: str, form: Form, origin: str) -> 
         raise ValueError(
             f"{origin}: nothing states the unit of the flux, and {found[0]} may be its zero point: say so with "
             f"{naming('zero_point').replace('COLUMN', found[0])}, or give the unit with {GIVE_UNIT}"
+        )
+
+
+def _refuse_foreign(names: Sequence[str], form: Form, origin: str) -> None:
+    """Raise ValueError if the columns are those of another survey than the passbands are of."""
+    plain = {plain_name(name) for name in names}
+    other = next((survey for survey, columns in FACTS["forms"].items() if plain.issuperset(columns)), None)
+    if other and not form.passbands.systems.isdisjoint(FACTS["systems"]):
+        raise ValueError(
+            f"{origin} has the columns of {other} ({', '.join(FACTS['forms'][other])}), whose passbands are not those of the model or card "
+            f"({', '.join(form.passbands.names)}): train with a card of {other} and its passbands"
         )
 
 

@@ -243,7 +243,7 @@ def table_curves(table: pa.Table, form: Form, origin: str) -> LightCurves:
     _refuse_limits_alone({origin: table.column_names}, form)
     refuse_absent({origin: table.column_names}, form, origin)
     found = usable(observation_columns(table.column_names, form, origin), table.schema, form, True)
-    say(found, origin)
+    say(found, table.column_names, origin)
     table = plain(table.select(list(dict.fromkeys(found.values()))), origin)
     seen, dropped = observations_of(table, found, form, origin)
     stated = Stated()
@@ -269,7 +269,7 @@ def _read(
     """The columns of a file that its role needs, and our name -> the column."""
     schema = schema_of(path)
     found = usable(choose(schema.names, form, str(path)), schema, form, choose is observation_columns)
-    say(found, str(path))
+    say(found, schema.names if choose is observation_columns else [], str(path))
     text = [column for name, column in found.items() if name in TEXT or name.startswith((FLAG, CONTEXT))]
     number = [column for name, column in found.items() if name in NUMBERS]
     return read_table(path, list(dict.fromkeys(found.values())), text, number, [found["object_id"]]), found

@@ -32,6 +32,7 @@ Array = npt.NDArray[Any]
 Columns = Mapping[str, pa.ChunkedArray]
 
 BRIGHT = 20  # flux / error of objects whose own light makes the errors
+BRIGHTEST = 5  # mag by which it makes them larger, at most
 GIVE_UNIT = option("--flux-unit UNIT", "flux_unit=UNIT")
 
 
@@ -72,7 +73,7 @@ def say_depth(value: Mapping[str, Array], band: Array, found: Mapping[str, str],
         return
     deeper = offset + ZERO_POINT
     with np.errstate(divide="ignore", invalid="ignore"):
-        bright = deeper < 0 and np.nanmedian(np.abs(value["flux"]) / value["flux_err"]) > BRIGHT
+        bright = -BRIGHTEST < deeper < 0 and np.nanmedian(np.abs(value["flux"]) / value["flux_err"]) > BRIGHT
     if abs(deeper) > 2 * float(FACTS["depth_tolerance"]) and not bright:
         message = "%s: in the unit that is stated, %s has errors of a survey %s: check the unit (%s), and that %s are errors of one sigma in it"
         tell(log, logging.WARNING, message, origin, found["flux"], _compared(deeper), GIVE_UNIT, found["flux_err"])

@@ -1,0 +1,146 @@
+"""Files as surveys and brokers publish them, in the forms that a trial found misread."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.photometry import plain_name, unit_of_name
+from tlclass.surveys import door
+
+BANDS = Passbands.from_mapping({f"lsst{b}": {"wavelength": 0.5, "aliases": [b]} for b in "gri"})
+ZTF = Passbands.from_mapping({f"ztf{b}": {"wavelength": 0.5, "aliases": [b, str(k)]} for k, b in enumerate("gri", 1)})
+N = 6
+TIMES = 60000.25 + 3.1 * np.arange(N)
+FLUX, ERROR = np.linspace(900, 2000, N), np.full(N, 40.0)
+
+
+def table(**columns: Any) -> pd.DataFrame:
+    """Six rows of one object in njy, by ZTF or LSST."""
+    return pd.DataFrame(
+        {"object_id": "a", "mjd": TIMES, "band": ["g", "r"] * 3, "flux": FLUX, "flux_err": ERROR, **columns}
+    )
+
+
+def magnitudes(**columns: Any) -> pd.DataFrame:
+    return table(mag=19.0 - 0.1 * np.arange(N), mag_err=0.05, **columns).drop(columns=["flux", "flux_err"])
+
+
+@pytest.mark.parametrize("struct", ["objectForcedSource", "diaObjectForcedSource"])
+def test_fluxes_of_the_science_image_are_refused_in_lists_too(struct: str, tmp_path: Path) -> None:
+    lists = {"midpointMjdTai": [TIMES], "psfFlux": [FLUX], "psfFluxErr": [ERROR], "band": [["g", "r"] * 3]}
+    nested = pa.StructArray.from_arrays([pa.array(each) for each in lists.values()], names=list(lists))
+    for more in ({}, {"psfDiffFlux": [FLUX], "psfDiffFluxErr": [ERROR]}):
+        if more:
+            both = {**lists, **more}
+            nested = pa.StructArray.from_arrays([pa.array(each) for each in both.values()], names=list(both))
+        pq.write_table(pa.table({"diaObjectId": [5], struct: nested}), tmp_path / "o.parquet")
+        if more:
+            assert len(door.read(tmp_path / "o.parquet", BANDS).mjd) == N
+        else:
+            with pytest.raises(ValueError, match=r"psfFlux of such a table is the brightness in the science image"):
+                door.read(tmp_path / "o.parquet", BANDS)
+
+
+def test_an_id_of_forced_sources_says_so_beside_times_of_the_visit() -> None:
+    rows = table(forcedSourceId=range(N)).rename(
+        columns={"mjd": "midpointMjdTai", "flux": "psfFlux", "flux_err": "psfFluxErr"}
+    )
+    with pytest.raises(ValueError, match="science image"):
+        door.read(rows, BANDS)
+
+
+def test_magnitudes_of_the_science_image_have_a_coefficient_of_colour_in_snad() -> None:
+    with pytest.raises(ValueError, match="science image"):
+        door.read(magnitudes(clrcoeff=0.1), ZTF, {"positive": True})
+
+
+def test_structs_of_names_and_ids_are_called_after_themselves() -> None:
+    rows = magnitudes(**{"flux_unit.name": "ABMag", "instrument.name": ["ZTF-Cam", "GPC1"] * 3, "telescope.id": 5})
+    rows = rows.rename(columns={"band": "filters.name"})
+    with pytest.raises(ValueError, match="unknown passband 'r of GPC1'"):
+        door.read(rows, ZTF, {"positive": True})
+    kept = door.read(rows, ZTF, {"positive": True, "unknown_passbands": "drop"})
+    assert kept.object_id.tolist() == ["a"] and len(kept.mjd) == 3
+    with pytest.raises(ValueError, match=r"lacks the column\(s\) object_id"):
+        door.read(rows.drop(columns="object_id"), ZTF, {"positive": True})
+    assert plain_name("diaObject.diaObjectId") == "diaobjectid" and plain_name("object.name") == "object"
+    with pytest.raises(ValueError, match="VegaMag"):
+        door.read(rows.drop(columns="instrument.name").assign(**{"flux_unit.name": "VegaMag"}), ZTF, {"positive": True})
+
+
+def test_columns_of_fink_that_a_votable_renamed_are_refused() -> None:
+    rows = magnitudes().rename(columns={"object_id": "i_objectId", "mjd": "i_jd", "band": "i_fid"})
+    with pytest.raises(ValueError, match=r"i_objectId is Fink's i:objectId with another name.*CSV or Parquet$"):
+        door.read(rows, ZTF)
+
+
+def test_antares_says_by_a_number_which_survey_took_a_row() -> None:
+    rows = magnitudes(ant_survey=[1, 2, 4, 4, 1, 1])
+    assert len(door.read(rows, ZTF, {"positive": True, "unknown_passbands": "drop"}).mjd) == 4
+    assert len(door.read(rows, BANDS, {"positive": True, "unknown_passbands": "drop"}).mjd) == 2
+    other = magnitudes(survey_id=["ztf"] * 4 + ["lsst"] * 2)
+    assert len(door.read(other, ZTF, {"positive": True, "unknown_passbands": "drop"}).mjd) == 4
+
+
+def test_a_file_of_another_survey_is_known_by_its_columns() -> None:
+    rows = table(Camera="bA", FWHM=1.5, Limit=17.2, **{"Flux Error": 1.0}).drop(columns="flux_err")
+    with pytest.raises(ValueError, match=r"has the columns of ASAS-SN .*train with a card of ASAS-SN"):
+        door.read(rows, ZTF, {"flux_unit": "mjy"})
+
+
+def test_flags_of_published_forced_photometry_void_rows(caplog: pytest.LogCaptureFixture) -> None:
+    cosmo = table(flag=[0, 2, 1024, 16, 0, 32], field_id=600, rcid=1, ZP=30.0).rename(columns={"flux_err": "error"})
+    assert len(door.read(cosmo, ZTF).mjd) == 4
+    bts = table(poor_conditions=[0, 1, 0, 0, 0, 0], zpdiff=26.2).rename(
+        columns={"flux": "fnu_microJy", "flux_err": "fnu_microJy_unc"}
+    )
+    read = door.read(bts, ZTF)
+    assert len(read.mjd) == 5 and read.flux[0] == pytest.approx(900 * 10 ** (0.4 * (27.5 - 23.9)), rel=1e-6)
+    assert unit_of_name("fnu_microJy") == "ujy"
+    assert "may flag bad rows" not in caplog.text
+    door.read(table(flags=0), ZTF, {"flux_unit": "ujy"})
+    assert "column flags may flag bad rows and is not read: leave such rows out of the file" in caplog.text
+
+
+def test_alerce_states_names_and_numbers_of_passbands_and_one_object_twice() -> None:
+    rows = table(oid="a", diaObjectId="a", band=[6, 1] * 3, band_name=["g", "r"] * 3).drop(columns="object_id")
+    assert door.read(rows, BANDS, {"flux_unit": "njy"}).passband.tolist() == [0, 1] * 3
+
+
+def test_what_two_columns_say_of_an_object_does_not_matter_beside_observations() -> None:
+    rows = table(ant_ra=1.0, diaObject_ra=1.0, peak_mjd=TIMES[2], peakmjd=TIMES[2]).rename(
+        columns={"object_id": "lsst_diaObject_diaObjectId"}
+    )
+    rows = rows.assign(lsst_diaSource_diaObjectId="a")
+    assert len(door.read(rows, BANDS, {"flux_unit": "njy"}).mjd) == N
+
+
+def test_the_margin_of_a_catalogue_is_left_out(tmp_path: Path) -> None:
+    for name, kind in (("main", "object"), ("main_5arcs", "margin")):
+        folder = tmp_path / name / "dataset" / "Norder=0" / "Dir=0"
+        folder.mkdir(parents=True)
+        (tmp_path / name / "hats.properties").write_text(f"obs_collection={name}\ndataproduct_type={kind}\n")
+        lists = {"mjd": [TIMES], "band": [["g", "r"] * 3], "flux": [FLUX], "flux_err": [ERROR]}
+        pq.write_table(pa.table({"object_id": ["a"], **lists}), folder / "Npix=1.parquet")
+    assert door.read(tmp_path, BANDS, {"flux_unit": "njy"}).object_id.tolist() == ["a"]
+
+
+def test_a_wrong_unit_of_bright_objects_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    door.read(table(flux=FLUX * 1e9, flux_err=ERROR * 1e9), ZTF, {"flux_unit": "njy"})
+    assert "mag shallower than this one: check the unit" in caplog.text
+    caplog.clear()
+    door.read(table(flux=FLUX * 10, flux_err=FLUX / 4), ZTF, {"flux_unit": "ujy"})
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+def test_the_hint_for_other_kinds_of_files_keeps_headers_and_units(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("###MJD m dm uJy duJy F err chi/N\n59000.1 19 0.1 90 5 o 0 1\n")
+    with pytest.raises(ValueError, match=r"sep=r'\\s\+'\)\.to_csv.*NEW\.fits.*lines=True"):
+        door.read(tmp_path / "x.txt", ZTF)
