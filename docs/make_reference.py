@@ -142,7 +142,7 @@ def first_comment(path: Path) -> str:
 
 def reference() -> str:
     """The page."""
-    default = compose(["paths.cache=~/.cache/tlclass"])
+    default = compose([])
     parts = [HEAD]
     for heading, (place, kind, documented, introduction) in SECTIONS.items():
         lines = rows(place, kind, documented, default[place] if place else default)

@@ -8,5 +8,5 @@ CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / 
 
 
 def cache_folder() -> Path:
-    """The folder of parsed surveys where none is given; `paths.cache` in `conf/train.yaml` has the same default."""
+    """The folder of parsed surveys where none is given (`paths.cache=null`)."""
     return Path(os.environ.get("TLCLASS_CACHE") or Path.home() / ".cache" / "tlclass")

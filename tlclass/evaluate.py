@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tlclass.logs import log_to_terminal
 from tlclass.options import reported_mistakes
+from tlclass.wording import in_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--config-dir", help="folder with cards of your own")
     given = parser.parse_intermixed_args(arguments)
     log_to_terminal()
-    with reported_mistakes():
+    with reported_mistakes(in_settings):
         from tlclass.serving.evaluating import evaluate
 
         said = evaluate(given.model, given.settings, given.test_part, given.output, given.config_dir, given.card)

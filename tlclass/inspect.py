@@ -21,6 +21,7 @@ import pandas as pd
 
 from tlclass.atomic import atomic_path, write_text
 from tlclass.colors import OKABE_ITO, passband_look
+from tlclass.config import cache_folder
 from tlclass.experiments.cards import Trust, build_survey
 from tlclass.experiments.composition import about_survey, compose, one_sentence, refuse_role
 from tlclass.inspection.account import PERCENTILES, Inspection, compare, inspect_survey
@@ -178,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "survey=table paths.data=FOLDER; the names are the files of conf/survey"
             )
         settings = compose([about_survey(word) for word in given.settings], given.config_dir)
-        cache = Path(settings["paths"]["cache"])
+        cache = Path(settings["paths"]["cache"] or cache_folder())
         with logged_in(of_survey):
             target = inspect_survey(one_survey(settings["target"], settings["trust"]), cache)
         compared = any(word.startswith("source=") for word in given.settings)

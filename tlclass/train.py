@@ -21,6 +21,7 @@ from tlclass.experiments import sweep
 from tlclass.experiments.composition import CONFIG_DIR, as_hydra_wants, one_sentence, plain
 from tlclass.experiments.result import RESULT
 from tlclass.experiments.usage import help_text
+from tlclass.options import reported_mistakes
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +91,12 @@ def main() -> None:
     if signum is not None:
         sys.stderr.write(f"{signal.Signals(signum).name}: stopped; run the same command again to resume\n")
         raise SystemExit(128 + signum)
-    if folder is not None:
-        write_report(folder)
-    end(error, failed)
+    try:
+        if folder is not None:
+            with reported_mistakes():
+                write_report(folder)
+    finally:
+        end(error, failed)
 
 
 def run_app() -> BaseException | None:

@@ -292,7 +292,7 @@ def test_every_container_gives_the_same(form: str, stream: Path, tmp_path: Path)
 def test_processes_give_the_same(stream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = read(stream)
     monkeypatch.setattr("tlclass.surveys.parallel.WORTH_PROCESSES", 0)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("tlclass.surveys.parallel.usable_cores", lambda: 2)
     assert equal_curves(read(stream), whole)
 
 

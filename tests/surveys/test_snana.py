@@ -214,7 +214,7 @@ def test_piece_by_piece_is_the_whole_and_processes_do_not_matter(
     assert equal_curves(concatenate([piece.read() for piece in reader.pieces()]), whole)
     assert equal_curves(read_cached(reader, tmp_path / "one"), whole)
     monkeypatch.setattr("tlclass.surveys.parallel.WORTH_PROCESSES", 0)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("tlclass.surveys.parallel.usable_cores", lambda: 2)
     assert equal_curves(read_cached(reader, tmp_path / "two"), whole)
 
 

@@ -13,7 +13,7 @@ import safetensors.torch
 
 from tlclass.atomic import atomic_path
 from tlclass.experiments.cards import Trust
-from tlclass.experiments.fitting import GROUPS, fit_from
+from tlclass.experiments.fitting import GROUPS, fit_from, named_from
 from tlclass.experiments.job import Job
 from tlclass.experiments.result import CHECKPOINTS, RESULT, write_result
 from tlclass.experiments.start import prepare, source_layout
@@ -62,8 +62,10 @@ def adaptation_from(config: Mapping[str, Any], trust: Trust) -> Distillation | N
         return None
     own = {name: value for name, value in given.items() if name not in (*GROUPS, "freeze_policy")}
     policy = build(FreezePolicy, given["freeze_policy"], "adapt.freeze_policy")
+    with named_from("adapt."):
+        augmentation = augmentation_from(given["augmentation"])
     parts = {"policy": loaded_whole(policy), "fit": fit_from(given, trust, "adapt.")}
-    return build(Distillation, {**own, **parts, "augmentation": augmentation_from(given["augmentation"])}, "adapt")
+    return build(Distillation, {**own, **parts, "augmentation": augmentation}, "adapt")
 
 
 def starting_points(job: Job, how: Distillation, sources: Sequence[TrainedModel]) -> list[Start]:

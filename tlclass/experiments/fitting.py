@@ -3,7 +3,8 @@
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -42,15 +43,27 @@ def fit_from(config: Mapping[str, Any], trust: Trust, where: str = "") -> FitSet
             f"{where}fit.{moved[0]} cannot be set: loss, optimizer and schedule are groups of their own, "
             f"e.g. {word}=one_cycle and {where}schedule.warmup_steps=50"
         )
-    try:
+    with named_from(where):
         return replace(
             build(FitSettings, group, f"{where}fit"),
             loss=build_part(unnamed(config["loss"]), opened(trust, "loss"), f"{where}loss"),
             optimizer=optimizer_from(unnamed(config["optimizer"]), trust, f"{where}optimizer"),
             schedule=build_part(unnamed(config["schedule"]), opened(trust, "schedule"), f"{where}schedule"),
         )
-    except ValueError as error:  # what a class refuses is named as the user writes it
-        raise ValueError(re.sub(r"(?<![.\w])(fit|loss|optimizer|schedule)\.", rf"{where}\1.", str(error))) from None
+
+
+@contextmanager
+def named_from(where: str) -> Iterator[None]:
+    """Name what a class refuses as the user writes it: with the place of its group in front, e.g. `pretrain.`.
+
+    Raises:
+        ValueError: the one that is raised inside.
+    """
+    try:
+        yield
+    except ValueError as error:
+        groups = "fit|loss|optimizer|schedule|protocol|augmentation"
+        raise ValueError(re.sub(rf"(?<![.\w])({groups})\.", rf"{where}\1.", str(error))) from None
 
 
 def optimizer_from(card: Any, trust: Trust, what: str) -> Callable[..., torch.optim.Optimizer]:

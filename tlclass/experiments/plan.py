@@ -3,19 +3,18 @@
 Modules below this one take these objects, not dictionaries.
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from tlclass import plugins
-from tlclass.config import CONF
+from tlclass.config import CONF, cache_folder
 from tlclass.experiments.adapting import adaptation_from
 from tlclass.experiments.arm import Arm
 from tlclass.experiments.cards import Trust, build_survey
 from tlclass.experiments.devices import refuse_absent
-from tlclass.experiments.fitting import GROUPS, callbacks_from, fit_from
+from tlclass.experiments.fitting import GROUPS, callbacks_from, fit_from, named_from
 from tlclass.experiments.groups import arm_from, encoding_for, named, target_head, trainer_options, with_flux_scale
 from tlclass.experiments.job import Training
 from tlclass.experiments.result import config_key
@@ -40,7 +39,8 @@ class Paths:
     """Where files lie.
 
     Attributes:
-        data: raw survey files. cache: parsed surveys. models: source models, pretrained or adapted without labels. results: of the jobs.
+        data: raw survey files. cache: parsed surveys; null: TLCLASS_CACHE or ~/.cache/tlclass.
+        models: source models, pretrained or adapted without labels. results: of the jobs.
     """
 
     data: Path
@@ -214,7 +214,7 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
         notes=scalars.notes,
         trust=trust,
         overwrite=scalars.overwrite,
-        paths=build(Paths, config["paths"], "paths"),
+        paths=build(Paths, {**config["paths"], "cache": config["paths"]["cache"] or cache_folder()}, "paths"),
         config=config,
     )
 
@@ -259,23 +259,16 @@ def pretraining_from(config: Mapping[str, Any], trust: Trust) -> Pretraining:
     """
     if not isinstance(config, Mapping):
         raise ValueError(f"pretrain is '{config}': set one of its keys, e.g. pretrain.fit.max_epochs=5")
-    checked = {
-        **{name: value for name, value in config.items() if name not in GROUPS},
-        "head": named(config["head"], HEADS, "pretrain.head"),
-        "labels": Labels.of(config["labels"], "pretrain.labels"),
-        "protocol": _of_pretraining(Protocol, config, "protocol"),
-        "fit": fit_from(config, trust, "pretrain."),
-        "augmentation": augmentation_from(config["augmentation"]),
-    }
+    with named_from("pretrain."):
+        checked = {
+            **{name: value for name, value in config.items() if name not in GROUPS},
+            "head": named(config["head"], HEADS, "pretrain.head"),
+            "labels": Labels.of(config["labels"], "pretrain.labels"),
+            "protocol": build(Protocol, config["protocol"], "pretrain.protocol"),
+            "fit": fit_from(config, trust, "pretrain."),
+            "augmentation": augmentation_from(config["augmentation"]),
+        }
     return build(Pretraining, checked, "pretrain")
-
-
-def _of_pretraining(kind: Callable[..., Any], config: Mapping[str, Any], name: str) -> Any:
-    """Build a group of `pretrain`; what the class refuses is named as the user writes it."""
-    try:
-        return build(kind, config[name], f"pretrain.{name}")
-    except ValueError as error:
-        raise ValueError(re.sub(rf"(?<![.\w]){name}\.", f"pretrain.{name}.", str(error))) from None
 
 
 def refuse_unknown(config: Mapping[str, Any]) -> None:

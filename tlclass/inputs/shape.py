@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlclass.inputs.encoding import Encoded, Encoding, Observed
+from tlclass.lightcurves.photometry import SNR
 
 Array = npt.NDArray[np.float64]
 
@@ -22,7 +23,6 @@ STATISTICS = (
 TELLING = (
     "fastest fall", "typical change", "detections", "highest flux", "late flux", "days since detection", "mean day",
 )  # fmt: skip
-SNR = 5.0  # of a detection
 CALM = 0.1  # share of the flux by which any light curve may change from one observation to the next
 FIRST_DAY = 0.5  # added to the days between two observations
 LATE = 5.0  # days after the first detection

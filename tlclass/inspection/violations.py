@@ -8,12 +8,11 @@ import numpy.typing as npt
 
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.photometry import magnitude_of_flux
+from tlclass.lightcurves.photometry import SNR, magnitude_of_flux
 
 Array = npt.NDArray[Any]
 
 NOISE = 3.0  # flux / error; time zero belongs above it
-REAL = 5.0  # flux / error that a light curve reaches at least once
 SHARE = 0.2  # of the objects; simulations with wrong errors on purpose stay below it
 FACTOR = 5.0  # between the median flux here and what the card expects
 COLOUR = 2.0  # mag between neighbouring passbands; the median colour of supernovae, TDEs and AGN is well inside it
@@ -57,13 +56,13 @@ def time_zero_in_noise(curves: LightCurves) -> list[str]:
 
 
 def noise_alone(curves: LightCurves) -> list[str]:
-    """Light curves without any point of S/N `REAL`."""
+    """Light curves without any point of S/N `SNR`."""
     best = np.maximum.reduceat(_ratio(curves), curves.offsets[:-1])
-    low = best < REAL
+    low = best < SNR
     if low.sum() <= SHARE * len(curves):
         return []
     return [
-        f"{low.sum()} of {len(curves)} light curves are noise (no point of flux / error {REAL:g}), e.g. "
+        f"{low.sum()} of {len(curves)} light curves are noise (no point of flux / error {SNR:g}), e.g. "
         f"{curves.object_id[np.flatnonzero(low)[0]]}: check the errors and the flux unit, or leave these objects out"
     ]
 
@@ -80,7 +79,7 @@ def other_flux(curves: LightCurves, typical_flux: float | None) -> list[str]:
 
 def odd_colours(curves: LightCurves, passbands: Passbands) -> list[str]:
     """Neighbouring passbands whose median colour within a night no transient has: a unit or name is wrong in one of them."""
-    sure = curves.detected & (_ratio(curves) >= REAL)
+    sure = curves.detected & (_ratio(curves) >= SNR)
     waves = passbands.wavelengths(curves.passbands)
     seen = [int(code) for code in np.argsort(waves) if (sure & (curves.passband == code)).any()]
     found = []

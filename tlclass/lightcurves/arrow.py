@@ -188,9 +188,9 @@ def readable(path: Path | str, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (FileNotFoundError, PermissionError, IsADirectoryError):
-        raise
     except DAMAGE as error:
+        if getattr(error, "errno", None):  # the system's: nothing is wrong with the file
+            raise
         said = sentence(error, 200).rstrip(".")
         raise ValueError(
             f"{path} cannot be read as {what}: it is damaged or of another kind ({said}); get it again, or remove it"

@@ -77,7 +77,7 @@ class Photometry:
         if low is not None and high is not None:
             draw = uniform_by_name(curves.object_id, f"snr/{self.seed}") if low != high else 0.0
             threshold = np.full(len(curves), low + (high - low) * draw, dtype=np.float32)
-            detected = curves.flux > threshold[curves.owner] * curves.flux_err
+            detected = curves.flux >= threshold[curves.owner] * curves.flux_err
         if self.kind == "forced":
             return detected, None
         if self.kind == "any":

@@ -14,7 +14,6 @@ from tlclass.lightcurves.photometry import FACTS, plain_name, without_prefix
 Array = npt.NDArray[Any]
 
 BLANK = ("", "-", "--", "...", "nan", "none", "null", "<na>", "nat")  # written where a value is unknown, in lower case
-_BLANK_TEXT = ("NaN", "NaT", *(form for word in BLANK for form in (word, word.upper(), word.capitalize())))
 TRUE, FALSE = ("t", "true", "yes", "y", "positive"), ("f", "false", "no", "n", "negative")
 
 
@@ -99,7 +98,10 @@ def columns_read(names: Iterable[str]) -> list[str]:
     names = list(names)
     rules = void_columns(names)
     beside = {other for rule, _ in rules for other in rule.beside}
-    return [*dict.fromkeys(name for _, name in rules), *(name for name in names if plain_name(name) in beside)]
+    return [
+        *dict.fromkeys(name for _, name in rules),
+        *(name for name in names if {plain_name(name), without_prefix(name)} & beside),
+    ]
 
 
 def voided(columns: Mapping[str, Any], n: int) -> tuple[Array, dict[str, int]]:
@@ -154,7 +156,7 @@ def is_blank(value: str) -> bool:
 
 def blank(values: Array) -> Array:
     """(n,) bool, which of these texts stand for an unknown value, as they are usually written, blanks around them or not."""
-    return np.isin(np.char.strip(np.asarray(values, dtype=str)), _BLANK_TEXT)
+    return np.isin(np.char.lower(np.char.strip(np.asarray(values, dtype=str))), BLANK)
 
 
 def _whole(word: str) -> str:

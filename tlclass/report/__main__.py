@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tlclass.options import reported_mistakes
 from tlclass.report.write import NAMES, report_folder, write_report
 
 
@@ -14,11 +15,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("results", type=Path, nargs="+", help="folder with finished jobs, e.g. results/ztf2lsst")
     parser.add_argument("--published", action="store_true", help="also draw the paper's own curves, marked as such")
     given = parser.parse_args(arguments)
-    try:
+    with reported_mistakes():
         table = write_report(given.results, given.published)
-    except (FileNotFoundError, ValueError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(2) from None
     sys.stdout.write(f"{table}\n\nwritten into {report_folder(given.results)}: {', '.join(NAMES)}, figures\n")
 
 

@@ -1,7 +1,7 @@
 """Sampling uncertainty of a score difference: a paired bootstrap over test objects."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +39,29 @@ def object_interval(pairs: Sequence[tuple[Path, Path]]) -> tuple[float, float]:
     return quantiles(draws[~np.isnan(draws)])
 
 
-@cache
 def resampled_scores(folder: Path) -> Array:
     """(draws,) macro AUROC of a job for each resampling of its test part; the same draws for jobs with the same one."""
+    return _resampled_scores(folder, *_version(folder))
+
+
+def predictions(folder: Path) -> tuple[Array, Array, Array]:
+    """Object ids (n,), class names (n,) and probabilities (n, K) of a job, in the order of the ids."""
+    return _predictions(folder, *_version(folder))
+
+
+def _version(folder: Path) -> tuple[int, int]:
+    about = (folder / PREDICTIONS).stat()
+    return about.st_mtime_ns, about.st_size
+
+
+@lru_cache(4096)
+def _resampled_scores(folder: Path, _time: int, _size: int) -> Array:
     _, label, probability = predictions(folder)
     return macro_auroc(probability, label, resampled_within(label))
 
 
-@cache
-def predictions(folder: Path) -> tuple[Array, Array, Array]:
-    """Object ids (n,), class names (n,) and probabilities (n, K) of a job, in the order of the ids."""
+@lru_cache(64)
+def _predictions(folder: Path, _time: int, _size: int) -> tuple[Array, Array, Array]:
     table = pq.read_table(folder / PREDICTIONS)
     ids = table["object_id"].to_numpy(zero_copy_only=False).astype(str)
     order = np.argsort(ids)

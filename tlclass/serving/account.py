@@ -29,7 +29,7 @@ class Account:
         self.model, self.origin = model, origin
         self.given, self.kept = Traits(), Traits()
         self.left_out: dict[str, int] = {}
-        self.cuts: list[Cut] = []
+        self.cuts: list[Sequence[Cut]] = []
         self.told: dict[str, int] = dict.fromkeys(model.metadata, 0)
 
     def add(self, given: LightCurves, kept: LightCurves, left_out: Mapping[str, Array], cuts: Sequence[Cut]) -> None:
@@ -44,7 +44,7 @@ class Account:
         self.kept += traits if kept is given else Traits.of(kept)
         for name, counts in left_out.items():
             self.left_out[name] = self.left_out.get(name, 0) + int(np.sum(counts))
-        self.cuts = merge_cuts([self.cuts, cuts]) if self.cuts else list(cuts)
+        self.cuts.append(cuts)
         for name, known in known_metadata(given, self.model.metadata).items():
             self.told[name] += known
 
@@ -53,7 +53,7 @@ class Account:
         _log_left_out(self.model, self.left_out, self.origin)
         say_survey(self.given, self.model.passbands, self.origin)
         say_photometry(self.kept, getattr(self.model.selection.photometry, "kind", None), self.origin)
-        log_cuts(self.given.objects, self.cuts, self.origin)
+        log_cuts(self.given.objects, merge_cuts(self.cuts), self.origin)
         _log_told(self.told, self.given.objects, self.origin)
 
 

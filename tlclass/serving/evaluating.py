@@ -8,6 +8,7 @@ import torch
 
 from tlclass import plugins
 from tlclass.atomic import write_json
+from tlclass.config import cache_folder
 from tlclass.experiments.cards import build_survey
 from tlclass.experiments.composition import compose, refuse_role
 from tlclass.experiments.scoring import score_model
@@ -64,7 +65,7 @@ def evaluate(
     folder = output or Path("evaluate") / survey.name
     refuse_used(folder)
     protocol = replace(build(Protocol, settings["protocol"], "protocol"), test="fixed" if test_part else "remainder")
-    scored = score_model(trained, home, survey, protocol, Path(settings["paths"]["cache"]), folder)
+    scored = score_model(trained, home, survey, protocol, Path(settings["paths"]["cache"] or cache_folder()), folder)
     found = intervals(folder)
     text = write_evaluation(scored.row, found, scored.notes, folder)
     contents = {"model": str(model), **scored.row, "notes": scored.notes, "intervals": found}

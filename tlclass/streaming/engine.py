@@ -97,8 +97,9 @@ class Engine:
             light_curves(ids, [live.rows for live in lives], [live.about for live in lives], self.names)
         )
         selected, _ = self.model.selection.select(curves)
+        kept_ids = set(selected.object_id.tolist())
         for k, live in zip(chosen, lives, strict=True):
-            if names[k] not in set(selected.object_id.tolist()):
+            if names[k] not in kept_ids:
                 yield k, replace(live, steps=0, networks=(), kept=np.empty(0, KEPT)), None
         if not len(selected):
             return

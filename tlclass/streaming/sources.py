@@ -116,7 +116,7 @@ class Folder:
         if packet_files(file):
             for where, schema, packet in self.reading.packets.packets(file):
                 yield [self.reading.packet(schema, packet, where)]
-        elif file.suffix in LINES:
+        elif is_kind(file, LINES):
             with file.open("rb") as lines:
                 for number, line in enumerate(lines, 1):
                     yield list(self.reading.content(line, f"{origin}, line {number}")) if line.strip() else []

@@ -43,12 +43,17 @@ def in_order(
         Exception: what `function` raised for the first item that failed.
     """
     if processes is None:
-        processes = os.cpu_count() or 1 if size >= WORTH_PROCESSES else 1
+        processes = usable_cores() if size >= WORTH_PROCESSES else 1
     processes = min(processes, len(items))
     results = map(function, items) if processes < 2 else _spread(function, items, processes)
     for result in _shown(results, len(items), title):
         yield result
         stopping.check()
+
+
+def usable_cores() -> int:
+    """How many cores this process may use: on a cluster fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _spread(function: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:

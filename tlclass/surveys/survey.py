@@ -263,13 +263,12 @@ def cached(pieces: Sequence[Reader], folder: Path) -> Path:
         ValueError: an object id stands in two pieces; or what a reader raises.
     """
     files = [file for piece in pieces for file in piece.files()]
-    path = folder / f"{_key(pieces, files)}.arrow"
-    if path.exists() and arrow.intact(path):  # a complete cache may be read only
-        return path
     size = sum(file.stat().st_size for file in files)
     divided = len(pieces) == 1 and divisible(pieces[0]) and (not files or size > LARGE)
-    if divided and files:
-        path = path.with_name(f"{path.stem}-parts.arrow")  # not a file of before, in which they come in another order
+    order = "-parts" if divided and files else ""  # not a file of before, in which they come in another order
+    path = folder / f"{_key(pieces, files)}{order}.arrow"
+    if path.exists() and arrow.intact(path):  # a complete cache may be read only
+        return path
     with held(path.with_suffix(".lock"), f"{folder.name}: another process is reading the files, waiting for it"):
         if path.exists() and not arrow.intact(path):
             log.warning("%s is damaged or from an earlier version: reading the files again", path)

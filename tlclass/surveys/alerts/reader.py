@@ -362,15 +362,13 @@ class AlertPackets:
 def packet_files(path: Path) -> list[Path]:
     """The Avro files, tar archives and Parquet files of packets at or below `path`, sorted; empty if there are none."""
     files = path.rglob("*") if path.is_dir() else [path]
-    named = (
-        file for file in files if (file.name.endswith((".avro", *TARS)) or is_kind(file, PARQUET)) and file.is_file()
-    )
+    named = (file for file in files if is_kind(file, (".avro", *TARS, *PARQUET)) and file.is_file())
     return sorted(file for file in named if not is_kind(file, PARQUET) or holds_packets(schema_of(file)))
 
 
 def _streams(file: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """What to call it and the open file, for a packet file or each packet file in an archive; nothing is unpacked."""
-    if not file.name.endswith(TARS):
+    if not is_kind(file, TARS):
         with file.open("rb") as stream:
             yield str(file), stream
         return

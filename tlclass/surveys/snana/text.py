@@ -21,7 +21,7 @@ from tlclass.lightcurves.photometry import (
     known_numbers,
     known_times,
 )
-from tlclass.lightcurves.voids import NAMES, voided
+from tlclass.lightcurves.voids import NAMES, is_blank, voided
 from tlclass.quoting import listed
 from tlclass.surveys.saying import say_no_bits
 from tlclass.surveys.snana.filters import passband_names
@@ -34,7 +34,7 @@ Array = npt.NDArray[Any]
 HEADER_BYTES = 65536  # within which a file names its first object
 BAND_NAMES = ("BAND", "FLT", "FILTER")
 OBSERVED = {"mjd": "MJD", "flux": "FLUXCAL", "flux_err": "FLUXCALERR"}
-UNKNOWN = ("", "+-", "NA", "NULL", "NONE", "UNKNOWN", "nan")  # written where the value of a header key is not known
+UNKNOWN = ("+-", "na", "n/a", "unknown")  # written where the value of a header key is not known
 KEYS = {  # object column -> header keys, the first that is there counts
     "mwebv": ("MWEBV",),
     "ra": ("RA",),
@@ -341,7 +341,7 @@ def _header_numbers(found: Sequence[_Object], keys: Sequence[str]) -> Array:
 
 
 def _known_word(word: str) -> str:
-    return "nan" if word in UNKNOWN else word
+    return "nan" if is_blank(word) or word.casefold() in UNKNOWN else word
 
 
 def _first(mjd: Array, mask: Array, owner: Array, count: int) -> Array:

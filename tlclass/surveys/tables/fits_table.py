@@ -27,7 +27,7 @@ def fits_table(path: Path) -> pa.Table:
     return _read(path, about.st_mtime_ns, about.st_size)
 
 
-@lru_cache(maxsize=2)  # its columns are asked for several times before its rows
+@lru_cache(maxsize=8)  # its columns are asked for several times before its rows
 def _read(path: Path, _time: int, _size: int) -> pa.Table:
     from astropy.table import Table
     from astropy.units import UnitsWarning
