@@ -21,14 +21,14 @@ def test_every_command_of_the_package_is_listed_and_every_listed_one_is_a_comman
         "--main--",
     }
     commands |= {path.parent.name for path in (ROOT / "tlclass").glob("*/__main__.py")}
-    assert commands == set(cli.present())
+    assert commands == set(cli.COMMANDS)
 
 
 def test_help_lists_the_commands_with_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     for words in ([], ["--help"]):
         cli.main(words)
         lines = capsys.readouterr().out.splitlines()
-        for name in cli.present():
+        for name in cli.COMMANDS:
             assert [line for line in lines if line.split()[:1] == [name] and cli.COMMANDS[name] in line]
 
 

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.write(overview())
     elif name in ("-V", "--version"):
         sys.stdout.write(f"tlclass {__version__}\n")
-    elif name not in present():
+    elif name not in COMMANDS:
         sys.stderr.write(f"error: {unknown(name)}\n")
         raise SystemExit(2)
     else:
@@ -56,14 +56,9 @@ def module_of(name: str) -> str:
     return f"{module}.__main__" if spec is not None and spec.submodule_search_locations else module
 
 
-def present() -> list[str]:
-    """The commands that this version has."""
-    return [name for name in COMMANDS if find_spec(f"tlclass.{name.replace('-', '_')}") is not None]
-
-
 def overview() -> str:
     """What `tlclass --help` says."""
-    lines = [f"  {name:<16}{COMMANDS[name]}" for name in present()]
+    lines = [f"  {name:<16}{COMMANDS[name]}" for name in COMMANDS]
     return "\n".join(
         [
             "usage: tlclass COMMAND ...",
@@ -80,9 +75,9 @@ def overview() -> str:
 
 def unknown(name: str) -> str:
     """The message for an unknown command, with the nearest known one."""
-    near = difflib.get_close_matches(name, present(), n=1)
+    near = difflib.get_close_matches(name, list(COMMANDS), n=1)
     meant = f", did you mean {near[0]}?" if near else ":"
-    return f"tlclass has no command '{name}'{meant} Commands are {', '.join(present())}"
+    return f"tlclass has no command '{name}'{meant} Commands are {', '.join(COMMANDS)}"
 
 
 if __name__ == "__main__":

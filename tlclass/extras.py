@@ -17,14 +17,14 @@ def install(extra: str) -> str:
         extra: a name of `[project.optional-dependencies]` in pyproject.toml.
     """
     if (HOME / "pyproject.toml").is_file():
-        return f"pip install -e {_quoted(f'{HOME}[{extra}]')}"
+        return f"pip install -e {shlex.quote(f'{HOME}[{extra}]')}"
     origin = _origin()
     if not origin:
-        return f"pip install {_quoted(f'tlclass[{extra}]')}"
+        return f"pip install {shlex.quote(f'tlclass[{extra}]')}"
     folder = url2pathname(urlsplit(origin).path)
     if origin.startswith("file:") and Path(folder).is_dir():
-        return f"pip install {_quoted(f'{folder}[{extra}]')}"
-    return f"pip install {_quoted(f'tlclass[{extra}] @ {origin}')}"
+        return f"pip install {shlex.quote(f'{folder}[{extra}]')}"
+    return f"pip install {shlex.quote(f'tlclass[{extra}] @ {origin}')}"
 
 
 def needs(what: str, package: str, extra: str) -> str:
@@ -45,7 +45,3 @@ def _origin() -> str | None:
     except PackageNotFoundError:
         return None
     return str(json.loads(record)["url"]) if record else None
-
-
-def _quoted(requirement: str) -> str:
-    return shlex.quote(requirement)

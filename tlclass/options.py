@@ -138,10 +138,10 @@ def checked(value: Any, annotation: Any, place: str) -> Any:
         raise ValueError(_one(error.errors(), place)) from None
 
 
-def nearest(word: str, known: Sequence[str] | Mapping[str, Any], give: str = " (did you mean {}?)") -> str:
+def nearest(word: str, known: Sequence[str] | Mapping[str, Any]) -> str:
     """A question that names the known word most like this one; empty if none is."""
     close = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return give.format(close[0]) if close else ""
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _no_truth(kind: str) -> BeforeValidator:

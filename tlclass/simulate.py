@@ -52,9 +52,8 @@ def load_simulation(survey: str, overrides: Sequence[str] = ()) -> Simulated:
         said = one_sentence(error)
         if said is None:
             raise
-        lines = [line for line in said.replace("target.", "").splitlines() if not line.startswith("To append")]
         raise ValueError(
-            f"cannot set {', '.join(overrides)}: {' '.join(lines)} (keys: those of conf/survey/{survey}.yaml, with dots "
+            f"cannot set {', '.join(overrides)}: {said.replace('target.', '')} (keys: those of conf/survey/{survey}.yaml, with dots "
             "inside blocks)"
         ) from error
     built: Any = build_survey(card)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +37,6 @@ class Baseline(Protocol):
     def name(self) -> str:
         """Used in folders, tables and figures."""
 
-    load: ClassVar[tuple[str, ...]]  # empty: nothing comes from a source model
-
     def fit(self, x: Array, label: Array, weight: Array, seed: int) -> Predict:
         """Fit to features (n, F), NaN where missing, class indices 0..K-1 that all occur, and weights (n,)."""
 
@@ -54,7 +52,6 @@ class Forest:
 
     name: str
     trees: int
-    load: ClassVar[tuple[str, ...]] = ()
 
     def fit(self, x: Array, label: Array, weight: Array, seed: int) -> Predict:
         """See `Baseline`."""
@@ -83,7 +80,6 @@ class LightGBM:
     feature_fraction: float
     object_fraction: float
     l2: float
-    load: ClassVar[tuple[str, ...]] = ()
 
     def fit(self, x: Array, label: Array, weight: Array, seed: int) -> Predict:
         """See `Baseline`."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tlclass.atomic import write_json, write_text
 from tlclass.baselines.trees import BASELINES, Baseline, fit_and_score
-from tlclass.experiments.job import Job, class_counts, coordinates
+from tlclass.experiments.job import Job, coordinates
 from tlclass.experiments.result import CHECKPOINTS
 from tlclass.experiments.start import prepare
 from tlclass.inputs.encoding import encoding_settings
@@ -267,7 +267,7 @@ class Trees:
     def run(self, job: Job, sources: Sources) -> Row:
         """See `Arm`."""
         row = coordinates(job, self.name, self.reference) | fit_and_score(self.baseline, job.data, job.folder)
-        write_json(job.folder / SURVEY, class_counts(job, None))
+        write_json(job.folder / SURVEY, {"target": job.data.class_counts(), "source": None})
         return {**row, "freeze_policy": ""}
 
 
@@ -305,7 +305,8 @@ def run_network(
     row |= evaluate(model, job.data, job.folder)
     row["frozen_identical"] = all(each.start.frozen_identical for each in trained)
     counts, source = job.data.class_counts(), sources[0]
-    write_json(job.folder / SURVEY, class_counts(job, source.training.get("counts") if source else None))
+    counts_of_source = source.training.get("counts") if source else None
+    write_json(job.folder / SURVEY, {"target": counts, "source": counts_of_source})
     origin = {"source": source.name if source else None, "arm": arm.name, "seed": job.training.seed}
     origin |= {CITATION: job.training.survey.citation}
     adapted = {ADAPTED: source.training[ADAPTED]} if source and ADAPTED in source.training else {}

@@ -111,11 +111,6 @@ def coordinates(job: Job, arm: str, reference: bool) -> Row:
     }
 
 
-def class_counts(job: Job, source: Mapping[str, Any] | None) -> dict[str, Any]:
-    """For `survey.json`: objects per class of the target, and of the source model's survey."""
-    return {"target": job.data.class_counts(), "source": source}
-
-
 def reader_options(survey: Survey | Several) -> dict[str, Any]:
     """How the survey's files were read, for a model file: `predict` reads new files by the same options."""
     names = [*(each.name for each in fields(Form) if each.name != "passbands"), "forced"]

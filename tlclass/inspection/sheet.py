@@ -25,8 +25,8 @@ class Examples:
         objects: looked at so far.
     """
 
-    def __init__(self, per_class: int = PER_CLASS):
-        self.per_class, self.objects = per_class, 0
+    def __init__(self, PER_CLASS: int = PER_CLASS):
+        self.PER_CLASS, self.objects = PER_CLASS, 0
         self._held: list[LightCurves] = []
         self._names: list[Array] = []
 
@@ -35,7 +35,7 @@ class Examples:
         self.objects += len(curves)
         known = self.names
         wanted = [
-            np.flatnonzero(names == name)[: max(self.per_class - np.count_nonzero(known == name), 0)]
+            np.flatnonzero(names == name)[: max(self.PER_CLASS - np.count_nonzero(known == name), 0)]
             for name in np.unique(names)
         ]
         chosen = np.sort(np.concatenate([*wanted, np.empty(0, dtype=np.int64)]))
@@ -54,7 +54,7 @@ class Examples:
         return np.concatenate([np.empty(0, dtype=str), *self._names])
 
 
-def draw_sheet(curves: LightCurves, names: Array, path: Path, title: str, per_class: int = PER_CLASS) -> None:
+def draw_sheet(curves: LightCurves, names: Array, path: Path, title: str) -> None:
     """Draw the first light curves of every class against days since the trigger; hollow markers are not detected.
 
     Args:
@@ -62,17 +62,16 @@ def draw_sheet(curves: LightCurves, names: Array, path: Path, title: str, per_cl
         names: (n,) the class of each.
         path: of the image.
         title: says what the data are.
-        per_class: light curves in a row.
     """
     from matplotlib.figure import Figure
 
     classes = list(dict.fromkeys(names.tolist()))
-    width, height = 3.4 * per_class, ROW * len(classes) + HEAD
+    width, height = 3.4 * PER_CLASS, ROW * len(classes) + HEAD
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.suptitle(textwrap.fill(title, int(12 * width)), fontsize=11)
-    axes = figure.subplots(len(classes), per_class, squeeze=False, sharex=True)
+    axes = figure.subplots(len(classes), PER_CLASS, squeeze=False, sharex=True)
     for row, name in zip(axes, classes, strict=True):
-        chosen = np.flatnonzero(names == name)[:per_class]
+        chosen = np.flatnonzero(names == name)[:PER_CLASS]
         for axis, index in zip(row, chosen, strict=False):
             _draw(axis, curves, int(index))
         for axis in row[len(chosen) :]:

@@ -415,5 +415,5 @@ def sum_dropped(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return total
 
 
-def _some(names: Array, count: int = 3) -> str:
-    return ", ".join(str(name) for name in names[:count])
+def _some(names: Array) -> str:
+    return ", ".join(str(name) for name in names[:3])

@@ -28,14 +28,14 @@ def histories(sweep: Sweep) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
 
-def goals(history: pd.DataFrame, reference: str = "from_scratch") -> dict[int, float]:
-    """The score to reach at each number of labels: 95 % of the reference arm's best validation AUROC, mean over seeds.
+def goals(history: pd.DataFrame) -> dict[int, float]:
+    """The score to reach at each number of labels: 95 % of the best validation AUROC, mean over seeds.
 
     None where the jobs have several targets.
     """
     if history["target"].nunique() > 1:
         return {}
-    best = history[history["base"] == reference].groupby(["labels", "seed"])[SCORE].max()
+    best = history[history["base"] == "from_scratch"].groupby(["labels", "seed"])[SCORE].max()
     return {int(str(budget)): SHARE * float(mean) for budget, mean in best.groupby("labels").mean().items()}
 
 

@@ -52,7 +52,7 @@ class Account:
         """Log each kind of message once, for all parts together."""
         _log_left_out(self.model, self.left_out, self.origin)
         say_survey(self.given, self.model.passbands, self.origin)
-        say_photometry(self.kept, getattr(self.model.selection.photometry, "kind", None), self.origin)
+        say_photometry(self.kept, self.model.selection.photometry.kind, self.origin)
         log_cuts(self.given.objects, merge_cuts(self.cuts), self.origin)
         _log_told(self.told, self.given.objects, self.origin)
 

@@ -98,8 +98,9 @@ def export(model: TrainedModel, path: Path) -> None:
         (_export_onnx if path.suffix == ".onnx" else _export_torch)(model, network, inputs, path)
 
 
-def _example(model: TrainedModel, objects: int = 2, longest: int = 5) -> tuple[Tensor, ...]:
+def _example(model: TrainedModel) -> tuple[Tensor, ...]:
     """Inputs of the right shapes."""
+    objects, longest = 2, 5
     days = torch.arange(float(longest)).expand(objects, longest).contiguous()
     ones = torch.ones(objects, longest)
     arrays = {"days": days, "wavelength": ones / 2, "flux": 100 * ones, "flux_err": ones, "detected": ones > 0}

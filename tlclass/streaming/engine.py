@@ -67,7 +67,7 @@ class Engine:
             usable(model.sets, coverage)
         self.model, self.coverage = model, coverage
         self.names = model.passbands.names
-        self.least = max(model.selection.min_observations, 1)
+        self.least = model.selection.min_observations
         model.classifier.eval()
         known = model.trained_passbands
         self.trained = np.array([name in known for name in self.names])

@@ -136,8 +136,8 @@ class Folder:
 class StandardInput:
     """JSON lines, CSV of observations, or one Avro stream of packets. Where it stopped is not known; what comes again is recognised by what it says."""
 
-    def __init__(self, reading: Reading, stream: Any = None):
-        self.reading, self.stream = reading, stream or sys.stdin.buffer
+    def __init__(self, reading: Reading):
+        self.reading, self.stream = reading, sys.stdin.buffer
         self.waiting: queue.Queue[Item | Exception] = queue.Queue(1000)
 
     def items(self, store: Store, settle: Settle) -> Generator[Item | None]:

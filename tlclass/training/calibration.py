@@ -1,6 +1,6 @@
 """Fit a calibration and prediction sets on objects that the network was not trained on, at every length of a light curve."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,11 +47,13 @@ class Views:
     share: Array
 
 
-def views_of(encoded: Encoded, days: Sequence[float] = VIEW_DAYS) -> Views:
-    """The distinct lengths of each light curve after so many days, at least one observation."""
+def views_of(encoded: Encoded) -> Views:
+    """The distinct lengths of each light curve after each of `VIEW_DAYS`, at least one observation."""
     owner = np.repeat(np.arange(len(encoded)), np.diff(encoded.offsets))
-    steps = [np.maximum(np.bincount(owner[encoded.days <= day], minlength=len(encoded)), 1) for day in days]
-    pairs = np.unique(np.column_stack([np.tile(np.arange(len(encoded)), len(days)), np.concatenate(steps)]), axis=0)
+    steps = [np.maximum(np.bincount(owner[encoded.days <= day], minlength=len(encoded)), 1) for day in VIEW_DAYS]
+    pairs = np.unique(
+        np.column_stack([np.tile(np.arange(len(encoded)), len(VIEW_DAYS)), np.concatenate(steps)]), axis=0
+    )
     number, observations = np.ascontiguousarray(pairs.T)
     count = np.bincount(number, minlength=len(encoded))
     return Views(number, encoded.offsets[number] + observations - 1, observations, 1.0 / count[number])

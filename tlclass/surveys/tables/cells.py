@@ -120,14 +120,9 @@ def flags(
     return np.array([*said, missing], dtype=bool)[codes]
 
 
-def is_true(value: str) -> bool | None:
-    """Yes or no, as brokers write it; None if it is neither."""
-    return says_yes(value)
-
-
 def is_flag(value: str) -> bool | None:
-    """The same, None also for numbers but 0 and 1: a column of limits may hold magnitudes, one of detections their number."""
-    return is_true(value) if not _is_number(value) or float(value) in (0, 1) else None
+    """What `says_yes` says, None also for numbers but 0 and 1: a column of limits may hold magnitudes, one of detections their number."""
+    return says_yes(value) if not _is_number(value) or float(value) in (0, 1) else None
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -19,8 +19,8 @@ from tlclass.lightcurves.curves import (
     known_hosts,
     settled,
 )
-from tlclass.lightcurves.voids import blank
-from tlclass.surveys.tables.cells import column_values, flags, identifiers, is_true, text
+from tlclass.lightcurves.voids import blank, says_yes
+from tlclass.surveys.tables.cells import column_values, flags, identifiers, text
 from tlclass.surveys.tables.columns import OBJECT_COLUMNS, PHOTOZ, Form, naming
 from tlclass.surveys.tables.observations import Observations
 from tlclass.surveys.tables.quantities import number_of
@@ -70,7 +70,7 @@ def objects_of(table: pa.Table, found: Mapping[str, str], form: Form, origin: st
     photoz, error = (columns.pop(name, np.full(len(columns["object_id"]), np.nan)) for name in HOST_NUMBERS)
     columns |= known_hosts(photoz, error) if PHOTOZ in found else {}
     if SIMULATED in found:
-        columns[SIMULATED] = flags(table[found[SIMULATED]], is_true, found[SIMULATED], origin)
+        columns[SIMULATED] = flags(table[found[SIMULATED]], says_yes, found[SIMULATED], origin)
     return columns | {name: column_values(table[name]) for name in form.extra if name in found}
 
 

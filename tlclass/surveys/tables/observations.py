@@ -24,9 +24,10 @@ from tlclass.lightcurves.photometry import (
     plain_name,
     without_prefix,
 )
+from tlclass.lightcurves.voids import says_yes
 from tlclass.surveys.saying import say_no_bits, tell
 from tlclass.surveys.tables.bands import passbands_of
-from tlclass.surveys.tables.cells import coded, column_values, flags, identifiers, is_flag, is_true, numbers
+from tlclass.surveys.tables.cells import coded, column_values, flags, identifiers, is_flag, numbers
 from tlclass.surveys.tables.columns import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, Form, naming
 from tlclass.surveys.tables.facts import Facts, Judgement, times
 from tlclass.surveys.tables.measured import (
@@ -251,14 +252,14 @@ def _alerts(column: Columns, found: Mapping[str, str], kind: str, facts: Facts, 
         ids = column["alert_id"]
         alert = ~np.asarray(pc.is_null(ids, nan_is_null=True).to_numpy())
     if "forced" in column:
-        alert = alert & ~flags(column["forced"], is_true, found["forced"], origin)
+        alert = alert & ~flags(column["forced"], says_yes, found["forced"], origin)
     return alert
 
 
 def _positive(column: Columns, found: Mapping[str, str], facts: Facts, origin: str) -> Array:
     """(n,) bool, the sign of the subtraction; without one the settings say that it is positive."""
     if "is_positive" in column:
-        return flags(column["is_positive"], is_true, found["is_positive"], origin, missing=True)
+        return flags(column["is_positive"], says_yes, found["is_positive"], origin, missing=True)
     if facts.signed:
         return flags(column["quality"], lambda status: sign_of(status) != "negative", found["quality"], origin)
     return np.ones(len(column["mjd"]), dtype=bool)
