@@ -2,9 +2,9 @@
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +19,22 @@ def atomic_path(path: Path, flush: bool = True) -> Iterator[Path]:
     Raises:
         OSError: the disk is full or the folder is not writable; the message names `path`.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    path = Path(os.path.realpath(path))  # a link stays one
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # the user's umask holds
         yield temporary
         if flush:
             _flush(temporary)
-        temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
         raise OSError(
             f"could not write {path}: {error.strerror or error}; the existing file was not changed"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

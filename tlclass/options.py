@@ -3,6 +3,7 @@
 import functools
 import inspect
 import logging
+import signal
 import sys
 import types
 from collections import abc
@@ -37,6 +38,9 @@ def reported_mistakes(words: Callable[[str], str] = str) -> Iterator[None]:
     except MISTAKES as error:
         sys.stderr.write(f"error: {words(sentence(error))}\n")
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        raise SystemExit(128 + signal.SIGINT) from None
 
 
 @contextmanager

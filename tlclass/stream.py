@@ -71,7 +71,7 @@ def _source(given: argparse.Namespace, reading: Any, model: Any) -> Any:
 
 
 def _output(given: argparse.Namespace, store: Any) -> Any:
-    from tlclass.streaming.outputs import Lines, Parts, StandardOutput
+    from tlclass.streaming.outputs import PREDICTIONS, Lines, Parts, StandardOutput
 
     if given.output == STDOUT:
         return StandardOutput()
@@ -80,7 +80,7 @@ def _output(given: argparse.Namespace, store: Any) -> Any:
 
         return TopicOutput(given.output.removeprefix(TOPIC), settings(given.kafka_settings), store)
     if given.output.endswith(".jsonl"):
-        return Lines(Path(given.output), store, "predictions")
+        return Lines(Path(given.output), store, PREDICTIONS)
     if given.output.endswith(".parquet"):
         return Parts(Path(given.output), store)
     raise ValueError(f"output {given.output}: give FILE.jsonl, FOLDER.parquet, {TOPIC}TOPIC, or - for standard output")

@@ -19,7 +19,7 @@ from tlclass import stopping
 from tlclass.config import CONF
 from tlclass.experiments import sweep
 from tlclass.experiments.composition import CONFIG_DIR, as_hydra_wants, one_sentence, plain
-from tlclass.experiments.result import RESULT
+from tlclass.experiments.result import RESULT, OtherJob
 from tlclass.experiments.usage import help_text
 from tlclass.options import reported_mistakes
 
@@ -59,11 +59,12 @@ def app(config: DictConfig) -> float:
         from tlclass.experiments.run import run_job
 
         plan = plan_from(plain(config))
-        row = run_job(plan, folder)
+        row = run_job(plan, folder, hydra_settings.overrides.task)
         return float(row["auroc_macro"])
     except Exception as error:
         stopping.check()  # what a signal broke is no failure of the job
-        if alone and plan is None and sweep.remove_unused(folder, Path(config.paths.results), hydra_settings.job.name):
+        if alone and (plan is None or isinstance(error, OtherJob)):  # nothing is left in the folder of another job
+            sweep.remove_unused(folder, Path(config.paths.results), hydra_settings.job.name)
             raise Failed from error
         message = sweep.write_failure(folder, error)
         if alone:

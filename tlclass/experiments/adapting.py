@@ -180,7 +180,7 @@ def adapt_model(
         },
         trained_on=joined([model.trained_on, seen]) if model.trained_on else None,
     )
-    return changed if believed is None else reliable_without_labels(changed, believed)
+    return changed if believed is None else reliable_without_labels(changed, believed, origin)
 
 
 def unscored(training: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,9 +208,9 @@ def own_start(model: TrainedModel, member: Classifier, policy: FreezePolicy) -> 
     return Start(policy, replace(model, classifier=network), report)
 
 
-def reliable_without_labels(model: TrainedModel, believed: Believed) -> TrainedModel:
+def reliable_without_labels(model: TrainedModel, believed: Believed, origin: str) -> TrainedModel:
     """The adapted model, calibrated, with prediction sets and novelty of the light curves that it was adapted to."""
-    seen, calibration = taught(model, believed)
+    seen, calibration = taught(model, believed, origin)
     probability = log_probabilities(calibration, seen.logits, seen.observations).exp()
     return replace(
         model,

@@ -236,6 +236,9 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, OmegaConfBaseException) and resolved:
         return resolved[1]
     text = f"{error}: {error.__cause__}" if isinstance(error, HydraException) and error.__cause__ else str(error)
+    several = re.search(r"Ambiguous value for argument '([^']*)'", text)
+    if several:
+        return f"{several[1]} has several values: add -m to run all of them, or write a list in brackets"
     missing = next((extra for name, extra in EXTRAS.items() if f"Could not find 'hydra/launcher/{name}'" in text), None)
     if missing:
         return f"this launcher is not installed: {install(missing)}"

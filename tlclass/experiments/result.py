@@ -64,6 +64,10 @@ def _decisive(settings: Any, folder: str) -> Any:
     return settings.removeprefix(folder) if inside else settings
 
 
+class OtherJob(ValueError):
+    """A folder of results belongs to another job, so this one leaves nothing there."""
+
+
 def finished(folder: Path, settings: Mapping[str, Any], data: Mapping[str, str], overwrite: bool) -> "Row | None":
     """The row of a finished job in `folder`, its missing scores NaN again, or None if there is work to do.
 
@@ -74,12 +78,12 @@ def finished(folder: Path, settings: Mapping[str, Any], data: Mapping[str, str],
         overwrite: whether to forget another job there.
 
     Raises:
-        ValueError: the folder holds a job with another configuration or of other data and `overwrite` is false.
+        OtherJob: the folder holds a job with another configuration or of other data and `overwrite` is false.
     """
     difference = _difference(folder, settings, data)
     if difference:
         if not overwrite and any((folder / name).exists() for name in (RESULT, CHECKPOINTS)):
-            raise ValueError(f"{folder} holds a job {difference}")
+            raise OtherJob(f"{folder} holds a job {difference}")
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         for name in (RESULT, RUNS):
             (folder / name).unlink(missing_ok=True)

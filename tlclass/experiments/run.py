@@ -2,8 +2,11 @@
 
 import logging
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import yaml
 
 from tlclass.atomic import write_json, write_text
 from tlclass.experiments import job, pretraining, sweep
@@ -18,12 +21,12 @@ from tlclass.experiments.result import CHECKPOINTS, decisive, finished, start, w
 from tlclass.experiments.rounds import with_labels
 from tlclass.experiments.written import as_yaml
 from tlclass.network.checkpoint import model_digest
-from tlclass.training.leavings import SETTINGS, TIMING, Row
+from tlclass.training.leavings import SETTINGS, TIMING, WORDS, Row
 
 log = logging.getLogger(__name__)
 
 
-def run_job(plan: Plan, folder: Path) -> Row:
+def run_job(plan: Plan, folder: Path, words: Sequence[str] = ()) -> Row:
     """Run, resume or skip the job whose results belong in `folder`; returns its result row.
 
     Raises:
@@ -34,14 +37,15 @@ def run_job(plan: Plan, folder: Path) -> Row:
     torch.set_num_threads(plan.threads)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with sweep.alone(folder):
-        sweep.clear_failure(folder)
         settings, data = decisive(plan.config), data_digests(plan)
         row = finished(folder, settings, data, plan.overwrite)
+        sweep.clear_failure(folder)
         if row is not None:
             log.info("%s is finished (macro AUROC %.3f): skipped", folder, row["auroc_macro"])
             return row
         start(folder, settings, data)
         write_text(folder / SETTINGS, as_yaml(plan.config))
+        write_text(folder / WORDS, yaml.safe_dump(list(words)))
         row = {"config_key": plan.key, "experiment": plan.experiment_name, **train_and_score(plan, folder)}
         write_result(folder, {**row, "settings": settings})
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)

@@ -152,18 +152,20 @@ def passbands_that_differ(model: TrainedModel, curves: LightCurves) -> list[str]
 
 
 def coordinates(model: TrainedModel, home: Path, survey: Survey, protocol: Protocol, seen: int, tested: int) -> Row:
-    """Which model was scored on what; the names are those of a job's row."""
+    """Which model was scored on what; the names are those of a job's row, `labels` those that it was trained with."""
+    row = model.training.get("row") or {}
+    trained = row.get("n_train", 0) + row.get("n_val", 0)
     return {
         "experiment": f"{(home if home.is_dir() else home.parent).name} on {survey.name}",
         "source": f"model {model.name}",
-        "source_simulated": model.simulated,
+        "source_simulated": bool(row.get("simulated", model.simulated)) if trained else model.simulated,
         "target": survey.name,
         "simulated": survey.simulated,
         "arm": str(model.training.get("arm", "model")),
         "reference": False,
         "seed": first_seed(model),
         "test": protocol.test,
-        "labels": seen,
+        "labels": max(trained, seen),
         "n_test": tested,
         "head": model.head["name"],
         "encoder": model.encoder["name"],

@@ -57,12 +57,12 @@ def remove_unused(folder: Path, root: Path, name: str) -> bool:
     """Remove the folder of a job that never began, as its settings are wrong, and the empty ones between it and `root`.
 
     Args:
-        folder: Hydra made it. root: of all results. name: of the log in it, which with Hydra's own folder is all there is if no job began here before.
+        folder: Hydra made it. root: of all results. name: of the log in it, which is all there is if no job began here before.
 
     Returns:
         Whether it was removed.
     """
-    if {path.name for path in folder.iterdir()} - {f"{name}.log", ".hydra"}:
+    if not folder.is_dir() or {path.name for path in folder.iterdir()} - {f"{name}.log"}:
         return False
     shutil.rmtree(folder)
     for place in folder.parents:

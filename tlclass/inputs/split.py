@@ -139,8 +139,9 @@ class Labels:
         """
         size = self.count if self.count is not None else round(pool * (self.fraction or 0))
         if not 0 <= size <= pool or 0 < size < 5:
+            possible = f"choose 5 to {pool}, or " if pool >= 5 else "label 5 or more, or choose "
             raise ValueError(
-                f"labels={size}: {pool} labelled objects are available outside the test part: choose 5 to {pool}, or 0 for no training"
+                f"labels={size}: {pool} labelled objects are available outside the test part: {possible}0 for no training"
             )
         return size
 

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -84,6 +85,8 @@ def chance_line(axes: Axes) -> None:
     """A line at the AUROC of chance, or a word on where it is if all scores are far above it."""
     if axes.dataLim.y0 < NEAR_CHANCE:
         axes.axhline(CHANCE, color=GREY, lw=1, ls="--", zorder=1, label="chance (0.5)")
+        return
+    if not np.isfinite(axes.dataLim.y0):  # no class has a score
         return
     low, high = axes.get_ylim()
     axes.set_ylim(low - 0.1 * (high - low), high)  # room for the words

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from tlclass.report.sweep import Sweep
-from tlclass.training.leavings import TIMING
+from tlclass.training.leavings import TIMING, WORDS
 
 UNKNOWN = "not recorded"  # by earlier versions, or of results that were copied without it
 
@@ -37,8 +37,8 @@ def facts(folders: Sequence[Path], sweeps: Sequence[Sweep]) -> list[tuple[str, s
 
 
 def command(folder: Path) -> str:
-    """The command line of the last sweep in a folder, or of its only job; Hydra stores both."""
-    sweep, jobs = folder / "multirun.yaml", [*folder.glob("**/.hydra/overrides.yaml")]
+    """The command line of the last sweep in a folder, or of its only job."""
+    sweep, jobs = folder / "multirun.yaml", [*folder.glob(f"**/{WORDS}")]
     if sweep.is_file():
         words = _yaml(sweep)["hydra"]["overrides"]["task"]
         return shlex.join(["tlclass", "train", *_plain(words), "-m"])

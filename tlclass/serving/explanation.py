@@ -49,6 +49,7 @@ def explain(
     Raises:
         ValueError: there is no such object, or nothing can be said about it.
     """
+    object_id = str(object_id)  # ids in tables may be numbers
     given = curves.take(np.array([_place(curves, object_id, origin)]))
     asked, account = Request(every_observation=True, keep_passbands=keep_passbands), Account(model, origin)
     selected, (warning,) = select(model, given, asked, origin, account)

@@ -30,7 +30,7 @@ def figure(found: Explained) -> Figure:
     """The light curve, the probabilities after each observation, and which observations moved them, one below the other."""
     drawing = Figure(figsize=(8, 8.2), layout="constrained")
     light, probable, moved = drawing.subplots(3, 1, sharex=True, height_ratios=(1.25, 1.1, 0.8))
-    drawing.suptitle(f"{summary(found)}\nmodel {found.model}, {found.history}", fontsize=10)
+    drawing.suptitle(f"{summary(found)}\nmodel {found.model}, {found.history}", fontsize=10, parse_math=False)
     _light_curve(light, found)
     _probabilities(probable, found)
     _influence(moved, found)

@@ -19,10 +19,14 @@ def publish(folder: Path, name: str, private: bool = False) -> str:
     hub = package()
     ready(folder)
     api = hub.HfApi()
-    api.create_repo(name, private=private, exist_ok=True)
-    api.upload_folder(
-        repo_id=name, folder_path=folder, allow_patterns=list(FILES), commit_message="Upload a tlclass model"
-    )
+    try:
+        api.create_repo(name, private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=name, folder_path=folder, allow_patterns=list(FILES), commit_message="Upload a tlclass model"
+        )
+    except Exception as error:  # of the hub, of its HTTP client, which has changed, or of the network
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise OSError(f"hf://{name} cannot be written: {said}") from error
     return f"{api.endpoint}/{name}"
 
 

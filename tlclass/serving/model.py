@@ -71,7 +71,7 @@ class Model:
         keep_passbands: bool = False,
         **options: Any,
     ) -> pd.DataFrame:
-        """Class probabilities, one row per object, in the order of the source; see `tlclass.serving.predictions.predict`.
+        """Class probabilities, one row per object (`object_id`, text; merge on it, rows are sorted); see `tlclass.serving.predictions.predict`.
 
         Args:
             source: a file or folder, a pandas, polars or Arrow table, `LightCurves`, or a survey (`tlclass.load_survey`), such as one of several

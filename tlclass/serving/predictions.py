@@ -29,6 +29,7 @@ Array = npt.NDArray[Any]
 
 ABOUT = b"tlclass.predictions"  # key of the table's metadata: what made it
 
+TOO_EARLY = "no observation by then"
 OTHER_SETS = (
     "; the sets are made for the model's own proportions, so they may hold the true class less often than asked"
 )
@@ -197,7 +198,8 @@ class Output:
         columns["days"] = self._column(self._covered())
         if self.model.novelty is not None:
             columns["novelty"] = self._column(self.novelty())
-        columns["warning"] = pa.array(warning[self.rows.object].tolist(), type=pa.string())
+        reason = np.where((used == 0) & (warning[self.rows.object] == ""), TOO_EARLY, warning[self.rows.object])
+        columns["warning"] = pa.array(reason.tolist(), type=pa.string())
         if self.asked.embedding:
             columns |= self._embedding()
         return pa.table(columns).replace_schema_metadata(self._about())

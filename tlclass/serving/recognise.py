@@ -97,20 +97,20 @@ def recognised(curves: LightCurves, source: Path) -> str:
     return best[0]
 
 
-def say_photometry(traits: Traits, kind: str | None, origin: str) -> None:
+def say_photometry(traits: Traits, kind: str | None, origin: str, suggest: bool = True) -> None:
     """Warn where light curves are of another kind of photometry than those that a model was trained on.
 
     Args:
         traits: of the unselected light curves. kind: of the model's photometry, `any` suits all; see `tlclass.lightcurves.selection.Photometry`.
-        origin: what to call the input.
+        origin: what to call the input. suggest: whether to name a released model that suits them.
     """
-    made = _made_for(traits.survey, traits.photometry)
+    made = _made_for(traits.survey, traits.photometry) if suggest else []
     instead = f": {made[0]} is a model of such light curves" if made else ""
     if kind == "detections" and traits.photometry == "forced" and traits.undetected:
         message = "%s: this is forced photometry; this model was trained on detections alone and leaves out the rest%s"
         log.warning(message, origin, instead)
     if kind == "forced" and traits.photometry == "detections" and traits.observations >= SOME:
-        message = "%s: all observations are detections, and this model was trained on forced photometry%s"
+        message = "%s: nearly all observations are detections, and this model was trained on forced photometry%s"
         log.warning(message, origin, instead)
 
 

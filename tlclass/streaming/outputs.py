@@ -22,6 +22,9 @@ def as_json(row: Row) -> str:
     return json.dumps(dict(row), allow_nan=False)
 
 
+PREDICTIONS = "predictions"  # name of the output in the store
+
+
 class Output(Protocol):
     """Takes predictions; what was not committed is written again."""
 
@@ -47,6 +50,11 @@ class Lines:
         self.store, self.fact = store, f"length of {name}"
         self.file = path.open("ab")
         committed = store.fact(self.fact)
+        if committed is None and self.file.tell() and name == PREDICTIONS:
+            self.file.close()
+            raise ValueError(
+                f"output {path} exists and another state wrote it: name another file, or give the state that wrote it"
+            )
         if committed is None:
             store.set_fact(self.fact, self.file.tell())
             store.commit(-math.inf, 0)

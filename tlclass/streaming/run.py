@@ -21,6 +21,7 @@ from tlclass.streaming.reading import Nameless, Rejected
 from tlclass.streaming.sources import Item, Source
 from tlclass.streaming.state import Live
 from tlclass.streaming.store import Store
+from tlclass.wording import in_flags
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Stream:
         self.output, self.letters, self.metrics = output, letters, metrics
         self.name = model.name
         self.clock: list[float] = list(store.fact("clock", []))
+        self._said_late = False
         self.held: list[Item] = []  # what was read and is not committed
 
     def run(self, source: Source) -> None:
@@ -193,7 +195,20 @@ class Stream:
 
     def _tick(self, arrival: Arrival) -> None:
         if len(arrival.rows):
+            self._say_late(arrival)
             self.clock = [*self.clock, float(arrival.rows["mjd"].max())][-CLOCK:]
+
+    def _say_late(self, arrival: Arrival) -> None:
+        """Warn once if an object is so much older than the stream that objects may be forgotten before all of them came."""
+        behind = self._now() - float(arrival.rows["mjd"].max())
+        low, high = self.model.selection.window
+        if behind > high - low + self.pace.grace and not self._said_late:
+            message = (
+                "%s: %s is %.0f days older than the observations before it: objects are forgotten %.0f days after their window, so sort an archive "
+                "by time, or classify it with tlclass predict"
+            )
+            log.warning(message, arrival.origin, arrival.object_id, behind, self.pace.grace)
+            self._said_late = True
 
     def _deadline(self, live: Live) -> float:
         low, high = self.model.selection.window
@@ -224,4 +239,9 @@ class Stream:
 
 def _letter(rejected: Rejected) -> Row:
     content = base64.b64encode(rejected.content[:LONGEST]).decode()
-    return {"origin": rejected.origin, "reason": rejected.reason, "bytes": len(rejected.content), "content": content}
+    return {
+        "origin": rejected.origin,
+        "reason": in_flags(rejected.reason),
+        "bytes": len(rejected.content),
+        "content": content,
+    }

@@ -11,3 +11,4 @@ PREDICTIONS = "predictions.parquet"  # of the test objects
 SPLIT = "split.json"  # ids of the objects that a job trained and validated on
 SURVEY = "survey.json"  # objects per class of target and source
 SETTINGS = "config.yaml"  # what the user composed
+WORDS = "overrides.yaml"  # the settings as they were written on the command line

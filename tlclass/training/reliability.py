@@ -119,7 +119,7 @@ def made_reliable(
         return model
     calibration, unlabelled = None, None
     if believed is not None:
-        unlabelled, calibration = taught(model, believed)
+        unlabelled, calibration = taught(model, believed, model.survey)
     elif held is not None:
         calibration = _of_heldout(held, known[0], model)
     if labelled is not None:
@@ -159,7 +159,7 @@ def believed_of(model: TrainedModel, data: LightCurveDataModule) -> Believed | N
     return Believed(model.calibration, data, model.calibration(logits, length).exp().numpy())
 
 
-def taught(model: TrainedModel, believed: Believed) -> tuple[Seen, Calibration]:
+def taught(model: TrainedModel, believed: Believed, of: str) -> tuple[Seen, Calibration]:
     """What adapted networks make of the unlabelled light curves at all lengths, and the temperature that fits best.
 
     The probabilities that the networks gave to complete light curves before stand for the classes. They are calibrated; those
@@ -168,7 +168,7 @@ def taught(model: TrainedModel, believed: Believed) -> tuple[Seen, Calibration]:
     start, probability = believed.calibration, believed.probability
     seen = see(model.members, believed.data.encoded, probability, probability.argmax(1), encoding=model.encoding)
     where = (
-        f"{start.fitted_on}; the temperature by what the networks said of {len(probability)} complete light curves of {model.survey} "
+        f"{start.fitted_on}; the temperature by what the networks said of {len(probability)} complete light curves of {of} "
         "before they were adapted to them"
     )
     found = fit_calibration(seen.logits, seen.observations, seen.label, seen.weight, where, start, biased=False)

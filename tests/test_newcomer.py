@@ -1,0 +1,127 @@
+"""What a newcomer's trial found: files that are kept, messages, and folders of other jobs."""
+
+import os
+import stat
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import SMALL, make_curves, run_process, said
+from tlclass.atomic import write_text
+from tlclass.experiments.composition import compose
+from tlclass.network.checkpoint import load_model
+from tlclass.network.released import RELEASED
+from tlclass.options import reported_mistakes
+from tlclass.serving import hub
+from tlclass.serving.explanation import explain
+from tlclass.serving.predictions import predict
+from tlclass.serving.request import Request
+
+
+def test_a_file_has_the_rights_of_the_umask_and_a_link_stays_one(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_text(tmp_path / "a.txt", "new")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o600
+    (tmp_path / "link.txt").symlink_to(tmp_path / "a.txt")
+    write_text(tmp_path / "link.txt", "newer")
+    assert (tmp_path / "link.txt").is_symlink() and (tmp_path / "a.txt").read_text() == "newer"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"could not write .*file/a\.txt: "):
+        write_text(tmp_path / "file" / "a.txt", "x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "file", "link.txt"]
+
+
+def test_an_interrupted_command_says_so_in_a_word(capsys: Any) -> None:
+    with pytest.raises(SystemExit) as ended, reported_mistakes():
+        raise KeyboardInterrupt
+    assert ended.value.code == 130 and capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Api:
+        def create_repo(self, *_: Any, **__: Any) -> None:
+            raise RuntimeError("no route to host\nmany more lines")
+
+    monkeypatch.setattr(hub, "package", lambda: SimpleNamespace(HfApi=Api))
+    with pytest.raises(OSError, match=r"^hf://me/mine cannot be written: no route to host$"):
+        hub.publish(RELEASED / "ztf", "me/mine")
+
+
+def test_numbers_are_ids_too() -> None:
+    model, curves = load_model(RELEASED / "ztf"), make_curves(4)
+    curves.object_id[:] = ["1", "2", "3", "4"]
+    number: Any = int(curves.object_id[curves.lengths.argmax()])
+    assert explain(model, curves, number).object_id == str(number)
+
+
+def test_a_day_before_the_first_observation_has_a_reason() -> None:
+    rows = predict(load_model(RELEASED / "ztf"), make_curves(4), request=Request(at_days=(-40.0, 60.0))).to_pandas()
+    early = rows[rows.at_days == -40]
+    assert early["class"].isna().all() and (early.n_observations == 0).all() and (early.warning != "").all()
+    known = rows[(rows.at_days == 60) & (rows.n_observations > 0)]
+    assert len(known) and not known.warning.str.contains("no observation by then").any()
+
+
+def test_several_values_without_a_sweep_are_told_how() -> None:
+    with pytest.raises(ValueError, match=r"^seed=0,1 has several values: add -m to run all of them"):
+        compose(["seed=0,1"])
+
+
+def test_a_stream_writes_into_no_output_of_another_state(tmp_path: Path, capsys: Any) -> None:
+    from tlclass.stream import main
+
+    rows = pd.DataFrame(
+        {"object_id": "a", "mjd": 59000.3 + np.arange(6), "band": "g", "fluxcal": 900.0, "flux_err": 50.0}
+    )
+    rows.to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
+
+    def run(state: str) -> None:
+        main(["ztf", str(tmp_path / "rows.jsonl"), "-o", str(tmp_path / "o.jsonl"), "--state", str(tmp_path / state)])
+
+    run("first")
+    before = (tmp_path / "o.jsonl").read_text()
+    with pytest.raises(SystemExit):
+        run("second")
+    assert "exists and another state wrote it" in said(capsys) and (tmp_path / "o.jsonl").read_text() == before
+    run("first")
+    assert (tmp_path / "o.jsonl").read_text() == before
+
+
+def test_an_archive_that_is_not_in_order_of_time_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from tlclass.stream import main
+
+    rows = [
+        pd.DataFrame({"object_id": name, "mjd": start + np.arange(30), "band": "g", "fluxcal": 900.0, "flux_err": 50.0})
+        for name, start in (("a", 59900.3), ("b", 59000.3))
+    ]
+    pd.concat(rows).to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
+    main(["ztf", str(tmp_path / "rows.jsonl"), "-o", str(tmp_path / "o.jsonl"), "--state", str(tmp_path / "s")])
+    assert caplog.text.count("sort an archive by time, or classify it with tlclass predict") == 1
+
+
+def test_a_refused_command_leaves_nothing_in_the_folder_of_another_job(tmp_path: Path) -> None:
+    words = [
+        *SMALL, "freeze_policy=from_scratch", "target=bts_simulated", "target.n_objects=160", "labels=60", f"paths.results={tmp_path / 'results'}",
+        f"paths.cache={tmp_path / 'cache'}",
+    ]  # fmt: skip
+    assert run_process("tlclass.train", *words, cwd=tmp_path).returncode == 0
+
+    def content() -> dict[str, bytes]:
+        files = [path for path in (tmp_path / "results").rglob("*") if path.is_file() and path.suffix != ".log"]
+        return {str(path): path.read_bytes() for path in files}
+
+    before = content()
+    assert any(name.endswith("overrides.yaml") for name in before)
+    for more, message in (
+        ("fit.learning_rate=0.5", "holds a job with another configuration"), ("fit.batch_size=0", "fit.batch_size"),
+    ):  # fmt: skip
+        refused = run_process("tlclass.train", *words, more, cwd=tmp_path)
+        assert refused.returncode == 2 and message in refused.stderr
+        assert content() == before
