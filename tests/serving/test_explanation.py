@@ -12,8 +12,8 @@ from tlclass.explain import main
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.network.released import RELEASED
-from tlclass.serving.explained import log_odds
-from tlclass.serving.explanation import Explanation, explain
+from tlclass.serving.explained import Explanation, log_odds
+from tlclass.serving.explanation import explain
 from tlclass.serving.explanation_page import figure
 from tlclass.serving.predictions import predict
 from tlclass.serving.request import Request

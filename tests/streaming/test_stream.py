@@ -65,7 +65,8 @@ def test_a_folder_of_packets_and_again(
     assert rows[0]["set"] and 0 <= rows[0]["novelty"] <= 100 and rows[0]["model"] == "ztf-alerts"
     assert stream(folder) == rows, "files that are done are not read again"
     (tmp_path / "state" / "state.sqlite").replace(tmp_path / "elsewhere")
-    assert len(stream(folder)) == 2 * len(rows), "another state knows nothing of them"
+    (tmp_path / "out.jsonl").unlink()
+    assert len(stream(folder)) == len(rows), "another state knows nothing of them"
 
 
 def test_parquet_in_parts(folder: Path, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,3 +372,15 @@ def test_light_curves_in_lists_are_told_where_they_are_read(stream: Callable[...
     assert (
         "holds light curves in lists (mjd, band, flux, flux_err): classify it with tlclass predict" in letter["reason"]
     )
+
+
+@pytest.mark.parametrize(("indent", "name"), [(1, "rows.json"), (None, "ROWS.JSONL")])
+def test_a_json_document_over_several_lines_is_one(
+    indent: int | None, name: str, stream: Callable[..., Any], tmp_path: Path
+) -> None:
+    row = {"object_id": "a", "band": "g", "fluxcal": 900.0, "flux_err": 50.0}
+    rows = [row | {"mjd": 59000.3 + k} for k in range(6)]
+    text = json.dumps(rows, indent=indent) if indent else "".join(f"{json.dumps(each)}\n" for each in rows)
+    (tmp_path / name).write_text(text)
+    assert stream(tmp_path / name)[-1]["n_observations"] == 6
+    assert not lines(tmp_path / "state" / "dead_letters.jsonl")

@@ -144,3 +144,27 @@ def test_the_hint_for_other_kinds_of_files_keeps_headers_and_units(tmp_path: Pat
     (tmp_path / "x.txt").write_text("###MJD m dm uJy duJy F err chi/N\n59000.1 19 0.1 90 5 o 0 1\n")
     with pytest.raises(ValueError, match=r"sep=r'\\s\+'\)\.to_csv.*NEW\.fits.*lines=True"):
         door.read(tmp_path / "x.txt", ZTF)
+
+
+@pytest.mark.parametrize("word", ["NoNe", "nAt", "n/A"])
+def test_an_unknown_number_may_be_written_in_any_case(word: str, tmp_path: Path) -> None:
+    rows = table(redshift=["0.1"] + [word if word != "n/A" else "NULL"] * 5).astype({"flux": object})
+    rows.loc[2, "flux"] = word if word != "n/A" else "nuLL"
+    rows.to_csv(tmp_path / "x.csv", index=False)
+    assert len(door.read(tmp_path / "x.csv", BANDS, {"flux_unit": "njy"}).mjd) == N - 1
+
+
+def test_the_error_code_of_atlas_counts_beside_prefixed_columns(tmp_path: Path) -> None:
+    for prefix in ("", "diaSource_"):
+        rows = pd.DataFrame(
+            {
+                "object_id": "a",
+                "mjd": TIMES,
+                "band": ["g", "r"] * 3,
+                **{
+                    f"{prefix}{name}": values
+                    for name, values in (("uJy", FLUX), ("duJy", ERROR), ("err", [0, 1, 0, 1, 0, 0]))
+                },
+            }
+        )
+        assert len(door.read(rows, BANDS).mjd) == 4

@@ -137,7 +137,7 @@ def installed(module: str) -> Any:
 def until(curves: LightCurves, day: float) -> LightCurves:
     """The observations up to so many days after the trigger, at least the first one of every object."""
     first = np.arange(len(curves.mjd)) == curves.offsets[curves.owner]
-    return curves.keep(first | (curves.mjd - curves.trigger_mjd[curves.owner] <= day))
+    return curves.keep(first | (curves.days <= day))
 
 
 def _codes(curves: LightCurves, passbands: Passbands) -> list[int]:
@@ -149,7 +149,7 @@ def _series(curves: LightCurves, rank: Sequence[int], bands: int) -> _Series:
     key = curves.owner * bands + np.array(rank, dtype=np.int64)[curves.passband]
     order = np.argsort(key, kind="stable")  # keeps time order
     offsets = np.searchsorted(key[order], np.arange(len(curves) * bands + 1))
-    day = (curves.mjd - curves.trigger_mjd[curves.owner])[order]
+    day = curves.days[order]
     flux, error = curves.flux[order].astype(np.float64), curves.flux_err[order].astype(np.float64)
     return _Series(day, flux, error, offsets, bands)
 

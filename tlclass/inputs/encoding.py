@@ -74,7 +74,7 @@ class Paper:
 
     def __call__(self, curves: LightCurves, wavelength: Array) -> Array:
         """See `Encoding`."""
-        time = (days_since_trigger(curves) + self.time_offset) / self.time_scale
+        time = (curves.days + self.time_offset) / self.time_scale
         return np.stack(
             [wavelength, time, curves.flux / self.flux_scale, curves.flux_err / self.flux_scale], axis=1
         ).astype(np.float32)
@@ -110,7 +110,7 @@ class Asinh:
 
     def __call__(self, curves: LightCurves, wavelength: Array) -> Array:
         """See `Encoding`."""
-        time = (days_since_trigger(curves) + self.time_offset) / self.time_scale
+        time = (curves.days + self.time_offset) / self.time_scale
         flux = np.arcsinh(curves.flux / self.flux_scale)
         relative = np.log10(curves.flux_err / (np.abs(curves.flux) + curves.flux_err))
         return np.stack([wavelength, time, flux, relative], axis=1).astype(np.float32)
@@ -265,7 +265,7 @@ def encode(curves: LightCurves, passbands: Passbands, encoding: Encoding, metada
         )
     wavelength = passbands.wavelengths(curves.passbands)[curves.passband]
     table = np.stack([columns[name] for name in metadata], axis=1) if metadata else np.empty((len(curves), 0))
-    days = days_since_trigger(curves).astype(np.float32)
+    days = curves.days.astype(np.float32)
     return Encoded(encoding(curves, wavelength), curves.offsets, days, table.astype(np.float32))
 
 
@@ -278,8 +278,3 @@ def metadata_of(curves: LightCurves, metadata: Sequence[str]) -> dict[str, Array
 def known_metadata(curves: LightCurves, metadata: Sequence[str]) -> dict[str, int]:
     """Of how many objects each of these columns is known; of none where there is no such column."""
     return {name: int(np.isfinite(values).sum()) for name, values in metadata_of(curves, metadata).items()}
-
-
-def days_since_trigger(curves: LightCurves) -> Array:
-    """(n_obs,) float64."""
-    return curves.mjd - curves.trigger_mjd[curves.owner]

@@ -222,7 +222,7 @@ def label_table(labels: Mapping[str, int], taxonomy: Taxonomy) -> pd.DataFrame:
 
 def median_table(curves: LightCurves, classes: Array, taxonomy: Taxonomy) -> pd.DataFrame:
     """Medians over the objects of each class, and over all."""
-    owner, days = curves.owner, curves.mjd - curves.trigger_mjd[curves.owner]
+    owner, days = curves.owner, curves.days
     n = curves.lengths
     first, last = (_per_object(curves, days, pick) for pick in (np.minimum, np.maximum))
     night = np.floor(curves.mjd)

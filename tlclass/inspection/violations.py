@@ -42,7 +42,7 @@ def judged(curves: LightCurves, passbands: Passbands, forced: bool, typical_flux
 def time_zero_in_noise(curves: LightCurves) -> list[str]:
     """Objects whose time zero is a point of S/N below `NOISE`; none where time zero is at no observation."""
     ratio = _ratio(curves)
-    at_zero = np.abs(curves.mjd - curves.trigger_mjd[curves.owner]) < 1e-6
+    at_zero = np.abs(curves.days) < 1e-6
     best = np.full(len(curves), -np.inf)
     np.maximum.at(best, curves.owner[at_zero], ratio[at_zero])
     known = np.isfinite(best)

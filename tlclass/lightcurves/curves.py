@@ -93,6 +93,11 @@ class LightCurves:
         """(n_obs,) index of the object each observation belongs to."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
+    @property
+    def days(self) -> Array:
+        """(n_obs,) float64 days since time zero (`trigger_mjd`)."""
+        return self.mjd - self.trigger_mjd[self.owner]
+
     def object_columns(self) -> dict[str, Array]:
         """Every per-object column by name, `extra` included."""
         named = {name: getattr(self, name) for name in ("object_id", "label", *OBJECT_NUMBERS)}

@@ -200,7 +200,7 @@ class Trigger:
         """Drop observations outside `search`."""
         if self.search is None:
             return curves
-        days = curves.mjd - curves.trigger_mjd[curves.owner]
+        days = curves.days
         return curves.keep(~((days <= self.search[0]) | (days >= self.search[1])))
 
     def time_zero(self, curves: LightCurves) -> Array:
@@ -269,7 +269,7 @@ class Selection:
         seen = self.photometry.apply(near)
         zero = self.trigger.time_zero(seen)
         triggered = replace(seen, trigger_mjd=zero).take(np.isfinite(zero))
-        (low, high), days = self.window, triggered.mjd - triggered.trigger_mjd[triggered.owner]
+        (low, high), days = self.window, triggered.days
         inside = triggered.keep((days > low) & (days < high))
         rank = np.arange(len(inside.mjd)) - inside.offsets[inside.owner]
         first = inside.keep(rank < self.max_observations)

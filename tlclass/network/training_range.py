@@ -53,7 +53,7 @@ class TrainingRange:
 
 def measure(curves: LightCurves, photometry: str) -> TrainingRange:
     """The ranges of selected light curves, at least one, with time zero in `trigger_mjd`."""
-    days = curves.mjd - curves.trigger_mjd[curves.owner]
+    days = curves.days
     present = np.unique(curves.passband)
     return TrainingRange(
         passbands=tuple(curves.passbands[code] for code in present),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Explained:
+class Explanation:
     """One light curve of T observations, as the model sees it, and what it makes of it.
 
     Attributes:
@@ -69,6 +70,12 @@ class Explained:
     def decisive(self, number: int = 3) -> Array:
         """Observations with the largest influence, for or against, in order of it."""
         return np.argsort(-np.abs(self.influence), kind="stable")[:number]
+
+    def write(self, path: str | Path) -> list[Path]:
+        """Write PATH.png and PATH.html, which needs no other file; return both paths."""
+        from tlclass.serving.explanation_page import write  # imported here: matplotlib takes a second
+
+        return write(self, Path(path))
 
     @property
     def frame(self) -> "pd.DataFrame":

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,21 +16,11 @@ from tlclass.network.history import history
 from tlclass.network.inference import encode_all, logits_of
 from tlclass.quoting import shortened
 from tlclass.serving.account import Account
-from tlclass.serving.explained import Explained
+from tlclass.serving.explained import Explanation
 from tlclass.serving.predictions import Output, select
 from tlclass.serving.request import Request
 
 Array = npt.NDArray[Any]
-
-
-class Explanation(Explained):
-    """See `tlclass.serving.explained.Explained`; it can draw itself."""
-
-    def write(self, path: str | Path) -> list[Path]:
-        """Write PATH.png and PATH.html, which needs no other file; return both paths."""
-        from tlclass.serving.explanation_page import write  # imported here: matplotlib takes a second
-
-        return write(self, Path(path))
 
 
 def explain(
@@ -65,7 +54,7 @@ def explain(
         classes=model.classes,
         passbands=np.array(selected.passbands)[selected.passband],
         mjd=selected.mjd,
-        days=selected.mjd - selected.trigger_mjd[0],
+        days=selected.days,
         flux=selected.flux,
         flux_err=selected.flux_err,
         probability=output.plain.exp().numpy(),

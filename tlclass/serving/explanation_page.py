@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from tlclass.atomic import atomic_path, write_text
 from tlclass.colors import GREY, class_look, passband_look, passband_order
 from tlclass.report.pages import Block, Heading, Paragraph, Picture, Table, page
-from tlclass.serving.explained import Explained
+from tlclass.serving.explained import Explanation
 
 SHOWN = 0.08  # classes that never reach this probability are drawn as one
 OTHERS = "all other classes"
 
 
-def write(found: Explained, path: Path) -> list[Path]:
+def write(found: Explanation, path: Path) -> list[Path]:
     """Write PATH.png and PATH.html."""
     path = path.with_suffix("") if path.suffix in (".png", ".html") else path
     image, text = path.with_name(f"{path.name}.png"), path.with_name(f"{path.name}.html")
@@ -26,7 +26,7 @@ def write(found: Explained, path: Path) -> list[Path]:
     return [image, text]
 
 
-def figure(found: Explained) -> Figure:
+def figure(found: Explanation) -> Figure:
     """The light curve, the probabilities after each observation, and which observations moved them, one below the other."""
     drawing = Figure(figsize=(8, 8.2), layout="constrained")
     light, probable, moved = drawing.subplots(3, 1, sharex=True, height_ratios=(1.25, 1.1, 0.8))
@@ -44,18 +44,18 @@ def figure(found: Explained) -> Figure:
     return drawing
 
 
-def summary(found: Explained) -> str:
+def summary(found: Explanation) -> str:
     """What the object is called, what it is, and how sure that is."""
     size, p = len(found.mjd), found.probability[-1, found.best]
     seen = f"{size} observation{'s' if size > 1 else ''} over {np.ptp(found.mjd):.0f} days"
     return f"{found.object_id}: {found.classes[found.best]} with probability {p:.2f} after {seen}"
 
 
-def _bands(found: Explained) -> list[str]:
+def _bands(found: Explanation) -> list[str]:
     return sorted(set(found.passbands.tolist()), key=passband_order)
 
 
-def _light_curve(axes: Axes, found: Explained) -> None:
+def _light_curve(axes: Axes, found: Explanation) -> None:
     for band in _bands(found):
         here = found.passbands == band
         colour, marker = passband_look(band)
@@ -78,7 +78,7 @@ def _light_curve(axes: Axes, found: Explained) -> None:
     _legend(axes)
 
 
-def _probabilities(axes: Axes, found: Explained) -> None:
+def _probabilities(axes: Axes, found: Explanation) -> None:
     start = found.days[0] - 0.04 * max(float(np.ptp(found.days)), 5.0)
     days = np.concatenate([[start], found.days, [found.days[-1] + (found.days[0] - start)]])
     values = np.vstack([found.before, found.probability, found.probability[-1:]])
@@ -101,7 +101,7 @@ def _legend(axes: Axes) -> None:
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, handlelength=3, frameon=False)
 
 
-def _influence(axes: Axes, found: Explained) -> None:
+def _influence(axes: Axes, found: Explanation) -> None:
     name = found.classes[found.best]
     for band in _bands(found):
         here = found.passbands == band
@@ -120,7 +120,7 @@ def _influence(axes: Axes, found: Explained) -> None:
     _legend(axes)
 
 
-def _blocks(found: Explained, image: Path) -> list[Block]:
+def _blocks(found: Explanation, image: Path) -> list[Block]:
     lines = [f"Model {found.model}, {found.history}."]
     if found.novelty is not None:
         lines.append(f"Novelty: {found.novelty:.0f} % of the known objects of similar length are less unusual.")
@@ -137,7 +137,7 @@ def _blocks(found: Explained, image: Path) -> list[Block]:
     ]  # fmt: skip
 
 
-def _metadata(found: Explained) -> str:
+def _metadata(found: Explanation) -> str:
     """Which numbers of the object the model also used, and what it would say without them."""
     known = {name: value for name, value in found.metadata.items() if np.isfinite(value)}
     unknown = [name for name in found.metadata if name not in known]
@@ -151,7 +151,7 @@ def _metadata(found: Explained) -> str:
     return f"The model also used {used}{rest}; without {them} p({name}) would be {alone:.2f} instead of {p:.2f}"
 
 
-def _decisive(found: Explained) -> str:
+def _decisive(found: Explanation) -> str:
     name, p = found.classes[found.best], found.probability[-1, found.best]
     parts = [
         f"{rank}: day {found.days[k]:.1f} in {found.passbands[k]}, without it p({name}) would be {found.without[k, found.best]:.2f} instead of {p:.2f}"

@@ -13,7 +13,8 @@ from tlclass.network.checkpoint import CARD, TrainedModel
 from tlclass.network.checkpoint import load_model as load_files
 from tlclass.network.released import model_folder
 from tlclass.serving.choosing import choose
-from tlclass.serving.explanation import Explanation, explain
+from tlclass.serving.explained import Explanation
+from tlclass.serving.explanation import explain
 from tlclass.serving.predictions import predict, predict_each
 from tlclass.serving.request import Prior, Request
 from tlclass.surveys import door

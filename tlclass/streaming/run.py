@@ -126,6 +126,7 @@ class Stream:
             self.metrics.counts["rejected"] += len(rejected)
             self.metrics.counts["nameless"] += sum(isinstance(read, Nameless) for read in found)
             self.metrics.counts["arrivals"] += len(waiting)
+            self._say_late(waiting)
         lives: dict[str, Live | None] = dict(self.store.get(list({arrival.object_id for arrival in waiting})))
         rows: list[Row] = []
         while waiting:
@@ -195,14 +196,17 @@ class Stream:
 
     def _tick(self, arrival: Arrival) -> None:
         if len(arrival.rows):
-            self._say_late(arrival)
             self.clock = [*self.clock, float(arrival.rows["mjd"].max())][-CLOCK:]
 
-    def _say_late(self, arrival: Arrival) -> None:
-        """Warn once if an object is so much older than the stream that objects may be forgotten before all of them came."""
-        behind = self._now() - float(arrival.rows["mjd"].max())
+    def _say_late(self, arrivals: Sequence[Arrival]) -> None:
+        """Warn once if an observation is so much older than those of earlier commits that its object may be forgotten already."""
+        if self._said_late or not self.clock:
+            return
         low, high = self.model.selection.window
-        if behind > high - low + self.pace.grace and not self._said_late:
+        late = self._now() - (high - low) - self.pace.grace
+        arrival = next((one for one in arrivals if len(one.rows) and one.rows["mjd"].max() < late), None)
+        if arrival is not None:
+            behind = self._now() - float(arrival.rows["mjd"].max())
             message = (
                 "%s: %s is %.0f days older than the observations before it: objects are forgotten %.0f days after their window, so sort an archive "
                 "by time, or classify it with tlclass predict"

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import queue
 import sys
 import threading
@@ -116,6 +117,8 @@ class Folder:
         if packet_files(file):
             for where, schema, packet in self.reading.packets.packets(file):
                 yield [self.reading.packet(schema, packet, where)]
+        elif is_kind(file, LINES) and _is_document(file):
+            yield list(self.reading.content(file.read_bytes(), origin))
         elif is_kind(file, LINES):
             with file.open("rb") as lines:
                 for number, line in enumerate(lines, 1):
@@ -131,6 +134,17 @@ class Folder:
                         done = number
                 if not batches.again:
                     return
+
+
+def _is_document(file: Path) -> bool:
+    """Whether a file is one JSON document over several lines, not one on each line."""
+    with file.open("rb") as lines:
+        first = next((line for line in lines if line.strip()), b"{}")
+    try:
+        json.loads(first)
+    except ValueError:
+        return first.strip() in (b"{", b"[") or first.lstrip().startswith((b"[{", b"[ {"))
+    return False
 
 
 class StandardInput:

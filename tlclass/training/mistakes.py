@@ -43,7 +43,7 @@ def write_mistakes(
         "class": pa.array(classes[label[worst]], pa.string()),
         "predicted": pa.array(classes[chosen[worst]], pa.string()),
         "redshift": pa.array(curves.redshift, pa.float64()),
-        "days": _lists(curves.mjd - curves.trigger_mjd[curves.owner], curves.offsets),
+        "days": _lists(curves.days, curves.offsets),
         "passband": _lists(names[curves.passband], curves.offsets),
         "flux": _lists(curves.flux, curves.offsets),
         "flux_err": _lists(curves.flux_err, curves.offsets),

@@ -230,7 +230,7 @@ def _objects(file: Path) -> Iterator[_Object]:
         ValueError: there is none, or a row has too few words, or something that is no number.
     """
     found = _Lines(file)
-    for number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         words = line.partition("#")[0].split()
         if not words or words[0] == "SPEC:":
             continue
