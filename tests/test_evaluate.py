@@ -48,7 +48,12 @@ def test_a_jobs_own_test_part_gives_the_scores_of_its_row(
     row = json.loads((job / "result.json").read_text())
     scores = [name for name in row if name.startswith(("au", "n/", "antares", "balanced", "f1", "log", "ece"))]
     assert len(scores) > 30 and {name: found[name] for name in scores} == {name: row[name] for name in scores}
-    assert found["notes"] == [] and found["labels"] == 0
+    assert (
+        found["notes"] == []
+        and found["labels"] == row["n_train"] + row["n_val"] > 0
+        and not row["simulated"]
+        and not found["source_simulated"]
+    )
     mine, its = (pd.read_parquet(place / "predictions.parquet") for place in (tmp_path / "scores", job))
     pd.testing.assert_frame_equal(mine, its)
     low, high = found["intervals"]["auroc_macro"]

@@ -4,7 +4,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Where the jobs of a sweep would run; none does, and there is no report."""
     folders: list[Path] = []
 
-    def run_job(plan: Plan, folder: Path) -> dict[str, float]:
+    def run_job(plan: Plan, folder: Path, words: Sequence[str]) -> dict[str, float]:
         folders.append(folder)
         (folder / "result.json").touch()
         return {"auroc_macro": 0.5}
