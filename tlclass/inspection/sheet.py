@@ -25,8 +25,8 @@ class Examples:
         objects: looked at so far.
     """
 
-    def __init__(self, PER_CLASS: int = PER_CLASS):
-        self.PER_CLASS, self.objects = PER_CLASS, 0
+    def __init__(self, per_class: int = PER_CLASS):
+        self.per_class, self.objects = per_class, 0
         self._held: list[LightCurves] = []
         self._names: list[Array] = []
 
@@ -35,7 +35,7 @@ class Examples:
         self.objects += len(curves)
         known = self.names
         wanted = [
-            np.flatnonzero(names == name)[: max(self.PER_CLASS - np.count_nonzero(known == name), 0)]
+            np.flatnonzero(names == name)[: max(self.per_class - np.count_nonzero(known == name), 0)]
             for name in np.unique(names)
         ]
         chosen = np.sort(np.concatenate([*wanted, np.empty(0, dtype=np.int64)]))

@@ -29,7 +29,7 @@ def histories(sweep: Sweep) -> pd.DataFrame:
 
 
 def goals(history: pd.DataFrame) -> dict[int, float]:
-    """The score to reach at each number of labels: 95 % of the best validation AUROC, mean over seeds.
+    """The score to reach at each number of labels: 95 % of the best validation AUROC of training from scratch, mean over seeds.
 
     None where the jobs have several targets.
     """

@@ -52,10 +52,8 @@ class Account:
         """Log each kind of message once, for all parts together."""
         _log_left_out(self.model, self.left_out, self.origin)
         say_survey(self.given, self.model.passbands, self.origin)
-        own = (
-            "release" not in self.model.training
-        )  # somebody's survey has its own rules: no other model suits it better
-        say_photometry(self.kept, self.model.selection.photometry.kind, self.origin, suggest=not own)
+        released = "release" in self.model.training  # no other model suits a survey better than its own
+        say_photometry(self.kept, self.model.selection.photometry.kind, self.origin, suggest=released)
         log_cuts(self.given.objects, merge_cuts(self.cuts), self.origin)
         if self.model.calibration is None and self.model.training:
             log.warning(
