@@ -68,7 +68,12 @@ REFUSED: dict[str, tuple[str, str, Passbands, str]] = {
     "Open Supernova Catalog without a word": (raw.OPEN_CATALOG, "oac.csv", ZTF, r"oac.csv.*positive"),
     "SkyPortal of two instruments": (raw.SKYPORTAL, "sp.csv", ZTF, r"'sdssr of SEDM' \(1 obs.*unknown_passbands=drop"),
     "Gaia alerts": (raw.GAIA, "gaia.csv", ZTF, r"gaia.csv"),
-    "ASAS-SN Sky Patrol": (raw.ASASSN, "asassn.csv", ZTF, r"asassn.csv has the columns of ASAS-SN .*train with a card of ASAS-SN"),
+    "ASAS-SN Sky Patrol": (
+        raw.ASASSN,
+        "asassn.csv",
+        ZTF,
+        r"asassn.csv has the columns of ASAS-SN .*train with a card of ASAS-SN",
+    ),
 }
 
 
