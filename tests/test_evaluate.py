@@ -3,8 +3,10 @@ import math
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -14,7 +16,11 @@ from tests.conftest import SMALL, Once, compose
 from tlclass.evaluate import main
 from tlclass.experiments.plan import plan_from
 from tlclass.experiments.run import run_job
+from tlclass.experiments.scoring import coordinates
+from tlclass.inputs.split import Protocol
 from tlclass.lightcurves.taxonomy import Taxonomy
+from tlclass.network.checkpoint import load_model
+from tlclass.network.released import model_folder
 from tlclass.serving.evaluating import add_to_card, card_title
 from tlclass.training.card import _table as table_of
 
@@ -74,6 +80,26 @@ def test_a_jobs_own_test_part_gives_the_scores_of_its_row(
         assert name in said and name in report, name
     assert (tmp_path / "scores" / "report.html").read_text().count("<svg") == 3
     assert "taken for" in (tmp_path / "scores" / "objects.html").read_text()
+
+
+def test_a_model_that_was_trained_after_pretraining_names_both() -> None:
+    model = load_model(model_folder("ztf"))
+    row = {
+        "source": "alerts_simulated",
+        "source_simulated": True,
+        "simulated": False,
+        "n_train": 48,
+        "n_val": 12,
+        "target": "mine",
+    }
+    survey = SimpleNamespace(name="bts", simulated=False)
+    trained = replace(model, training={**model.training, "row": row})
+    both = coordinates(trained, Path(), survey, Protocol("fixed"), 18, 100)  # type: ignore[arg-type]
+    assert (
+        both["labels"] == 60 and both["source"].endswith(" pretrained on alerts_simulated") and both["source_simulated"]
+    )
+    alone = coordinates(model, Path(), survey, Protocol("fixed"), 0, 100)  # type: ignore[arg-type]
+    assert alone["labels"] == 0 and alone["source"] == "model ztf" and alone["source_simulated"]
 
 
 def test_scores_go_into_the_card_of_the_model(

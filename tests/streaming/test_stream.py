@@ -19,7 +19,7 @@ import pytest
 
 from tests.conftest import ROOT, said
 from tests.data.raw_alerts import Packet
-from tests.streaming.conftest import of_batch
+from tests.streaming.conftest import of_batch, reading
 from tlclass.extras import install
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.stream import main
@@ -384,3 +384,10 @@ def test_a_json_document_over_several_lines_is_one(
     (tmp_path / name).write_text(text)
     assert stream(tmp_path / name)[-1]["n_observations"] == 6
     assert not lines(tmp_path / "state" / "dead_letters.jsonl")
+
+
+def test_rows_that_measure_nothing_are_not_held(trained: Trained) -> None:
+    found = reading(trained("ztf"), flux_unit="ujy")
+    row = {"object_id": "a", "mjd": 59000.3, "band": "g", "flux": None, "flux_err": None, "upper_limit": True}
+    assert all(len(list(found.rows([row | {"mjd": 59000.3 + k}], "here"))) == 1 for k in range(5))
+    assert found._first == []

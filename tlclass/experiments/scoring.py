@@ -157,8 +157,10 @@ def coordinates(model: TrainedModel, home: Path, survey: Survey, protocol: Proto
     trained = row.get("n_train", 0) + row.get("n_val", 0)
     return {
         "experiment": f"{(home if home.is_dir() else home.parent).name} on {survey.name}",
-        "source": f"model {model.name}",
-        "source_simulated": bool(row.get("simulated", model.simulated)) if trained else model.simulated,
+        "source": f"model {model.name}" + (f" pretrained on {row['source']}" if row.get("source") else ""),
+        "source_simulated": bool(
+            row.get("source_simulated") if row.get("source") else row.get("simulated", model.simulated)
+        ),
         "target": survey.name,
         "simulated": survey.simulated,
         "arm": str(model.training.get("arm", "model")),

@@ -42,9 +42,8 @@ class Metrics:
     def predicted(self, probability: Array, live: Live) -> None:
         """A prediction was made."""
         weight = 1 / MEMORY
-        about = dict(zip(ABOUT, live.about, strict=True))
         for name in self.model.metadata:
-            self.counts[f"with {name}"] += int(np.isfinite(about.get(name, np.nan)))
+            self.counts[f"with {name}"] += int(name in ABOUT and np.isfinite(live.about[ABOUT.index(name)]))
         self.shares = (1 - weight) * self.shares + weight * probability
         self.far = (1 - weight) * self.far + weight * self._is_far(live)
 

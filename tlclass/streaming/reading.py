@@ -182,7 +182,7 @@ class Reading:
 
     def _say_depth(self, seen: Mapping[str, Any], found: Mapping[str, str]) -> None:
         """Warn once, by the first rows, of a stated unit in which the errors are far from the depth of the survey."""
-        if sum(len(band) for _, _, band in self._first) >= ENOUGH:
+        if not len(seen["passband"]) or sum(len(band) for _, _, band in self._first) >= ENOUGH:
             return
         self._first.append((seen["flux"], seen["flux_err"], seen["passband"]))
         flux, flux_err, band = (np.concatenate(each) for each in zip(*self._first, strict=True))

@@ -1,6 +1,5 @@
 """One row per object with list columns: nested-pandas, LSDB and HATS catalogues, and this package's own files."""
 
-import functools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -190,17 +189,14 @@ def is_own(file: Path) -> bool:
 def partitions(files: Sequence[Path]) -> list[Path]:
     """Those of these files that are partitions of a HATS catalogue; those of its margin repeat objects, and are left out."""
     found = [file for file in files if any(part.startswith("Npix=") for part in file.parts)]
-    return [file for file in found if not _is_margin(_catalogue(file))]
+    margins = {folder for folder in {file.parent for file in found} if _is_of_margin(folder)}
+    return [file for file in found if file.parent not in margins]
 
 
-def _catalogue(file: Path) -> Path:
-    """The folder of the catalogue that a partition is of."""
-    return next((above for above in file.parents if any((above / name).is_file() for name in HATS)), file.parent)
-
-
-@functools.cache
-def _is_margin(catalogue: Path) -> bool:
-    about = next((catalogue / name for name in HATS if (catalogue / name).is_file()), None)
+def _is_of_margin(folder: Path) -> bool:
+    """Whether the catalogue that partitions in this folder are of says that it is a margin."""
+    places = (above / name for above in (folder, *folder.parents) for name in HATS)
+    about = next((place for place in places if place.is_file()), None)
     return about is not None and bool(re.search(r"dataproduct_type\s*=\s*margin", about.read_text(errors="replace")))
 
 
