@@ -1,4 +1,4 @@
-"""A list of sources, on the command line and in an experiment."""
+"""A list of sources, on the command line and in an experiment; what cannot be a choice of a group."""
 
 import pytest
 
@@ -41,3 +41,17 @@ def test_a_setting_of_another_choice_names_that_choice() -> None:
     with pytest.raises(ValueError, match=r"^adapt\.beside is a setting of adapt=distill: give adapt=distill too$"):
         compose(["adapt.beside=1"])
     assert compose(["adapt=distill", "adapt.beside=1"])["adapt"]["beside"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["arm=null"], r"^arm=null: give the name of a choice, one of forest, .*, or leave arm out$"),
+        (["+experiment="], r"experiment=: give the name of a choice, one of best_transfer, "),
+        (["target=3"], r"^target=3: give the name of a choice, one of alerts_simulated, bts, "),
+        (["experiment=ztf2bts", "experiment=ztf2lsst"], r"^experiment is given more than once: give one"),
+    ],
+)
+def test_a_group_takes_one_name(words: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        compose(words)

@@ -28,7 +28,8 @@ PARTS = ("passbands", "population", "taxonomy")  # groups that are parts of a su
 BESIDE = ("source", "paths", "trust", "sizes", "hydra")  # settings that are not the survey's
 ROLES = ("source", "target")  # of a survey: each card of conf/survey is a choice of both groups
 CONFIG_DIR = ("--config-dir", "-cd")
-UNKNOWN = re.compile(r"Could not find '(?P<group>.+)/(?P<name>.+)'\n\nAvailable options in '.+':\n(?P<known>(\t.+\n)+)")
+UNKNOWN = re.compile(r"Could not find '(?P<group>.+)/(?P<name>.*)'\n\nAvailable options in '.+':\n(?P<known>(\t.+\n)+)")
+NO_NAME = re.compile(r"|null|true|false|[-+.\d]+", re.IGNORECASE)  # what cannot be the name of a choice
 NOISE = ("full_key", "object_type", "See https://hydra.cc")  # beginnings of lines that say nothing to a user
 EXTRAS = {"joblib": "joblib", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}  # of launchers
 
@@ -111,11 +112,19 @@ def own_folders(words: Sequence[str]) -> list[Path]:
 
 
 def with_plus(word: str) -> str:
-    """The override with a plus exactly where Hydra requires one."""
-    key, equals, _ = word.partition("=")
+    """The override with a plus exactly where Hydra requires one.
+
+    Raises:
+        ValueError: a group is given no name of a choice: `arm=null`.
+    """
+    key, equals, value = word.partition("=")
     name = key.lstrip("+")
     if not equals or not name.isidentifier() or not (name in ROLES or (CONF / name).is_dir()):
         return word
+    if NO_NAME.fullmatch(value) and name != "data_fraction":  # which `as_labels` reads
+        group = "survey" if name in ROLES else name
+        known = ", ".join(sorted(path.stem for path in (CONF / group).glob("*.yaml")))
+        raise ValueError(f"{word}: give the name of a choice, one of {known}, or leave {name} out")
     return f"+{word.lstrip('+')}" if name in OPTIONAL else word.lstrip("+")
 
 
@@ -275,6 +284,9 @@ def in_words(error: BaseException) -> str:
         known = ", ".join(name for name in unknown["known"].split() if "+" not in name)  # "+": see `without_lists`
         close = nearest(unknown["name"], known.split(", "))
         return f"{unknown['group']} '{unknown['name']}' is unknown{close}: choose one of {known}"
+    double = re.match(r"Multiple values for (\w+)\.", text)
+    if double:
+        return f"{double[1]} is given more than once: give one, or several with commas and -m"
     bare = re.match(r"Error parsing override '(.*)'\s*missing EQUAL", text)
     if bare:
         return f"'{bare[1]}' is not a setting: write KEY=VALUE, such as labels=100"
