@@ -136,7 +136,8 @@ class Reading:
         try:
             table = pa.Table.from_pylist([dict(row) for row in rows])
         except (pa.ArrowException, TypeError, OverflowError) as error:
-            yield Rejected(origin, _reason(error), _as_bytes(rows))
+            why = f"it cannot be made a table ({_reason(error)}): give a row for each observation, with a number or a text in each cell"
+            yield Rejected(origin, why, _as_bytes(rows))
             return
         yield from self.table(table, origin)
 
@@ -158,7 +159,7 @@ class Reading:
         self._say_absent(table.column_names)
         table = plain(table.select(list(dict.fromkeys(found.values()))), ROWS)
         rows = measured(table, found, self.form, ROWS)
-        facts = Facts(self._unit(rows.table, found), relative=False, rounded=False, signed=rows.signed)
+        facts = Facts(self._unit(rows.table, found), relative=False, rounded=False, signed=rows.signed, bits=True)
         if rows.need_sign and rows.have_none and ("is_positive" in found or not rows.signed):
             raise ValueError(
                 "nothing says whether its difference is positive or negative (isdiffpos): state --positive if all are"
@@ -187,7 +188,7 @@ class Reading:
         self._first.append((seen["flux"], seen["flux_err"], seen["passband"]))
         flux, flux_err, band = (np.concatenate(each) for each in zip(*self._first, strict=True))
         if len(band) >= ENOUGH:
-            say_depth({"flux": flux, "flux_err": flux_err}, band, found, self.form, ROWS)
+            say_depth({"flux": flux, "flux_err": flux_err}, band, found, self.form.passbands.names, ROWS)
 
     def _say_absent(self, columns: Sequence[str]) -> None:
         """Warn once of a named column that says something of an object and that a row lacks; other rows of the object may have it."""
@@ -249,7 +250,7 @@ def refuse_lists(schema: pa.Schema, origin: str) -> None:
     lists = [name for name in schema.names if holds_lists(schema.field(name).type)]
     if lists:
         raise ValueError(
-            f"{origin} holds light curves in lists ({listed(lists)}): classify it with tlclass predict, or give a row for each observation"
+            f"{origin} holds light curves in lists ({listed(lists)}): give a row for each observation; tlclass predict reads such lists in Parquet"
         )
 
 

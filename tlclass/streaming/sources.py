@@ -19,11 +19,10 @@ from tlclass.streaming.reading import PASSING, Read, Reading, Rejected, refuse_l
 from tlclass.streaming.store import Store
 from tlclass.surveys.alerts.reader import packet_files
 from tlclass.surveys.tables.batches import Batches
-from tlclass.surveys.tables.files import TABLES, is_kind, schema_of
+from tlclass.surveys.tables.files import JSON, TABLES, is_kind, schema_of
 from tlclass.surveys.tables.observations import observation_columns
 
-LINES = (".jsonl", ".ndjson", ".json")
-KINDS = (".avro", ".tar", ".tar.gz", ".tgz", *LINES, *TABLES)
+KINDS = (".avro", ".tar", ".tar.gz", ".tgz", *JSON, *TABLES)
 LOOK = 1.0  # seconds between two looks into a folder
 WAIT = 0.2  # seconds for something to come
 LONGEST_LINE = 64 << 20
@@ -117,9 +116,9 @@ class Folder:
         if packet_files(file):
             for where, schema, packet in self.reading.packets.packets(file):
                 yield [self.reading.packet(schema, packet, where)]
-        elif is_kind(file, LINES) and _is_document(file):
+        elif is_kind(file, JSON) and _is_document(file):
             yield list(self.reading.content(file.read_bytes(), origin))
-        elif is_kind(file, LINES):
+        elif is_kind(file, JSON):
             with file.open("rb") as lines:
                 for number, line in enumerate(lines, 1):
                     yield list(self.reading.content(line, f"{origin}, line {number}")) if line.strip() else []
@@ -137,14 +136,22 @@ class Folder:
 
 
 def _is_document(file: Path) -> bool:
-    """Whether a file is one JSON document over several lines, not one on each line."""
+    """Whether a file is one JSON document over several lines, not one on each line; a first line that is cut off is no document."""
     with file.open("rb") as lines:
         first = next((line for line in lines if line.strip()), b"{}")
     try:
         json.loads(first)
     except ValueError:
-        return first.strip() in (b"{", b"[") or first.lstrip().startswith((b"[{", b"[ {"))
+        return first.strip() in (b"{", b"[") or first.lstrip().startswith((b"[{", b"[ {")) or _is_json(file)
     return False
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_bytes())
+    except ValueError:
+        return False
+    return True
 
 
 class StandardInput:

@@ -84,13 +84,13 @@ def tell(
         together.add(level, text, _Message(log, origin, counts, values))
 
 
-def say_no_bits(detected: Array, flux: Array, flux_err: Array, column: str, origin: str, level: int) -> None:
-    """Log where SNANA's PHOTFLAG calls none of the rows (n,) a detection, and some are by their flux / error.
+def say_no_bits(flux: Array, flux_err: Array, snr: float, origin: str, level: int = logging.WARNING) -> None:
+    """Log where SNANA's PHOTFLAG calls no row of a file a detection, so that flux / error decides.
 
     Args:
-        detected, flux, flux_err: (n,). column: its name. origin: the file. level: of the message.
+        flux, flux_err: (n,). snr: flux / error of a detection. origin: the file. level: of the message.
     """
-    bright = int(np.count_nonzero(detected_by_snr(flux, flux_err)))
-    if bright and not detected.any():
-        message = "%s: none of %d rows has the bit of a detection, though %d have flux / error of %g or more: rename column %s to decide by flux / error"
-        tell(log, level, message, origin, SNR, column, counts=(len(detected), bright))
+    bright = int(np.count_nonzero(detected_by_snr(flux, flux_err, snr)))
+    if bright:
+        message = "%s: PHOTFLAG calls none of %d rows a detection, so the %d with flux / error of %g or more count as such"
+        tell(log, level, message, origin, snr, counts=(len(flux), bright))

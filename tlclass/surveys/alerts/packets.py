@@ -99,7 +99,10 @@ def rubin(packet: Packet, forced: bool, zero_point: float) -> tuple[Head | None,
     """The same of Rubin, given the zero point of its fluxes; no head if no object is named."""
     source, about = packet["diaSource"], packet.get("diaObject") or {}
     # Null or 0: not associated. A packet may name its object without carrying it.
-    ids = {number for number in (about.get("diaObjectId"), source.get("diaObjectId")) if number}
+    given = [number for number in (source.get("diaObjectId"), about.get("diaObjectId")) if number]
+    ids = {number for number in given if not (isinstance(number, float) and number == float(given[0]))}
+    if given and not ids:
+        raise ValueError("diaObjectId is a floating-point number, which does not tell neighbours apart: store integers")
     if len(ids) > 1:
         raise ValueError(f"diaSource and diaObject name different objects: {' and '.join(map(str, sorted(ids)))}")
     if not ids:

@@ -40,6 +40,7 @@ from tlclass.surveys.parallel import in_order
 from tlclass.surveys.saying import Together, tell
 from tlclass.surveys.tables.cells import column_values
 from tlclass.surveys.tables.files import PARQUET, is_kind, is_prediction, read_table, schema_of
+from tlclass.surveys.tables.units import say_depth
 from tlclass.wording import option
 
 log = logging.getLogger(__name__)
@@ -200,6 +201,8 @@ class AlertPackets:
         observations["mjd"] = np.where(mjd > 0, mjd, np.nan)  # codes among Julian dates are far below zero here
         observations["object_id"] = names[owner[rows["packet"]]]
         observations["passband"] = codes
+        if self.zero_point is not None:
+            say_depth(observations, codes, _NAMES, self.passbands.names, str(self.path))
         return from_columns(objects, observations, self.passbands.names, str(self.path), dropped, part)
 
     def _bands(self, rows: Array, survey: str) -> Array:
@@ -311,7 +314,8 @@ class AlertPackets:
         if self.schema is None:
             raise ValueError(
                 f"{origin} is a Kafka message without its schema (Confluent framing, schema id {number}): save alerts as Avro object "
-                "container files, or set the reader's schema to the .avsc file of that alert"
+                "container files, or give the .avsc file of that alert: tlclass stream --schema FILE, or tlclass predict MODEL survey=lsst_alerts "
+                "survey.reader.path=FILE survey.reader.schema=FILE"
             )
         schema = _schema(Path(self.schema))
         stream = io.BytesIO(framed[5:])
@@ -353,10 +357,13 @@ class AlertPackets:
             return zero_point_of(self.zero_point)
         if OLD_FLUX in (packet["diaSource"] or {}) and not name.startswith("lsst."):
             raise ValueError(
-                f"{origin}: schema '{name}' is not Rubin's own, so the unit of {OLD_FLUX} is not known (ELAsTiCC: fluxcal): give it with "
+                f"{origin}: schema '{name}' is not Rubin's own, so the unit of {OLD_FLUX} is not known (ELAsTiCC: fluxcal; ELAsTiCC2: njy): give it with "
                 f"{option('--flux-unit UNIT', 'zero_point=UNIT')}, one of {', '.join(ZERO_POINTS)} or the AB zero point"
             )
         return zero_point_of(RUBIN_UNIT)
+
+
+_NAMES = {"flux": "the flux of diaSource", "flux_err": "psfFluxErr"}  # in messages
 
 
 def packet_files(path: Path) -> list[Path]:

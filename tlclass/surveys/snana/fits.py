@@ -28,7 +28,7 @@ from tlclass.lightcurves.photometry import (
 )
 from tlclass.lightcurves.voids import voided
 from tlclass.quoting import listed, sentence, shortened
-from tlclass.surveys.saying import tell
+from tlclass.surveys.saying import say_no_bits, tell
 from tlclass.surveys.snana.filters import passband_names
 
 log = logging.getLogger(__name__)
@@ -202,10 +202,14 @@ class SnanaPair:
     ) -> tuple[dict[str, Array], Array, dict[str, int]]:
         """Columns of the rows that stay, which are of a known passband, and the others by reason."""
         origin, survey = str(self.phot), str(header.get("SURVEY", "")).strip()
-        names = passband_names(_text(_field(seen, self.phot, "BAND", "FLT"), self.phot), survey, self.passbands, origin)
+        raw, filters = _text(_field(seen, self.phot, "BAND", "FLT"), self.phot), str(header.get("FILTERS", ""))
+        names = passband_names(raw, survey, filters, self.passbands, origin)
         flux, error = (_field(seen, self.phot, name) for name in ("FLUXCAL", "FLUXCALERR"))
         flags = _photflag(seen)
         stated = None if flags is None else (flags & int(header.get("PHOTFLAG_DETECT", DETECTION_BITS))) > 0
+        if stated is not None and not stated.any():
+            say_no_bits(flux, error, SNR, origin)
+            stated = None
         band, known, unknown = self.passbands.resolved(names, origin, self.unknown_passbands)
         return (
             {

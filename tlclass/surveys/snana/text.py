@@ -1,4 +1,4 @@
-"""SNANA light curves as text: `.dat` files with a header of keys and a table of observations per object."""
+"""SNANA light curves as text: `.dat` or `.txt` files with a header of keys and a table of observations per object."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +31,7 @@ from tlclass.surveys.tables.columns import CONTEXT_NAMES
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
+DAT, TXT = ".dat", ".txt"
 HEADER_BYTES = 65536  # within which a file names its first object
 BAND_NAMES = ("BAND", "FLT", "FILTER")
 OBSERVED = {"mjd": "MJD", "flux": "FLUXCAL", "flux_err": "FLUXCALERR"}
@@ -60,7 +61,7 @@ class SnanaText:
         passbands: to resolve band names, which are taken as the files write them.
         label_key: the header key with the class, e.g. SNTYPE or SIM_TYPE_NAME, whose value is the raw label (empty
             where an object lacks it); None: the name of the file's folder.
-        pattern: of the file names.
+        pattern: of the file names; with `.dat`, files named `.txt` are read too.
         prefix_ids: put the folder's name before the object ids, where SNIDs repeat from folder to folder.
         unknown_passbands, detection_snr: see `tlclass.surveys.Table`.
     """
@@ -75,9 +76,11 @@ class SnanaText:
 
     @staticmethod
     def accepts(path: Path) -> list[Path]:
-        """The `.dat` files at or below a path that name an object within their first lines."""
+        """The `.dat` and `.txt` files at or below a path that name an object within their first lines."""
         files = [path] if path.is_file() else sorted(path.rglob("*"))
-        return [file for file in files if file.suffix.casefold() == ".dat" and file.is_file() and _names_object(file)]
+        return [
+            file for file in files if file.suffix.casefold() in (DAT, TXT) and file.is_file() and _names_object(file)
+        ]
 
     def files(self) -> list[Path]:
         """The files, sorted.
@@ -86,11 +89,7 @@ class SnanaText:
             FileNotFoundError: there is none.
         """
         folder = Path(self.folder)
-        files = (
-            [folder]
-            if folder.is_file()
-            else sorted({*folder.glob(self.pattern), *folder.glob(_in_capitals(self.pattern))})
-        )
+        files = [folder] if folder.is_file() else sorted(_files_like(self.pattern, folder))
         if not files:
             raise FileNotFoundError(
                 f"no file {self.pattern} in {self.folder}: set paths.data, reader.folder or reader.pattern to where they are"
@@ -150,14 +149,13 @@ class SnanaText:
 
     def _passbands(self, found: Sequence["_Object"], good: Array) -> tuple[Array, Array, dict[str, int]]:
         """Codes of the observations' passbands, which are known, and the others by reason; of the good ones alone, as end marks have none."""
-        surveys = list(dict.fromkeys(item.header.get("SURVEY", "") for item in found))
+        taken = [(item.header.get("SURVEY", ""), item.header.get("FILTERS", "")) for item in found]
+        surveys = list(dict.fromkeys(taken))
         raw = np.concatenate([item.band for item in found])
-        of = np.repeat(
-            [surveys.index(item.header.get("SURVEY", "")) for item in found], [len(item.band) for item in found]
-        )
+        of = np.repeat([surveys.index(each) for each in taken], [len(item.band) for item in found])
         names = raw.astype(object)
-        for number, survey in enumerate(surveys):
-            names[of == number] = passband_names(raw[of == number], survey, self.passbands, str(self.folder))
+        for number, (survey, filters) in enumerate(surveys):
+            names[of == number] = passband_names(raw[of == number], survey, filters, self.passbands, str(self.folder))
         context = {
             name: pa.chunked_array([words.astype(str)]) for name, words in _text_columns(found, "context").items()
         }
@@ -170,17 +168,16 @@ class SnanaText:
         return codes, known, unknown
 
     def _detected(self, flags: Array, seen: Mapping[str, Array]) -> Array:
-        """(n,) bool: as PHOTFLAG says, else by signal to noise."""
-        unflagged = flags < 0
+        """(n,) bool: as PHOTFLAG says, else by signal to noise, also where it calls no row of the folder a detection."""
+        unflagged, told = flags < 0, (np.maximum(flags, 0) & DETECTION_BITS) > 0
         measured = detected_by_snr(seen["flux"], seen["flux_err"], self.detection_snr)
         if unflagged.any():
             message = "%s: no PHOTFLAG in %d of %d rows: the %d of them with flux / error of %g or more count as detections (detection_snr)"
             counts = unflagged.sum(), len(flags), (measured & unflagged).sum()
             log.info(message, self.folder, *counts, self.detection_snr)
-        else:
-            told = (flags & DETECTION_BITS) > 0
-            say_no_bits(told, seen["flux"], seen["flux_err"], "PHOTFLAG", str(self.folder), logging.WARNING)
-        return np.where(unflagged, measured, (np.maximum(flags, 0) & DETECTION_BITS) > 0)
+        elif not told.any():
+            say_no_bits(seen["flux"], seen["flux_err"], self.detection_snr, str(self.folder))
+        return np.where(unflagged, measured, told) if told.any() else measured
 
     def _id(self, item: "_Object") -> str:
         name = item.header["SNID"]
@@ -190,9 +187,16 @@ class SnanaText:
         return item.file.parent.name if self.label_key is None else item.header.get(self.label_key, "")
 
 
-def _in_capitals(pattern: str) -> str:
-    """The pattern of the same files with `.DAT` at the end of their names."""
-    return f"{pattern.removesuffix('.dat')}.DAT" if pattern.endswith(".dat") else pattern
+def _files_like(pattern: str, folder: Path) -> set[Path]:
+    """The files of this pattern; where it ends with `.dat` also those with `.DAT`, and those with `.txt` that name an object."""
+    stem = pattern.removesuffix(DAT)
+    if stem == pattern:
+        return set(folder.glob(pattern))
+    return {
+        *folder.glob(pattern),
+        *folder.glob(stem + DAT.upper()),
+        *(file for file in folder.glob(stem + TXT) if _names_object(file)),
+    }
 
 
 def _names_object(file: Path) -> bool:

@@ -108,7 +108,8 @@ COUNTS = {"forcediffimflux": ("zpdiff", "magzpsci")}
 # Both are there and say the same: the one that counts. ALeRCE's detections of LSST, whose `band` is a number.
 TWINS: dict[tuple[str, ...], str] = {("oid", "diaobjectid"): "oid", ("band", "band_name"): "band_name"}
 _FINK = re.compile(r"[rid]_(?:diaobjectid|objectid)")  # astropy's name for Fink's r:diaObjectId
-UNREAD_FLAGS = ("flag", "flags", "bad", "is_bad", "bad_flag", "quality_flag", "qflag")  # of tables that no rule knows
+UNREAD_FLAGS = ("flag", "flags", "bad", "is_bad", "bad_flag", "quality_flag", "qflag", "ignore")  # of tables that no rule knows
+PACKED = "extra_fields"  # what ALeRCE's API packs into one cell; of forced photometry procstatus is among it
 ADD_ID = "add a column with its name"
 _WIDE = re.compile(r"(flux|mag|magnitude)_(ztf|lsst)?[ugrizy]|[ugrizy]_?(flux|mag)", re.IGNORECASE)
 CONTEXT_NAMES = (*FACTS["context"], *FACTS["context_if_named"], *FACTS["context_codes"])
@@ -318,6 +319,9 @@ def say(found: Mapping[str, str], names: Iterable[str], origin: str) -> None:
     if unread:
         message = "%s: column %s may flag bad rows and is not read: leave such rows out of the file"
         tell(log, logging.WARNING, message, origin, " and ".join(unread))
+    if any(plain_name(name) == PACKED for name in names):
+        message = "%s: column %s is not read; of forced photometry it holds procstatus, which says where the fit failed: give its fields columns of their own"
+        tell(log, logging.WARNING, message, origin, PACKED)
     other = [f"{column} as {name}" for name, column in found.items() if column != name and " " not in name]
     if other:
         tell(log, logging.INFO, "%s: took %s", origin, ", ".join(other))

@@ -14,7 +14,7 @@ from tlclass.surveys.saying import tell
 from tlclass.surveys.tables.bands import passbands_of
 from tlclass.surveys.tables.cells import coded, column_values, numbers
 from tlclass.surveys.tables.columns import ADD_ID, WEAK, Form, naming
-from tlclass.surveys.tables.measured import Measured, kind_of, refuse_without_signs
+from tlclass.surveys.tables.measured import Measured, flagged, is_photflag, kind_of, refuse_without_signs
 from tlclass.surveys.tables.units import flux_factor, only_unit, proved_unit, say_depth, say_unit
 
 log = logging.getLogger(__name__)
@@ -35,12 +35,14 @@ class Facts:
         relative: whether its times are days since some event.
         rounded: whether its times are too coarse to tell exposures apart.
         signed: whether words for the quality of a row state the sign of its difference.
+        bits: whether its PHOTFLAG, if it has one, calls any row a detection: DES and Foundation do not use that bit.
     """
 
     unit: str | float | None
     relative: bool
     rounded: bool
     signed: bool
+    bits: bool
 
 
 class Judgement:
@@ -59,7 +61,7 @@ class Judgement:
         self.kind = kind_of(found, form)
         self._held: list[pa.Table] = []  # until the decisive rows are there
         self._head: pa.Table | None = None
-        self._relative = self._outside = self._far = self._some = self._signed = False
+        self._relative = self._outside = self._far = self._some = self._signed = self._bits = False
         self._coarse = True
         self._need = self._none = 0
         self._units: set[str] = set()
@@ -96,7 +98,7 @@ class Judgement:
                 "Modified Julian Dates in all rows, or days since some event in all"
             )
         self._say_whole_days()
-        return Facts(self._unit(), self._relative, self._some and self._coarse, self._signed)
+        return Facts(self._unit(), self._relative, self._some and self._coarse, self._signed, self._bits)
 
     def _decide(self) -> None:
         whole = pa.concat_tables(self._held)
@@ -127,6 +129,8 @@ class Judgement:
         self._some |= bool(len(known))
         self._coarse &= not len(known) or is_single(column.type) or is_rounded(known)
         self._count_whole_days(table, mjd)
+        name = self.found.get("detected", "")
+        self._bits |= is_photflag(name) and bool(flagged(table[name], name, self.origin).any())
         self._far |= bool((far >= RELATIVE).any())
         self._outside |= bool((far < RELATIVE).any())
         if self.kind == "flux" and "flux_unit" in self.found:
@@ -164,7 +168,7 @@ class Judgement:
         say_unit(unit, self.found, self.origin)
         column, value, band = self._decisive_values()
         factor = flux_factor(column, self.found, unit, self.origin)
-        say_depth({name: values * factor for name, values in value.items()}, band, self.found, self.form, self.origin)
+        say_depth({name: values * factor for name, values in value.items()}, band, self.found, self.form.passbands.names, self.origin)
         return unit
 
     def _proved(self) -> str | float:

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ PARQUET = (".parquet", ".pq")
 TSV = (".tsv", ".tsv.gz")  # columns between tabs
 CSV = (".csv", ".csv.gz", *TSV)
 FITS = (".fits", ".fits.gz")
+JSON = (".json", ".jsonl", ".ndjson")
+TIME = re.compile(r"(?i)m?jd|time|midpoint\w*")  # what observations have, in records of JSON
 TABLES = (*PARQUET, *CSV, *FITS)  # in capitals too
 
 
@@ -104,11 +107,34 @@ def schema_of(path: Path) -> pa.Schema:
             return fits_table(path).schema
         if is_kind(path, CSV):
             return pa.schema([(name, pa.string()) for name in _header(path)])
+    if is_kind(path, JSON):
+        raise ValueError(f"{path} is JSON, which is not read as a table: {_out_of_json(path)}")
     raise ValueError(
         f"{path}: unknown kind of file '{''.join(path.suffixes[-2:])}': {', '.join(TABLES)} are read as tables; write it as one of these, e.g. "
-        "with pandas.read_csv(FILE, sep=r'\\s+').to_csv(NEW) of columns between blanks, astropy.table.Table.read(FILE).write('NEW.fits') (which keeps units), "
-        "or pandas.read_json(FILE).to_csv(NEW) (lines=True for JSON lines, which tlclass stream reads as they are), or rename it"
+        "with pandas.read_csv(FILE, sep=r'\\s+').to_csv(NEW) of columns between blanks, or astropy.table.Table.read(FILE).write('NEW.fits') (which keeps units), "
+        "or rename it"
     )
+
+
+def _out_of_json(path: Path) -> str:
+    """How to make a table of the observations in a JSON file."""
+    try:
+        lists = _lists_with_times(json.loads(path.read_bytes()))
+    except ValueError:
+        return "if it has a record on each line, tlclass stream reads it, and pandas.read_json(FILE, lines=True).to_csv(NEW) makes a table of it"
+    if not lists:
+        return "write a CSV file with a row for each observation (object_id, mjd, band, flux or mag and its error)"
+    keys = "".join(f"['{key}']" for key in max(lists, key=lambda each: each[1])[0])
+    return f"pandas.DataFrame(json.load(open(FILE)){keys}).to_csv(NEW) makes a table of its observations; add a column object_id if it has none"
+
+
+def _lists_with_times(content: Any, keys: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], int]]:
+    """The keys to every list of records with a time in a JSON document, and its length."""
+    if isinstance(content, dict):
+        return [found for key, value in content.items() for found in _lists_with_times(value, (*keys, key))]
+    first = content[0] if isinstance(content, list) and content else None
+    timed = isinstance(first, dict) and any(TIME.fullmatch(name) for name in first)
+    return [(keys, len(content))] if timed else []
 
 
 def _header(path: Path) -> list[str]:

@@ -145,8 +145,13 @@ def flagged(column: pa.ChunkedArray, name: str, origin: str, missing: bool = Fal
     Raises:
         ValueError: a value is neither.
     """
-    meaning = _has_detection_bit if plain_name(name) == "photflag" else is_flag
+    meaning = _has_detection_bit if is_photflag(name) else is_flag
     return flags(column, meaning, name, origin, missing)
+
+
+def is_photflag(name: str) -> bool:
+    """Whether a column is SNANA's PHOTFLAG."""
+    return plain_name(name) == "photflag"
 
 
 def _has_detection_bit(value: str) -> bool | None:

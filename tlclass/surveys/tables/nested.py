@@ -240,7 +240,8 @@ def flattened(table: pa.Table, ids: str, plain: Sequence[str], form: Form, origi
     lists = _lists(nested, _chosen(nested.column_names, form, origin))
     if not lists:
         raise ValueError(
-            f"{origin} holds no list columns with times and fluxes, one row per object: read it as a table instead"
+            f"{origin}: no list column has the name of a time or a brightness; it has {listed(nested.column_names) or 'no lists'}: name yours with "
+            f"{naming('mjd', 'band', 'flux', 'flux_err')} (mag and mag_err of magnitudes), or give a row for each observation"
         )
     wanted = {column for role, column in form.found(lists, origin).items() if role not in ROW_NUMBERS}
     if not wanted:

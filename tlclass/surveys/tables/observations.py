@@ -34,6 +34,7 @@ from tlclass.surveys.tables.measured import (
     BRIGHTNESS,
     Measured,
     flagged,
+    is_photflag,
     kind_of,
     marks_no_detection,
     measured,
@@ -214,20 +215,24 @@ def _brightness(column: Columns, found: Mapping[str, str], kind: str, facts: Fac
 def _detected(
     column: Columns, found: Mapping[str, str], seen: Observations, form: Form, facts: Facts, origin: str, level: int
 ) -> Array:
-    """(n,) bool: stated by a flag or because alerts are detections, else measured by signal to noise."""
+    """(n,) bool: stated by a flag or because alerts are detections, else measured by signal to noise.
+
+    A PHOTFLAG that calls no row of the table a detection states nothing.
+    """
     kind, rising = kind_of(found, form), np.asarray(seen["flux"] > 0)
-    if "detected" in found:
+    no_bits = "detected" in found and is_photflag(found["detected"]) and not facts.bits
+    loud = logging.DEBUG if level == logging.DEBUG else logging.WARNING
+    if no_bits:
+        say_no_bits(seen["flux"], seen["flux_err"], form.detection_snr, origin, loud)
+    elif "detected" in found:
         stated = flagged(column["detected"], found["detected"], origin)
-        loud = logging.DEBUG if level == logging.DEBUG else logging.WARNING
         _say_faint(stated, seen, found["detected"], origin, loud)
-        if plain_name(found["detected"]) == "photflag":
-            say_no_bits(stated, seen["flux"], seen["flux_err"], found["detected"], origin, loud)
         return stated & rising if kind == "mag" else stated
     if marks_no_detection(found, form):
         return ~flags(column["is_limit"], is_flag, found["is_limit"], origin)
     alert = _alerts(column, found, kind, facts, origin)
     by_snr = detected_by_snr(seen["flux"], seen["flux_err"], form.detection_snr)
-    if not alert.all():
+    if not alert.all() and not no_bits:
         message = "%s: no column says which rows are detections: %d of %d with flux / error of %g or more count as such (detection_snr)"
         tell(log, level, message, origin, form.detection_snr, counts=(int(by_snr[~alert].sum()), len(alert)))
     return np.where(alert, rising & detected_by_snr(seen["flux"], seen["flux_err"], ALERT_SNR), by_snr)
@@ -251,6 +256,9 @@ def _alerts(column: Columns, found: Mapping[str, str], kind: str, facts: Facts, 
     if "alert_id" in column:
         ids = column["alert_id"]
         alert = ~np.asarray(pc.is_null(ids, nan_is_null=True).to_numpy())
+        if pa.types.is_string(ids.type):
+            of_forced = pc.match_substring_regex(ids, known["forced_ids"])
+            alert &= ~np.asarray(pc.fill_null(of_forced, False).to_numpy())
     if "forced" in column:
         alert = alert & ~flags(column["forced"], says_yes, found["forced"], origin)
     return alert

@@ -1,7 +1,7 @@
 """The flux unit of a table: stated by the table or the user, or derived from magnitudes or depth; else an error."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,13 +62,16 @@ def say_unit(unit: str | float | None, found: Mapping[str, str], origin: str) ->
         tell(log, logging.INFO, "%s: %s is taken as %s", origin, found["flux"], _spelled(unit))
 
 
-def say_depth(value: Mapping[str, Array], band: Array, found: Mapping[str, str], form: Form, origin: str) -> None:
+def say_depth(
+    value: Mapping[str, Array], band: Array, found: Mapping[str, str], passbands: Sequence[str], origin: str
+) -> None:
     """Warn where errors in the unit that is stated are far from the depth of the survey; large errors of bright objects are not.
 
     Args:
-        value: `flux` and `flux_err` (n,) at zero point 27.5. band: (n,) passband codes. found, form, origin: as above.
+        value: `flux` and `flux_err` (n,) at zero point 27.5. band: (n,) passband codes. found: their columns in the file.
+        passbands: the names of the codes. origin: what to call the file.
     """
-    offset = depth_offset(value["flux_err"], band, form.passbands.names)
+    offset = depth_offset(value["flux_err"], band, passbands)
     if offset is None:
         return
     deeper = offset + ZERO_POINT
