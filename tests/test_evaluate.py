@@ -21,7 +21,7 @@ from tlclass.inputs.split import Protocol
 from tlclass.lightcurves.taxonomy import Taxonomy
 from tlclass.network.checkpoint import load_model
 from tlclass.network.released import model_folder
-from tlclass.serving.evaluating import add_to_card, card_title
+from tlclass.serving.evaluating import add_to_card, card_title, refuse_used
 from tlclass.training.card import _table as table_of
 
 Evaluate = Callable[..., dict[str, Any]]
@@ -238,3 +238,10 @@ def test_a_taxonomy_without_some_classes_drops_their_labels() -> None:
         0,
         None,
     ]
+
+
+def test_scores_of_another_model_are_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "scores.json").write_text('{"model": "ztf"}')
+    refuse_used(tmp_path, "ztf")
+    with pytest.raises(ValueError, match="holds the scores of ztf: choose another folder with -o"):
+        refuse_used(tmp_path, "ztf-alerts")

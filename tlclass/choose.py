@@ -37,8 +37,8 @@ def _run(given: argparse.Namespace) -> str:
     plugins.use(given.trust)
     labelling = Labelling(given.strategy, random=given.random, where=given.where)
     output = writer_for(given.output, given.input) if given.output else None
-    labelled = read_ids(given.labelled) if given.labelled else []
     model = load_model(model_folder(given.model))
+    labelled = read_ids(given.labelled, model.passbands) if given.labelled else []
     curves = door.read(given.input, model.passbands, reading_options(given), model.input)
     table = choose(model, curves, given.n, labelling, labelled, given.seed, str(given.input))
     if output is None:
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         help='e.g. "peak_mag < 19 and p(TDE) > 0.1"; last_mag, ra, dec, n_observations, class, ...',
     )
     add("--random", type=float, default=0.0, metavar="SHARE", help="this share is drawn at random instead (0)")
-    add("--labelled", type=Path, metavar="FILE", help="ids of objects that have a label already, one a line")
+    add("--labelled", type=Path, metavar="FILE", help="objects that have a label already: a table (object_id, class), or one id a line")
     add("--seed", type=int, default=0, help="of all draws (0)")
     add("-o", "--output", type=Path, help="the list: .csv, .parquet or .jsonl (without: CSV on standard output)")
     add_arguments(parser)

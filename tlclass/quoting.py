@@ -36,5 +36,13 @@ def listed(values: Iterable[object], most: int = 40) -> str:
 
 
 def sentence(error: BaseException, longest: int = 1000) -> str:
-    """The message of an error on one line: libraries write many, or quote a whole file."""
-    return shortened(" ".join(str(error).split()) or type(error).__name__, longest)
+    """The message of an error on one line: libraries write many, or quote a whole file.
+
+    >>> sentence(PermissionError(13, "Permission denied", "/sys/out.csv"))
+    '/sys/out.csv: permission denied: check who may write or read it, or give another path'
+    """
+    said = str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:  # of the operating system
+        remedy = ": check who may write or read it, or give another path" if isinstance(error, PermissionError) else ""
+        said = f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}{remedy}"
+    return shortened(" ".join(said.split()) or type(error).__name__, longest)

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from tlclass.choose import main
 from tlclass.inputs.labelling import STRATEGIES, Labelling
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.checkpoint import TrainedModel
-from tlclass.serving.choosing import choose
+from tlclass.serving.choosing import choose, read_ids
 from tlclass.serving.model import Model
 from tlclass.surveys import door
 
@@ -90,3 +91,31 @@ def test_mistakes_are_one_sentence(
         main([str(released_folder), str(data / "ztf_bts"), *words])
     error = capsys.readouterr().err.strip()
     assert end.value.code == 2 and said in error and error.startswith("error: ") and len(error.splitlines()) == 1
+
+
+def test_labelled_objects_may_stand_in_a_table_and_be_gone_from_the_light_curves(
+    released_model: TrainedModel, curves: LightCurves, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    some = curves.take(np.arange(20))
+    done, free = some.object_id[:5].tolist(), some.object_id[5:].tolist()
+    table = pd.DataFrame({"object_id": [*done, "gone", free[0]], "class": [*["SN Ia"] * 6, ""]})
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    (tmp_path / "ids.txt").write_text("\n".join([*done, "gone"]))
+    for name in ("labels.csv", "ids.txt"):
+        labelled = read_ids(tmp_path / name, released_model.passbands)
+        assert labelled == [*done, "gone"]
+        found = choose(released_model, some, 15, Labelling("margin"), labelled)["object_id"].to_pylist()
+        assert set(found) == set(free)
+    assert "1 of 6 labelled objects are not in the table, e.g. gone" in caplog.text
+    with pytest.raises(ValueError, match=r"none of the 1 labelled object\(s\) is in the table, e\.g\. gone"):
+        choose(released_model, some, 15, Labelling("margin"), ["gone"])
+
+
+def test_a_condition_on_what_is_unknown_for_all_objects_says_so(
+    released_model: TrainedModel, curves: LightCurves, caplog: pytest.LogCaptureFixture
+) -> None:
+    some = curves.take(np.arange(20))
+    unknown = replace(some, redshift=np.full(20, np.nan))
+    with pytest.raises(ValueError, match="0 without a label fulfil"):
+        choose(released_model, unknown, 5, Labelling("margin", where="redshift < .1"))
+    assert "condition: redshift is unknown for all 20 objects" in caplog.text

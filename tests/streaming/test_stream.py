@@ -79,6 +79,19 @@ def test_parquet_in_parts(folder: Path, trained: Trained, tmp_path: Path, monkey
     assert_as_batch([row for file in files for row in pq.read_table(file).to_pylist()], trained("ztf-alerts"), folder)
 
 
+def test_parquet_of_another_state_is_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(state: str) -> None:
+        main(["ztf-alerts", str(folder), "-o", str(tmp_path / "out.parquet"), "--state", str(tmp_path / state)])
+
+    run("first")
+    before = {file: file.read_bytes() for file in (tmp_path / "out.parquet").iterdir()}
+    run("first")
+    with pytest.raises(SystemExit):
+        run("second")
+    assert "out.parquet exists and another state wrote it" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in (tmp_path / "out.parquet").iterdir()} == before
+
+
 def test_only_changes_are_put_out(stream: Callable[..., Any], folder: Path) -> None:
     rows = stream(folder, "--min-change", "0.2")
     names = [row["object_id"] for row in rows]
@@ -370,7 +383,7 @@ def test_light_curves_in_lists_are_told_where_they_are_read(stream: Callable[...
     assert not stream(tmp_path / "rows.jsonl")
     (letter,) = lines(tmp_path / "state" / "dead_letters.jsonl")
     assert (
-        "holds light curves in lists (mjd, band, flux, flux_err): classify it with tlclass predict" in letter["reason"]
+        "holds light curves in lists (mjd, band, flux, flux_err): give a row for each observation" in letter["reason"]
     )
 
 

@@ -37,6 +37,7 @@ from tlclass.lightcurves.passbands import Passbands
 from tlclass.network.checkpoint import load_model
 from tlclass.predict import main
 from tlclass.surveys import AlertPackets, door
+from tlclass.surveys.alerts.packets import rubin as rubin_of
 
 JD = 2460000.5  # MJD 60000
 NJY = 10 ** (-0.4 * (31.4 - 27.5))
@@ -230,6 +231,28 @@ def test_two_ids_in_one_packet_are_refused(tmp_path: Path) -> None:
         ValueError, match=r"alerts.avro is not laid out .*: diaSource and diaObject name different objects: 4 and 5"
     ):
         rubin(tmp_path, "9.0", [rubin_packet("9.0", 5, seen)])
+
+
+def test_an_id_that_a_table_rounded_is_that_of_the_source() -> None:
+    exact = 169813006680588318
+    source = {**rubin_seen("9.0", 61000.0, "r", 900.0), "diaObjectId": exact}
+    head, _ = rubin_of({"diaSource": source, "diaObject": {"diaObjectId": float(exact)}}, True, 31.4)
+    assert head is not None and head[0] == str(exact)
+    with pytest.raises(ValueError, match="diaObjectId is a floating-point number"):
+        rubin_of({"diaSource": {**source, "diaObjectId": None}, "diaObject": {"diaObjectId": float(exact)}}, True, 31.4)
+
+
+def test_errors_of_another_depth_than_the_survey_has_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    schema = {**rubin_schema("3.0"), "name": "elasticc.v0_9.alert"}
+    schema.pop("__fastavro_parsed__", None)
+    seen = [rubin_seen("3.0", 61000.0 + k, "r", 9000.0, error=110.0) for k in range(60)]
+    write_packets(tmp_path / "a.avro", schema, [rubin_packet("3.0", 5, seen[0], seen[1:])])
+    read(tmp_path, LSST, zero_point="njy")
+    assert "errors of a survey" not in caplog.text
+    read(tmp_path, LSST, zero_point="fluxcal")
+    assert "the flux of diaSource has errors of a survey 4.1 mag shallower than this one: check the unit" in caplog.text
 
 
 def test_a_schema_that_is_not_rubins_needs_a_zero_point(tmp_path: Path) -> None:

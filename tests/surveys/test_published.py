@@ -1,5 +1,6 @@
 """Files as surveys and brokers publish them, in the forms that a trial found misread."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,7 @@ def test_a_wrong_unit_of_bright_objects_is_named(caplog: pytest.LogCaptureFixtur
 
 def test_the_hint_for_other_kinds_of_files_keeps_headers_and_units(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("###MJD m dm uJy duJy F err chi/N\n59000.1 19 0.1 90 5 o 0 1\n")
-    with pytest.raises(ValueError, match=r"sep=r'\\s\+'\)\.to_csv.*NEW\.fits.*lines=True"):
+    with pytest.raises(ValueError, match=r"sep=r'\\s\+'\)\.to_csv.*NEW\.fits"):
         door.read(tmp_path / "x.txt", ZTF)
 
 
@@ -168,3 +169,43 @@ def test_the_error_code_of_atlas_counts_beside_prefixed_columns(tmp_path: Path) 
             }
         )
         assert len(door.read(rows, BANDS).mjd) == 4
+
+
+ALERCE = [f"ZTF24aaecooj26502360929{k:02d}" for k in range(N)]  # object and image
+
+
+def test_a_candid_of_alerce_that_names_object_and_image_is_of_forced_photometry(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    faint = {"mag_err": [0.3, *[0.05] * 5], "isdiffpos": 1}
+    alerts = door.read(magnitudes(candid=[str(k) for k in range(N)]).assign(**faint), ZTF)
+    assert alerts.detected.all()
+    for kind in (object, "string", "category"):
+        forced = door.read(magnitudes(candid=pd.Series(ALERCE, dtype=kind), extra_fields="{}").assign(**faint), ZTF)
+        assert forced.detected.tolist() == [False, *[True] * 5]
+    assert "extra_fields is not read; of forced photometry it holds procstatus" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"detections": [{"mjd": 1, "mag": 19}] * 3, "non_detections": [{"mjd": 1}]}, r"json.load\(open\(FILE\)\)\['detections'\]"),
+        ({"data": {"x": {"rows": [{"jd": 1}]}}}, r"json.load\(open\(FILE\)\)\['data'\]\['x'\]\['rows'\]"),
+        ([{"time": 1}], r"json.load\(open\(FILE\)\)\)\.to_csv\(NEW\)"),
+        ({"a": 1}, "write a CSV file with a row for each observation"),
+        (None, r"tlclass stream reads it, and pandas.read_json\(FILE, lines=True\)"),
+    ],
+)  # fmt: skip
+def test_json_is_told_how_to_become_a_table(content: Any, said: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(content) if content is not None else '{"mjd": 1}\n{"mjd": 2}\n')
+    with pytest.raises(ValueError, match=rf"a.json is JSON, which is not read as a table: .*{said}"):
+        door.read(tmp_path / "a.json", ZTF)
+
+
+def test_a_photflag_whose_bit_no_row_has_is_decided_of_the_whole_table(tmp_path: Path) -> None:
+    rows = pd.concat([table(object_id=f"o{k}", PHOTFLAG=4096 * (k == 3)) for k in range(6)])
+    rows.to_csv(tmp_path / "a.csv", index=False)
+    whole = door.read(tmp_path / "a.csv", BANDS, {"flux_unit": "njy"})
+    parts = list(door.parts(tmp_path / "a.csv", BANDS, {"flux_unit": "njy"}, rows=12))
+    assert len(parts) > 1 and np.concatenate([part.detected for part in parts]).tolist() == whole.detected.tolist()
+    assert whole.detected.sum() == N

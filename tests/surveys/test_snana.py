@@ -55,6 +55,13 @@ def test_every_value_of_the_files_arrives(tmp_path: Path) -> None:
     assert curves.dropped == {"that are saturated (PHOTFLAG 1024)": 1}
 
 
+def test_a_photflag_without_the_bit_of_a_detection_says_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert one(tmp_path, {**CURVE, "photflag": [0, 32768, 0, 0]}).detected.tolist() == [False, True, False, False]
+    assert "PHOTFLAG calls none of 4 rows a detection, so the 1 with flux / error of 5 or more" in caplog.text
+
+
 @pytest.mark.parametrize("flag", [-9, -99, -999, -9999, 999])
 def test_what_snana_writes_for_unknown_is_unknown(flag: float, tmp_path: Path) -> None:
     curves = one(

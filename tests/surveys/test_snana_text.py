@@ -11,7 +11,7 @@ from tests.data.raw_snana_text import CLASSES, write_snana_text
 from tlclass.experiments.cards import build_survey
 from tlclass.lightcurves.curves import LightCurves, check
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.surveys import SnanaText
+from tlclass.surveys import SnanaText, door
 
 BANDS = Passbands.from_mapping(
     {f"lsst{name}": {"wavelength": 0.4 + 0.1 * k, "aliases": [name]} for k, name in enumerate("griz")}
@@ -34,7 +34,7 @@ def read(folder: Path, *contents: str, suffix: str = ".dat", **options: Any) -> 
     return check(SnanaText(folder, BANDS, **options).read(), "t")
 
 
-@pytest.mark.parametrize("suffix", [".dat", ".DAT"])
+@pytest.mark.parametrize("suffix", [".dat", ".DAT", ".txt"])
 def test_one_object_exactly(suffix: str, tmp_path: Path) -> None:
     curves = read(tmp_path, HEADER + TABLE, suffix=suffix)
     assert curves.object_id.tolist() == ["a1"] and curves.label.tolist() == ["1"]
@@ -72,6 +72,29 @@ def test_without_photflag_signal_to_noise_decides(tmp_path: Path) -> None:
     rows = "OBS: 1 g 1 1\nOBS: 2 r 50 10 # last\nOBS: 3 r -50 10\n"
     curves = read(tmp_path, HEADER + "VARLIST: MJD BAND FLUXCAL FLUXCALERR\n" + rows)
     assert curves.detected.tolist() == [False, True, False] and np.isnan(curves.trigger_mjd).all()
+
+
+def test_a_photflag_without_the_bit_of_a_detection_says_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    des = TABLE.replace("4096", "0").replace("6144", "32768").replace("5120", "0")
+    assert read(tmp_path, HEADER + des).detected.tolist() == [False, True, True, True]
+    assert "PHOTFLAG calls none of 5 rows a detection, so the 3 with flux / error of 5 or more" in caplog.text
+
+
+def test_letters_that_number_the_filters_of_a_survey_are_no_sloan_filters(tmp_path: Path) -> None:
+    cfa = HEADER.replace("DES", "PS1_LOWZ_COMBINED(CFA3K)\nFILTERS: abcdefghijklm # UBVri -> fghij")
+    with pytest.raises(ValueError, match=r"unknown passband .*'g of PS1_LOWZ_COMBINED\(CFA3K\)'"):
+        read(tmp_path, cfa + TABLE)
+    csp = HEADER.replace("DES", "CSP\nFILTERS: ugriBnmoJjYyH")
+    assert [BANDS.names[code] for code in read(tmp_path, csp + TABLE).passband] == ["lsstg", "lsstr", "lsstr"]
+
+
+def test_files_named_txt_are_read_where_they_name_an_object(tmp_path: Path) -> None:
+    (tmp_path / "README.txt").write_text("Light curves of DES.\n")
+    (tmp_path / "a.txt").write_text(HEADER + TABLE)
+    assert door.read(tmp_path, BANDS).object_id.tolist() == ["a1"]
+    assert door.read(tmp_path / "a.txt", BANDS).object_id.tolist() == ["a1"]
 
 
 def test_an_empty_value_is_unknown(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Conditions on objects as users write them: `peak_mag < 19 and p(TDE) > 0.1`. A grammar of comparisons; no code is run."""
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import pandas as pd
 
 from tlclass.quoting import shortened
 
+log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 Columns = Mapping[str, Array]
 
@@ -153,5 +155,7 @@ def _compared(columns: Columns, name: str, sign: str, wanted: float | str) -> Ar
         kinds = "numbers" if numeric else "text"
         raise ValueError(f"condition: {name} holds {kinds}, and {wanted!r} cannot be compared with it")
     known = ~np.asarray(pd.isna(values))
+    if len(known) and not known.any():
+        log.warning("condition: %s is unknown for all %d objects, so none fulfils '%s %s ...'", name, len(known), name, sign)
     held: Array = SIGNS[sign](values if numeric else values.astype(str), wanted) & known
     return held

@@ -17,6 +17,7 @@ from tlclass.seeds import uniform_by_name
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
+FORCED = 0.02  # share of observations of flux / error below `MEASURED`, above which photometry is forced
 SOME = 50  # observations without which nothing is said of the kind of photometry
 PHOTOMETRY_KINDS = {  # which observations each kind leaves out
     "forced": "none",
@@ -301,12 +302,26 @@ class Selection:
             )
 
 
+def quiet(curves: LightCurves) -> int:
+    """How many observations measure nothing.
+
+    Not `detected`: without a flag it is flux / error of 5, and alerts have 3 or more, of sources that fade below zero.
+    """
+    return int(np.count_nonzero(np.abs(curves.flux) < MEASURED * curves.flux_err))
+
+
+def is_forced(quiet: int, observations: int) -> bool:
+    """Whether photometry is forced, not of detections alone, if so many of its observations measure nothing."""
+    return quiet > FORCED * observations
+
+
 def alerts_alone(curves: LightCurves, selection: Selection) -> str:
     """What is wrong if selected light curves are detections alone where forced photometry is expected; empty if nothing is."""
-    if selection.photometry.kind != "forced" or len(curves.mjd) < SOME or not curves.detected.all():
+    total = len(curves.mjd)
+    if selection.photometry.kind != "forced" or total < SOME or is_forced(quiet(curves), total):
         return ""
     return (
-        f"all {len(curves.mjd)} observations are detections, but the card says that they are forced photometry: for alerts set "
+        f"nearly all of the {total} observations are detections, but the card says that they are forced photometry: for alerts set "
         "selection.photometry.kind=detections"
     )
 

@@ -12,9 +12,14 @@ import pyarrow as pa
 from tlclass.inputs.labelling import Labelling, Pool
 from tlclass.lightcurves.brightness import last_magnitudes, peak_magnitudes
 from tlclass.lightcurves.curves import LightCurves
+from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.voids import blank
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.serving.predictions import predict
 from tlclass.serving.request import Request
+from tlclass.surveys.tables.cells import text
+from tlclass.surveys.tables.columns import Form
+from tlclass.surveys.tables.files import TABLES, is_kind, read_table, schema_of
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -57,7 +62,7 @@ def choose(
         more wanted) and `why`.
 
     Raises:
-        ValueError: n is below 1, fewer than n objects may be chosen, the condition names an unknown column, or an id of `labelled` is unknown.
+        ValueError: n is below 1, fewer than n objects may be chosen, the condition names an unknown column, or no object of `labelled` is there.
     """
     if n < 1:
         raise ValueError(f"n is {n}: choose 1 object or more")
@@ -102,14 +107,25 @@ def reasons(strategy: str, listed: Mapping[str, Array], lots: Array) -> list[str
     ]
 
 
-def read_ids(path: Path) -> list[str]:
-    """Object ids from a text file, one a line.
+def read_ids(path: Path, passbands: Passbands) -> list[str]:
+    """Ids of labelled objects: of a table those with a class, or all if it states none; of another file the lines.
+
+    Args:
+        path: the file. passbands: of the model, as for every table.
 
     Raises:
         FileNotFoundError: there is no such file.
+        ValueError: a table is damaged.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"no file {path}: give a text file with the id of one labelled object a line")
+        raise FileNotFoundError(
+            f"no file {path}: give a table of objects (object_id, class), or a text file with the id of one labelled object a line"
+        )
+    if is_kind(path, TABLES) and "object_id" in (found := Form(passbands).found(schema_of(path).names, str(path))):
+        columns = [found[name] for name in ("object_id", "label") if name in found]
+        table = read_table(path, columns, text=columns, ids=columns[:1])
+        ids, *label = (text(table[name]) for name in columns)
+        return ids[~blank(label[0])].tolist() if label else ids.tolist()
     return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
@@ -118,10 +134,12 @@ def _pool(
 ) -> Pool:
     there = set(curves.object_id.tolist())
     missing = [name for name in labelled if name not in there]
-    if missing:
+    if missing and len(missing) == len(labelled):
         raise ValueError(
-            f"{len(missing)} labelled objects are not in the table, e.g. {missing[0]}: give ids of its objects"
+            f"none of the {len(labelled)} labelled object(s) is in the table, e.g. {missing[0]}: give ids of its objects"
         )
+    if missing:
+        log.warning("%d of %d labelled objects are not in the table, e.g. %s", len(missing), len(labelled), missing[0])
     done = np.isin(curves.object_id, np.array(list(labelled), dtype=str)) & classified
     p = np.stack([columns[f"p({name})"] for name in model.classes], axis=1).astype(float)
     latent = np.stack([values for name, values in columns.items() if name.startswith("latent_")], axis=1).astype(float)

@@ -1,5 +1,6 @@
 """Score a trained model on a labelled survey: scores, predictions, report, and a place in the card of the model."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,7 +38,7 @@ def evaluate(
         model: see `tlclass.load_model`.
         words: as on the command line of `tlclass.train`.
         test_part: score the test part of `protocol.test=fixed` alone, not all objects.
-        output: folder of the scores; `evaluate/NAME` if None.
+        output: folder of the scores; `evaluate/MODEL/SURVEY` if None.
         config_dir: folder with cards of the user's own.
         card: title under which the scores are added to the card of the model; None leaves the card as it is.
 
@@ -62,20 +63,23 @@ def evaluate(
     trained, survey = load_model(home), build_survey(settings["target"], settings["trust"])
     if not isinstance(survey, Survey):
         raise ValueError(f"target={survey.name} combines several surveys: score one at a time")
-    folder = output or Path("evaluate") / survey.name
-    refuse_used(folder)
+    folder = output or Path("evaluate") / _short(model) / survey.name
+    refuse_used(folder, str(model))
     protocol = replace(build(Protocol, settings["protocol"], "protocol"), test="fixed" if test_part else "remainder")
     scored = score_model(trained, home, survey, protocol, Path(settings["paths"]["cache"] or cache_folder()), folder)
     found = intervals(folder)
     text = write_evaluation(scored.row, found, scored.notes, folder)
     contents = {"model": str(model), **scored.row, "notes": scored.notes, "intervals": found}
-    write_json(folder / "scores.json", contents)
+    write_json(folder / SCORES, contents)
     written = f"written into {folder}: scores.json, predictions.parquet, report.md, report.html, figures"
     if title is not None:
         place = home if home.is_dir() else home.parent
         add_to_card(place, title, scored.row, scored.notes)
         written += f"\nthe card {place / CARD} shows the scores under '{title}'"
     return f"{text}\n\n{written}\n"
+
+
+SCORES = "scores.json"
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,22 @@ def card_title(given: str) -> str:
     return title
 
 
-def refuse_used(folder: Path) -> None:
-    """Raise ValueError if the folder holds a job or a model, whose files would be replaced."""
+def _short(model: str | Path) -> str:
+    """A name for a folder: of a released model its own, of a folder its last parts, of a job without `results`.
+
+    >>> _short("ztf"), _short("hf://me/mine"), _short("results/best_transfer/transfer/n100/seed0")
+    ('ztf', 'me-mine', 'best_transfer-transfer-n100-seed0')
+    """
+    parts = Path(str(model).removeprefix(HUB)).parts[-4:]
+    return "-".join(part for part in parts if part.strip("./")) or "model"
+
+
+def refuse_used(folder: Path, model: str) -> None:
+    """Raise ValueError if the folder holds a job, a model, or the scores of another model than `model`, whose files would be replaced."""
+    scores = folder / SCORES
+    scored = json.loads(scores.read_text(encoding="utf-8")).get("model", model) if scores.is_file() else model
+    if scored != model:
+        raise ValueError(f"output {folder} holds the scores of {scored}: choose another folder with -o")
     for name in ("model.json", "job.json"):
         if (folder / name).exists():
             raise ValueError(

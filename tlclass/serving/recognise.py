@@ -9,15 +9,14 @@ import numpy as np
 
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.photometry import FACTS, MEASURED
-from tlclass.lightcurves.selection import SOME
+from tlclass.lightcurves.photometry import FACTS
+from tlclass.lightcurves.selection import SOME, is_forced, quiet
 from tlclass.network.released import released
 
 log = logging.getLogger(__name__)
 
 ZTF_NAME = re.compile(r"ZTF\d{2}[a-z0-9]{5,9}")
 ENOUGH = 0.5  # share of the objects whose names are ZTF's
-FORCED = 0.02  # share of observations of flux / error below 3, above which photometry is forced
 ZTF_ALONE = {"g", "r"}  # ZTF's public surveys; LSST has six passbands
 
 
@@ -46,8 +45,7 @@ class Traits:
             named=sum(ZTF_NAME.fullmatch(name) is not None for name in curves.object_id.tolist()),
             passbands=frozenset(curves.passbands[code] for code in np.unique(curves.passband)),
             observations=len(curves.mjd),
-            # not `detected`: without a flag it is flux / error of 5, and alerts have 3 or more, of sources that fade below zero
-            quiet=int(np.count_nonzero(np.abs(curves.flux) < MEASURED * curves.flux_err)),
+            quiet=quiet(curves),
             undetected=int(np.count_nonzero(~curves.detected)),
         )
 
@@ -71,7 +69,7 @@ class Traits:
     @property
     def photometry(self) -> str:
         """`forced` where observations measure nothing, else `detections`."""
-        return "forced" if self.quiet > FORCED * self.observations else "detections"
+        return "forced" if is_forced(self.quiet, self.observations) else "detections"
 
 
 def recognised(curves: LightCurves, source: Path) -> str:

@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tlclass.atomic import atomic_path
+from tlclass.lightcurves.arrow import parquet
 from tlclass.streaming.store import Store
 
 Row = Mapping[str, Any]
+OWNER = b"tlclass_state"  # in the metadata of a Parquet file: the key of the store that its predictions are of
 PART = 20_000  # predictions in a Parquet file
 
 
@@ -52,9 +54,7 @@ class Lines:
         committed = store.fact(self.fact)
         if committed is None and self.file.tell() and name == PREDICTIONS:
             self.file.close()
-            raise ValueError(
-                f"output {path} exists and another state wrote it: name another file, or give the state that wrote it"
-            )
+            raise _of_another_state(path)
         if committed is None:
             store.set_fact(self.fact, self.file.tell())
             store.commit(-math.inf, 0)
@@ -80,10 +80,19 @@ class Lines:
 
 
 class Parts:
-    """A folder of Parquet files of `PART` predictions each; those of an unfinished file wait in the store."""
+    """A folder of Parquet files of `PART` predictions each; those of an unfinished file wait in the store.
+
+    Args:
+        folder: the predictions of one store, whose key the files carry. store: numbers them.
+    """
 
     def __init__(self, folder: Path, store: Store):
         folder.mkdir(parents=True, exist_ok=True)
+        before = next(folder.glob("*.parquet"), None)
+        if before is not None:
+            owner = (parquet(before).schema_arrow.metadata or {}).get(OWNER)
+            if owner != store.key.encode() and (owner or not store.has_sent()):  # earlier versions wrote no key
+                raise _of_another_state(folder)
         self.folder, self.store, self.delivered = folder, store, 0
         waiting = [number for number, _ in store.waiting()]
         self.pending = len(waiting)
@@ -104,11 +113,18 @@ class Parts:
         self.pending, self.delivered = 0, waiting[-1][0]
         number = waiting[-1][0]
         with atomic_path(self.folder / f"{number:012d}.parquet") as temporary:
-            pq.write_table(pa.Table.from_pylist([json.loads(row) for _, row in waiting]), temporary)
+            table = pa.Table.from_pylist([json.loads(row) for _, row in waiting])
+            pq.write_table(table.replace_schema_metadata({OWNER: self.store.key}), temporary)
         return number
 
     def close(self) -> None:
         """See `Output`."""
+
+
+def _of_another_state(path: Path) -> ValueError:
+    return ValueError(
+        f"output {path} exists and another state wrote it: name another one, or give the state that wrote it"
+    )
 
 
 class StandardOutput:

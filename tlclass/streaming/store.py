@@ -1,6 +1,7 @@
 """Where live objects are kept: one SQLite file, written in transactions together with how far the stream has come."""
 
 import json
+import secrets
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -47,9 +48,9 @@ class Store:
                 self.db.execute(f"PRAGMA {setting}")
             self.db.executescript(SCHEMA)
         except sqlite3.DatabaseError as error:
-            raise ValueError(
-                f"{path} cannot be used as the state of a stream ({error}): another stream uses it, or it is damaged"
-            ) from error
+            locked = "locked" in str(error)
+            why = "another stream uses it" if locked else f"it is no such file, or damaged ({error})"
+            raise ValueError(f"{path} cannot be used as the state of a stream: {why}; give another --state") from error
         if self.fact("model", model) != model:
             raise ValueError(
                 f"{path} holds the state of a stream with another model ({self.fact('model')}): give another --state"
@@ -58,7 +59,8 @@ class Store:
             raise ValueError(
                 f"{path} was written by another version of tlclass, whose state this one cannot read: give another --state, or go on with that version"
             )
-        self._facts |= {"model": model, "format": FORMAT}
+        self.key: str = self.fact("key") or secrets.token_hex(8)  # no other store has it
+        self._facts |= {"model": model, "format": FORMAT, "key": self.key}
 
     def __enter__(self) -> "Store":
         return self
@@ -138,6 +140,10 @@ class Store:
         self.db.execute("DELETE FROM outbox WHERE number <= ?", (delivered,))
         self.db.execute("DELETE FROM objects WHERE deadline < ? AND state IS NULL", (now - forget,))
         return int(gone)
+
+    def has_sent(self) -> bool:
+        """Whether anything was ever put into the outbox."""
+        return self.db.execute("SELECT 1 FROM sqlite_sequence WHERE name = 'outbox'").fetchone() is not None
 
     def waiting(self) -> Iterable[tuple[int, str]]:
         """Number and content of each row of the outbox."""

@@ -120,7 +120,7 @@ def nested_curves(table: pa.Table, form: Form, origin: str, unread: Sequence[str
     refuse_absent({origin: [*plain, *unread]}, form, origin)
     found = usable(object_columns([*plain, *unread], form, origin), table.schema, form, False)
     about = objects_of(kinds.plain(table.select(plain), origin), found, form, origin)
-    observations = flattened(table, found["object_id"], plain, form, origin)
+    observations = flattened(table, found["object_id"], plain, form, origin, unread)
     structs = _structs(table, plain, form, origin)
     found = without_row_numbers(observation_columns([*observations.column_names, *unread, *structs], form, origin))
     seen, dropped = observations_of(observations, found, form, origin)
@@ -227,11 +227,14 @@ def _leaf_name(path: str) -> str:
     return parts[-1]
 
 
-def flattened(table: pa.Table, ids: str, plain: Sequence[str], form: Form, origin: str) -> pa.Table:
+def flattened(
+    table: pa.Table, ids: str, plain: Sequence[str], form: Form, origin: str, unread: Sequence[str] = ()
+) -> pa.Table:
     """The observations, one row each, of objects (n,), with their ids and what plain columns say of all observations of an object.
 
     Args:
         table: of objects. ids: its column of ids. plain: its columns without lists. form: how columns become ours. origin: what to call it.
+        unread: names of further columns that were left out.
 
     Raises:
         ValueError: there are no list columns, or the lists of an object differ in length.
@@ -240,7 +243,7 @@ def flattened(table: pa.Table, ids: str, plain: Sequence[str], form: Form, origi
     lists = _lists(nested, _chosen(nested.column_names, form, origin))
     if not lists:
         raise ValueError(
-            f"{origin}: no list column has the name of a time or a brightness; it has {listed(nested.column_names) or 'no lists'}: name yours with "
+            f"{origin}: no list column has the name of a time or a brightness; it has {listed([*nested.column_names, *unread]) or 'none'}: name yours with "
             f"{naming('mjd', 'band', 'flux', 'flux_err')} (mag and mag_err of magnitudes), or give a row for each observation"
         )
     wanted = {column for role, column in form.found(lists, origin).items() if role not in ROW_NUMBERS}

@@ -256,8 +256,8 @@ def _alerts(column: Columns, found: Mapping[str, str], kind: str, facts: Facts, 
     if "alert_id" in column:
         ids = column["alert_id"]
         alert = ~np.asarray(pc.is_null(ids, nan_is_null=True).to_numpy())
-        if pa.types.is_string(ids.type):
-            of_forced = pc.match_substring_regex(ids, known["forced_ids"])
+        if not (pa.types.is_integer(ids.type) or pa.types.is_floating(ids.type) or pa.types.is_null(ids.type)):
+            of_forced = pc.match_substring_regex(pc.cast(ids, pa.string()), known["forced_ids"])
             alert &= ~np.asarray(pc.fill_null(of_forced, False).to_numpy())
     if "forced" in column:
         alert = alert & ~flags(column["forced"], says_yes, found["forced"], origin)
