@@ -247,7 +247,7 @@ def test_errors_of_another_depth_than_the_survey_has_are_warned_of(
 ) -> None:
     schema = {**rubin_schema("3.0"), "name": "elasticc.v0_9.alert"}
     schema.pop("__fastavro_parsed__", None)
-    seen = [rubin_seen("3.0", 61000.0 + k, "r", 9000.0, error=110.0) for k in range(60)]
+    seen = [rubin_seen("3.0", 61000.0 + k, "r", 900.0, error=110.0) for k in range(60)]
     write_packets(tmp_path / "a.avro", schema, [rubin_packet("3.0", 5, seen[0], seen[1:])])
     read(tmp_path, LSST, zero_point="njy")
     assert "errors of a survey" not in caplog.text
