@@ -12,7 +12,6 @@ import numpy as np
 import safetensors.torch
 
 from tlclass.atomic import atomic_path
-from tlclass.experiments.cards import Trust
 from tlclass.experiments.fitting import GROUPS, fit_from, named_from
 from tlclass.experiments.job import Job
 from tlclass.experiments.result import CHECKPOINTS, RESULT, write_result
@@ -30,6 +29,7 @@ from tlclass.network.history import ADAPTED
 from tlclass.network.training_range import joined, measure
 from tlclass.network.transfer import FreezePolicy, TransferReport
 from tlclass.options import build
+from tlclass.plugins import Trust
 from tlclass.surveys import Survey
 from tlclass.training.calibration import fit_sets
 from tlclass.training.card import EVALUATIONS

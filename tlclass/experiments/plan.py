@@ -12,7 +12,7 @@ from tlclass import plugins
 from tlclass.config import CONF, cache_folder
 from tlclass.experiments.adapting import adaptation_from
 from tlclass.experiments.arm import Arm
-from tlclass.experiments.cards import Trust, build_survey
+from tlclass.experiments.cards import build_survey
 from tlclass.experiments.devices import refuse_absent
 from tlclass.experiments.fitting import GROUPS, callbacks_from, fit_from, named_from
 from tlclass.experiments.groups import arm_from, encoding_for, named, target_head, trainer_options, with_flux_scale
@@ -26,6 +26,7 @@ from tlclass.network.classifier import ENCODERS
 from tlclass.network.heads import HEADS
 from tlclass.network.released import model_folder
 from tlclass.options import build, build_named, nearest
+from tlclass.plugins import Trust
 from tlclass.surveys import Joint, Several, Survey, Union
 from tlclass.training.distillation import Distillation
 from tlclass.training.fit import Process
