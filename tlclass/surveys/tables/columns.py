@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tlclass.dust import R_V
 from tlclass.lightcurves.curves import HOST_NUMBERS, ROW_NUMBERS, SIMULATED
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import (
@@ -138,7 +139,7 @@ TEXT = (
 NUMBERS = tuple(name for name in dict.fromkeys((*OBSERVATION_COLUMNS, *OBJECT_COLUMNS)) if name not in TEXT)
 
 SHIFTS = {"peakt": 2458000 - 2400000.5}  # days to MJD; peakt is JD - 2458000
-SCALES = {"a_v": 1 / 3.1}  # A_V to E(B-V)
+SCALES = {"a_v": 1 / R_V}  # A_V to E(B-V)
 
 
 @dataclass(frozen=True, kw_only=True)
