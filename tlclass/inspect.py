@@ -149,7 +149,7 @@ def _draw_fluxes(axis: Any, surveys: Sequence[Inspection]) -> None:
     axis.grid(alpha=0.3, axis="x")
 
 
-def one_survey(card: Mapping[str, Any], trust: Trust = False) -> Survey:
+def one_survey(card: Mapping[str, Any], trust: Trust) -> Survey:
     """The survey of a card; see `build_survey` for `trust`.
 
     Raises:

@@ -83,7 +83,6 @@ class Plan:
         pretrain: how the source model is trained. source_model: folder of a model to start from instead.
         labelling: which objects of the pool get the labels.
         members: networks whose mean probability is the prediction.
-        seed: see `Training`.
         process: how it is run. threads: of this process. launcher: name of the launcher. overwrite: replace another job.
         logger: name -> card, as in `conf/logger/`. tags, notes: of the runs in dashboards.
         trust: what cards may build beside the classes of `tlclass`; see `tlclass.experiments.cards`.
@@ -101,7 +100,6 @@ class Plan:
     labelling: Labelling
     source_model: Path | None
     members: int
-    seed: int
     process: Process
     threads: int
     launcher: Mapping[str, Any]
@@ -204,7 +202,6 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
         labelling=build(Labelling, config["labelling"], "labelling"),
         source_model=None if scalars.source_model is None else model_folder(scalars.source_model),
         members=scalars.members,
-        seed=scalars.seed,
         process=Process(
             trainer_options(config["trainer"]), scalars.progress, callbacks_from(config["callbacks"], trust)
         ),
