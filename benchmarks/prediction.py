@@ -22,7 +22,7 @@ from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.network.classifier import build_classifier
 from tlclass.network.inference import logits_of
 from tlclass.network.released import model_folder
-from tlclass.serving.batch import predict_in_parts, writer_for
+from tlclass.serving.batch import output_for, predict_in_parts
 from tlclass.serving.request import Request
 from tlclass.surveys import door
 
@@ -100,7 +100,7 @@ def main() -> None:
         read = cpu_seconds(lambda: door.read(many, paper.passbands, {}, paper.input), given.repeats)
         for name, model in (("the paper's network, `predict`", paper), ("three networks of ztf-alerts", released)):
             seconds = cpu_seconds(
-                lambda model=model: predict_in_parts(model, many, Request(), {}, writer_for(out, many)), given.repeats
+                lambda model=model: predict_in_parts(model, many, Request(), {}, output_for(out, many)), given.repeats
             )
             print(f"  {name:<35}{given.objects / seconds:8.0f}   x{given.objects / seconds / rate:.0f}")
         print(f"  reading alone                      {given.objects / read:8.0f}")

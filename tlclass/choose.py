@@ -29,14 +29,14 @@ def _run(given: argparse.Namespace) -> str:
     from tlclass import plugins
     from tlclass.network.checkpoint import load_model
     from tlclass.network.released import model_folder
-    from tlclass.serving.batch import as_csv, writer_for
+    from tlclass.serving.batch import as_csv, output_for
     from tlclass.serving.choosing import choose, read_ids
     from tlclass.surveys import door
 
     torch.set_num_threads(1)
     plugins.use(given.trust)
     labelling = Labelling(given.strategy, random=given.random, where=given.where)
-    output = writer_for(given.output, given.input) if given.output else None
+    output = output_for(given.output, given.input) if given.output else None
     model = load_model(model_folder(given.model))
     labelled = read_ids(given.labelled, model.passbands) if given.labelled else []
     curves = door.read(given.input, model.passbands, reading_options(given), model.input)

@@ -8,9 +8,11 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
+R_V = 3.1  # A_V / E(B-V), of the Milky Way
+
 
 def transmission(wave: Array, extinction: Array | float) -> Array:
-    """Fraction of light left by dust of `extinction` A_V (mag) at `wave`, um (Gordon+ 2023, R_V = 3.1)."""
+    """Fraction of light left by dust of `extinction` A_V (mag) at `wave`, um (Gordon+ 2023)."""
     grid, curve = _extinction_curve()
     return np.asarray(np.exp(-0.4 * np.log(10) * np.interp(wave, grid, curve) * extinction))
 
@@ -20,7 +22,7 @@ def _extinction_curve() -> tuple[Array, Array]:
     from dust_extinction.parameter_averages import G23  # imported here: it takes seconds
 
     wave = np.geomspace(0.0925, 1.5, 600)
-    return wave, np.asarray(G23(Rv=3.1)(1.0 / wave * _per_micron()))
+    return wave, np.asarray(G23(Rv=R_V)(1.0 / wave * _per_micron()))
 
 
 def _per_micron() -> Any:

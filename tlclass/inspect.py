@@ -22,12 +22,13 @@ import pandas as pd
 from tlclass.atomic import atomic_path, write_text
 from tlclass.colors import OKABE_ITO, passband_look
 from tlclass.config import cache_folder
-from tlclass.experiments.cards import Trust, build_survey
+from tlclass.experiments.cards import build_survey
 from tlclass.experiments.composition import about_survey, compose, one_sentence, refuse_role
 from tlclass.inspection.account import PERCENTILES, Inspection, compare, inspect_survey
 from tlclass.inspection.sheet import draw_sheet
 from tlclass.logs import log_to_terminal
 from tlclass.options import logged_in
+from tlclass.plugins import Trust
 from tlclass.report.pages import Block, Heading, Items, Picture, Table, page
 from tlclass.surveys import Several, Survey
 from tlclass.wording import of_survey
@@ -148,7 +149,7 @@ def _draw_fluxes(axis: Any, surveys: Sequence[Inspection]) -> None:
     axis.grid(alpha=0.3, axis="x")
 
 
-def one_survey(card: Mapping[str, Any], trust: Trust = False) -> Survey:
+def one_survey(card: Mapping[str, Any], trust: Trust) -> Survey:
     """The survey of a card; see `build_survey` for `trust`.
 
     Raises:

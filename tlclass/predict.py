@@ -39,7 +39,7 @@ def _run(given: argparse.Namespace, source: "Path | Survey") -> str:
 
     from tlclass import plugins
     from tlclass.network.history import history
-    from tlclass.serving.batch import predict_in_parts, writer_for
+    from tlclass.serving.batch import output_for, predict_in_parts
     from tlclass.serving.request import Request
 
     torch.set_num_threads(1)
@@ -48,10 +48,10 @@ def _run(given: argparse.Namespace, source: "Path | Survey") -> str:
         at_days=given.at_days or (), every_observation=given.every_observation, embedding=given.embedding, top=given.top,
         coverage=given.coverage, prior=given.prior, keep_passbands=given.keep_passbands,
     )  # fmt: skip
-    writer = writer_for(given.output, source)
+    output = output_for(given.output, source)
     options = reading_options(given)
     model, named = _model(given.model, source, options)
-    done = predict_in_parts(model, source, request, options, writer)
+    done = predict_in_parts(model, source, request, options, output)
     prior = f"; {done.prior}" if done.prior else ""
     return f"{named}: {done.objects} objects, {done.silent} not classifiable, to {given.output} ({history(model)}){prior}\n"
 

@@ -172,7 +172,7 @@ def test_a_job_without_labels_is_calibrated_by_what_it_adapts_to_and_one_with_la
     settings: Job, tmp_path: Path
 ) -> None:
     def adaptations() -> dict[Path, int]:
-        stored = plan.paths.models.glob(f"*-adapted-*/seed{plan.seed}/model.safetensors")
+        stored = plan.paths.models.glob(f"*-adapted-*/seed{plan.training.seed}/model.safetensors")
         return {path: path.stat().st_mtime_ns for path in stored}
 
     plan = settings(*DISTILL, "seed=17")
@@ -269,7 +269,7 @@ def test_what_trains_beside_the_labels_needs_no_other_adaptation(settings: Job, 
     for number in (0, 0.5):
         plan = settings(*words, f"adapt.beside={number}")
         rows.append(run_job(plan, tmp_path / f"job{number}"))
-        stores |= set(plan.paths.models.glob(f"*-adapted-*/seed{plan.seed}"))
+        stores |= set(plan.paths.models.glob(f"*-adapted-*/seed{plan.training.seed}"))
     assert len(stores) == 1
     assert rows[0]["n_train"] == rows[1]["n_train"] and rows[0]["auroc_macro"] != rows[1]["auroc_macro"]
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import compose
 from tlclass.atomic import write_json
-from tlclass.experiments.result import config_key, finished, read_results, start, write_result
+from tlclass.experiments.result import config_key, finished, read_results, write_job, write_result
 
 DATA = {"target": "files"}
 
@@ -44,7 +44,7 @@ def test_what_decides_the_result_changes_the_key() -> None:
 
 def test_a_job_is_finished_when_its_result_is_written(tmp_path: Path) -> None:
     assert finished(tmp_path, OLD, DATA, overwrite=False) is None
-    start(tmp_path, OLD, DATA)
+    write_job(tmp_path, OLD, DATA)
     assert finished(tmp_path, OLD, DATA, overwrite=False) is None  # interrupted: there is work to do
     write_result(tmp_path, {"config_key": "k", "auroc_macro": 0.5})
     assert finished(tmp_path, OLD, DATA, overwrite=False) == {"config_key": "k", "auroc_macro": 0.5}
@@ -63,7 +63,7 @@ def test_a_job_is_finished_when_its_result_is_written(tmp_path: Path) -> None:
 def test_another_job_in_the_same_place_is_an_error_that_names_both_values_unless_overwritten(
     left: str, settings: dict[str, Any], data: dict[str, str], parts: tuple[str, ...], tmp_path: Path
 ) -> None:
-    start(tmp_path, OLD, DATA)
+    write_job(tmp_path, OLD, DATA)
     write_json(tmp_path / left, {"config_key": "old"})
     with pytest.raises(ValueError, match=r"overwrite=true") as refused:
         finished(tmp_path, settings, data, overwrite=False)
@@ -75,7 +75,7 @@ def test_another_job_in_the_same_place_is_an_error_that_names_both_values_unless
 
 
 def test_of_many_differences_the_first_are_named_and_the_rest_counted(tmp_path: Path) -> None:
-    start(tmp_path, {f"a{k}": 0 for k in range(9)}, DATA)
+    write_job(tmp_path, {f"a{k}": 0 for k in range(9)}, DATA)
     write_json(tmp_path / "result.json", {})
     with pytest.raises(ValueError, match=r"a4 was 0 and is now 1.* 4 more") as refused:
         finished(tmp_path, {f"a{k}": 1 for k in range(9)}, DATA, overwrite=False)
@@ -111,7 +111,7 @@ def test_no_result_says_what_to_run(tmp_path: Path) -> None:
 
 def test_begun_jobs_without_a_result_are_counted(tmp_path: Path) -> None:
     for number in range(2):
-        start(tmp_path / f"seed{number}", OLD, DATA)
+        write_job(tmp_path / f"seed{number}", OLD, DATA)
     with pytest.raises(
         FileNotFoundError, match=f"none of the 2 jobs below {tmp_path} is finished: run the same command"
     ):

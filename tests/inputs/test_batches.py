@@ -4,7 +4,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from tests.conftest import make_curves
-from tlclass.inputs.batches import CurveDataset, LengthBucketSampler, SortedSampler
+from tlclass.inputs.batches import CurveDataset, LengthBucketSampler, in_batches
 from tlclass.inputs.encoding import encode, encoding_from
 from tlclass.lightcurves.passbands import Passbands
 
@@ -40,7 +40,10 @@ def test_labels_are_minus_one_where_unknown() -> None:
 @pytest.mark.parametrize("n", [1, 31, 32, 33, 1000])
 @pytest.mark.parametrize("batch_size", [1, 32, 2000])
 def test_each_epoch_visits_every_object_once(n: int, batch_size: int) -> None:
-    for sampler in (LengthBucketSampler(LENGTHS[:n], batch_size, 0), SortedSampler(LENGTHS[:n], batch_size)):
+    for sampler in (
+        LengthBucketSampler(LENGTHS[:n], batch_size, 0),
+        in_batches(torch.argsort(LENGTHS[:n]), batch_size),
+    ):
         batches = list(sampler)
         assert len(batches) == len(sampler) == -(-n // batch_size)
         assert sorted(torch.cat(batches).tolist()) == list(range(n))
@@ -72,7 +75,7 @@ def test_lightning_and_torch_take_the_sampler_as_it_is(dataset: CurveDataset) ->
 
 
 def test_nothing_to_evaluate_is_no_batch() -> None:
-    assert list(SortedSampler(torch.empty(0, dtype=torch.int64), 8)) == []
+    assert list(in_batches(torch.empty(0, dtype=torch.int64), 8)) == []
 
 
 def test_processes_share_each_batch_and_see_every_object_once() -> None:

@@ -126,9 +126,8 @@ def test_of_two_nested_light_curves_one_must_be_named(tmp_path: Path, long: Ligh
         Nested(tmp_path / "both.parquet", BANDS, default_unit="fluxcal").read()
     names = ("mjd", "band", "flux", "flux_err", "detected")
     for struct, expected in (("lightcurve", long), ("forced", None)):
-        curves = Nested(
-            tmp_path / "both.parquet", BANDS, {name: f"{struct}.{name}" for name in names}, default_unit="fluxcal"
-        ).read()
+        columns = {name: f"{struct}.{name}" for name in names}
+        curves = Nested(tmp_path / "both.parquet", BANDS, columns=columns, default_unit="fluxcal").read()
         assert same(curves, expected) if expected else (curves.flux == 1).all()
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import safetensors.torch
 
 from tlclass.atomic import atomic_path
-from tlclass.experiments.cards import Trust
 from tlclass.experiments.fitting import GROUPS, fit_from, named_from
 from tlclass.experiments.job import Job
 from tlclass.experiments.result import CHECKPOINTS, RESULT, write_result
@@ -30,6 +29,7 @@ from tlclass.network.history import ADAPTED
 from tlclass.network.training_range import joined, measure
 from tlclass.network.transfer import FreezePolicy, TransferReport
 from tlclass.options import build
+from tlclass.plugins import Trust
 from tlclass.surveys import Survey
 from tlclass.training.calibration import fit_sets
 from tlclass.training.card import EVALUATIONS
@@ -68,7 +68,7 @@ def adaptation_from(config: Mapping[str, Any], trust: Trust) -> Distillation | N
     return build(Distillation, {**own, **parts, "augmentation": augmentation}, "adapt")
 
 
-def starting_points(job: Job, how: Distillation, sources: Sequence[TrainedModel]) -> list[Start]:
+def adaptation_starts(job: Job, how: Distillation, sources: Sequence[TrainedModel]) -> list[Start]:
     """The source networks with the target's classes: their own heads, and the taxonomy's shares unless `head=source` says otherwise.
 
     Raises:
@@ -98,7 +98,7 @@ def adapted(
     Raises:
         ValueError: a class of the target is none of the source's, or there are too few light curves.
     """
-    starts = starting_points(job, how, sources)
+    starts = adaptation_starts(job, how, sources)
     before = replace(starts[0].model, classifier=as_one([start.classifier for start in starts]))
     calibrated = replace(before, calibration=zero_shot_calibration(before, sources))
     believed = believed_of(calibrated, data)

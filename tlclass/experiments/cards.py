@@ -11,6 +11,7 @@ from dataclasses import is_dataclass
 from typing import Any
 
 from tlclass.options import MISTAKES, build
+from tlclass.plugins import Trust, packages
 from tlclass.quoting import shortened
 from tlclass.surveys import Several, Survey
 
@@ -32,8 +33,6 @@ FUNCTIONS = (
 )
 CONSTRUCTORS = ("from_mapping",)  # class methods that build such a class
 NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
-
-Trust = bool | str | Sequence[str] | None
 
 
 def build_survey(card: Mapping[str, Any], trust: Trust = False, place: str | None = None) -> Survey | Several:
@@ -104,11 +103,10 @@ def resolve(name: Any, trust: Trust, what: str) -> Callable[..., Any]:
         raise ValueError(
             f"{what}: {TARGET} is {shortened(name)}: give the full name of a class, e.g. tlclass.surveys.Table"
         )
-    packages = _packages(trust)
-    if trust is not True and not _listed(name, (*ALLOWED, *map(_module, FUNCTIONS), *packages)):
+    if trust is not True and not _listed(name, (*ALLOWED, *map(_module, FUNCTIONS), *packages(trust))):
         raise ValueError(_not_trusted(name, what))
     found = _imported(name, what)
-    if trust is not True and not (_of_a_survey(found) or _of_a_package(found, packages)):
+    if trust is not True and not (_of_a_survey(found) or _of_a_package(found, packages(trust))):
         raise ValueError(_not_trusted(name, what))
     if not callable(found):
         raise ValueError(f"{what}: {TARGET} {shortened(name)} is a {type(found).__name__}, not a class or a function")
@@ -116,15 +114,9 @@ def resolve(name: Any, trust: Trust, what: str) -> Callable[..., Any]:
     return built
 
 
-def _packages(trust: Trust) -> tuple[str, ...]:
-    """The trusted packages by name."""
-    if isinstance(trust, str):
-        return (trust,)
-    if isinstance(trust, list | tuple) and all(isinstance(name, str) for name in trust):
-        return tuple(trust)
-    if trust in (True, False, None):
-        return ()
-    raise ValueError(f"trust is {shortened(trust)}: give true, false or names of packages, e.g. trust=[mypackage]")
+def opened(trust: Trust, more: Sequence[str]) -> Trust:
+    """The trust where cards may name the classes of more packages."""
+    return trust is True or (*packages(trust), *more)
 
 
 def _not_trusted(name: str, what: str) -> str:
@@ -151,10 +143,10 @@ def _module(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _of_a_package(found: Any, packages: Sequence[str]) -> bool:
+def _of_a_package(found: Any, names: Sequence[str]) -> bool:
     """Whether a class or function is defined in one of these packages, not merely imported there."""
     home = getattr(found, "__module__", None) if inspect.isclass(found) or inspect.isroutine(found) else None
-    return isinstance(home, str) and _listed(home, packages)
+    return isinstance(home, str) and _listed(home, names)
 
 
 def _imported(name: str, what: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -28,7 +28,6 @@ PARTS = ("passbands", "population", "taxonomy")  # groups that are parts of a su
 BESIDE = ("source", "paths", "trust", "sizes", "hydra")  # settings that are not the survey's
 ROLES = ("source", "target")  # of a survey: each card of conf/survey is a choice of both groups
 CONFIG_DIR = ("--config-dir", "-cd")
-UNKNOWN = re.compile(r"Could not find '(?P<group>.+)/(?P<name>.*)'\n\nAvailable options in '.+':\n(?P<known>(\t.+\n)+)")
 NO_NAME = re.compile(r"|null|true|false|[-+.\d]+", re.IGNORECASE)  # what cannot be the name of a choice
 NOISE = ("full_key", "object_type", "See https://hydra.cc")  # beginnings of lines that say nothing to a user
 EXTRAS = {"joblib": "joblib", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}  # of launchers
@@ -248,9 +247,12 @@ def in_words(error: BaseException) -> str:
     several = re.search(r"Ambiguous value for argument '([^']*)'", text)
     if several:
         return f"{several[1]} has several values: add -m to run all of them, or write a list in brackets"
-    missing = next((extra for name, extra in EXTRAS.items() if f"Could not find 'hydra/launcher/{name}'" in text), None)
-    if missing:
-        return f"this launcher is not installed: {install(missing)}"
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        if group == "hydra/launcher" and name in EXTRAS:
+            return f"this launcher is not installed: {install(EXTRAS[name])}"
+        known = [option for option in error.options if "+" not in option]  # "+": see `without_lists`
+        return f"{group} '{name}' is unknown{nearest(name, known)}: choose one of {', '.join(known)}"
     absent = error.__cause__
     if isinstance(absent, ConfigKeyError | ConfigAttributeError) and isinstance(absent.parent_node, DictConfig):
         place = str(absent.full_key).rpartition(".")[0]
@@ -267,23 +269,18 @@ def in_words(error: BaseException) -> str:
             if inside
             else nearest(str(absent.full_key), siblings if place else [*siblings, *OPTIONAL])
         )
-        known = (
+        there = (
             f"the known ones are {', '.join(siblings)}"
             if siblings
             else f"{place} has none yet, add one with a plus, +{absent.full_key}=VALUE"
         )
-        return f"unknown setting {absent.full_key}{close}: {known}"
+        return f"unknown setting {absent.full_key}{close}: {there}"
     twice = re.search(r"@source\.parts\.(\w+)\S* appears more than once", text)
     if twice:
         return (
             f"the experiment already has {twice[1]} as a source, so a list cannot name it again: leave the list out, "
             "and add another survey to the experiment's with +survey@source.parts.NAME=NAME"
         )
-    unknown = UNKNOWN.search(text)
-    if unknown:
-        known = ", ".join(name for name in unknown["known"].split() if "+" not in name)  # "+": see `without_lists`
-        close = nearest(unknown["name"], known.split(", "))
-        return f"{unknown['group']} '{unknown['name']}' is unknown{close}: choose one of {known}"
     double = re.match(r"Multiple values for (\w+)\.", text)
     if double:
         return f"{double[1]} is given more than once: give one, or several with commas and -m"

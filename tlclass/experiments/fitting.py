@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from tlclass.experiments.cards import TARGET, Trust, build_part, refuse_untrusted, resolve
+from tlclass.experiments.cards import TARGET, build_part, opened, refuse_untrusted, resolve
 from tlclass.options import build, nearest
+from tlclass.plugins import Trust
 from tlclass.training.settings import FitSettings
 
 GROUPS = ("loss", "optimizer", "schedule")
@@ -46,9 +47,9 @@ def fit_from(config: Mapping[str, Any], trust: Trust, where: str = "") -> FitSet
     with named_from(where):
         return replace(
             build(FitSettings, group, f"{where}fit"),
-            loss=build_part(unnamed(config["loss"]), opened(trust, "loss"), f"{where}loss"),
+            loss=build_part(unnamed(config["loss"]), opened(trust, OPEN["loss"]), f"{where}loss"),
             optimizer=optimizer_from(unnamed(config["optimizer"]), trust, f"{where}optimizer"),
-            schedule=build_part(unnamed(config["schedule"]), opened(trust, "schedule"), f"{where}schedule"),
+            schedule=build_part(unnamed(config["schedule"]), opened(trust, OPEN["schedule"]), f"{where}schedule"),
         )
 
 
@@ -72,7 +73,7 @@ def optimizer_from(card: Any, trust: Trust, what: str) -> Callable[..., torch.op
     Raises:
         ValueError: it is no optimizer, or does not take the options.
     """
-    make = _with_options(card, opened(trust, "optimizer"), what)
+    make = _with_options(card, opened(trust, OPEN["optimizer"]), what)
     try:
         made = make([{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 1e-3}])
     except (TypeError, ValueError) as error:
@@ -94,7 +95,7 @@ def callbacks_from(group: Any, trust: Trust) -> list[Callback]:
     for name, card in group.items():
         what = f"callbacks.{name}"
         try:
-            callback = _with_options(card, opened(trust, "callbacks"), what)()
+            callback = _with_options(card, opened(trust, OPEN["callbacks"]), what)()
         except (TypeError, ValueError) as error:
             raise ValueError(f"{what}: {error}") from error
         if not isinstance(callback, Callback):
@@ -106,14 +107,6 @@ def callbacks_from(group: Any, trust: Trust) -> list[Callback]:
 def unnamed(card: Any) -> Any:
     """The card without its name, which stands for it in folders, tables and the job's key."""
     return {key: value for key, value in card.items() if key != "name"} if isinstance(card, Mapping) else card
-
-
-def opened(trust: Trust, group: str) -> Trust:
-    """The trust for a group: the packages that it may name are trusted there."""
-    if trust is True:
-        return True
-    given = [trust] if isinstance(trust, str) else list(trust or ())
-    return [*given, *OPEN[group]]
 
 
 def _with_options(card: Any, trust: Trust, what: str) -> Callable[..., Any]:

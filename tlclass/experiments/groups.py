@@ -8,9 +8,10 @@ from typing import Any
 import lightning as L
 
 from tlclass.experiments.arm import Arm
-from tlclass.experiments.cards import Trust, build_part
+from tlclass.experiments.cards import build_part
 from tlclass.network.heads import HEADS
 from tlclass.options import build, checked_options, nearest
+from tlclass.plugins import Trust
 from tlclass.training.fit import refuse_reserved
 
 

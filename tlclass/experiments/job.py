@@ -12,7 +12,7 @@ from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.encoding import Encoding
 from tlclass.inputs.split import Labels, Protocol
 from tlclass.surveys import Several, Survey
-from tlclass.surveys.tables.columns import Form
+from tlclass.surveys.tables.columns import TableOptions
 from tlclass.training.fit import Process
 from tlclass.training.leavings import Row
 from tlclass.training.reliability import Believed
@@ -113,6 +113,6 @@ def coordinates(job: Job, arm: str, reference: bool) -> Row:
 
 def reader_options(survey: Survey | Several) -> dict[str, Any]:
     """How the survey's files were read, for a model file: `predict` reads new files by the same options."""
-    names = [*(each.name for each in fields(Form) if each.name != "passbands"), "forced"]
+    names = [*(each.name for each in fields(TableOptions)), "forced"]
     reader = getattr(survey, "reader", None)
     return {name: getattr(reader, name) for name in names if hasattr(reader, name)}

@@ -48,7 +48,7 @@ def job_run(plan: Plan, folder: Path, labels: int, inputs: Sequence[Path]) -> Ru
     about = facts(training, plan.arm.name, labels) | {"source": source.name if source else str(plan.source_model or "")}
     surveys = {"source": source, "target": plan.target}
     return Run(
-        folder, f"{training.labels.name}-seed{plan.seed}", plan.experiment_name, plan.arm.name,
+        folder, f"{training.labels.name}-seed{training.seed}", plan.experiment_name, plan.arm.name,
         [*survey_tags(surveys), *plan.tags], plan.notes, about | {"settings": dict(plan.config)}, inputs,
     )  # fmt: skip
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
 
-from tlclass.experiments.cards import TARGET, Trust, resolve
+from tlclass.experiments.cards import TARGET, opened, resolve
 from tlclass.experiments.logged_run import Run, number_of, remember
 from tlclass.experiments.wandb_runs import Wandb
 from tlclass.extras import needs
 from tlclass.options import build
+from tlclass.plugins import Trust
 from tlclass.training.leavings import Row
 
 TRUSTED = ("tlclass.experiments", "lightning.pytorch.loggers")  # packages whose loggers need no `trust`
@@ -40,8 +41,7 @@ def _made(name: str, card: Any, run: Run, trust: Trust) -> Logger:
     what = f"logger.{name}"
     if not isinstance(card, Mapping) or TARGET not in card:
         raise ValueError(f"{what} is '{card}': give the logger's class as {what}.{TARGET} and its options beside it")
-    packages = [trust] if isinstance(trust, str) else list(trust or []) if not isinstance(trust, bool) else []
-    kind = resolve(card[TARGET], trust is True or [*packages, *TRUSTED], what)
+    kind = resolve(card[TARGET], opened(trust, TRUSTED), what)
     takes_run = "run" in inspect.signature(kind).parameters
     options = {key: value for key, value in card.items() if key != TARGET}
     logger = build(kind, {**options, "run": run} if takes_run else options, what)

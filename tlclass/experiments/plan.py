@@ -12,7 +12,7 @@ from tlclass import plugins
 from tlclass.config import CONF, cache_folder
 from tlclass.experiments.adapting import adaptation_from
 from tlclass.experiments.arm import Arm
-from tlclass.experiments.cards import Trust, build_survey
+from tlclass.experiments.cards import build_survey
 from tlclass.experiments.devices import refuse_absent
 from tlclass.experiments.fitting import GROUPS, callbacks_from, fit_from, named_from
 from tlclass.experiments.groups import arm_from, encoding_for, named, target_head, trainer_options, with_flux_scale
@@ -26,6 +26,7 @@ from tlclass.network.classifier import ENCODERS
 from tlclass.network.heads import HEADS
 from tlclass.network.released import model_folder
 from tlclass.options import build, build_named, nearest
+from tlclass.plugins import Trust
 from tlclass.surveys import Joint, Several, Survey, Union
 from tlclass.training.distillation import Distillation
 from tlclass.training.fit import Process
@@ -82,7 +83,6 @@ class Plan:
         pretrain: how the source model is trained. source_model: folder of a model to start from instead.
         labelling: which objects of the pool get the labels.
         members: networks whose mean probability is the prediction.
-        seed: see `Training`.
         process: how it is run. threads: of this process. launcher: name of the launcher. overwrite: replace another job.
         logger: name -> card, as in `conf/logger/`. tags, notes: of the runs in dashboards.
         trust: what cards may build beside the classes of `tlclass`; see `tlclass.experiments.cards`.
@@ -100,7 +100,6 @@ class Plan:
     labelling: Labelling
     source_model: Path | None
     members: int
-    seed: int
     process: Process
     threads: int
     launcher: Mapping[str, Any]
@@ -203,7 +202,6 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
         labelling=build(Labelling, config["labelling"], "labelling"),
         source_model=None if scalars.source_model is None else model_folder(scalars.source_model),
         members=scalars.members,
-        seed=scalars.seed,
         process=Process(
             trainer_options(config["trainer"]), scalars.progress, callbacks_from(config["callbacks"], trust)
         ),

@@ -147,7 +147,7 @@ def adapted_sources(
     known |= {"sources": [model_digest(source.folder) for source in sources if source.folder]}
     known |= {"data": plan.target.digest(plan.paths.data, plan.paths.cache)}
     known |= {"objects": data.curves.object_id.tolist()}
-    folder = plan.paths.models / f"{plan.target.name}-adapted-{config_key(known)}" / f"seed{plan.seed}"
+    folder = plan.paths.models / f"{plan.target.name}-adapted-{config_key(known)}" / f"seed{plan.training.seed}"
     models, believed = adapted(running, data, how, sources, folder)
     if believed is not None and how.beside:
         beside = Beside(data.curves, data.encoded, believed.probability, how.beside)

@@ -133,7 +133,7 @@ def _value(settings: Mapping[str, Any], name: str) -> str:
     return "not set" if value is None else shortened(value)
 
 
-def start(folder: Path, settings: Mapping[str, Any], data: Mapping[str, str]) -> None:
+def write_job(folder: Path, settings: Mapping[str, Any], data: Mapping[str, str]) -> None:
     """Write down which settings and data the job in `folder` has."""
     write_json(folder / JOB, {"settings": dict(settings), "data": dict(data)})
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 
 from tlclass.atomic import write_json
@@ -25,7 +24,7 @@ from tlclass.lightcurves.condition import Columns
 from tlclass.network.checkpoint import DESCRIPTION, load_model
 from tlclass.network.inference import encode_all
 from tlclass.seeds import stream
-from tlclass.training.leavings import PREDICTIONS
+from tlclass.training.leavings import read_predictions
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -137,10 +136,8 @@ def seen_by(trial: Job, drawn: Array) -> tuple[Pool, Columns]:
     data = trial.data
     objects = np.concatenate([data.split.test, drawn]).astype(np.int64)
     curves = data.curves.take(objects)
-    frame = pd.read_parquet(trial.folder / PREDICTIONS)
-    named = [f"p({name})" for name in data.classes]
-    known = frame[named].to_numpy()
-    probability = np.concatenate([known, np.full((len(drawn), len(named)), 1 / len(named))])
+    unknown = np.full((len(drawn), len(data.classes)), 1 / len(data.classes))
+    probability = np.concatenate([read_predictions(trial.folder).probability, unknown])
     labelled = np.arange(len(objects)) >= len(data.split.test)
     pool = Pool(probability, latents(trial, objects), peak_magnitudes(curves), labelled, ~labelled)
     return pool, object_columns(data, objects, pool)

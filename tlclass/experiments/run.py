@@ -10,14 +10,14 @@ import yaml
 
 from tlclass.atomic import write_json, write_text
 from tlclass.experiments import job, pretraining, sweep
-from tlclass.experiments.adapting import starting_points
+from tlclass.experiments.adapting import adaptation_starts
 from tlclass.experiments.devices import on_device
 from tlclass.experiments.job import Job
 from tlclass.experiments.logged_run import job_run
 from tlclass.experiments.loggers import log_scores, logged
 from tlclass.experiments.plan import Plan
 from tlclass.experiments.provenance import provenance
-from tlclass.experiments.result import CHECKPOINTS, decisive, finished, start, write_result
+from tlclass.experiments.result import CHECKPOINTS, decisive, finished, write_job, write_result
 from tlclass.experiments.rounds import with_labels
 from tlclass.experiments.written import as_yaml
 from tlclass.network.checkpoint import model_digest
@@ -43,7 +43,7 @@ def run_job(plan: Plan, folder: Path, words: Sequence[str] = ()) -> Row:
         if row is not None:
             log.info("%s is finished (macro AUROC %.3f): skipped", folder, row["auroc_macro"])
             return row
-        start(folder, settings, data)
+        write_job(folder, settings, data)
         write_text(folder / SETTINGS, as_yaml(plan.config))
         write_text(folder / WORDS, yaml.safe_dump(list(words)))
         row = {"config_key": plan.key, "experiment": plan.experiment_name, **train_and_score(plan, folder)}
@@ -100,4 +100,4 @@ def check(plan: Plan, running: Job) -> None:
     untrained = pretraining.untrained(plan)
     plan.arm.check(running, [untrained])
     if plan.adaptation is not None:
-        starting_points(running, plan.adaptation, [untrained])
+        adaptation_starts(running, plan.adaptation, [untrained])

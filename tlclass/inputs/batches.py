@@ -1,6 +1,6 @@
 """Batches gathered from one flat tensor: sorted by length, padded to the batch's own longest curve."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from tlclass.seeds import stream
 
 Array = npt.NDArray[Any]
 
+EVALUATED = 512  # objects per batch of validation, test and prediction
 MEGABATCH = 10  # batches sorted together: nearly all the padding goes, and the order stays random
 
 
@@ -133,29 +134,6 @@ def balanced_order(label: Tensor, generator: torch.Generator) -> Tensor:
     return by_class[(counts.cumsum(0) - counts)[drawn] + place.long()]
 
 
-class SortedSampler(Sampler[Tensor]):
-    """All objects in batches by length, for evaluation; the order is fixed."""
-
-    def __init__(self, lengths: Tensor, batch_size: int):
-        self.order = torch.split(torch.argsort(lengths, stable=True), batch_size) if len(lengths) else ()
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        """Yield (B,) index tensors."""
-        return iter(self.order)
-
-
-class SequentialSampler(Sampler[Tensor]):
-    """All of n objects in batches, in their order."""
-
-    def __init__(self, n: int, batch_size: int):
-        self.order = torch.split(torch.arange(n), batch_size) if n else ()
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        """Yield (B,) index tensors."""
-        return iter(self.order)
+def in_batches(order: Tensor, batch_size: int = EVALUATED) -> Sequence[Tensor]:
+    """Index tensors (B,) of all objects in this order, for evaluation; batches in order of length are padded least."""
+    return torch.split(order, batch_size) if len(order) else ()

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from tlclass.config import cache_folder
 from tlclass.inputs.augmentation import Augmentation, augmented
-from tlclass.inputs.batches import CurveDataset, LengthBucketSampler, SequentialSampler, SortedSampler
+from tlclass.inputs.batches import CurveDataset, LengthBucketSampler, in_batches
 from tlclass.inputs.encoding import Encoded, Encoding, encode, encoding_from
 from tlclass.inputs.split import Labels, Protocol, Split, class_weights, draw_split, pool_and_test
 from tlclass.lightcurves.brightness import peak_magnitudes
@@ -23,7 +23,6 @@ from tlclass.surveys import Several, Survey
 
 Array = npt.NDArray[Any]
 
-EVALUATED = 512  # objects per batch of validation, test and prediction
 FIXED = Protocol(test="fixed")
 
 
@@ -268,11 +267,11 @@ class LightCurveDataModule(L.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Any]:
         """All objects in their order, that of `curves.object_id`: whatever was used for training is among them."""
         data = self.dataset(np.arange(len(self.label)), self._device())
-        return DataLoader(data, sampler=SequentialSampler(len(data), EVALUATED), batch_size=None)
+        return DataLoader(data, sampler=in_batches(torch.arange(len(data))), batch_size=None)
 
     def _by_length(self, part: Array) -> DataLoader[Any]:
         data = self.dataset(part, self._device())
-        return DataLoader(data, sampler=SortedSampler(data.lengths, EVALUATED), batch_size=None)
+        return DataLoader(data, sampler=in_batches(torch.argsort(data.lengths, stable=True)), batch_size=None)
 
     def _device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from tlclass.inputs.batches import CurveDataset, SortedSampler
+from tlclass.inputs.batches import EVALUATED, CurveDataset, in_batches
 from tlclass.network.classifier import Classifier, mean_probability
 from tlclass.network.encoders import Encoder
 
 
 def predict_logits(
-    classifier: nn.Module, data: CurveDataset, steps: Tensor | None = None, batch_size: int = 512
+    classifier: nn.Module, data: CurveDataset, steps: Tensor | None = None, batch_size: int = EVALUATED
 ) -> Tensor:
     """(n, n_classes) logits on the CPU, in the order of the data.
 
@@ -41,19 +41,19 @@ def refuse_lost(logits: Tensor) -> None:
         )
 
 
-def encode_all(encoder: Encoder, data: CurveDataset, batch_size: int = 512) -> Tensor:
+def encode_all(encoder: Encoder, data: CurveDataset) -> Tensor:
     """(n, latent) embeddings on the CPU, in the order of the data."""
-    return _over_batches(encoder, data, data.lengths, batch_size)
+    return _over_batches(encoder, data, data.lengths, EVALUATED)
 
 
 @torch.inference_mode()
-def encode_every_step(encoder: Encoder, data: CurveDataset, batch_size: int = 512) -> Tensor:
+def encode_every_step(encoder: Encoder, data: CurveDataset, batch_size: int = EVALUATED) -> Tensor:
     """(total observations, latent) on the CPU, flat in the order of the data: row k of a light curve embeds its first k + 1."""
     rows: list[Tensor] = []
     place: list[Tensor] = []
     first = torch.cumsum(data.lengths, 0) - data.lengths
     with evaluating(encoder, data.x.device):
-        for index in SortedSampler(data.lengths, batch_size):
+        for index in in_batches(torch.argsort(data.lengths, stable=True), batch_size):
             batch = data[index]
             step = torch.arange(batch.x.shape[1])
             valid = step < data.lengths[index, None]
@@ -85,7 +85,7 @@ def _over_batches(network: nn.Module, data: CurveDataset, steps: Tensor, batch_s
     rows: list[Tensor] = []
     order: list[Tensor] = []
     with evaluating(network, data.x.device):
-        for index in SortedSampler(steps, batch_size):
+        for index in in_batches(torch.argsort(steps, stable=True), batch_size):
             batch = data[index]
             seen = steps[index]
             valid = seen.to(batch.x.device, non_blocking=True)

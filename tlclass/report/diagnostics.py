@@ -16,7 +16,7 @@ from tlclass.report.drawing import WIDTH, add_legend, looks, new_figure, panels
 from tlclass.report.statistics import mean_estimate
 from tlclass.report.svg import hover
 from tlclass.report.sweep import Sweep, data_note
-from tlclass.training.leavings import PREDICTIONS
+from tlclass.training.leavings import PREDICTIONS, read_predictions
 
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -26,26 +26,10 @@ BINS = 15  # as in the expected calibration error
 FEWEST = 10  # objects in a bin that is drawn
 
 
-def predictions(sweep: Sweep, arm: str) -> pd.DataFrame:
-    """Test objects of all seeds at the arm's largest number of labels: `class`, `p(<class>)`; empty if no job left them."""
-    paths = [Path(folder) / PREDICTIONS for folder in sweep.at_largest(arm)["folder"]]
-    found = [pd.read_parquet(path) for path in paths if path.is_file()]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
-
-
 def arms_with_predictions(sweep: Sweep) -> list[str]:
     """Arms whose jobs at the largest number of labels all left their predictions."""
     jobs = {arm: sweep.at_largest(arm)["folder"] for arm in sweep.arms}
     return [arm for arm, some in jobs.items() if all((Path(f) / PREDICTIONS).is_file() for f in some)]
-
-
-def probabilities(table: pd.DataFrame) -> tuple[list[str], Array, Labels]:
-    """Class names, (N, K) probabilities, (N,) index of the true class."""
-    columns = [str(name) for name in table.columns if str(name).startswith("p(")]
-    classes = [name[2:-1] for name in columns]
-    places = {name: place for place, name in enumerate(classes)}
-    label = np.array([places[name] for name in table["class"]], dtype=np.int64)
-    return classes, np.asarray(table[columns], dtype=np.float64), label
 
 
 def confusion_shares(probability: Array, label: Labels) -> Array:
@@ -68,7 +52,7 @@ def confusion_matrices(sweep: Sweep) -> Figure:
     )
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08)
     for axes, arm in zip(panels(figure, len(arms), columns), arms, strict=True):
-        classes, probability, label = probabilities(predictions(sweep, arm))
+        _, classes, probability, label = read_predictions(*sweep.at_largest(arm)["folder"])
         shares = confusion_shares(probability, label)
         draw_shares(axes, shares, classes, size)
         tested = np.bincount(label, minlength=len(classes)) // max(len(sweep.at_largest(arm)), 1)
@@ -119,7 +103,7 @@ def reliability_diagram(sweep: Sweep) -> Figure:
     style = looks([sweep])
     upper.plot([0, 1], [0, 1], color=GREY, lw=1, ls=":", label="perfectly calibrated")
     for arm in arms_with_predictions(sweep):
-        _, probability, label = probabilities(predictions(sweep, arm))
+        _, _, probability, label = read_predictions(*sweep.at_largest(arm)["folder"])
         bins = reliability(probability, label)
         shown = bins[bins["objects"] >= FEWEST]
         error = mean_estimate(sweep.at_largest(arm)["ece"].to_numpy(dtype=float)).value if sweep.has("ece") else np.nan

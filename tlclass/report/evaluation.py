@@ -17,7 +17,7 @@ from tlclass.report.pages import Block, Heading, Items, Link, Paragraph, Table, 
 from tlclass.report.statistics import quantiles
 from tlclass.report.sweep import OTHER_SCORES, Sweep, data_note, make_sweep
 from tlclass.report.tables import title
-from tlclass.training.leavings import MACRO, PREDICTIONS, Row
+from tlclass.training.leavings import MACRO, Row, read_predictions
 from tlclass.training.metrics import class_f1
 
 Array = npt.NDArray[Any]
@@ -28,7 +28,7 @@ INTERVALS = "Intervals: central 95 % of a bootstrap over the objects, resampled 
 
 def intervals(folder: Path) -> Intervals:
     """95 % intervals over the objects of the scores that a folder's predictions give, by the names of a row."""
-    classes, probability, label = diagnostics.probabilities(pd.read_parquet(folder / PREDICTIONS))
+    _, classes, probability, label = read_predictions(folder)
     weights = resampled_within(label)
     draws = {MACRO: macro_auroc(probability, label, weights), **other_draws(probability, label, weights)}
     for k, name in enumerate(classes):
@@ -129,7 +129,7 @@ def scores(row: Row, found: Intervals) -> pd.DataFrame:
 
 def per_class(row: Row, found: Intervals, folder: Path) -> pd.DataFrame:
     """One class a line."""
-    classes, probability, label = diagnostics.probabilities(pd.read_parquet(folder / PREDICTIONS))
+    _, classes, probability, label = read_predictions(folder)
     chosen = probability.argmax(axis=1)
     lines = []
     for k, name in enumerate(classes):
@@ -162,7 +162,7 @@ def subset(row: Row, name: str) -> Mapping[str, str]:
 
 def confusion(folder: Path) -> pd.DataFrame:
     """Counts, a line per true class."""
-    classes, probability, label = diagnostics.probabilities(pd.read_parquet(folder / PREDICTIONS))
+    _, classes, probability, label = read_predictions(folder)
     table = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(table, (label, probability.argmax(axis=1)), 1)
     return pd.DataFrame(table, columns=classes).astype(str).assign(true=classes)[["true", *classes]]

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from tlclass.report.statistics import quantiles
-from tlclass.training.leavings import PREDICTIONS
+from tlclass.training.leavings import PREDICTIONS, read_predictions
 
 Array = npt.NDArray[Any]
 
@@ -45,7 +44,7 @@ def resampled_scores(folder: Path) -> Array:
 
 
 def predictions(folder: Path) -> tuple[Array, Array, Array]:
-    """Object ids (n,), class names (n,) and probabilities (n, K) of a job, in the order of the ids."""
+    """Object ids (n,), classes (n,) and probabilities (n, K) of a job, in the order of the ids."""
     return _predictions(folder, *_version(folder))
 
 
@@ -62,15 +61,9 @@ def _resampled_scores(folder: Path, _time: int, _size: int) -> Array:
 
 @lru_cache(64)
 def _predictions(folder: Path, _time: int, _size: int) -> tuple[Array, Array, Array]:
-    table = pq.read_table(folder / PREDICTIONS)
-    ids = table["object_id"].to_numpy(zero_copy_only=False).astype(str)
-    order = np.argsort(ids)
-    names = [name for name in table.column_names if name.startswith("p(")]
-    classes = np.array([name[2:-1] for name in names])
-    label = table["class"].to_numpy(zero_copy_only=False).astype(str)[order]
-    probability = np.stack([table[name].to_numpy() for name in names], axis=1)[order]
-    index = np.searchsorted(np.sort(classes), label)
-    return ids[order], np.argsort(classes)[index], probability
+    found = read_predictions(folder)
+    order = np.argsort(found.object_id)
+    return found.object_id[order], found.label[order], found.probability[order]
 
 
 def resampled_within(label: Array) -> Array:

@@ -71,7 +71,7 @@ class Output:
                 writer.close()
 
 
-def writer_for(path: Path, given: Path | Survey) -> Output:
+def output_for(path: Path, given: Path | Survey) -> Output:
     """The output `path`, checked before anything is read.
 
     Raises:

@@ -17,7 +17,7 @@ from tlclass.network.inference import encode_all, logits_of
 from tlclass.quoting import shortened
 from tlclass.serving.account import Account
 from tlclass.serving.explained import Explanation
-from tlclass.serving.predictions import Output, select
+from tlclass.serving.predictions import Classified, select
 from tlclass.serving.request import Request
 
 Array = npt.NDArray[Any]
@@ -45,7 +45,7 @@ def explain(
     if not len(selected):
         raise ValueError(f"{origin}: {object_id} is {warning}")
     account.log()
-    output = Output(model, given, selected, asked, origin)
+    found = Classified(model, given, selected, asked, origin)
     before = model.calibration.prior if model.calibration else np.full(len(model.classes), 1 / len(model.classes))
     return Explanation(
         object_id=object_id,
@@ -57,12 +57,12 @@ def explain(
         days=selected.days,
         flux=selected.flux,
         flux_err=selected.flux_err,
-        probability=output.plain.exp().numpy(),
+        probability=found.plain.exp().numpy(),
         before=np.asarray(before),
         without=_without_each(model, selected, np.asarray(before)),
         metadata={name: float(values[0]) for name, values in metadata_of(selected, model.metadata).items()},
         without_metadata=_probabilities(model, selected, hide=True)[0],
-        novelty=None if model.novelty is None else float(output.novelty()[-1]),
+        novelty=None if model.novelty is None else float(found.novelty()[-1]),
         warning=warning,
     )
 

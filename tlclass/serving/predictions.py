@@ -89,7 +89,7 @@ def predict(
     selected, warnings = select(model, curves, asked, origin, seen)
     if account is None:
         seen.log()
-    return Output(model, curves, selected, asked, origin).table(np.array(warnings, dtype=object))
+    return Classified(model, curves, selected, asked, origin).table(np.array(warnings, dtype=object))
 
 
 def predict_each(
@@ -116,7 +116,7 @@ def before_prior(model: TrainedModel, curves: LightCurves, origin: str, asked: R
         ValueError: see `predict`.
     """
     selected, _ = select(model, curves, asked, origin, Account(model, origin))
-    return Output(model, curves, selected, asked, origin).plain
+    return Classified(model, curves, selected, asked, origin).plain
 
 
 def select(
@@ -162,7 +162,7 @@ def _logits(model: TrainedModel, latents: Sequence[Tensor], origin: str) -> Tens
     return logits
 
 
-class Output:
+class Classified:
     """The model's output for the selected light curves, at each of V views.
 
     Attributes:

@@ -38,7 +38,7 @@ def stated_survey(words: Sequence[str], config_dir: str | None = None, trust: Se
     """
     try:
         settings = compose([about_survey(word) for word in words], config_dir)
-        survey = build_survey(settings["target"], list(trust) or settings["trust"])
+        survey = build_survey(settings["target"], trust or settings["trust"])
     except ValueError as error:
         raise ValueError(of_survey(str(error))) from error
     if not isinstance(survey, Survey):

@@ -1,6 +1,6 @@
 """The built-in light-curve simulator: physical models of transients, observed by simulated surveys.
 
-Nothing is read from disk and nothing is downloaded; all numbers live in `conf/population` and `conf/survey`.
+Nothing is read from disk and nothing is downloaded; all numbers live in `conf/population`, `conf/simulator` and `conf/survey`.
 """
 
 from tlclass.simulator.bands import Bands, band_flux, rest_frame_magnitudes

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
+from tlclass.lightcurves.photometry import ZERO_POINT
 from tlclass.simulator.chunks import CHUNK
 from tlclass.simulator.parameters import Array, Pair
-
-ZERO_POINT = 27.5  # AB mag of unit flux (SNANA FLUXCAL)
 
 
 @dataclass(frozen=True)

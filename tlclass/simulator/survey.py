@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
+from tlclass.dust import R_V
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.options import nearest
 from tlclass.simulator.bands import Bands, band_flux
@@ -27,7 +28,6 @@ from tlclass.simulator.transients import Gap
 VERSION = 1  # raise it whenever the same settings give other light curves
 DUST_SHEET = (0.024, 0.45, 0.003, 1.0)  # E(B-V) at the pole, sigma of its log, bounds: Milky Way dust
 LATITUDE = 0.17  # smallest |sin b|
-MILKY_WAY_RV = 3.1
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ class Observatory:
         drawn = histories.drawn
         on = np.flatnonzero(phase > 0)
         epochs = objects[on], self.pool.band[visit[on]].astype(np.int64), phase[on]
-        dust = drawn["host_av"], MILKY_WAY_RV * mwebv
+        dust = drawn["host_av"], R_V * mwebv
         scale = flux_of(drawn["peak_magnitude"] + drawn["modulus"]).astype(np.float32)
         flux = np.zeros(visit.size, np.float32)
         flux[on] = band_flux(histories, self.bands, drawn["redshift"], epochs, *dust) * scale[objects[on]]

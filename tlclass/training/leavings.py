@@ -1,6 +1,13 @@
-"""Names of what a job leaves, beside its model; here, so that a report does not wait for torch and Lightning."""
+"""What a job leaves, beside its model; here, so that a report does not wait for torch and Lightning."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 MACRO = "auroc_macro"  # the main score of a row
 Row = dict[str, Any]  # of a job: coordinates, then scores
@@ -12,3 +19,22 @@ SPLIT = "split.json"  # ids of the objects that a job trained and validated on
 SURVEY = "survey.json"  # objects per class of target and source
 SETTINGS = "config.yaml"  # what the user composed
 WORDS = "overrides.yaml"  # the settings as they were written on the command line
+
+
+class Predictions(NamedTuple):
+    """Probabilities (n, K) of the test objects, the names of the K classes, and by object its id (n,) and the index (n,) of its true class."""
+
+    object_id: npt.NDArray[Any]
+    classes: list[str]
+    probability: npt.NDArray[np.float64]
+    label: npt.NDArray[np.int64]
+
+
+def read_predictions(*folders: Path | str) -> Predictions:
+    """What jobs left in their folders, job after job; see `tlclass.training.evaluation.write_predictions`."""
+    table = pa.concat_tables([pq.read_table(Path(folder) / PREDICTIONS) for folder in folders])
+    names = [name for name in table.column_names if name.startswith("p(")]
+    classes = [name[2:-1] for name in names]
+    label = pc.index_in(table["class"], pa.array(classes)).to_numpy().astype(np.int64)
+    probability = np.stack([table[name].to_numpy() for name in names], axis=1)
+    return Predictions(table["object_id"].to_numpy().astype(str), classes, probability, label)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tlclass.dust import R_V
 from tlclass.lightcurves.curves import HOST_NUMBERS, ROW_NUMBERS, SIMULATED
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import (
@@ -139,19 +140,29 @@ TEXT = (
 NUMBERS = tuple(name for name in dict.fromkeys((*OBSERVATION_COLUMNS, *OBJECT_COLUMNS)) if name not in TEXT)
 
 SHIFTS = {"peakt": 2458000 - 2400000.5}  # days to MJD; peakt is JD - 2458000
-SCALES = {"a_v": 1 / 3.1}  # A_V to E(B-V)
+SCALES = {"a_v": 1 / R_V}  # A_V to E(B-V)
 
 
-@dataclass(frozen=True)
-class Form:
-    """How the columns of a survey's tables become ours; the settings that `Table` and `Nested` share.
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """What may be stated of a survey's tables.
 
     Attributes:
-        passbands, columns, extra, flux_unit, time_offset, default_unit, positive, unknown_passbands, detection_snr: see
-            `tlclass.surveys.tables.table.Table`. A column that is to be found (auto) is as one that is not named.
+        columns: our name -> the file's column, where it is not found by itself (auto) or is ambiguous; null: do not
+            read it. Observations: object_id, mjd, band, and flux, flux_err, or difference magnitudes (AB) mag,
+            mag_err, is_positive; detected, limiting_mag, quality, is_limit, flux_unit, zero_point. Objects: object_id, label, mwebv, ra, dec,
+            redshift, host_photoz, host_photoz_err, trigger_mjd, peak_mjd (for a trigger, see `tlclass.surveys.tables.objects.pack`).
+        extra: further object columns to keep where present, for `where`, `subsets` and diagnostics.
+        flux_unit: `fluxcal` (zero point 27.5 AB), `jy`, `mjy`, `ujy`, `njy`, or a zero point (AB) as a number; None: what the flux
+            column's name says (FLUXCAL; nJy for Rubin's psfFlux and psfDiffFlux; Jy, mJy, uJy, nJy in it), else a
+            column flux_unit, else the zero point of each row (column zp, as sncosmo has it), else `default_unit`.
+        time_offset: days to add to get MJD, of observations and of objects; 0: -2400000.5 for a column called jd, else none.
+        default_unit: as `flux_unit`; None: what magnitudes in the same table or the survey's depth prove, else an error.
+        positive: whether all differences are positive, of magnitudes without a sign.
+        unknown_passbands: `error`, or `drop` to leave out their rows with a count.
+        detection_snr: flux / error from which a row is a detection where nothing states which rows are.
     """
 
-    passbands: Passbands
     columns: Mapping[str, str | None] = field(default_factory=dict)
     extra: tuple[str, ...] = ()
     flux_unit: str | float | None = None
@@ -160,6 +171,13 @@ class Form:
     positive: bool = False
     unknown_passbands: str = "error"
     detection_snr: float = SNR
+
+
+@dataclass(frozen=True)
+class Form(TableOptions):
+    """How the columns of a survey's tables become ours; a column that is to be found (auto) is as one that is not named."""
+
+    passbands: Passbands
 
     def __post_init__(self) -> None:
         """Raise ValueError for a column mapping with an unknown name, and for an unknown unit."""

@@ -2,8 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,12 @@ from tlclass.lightcurves import arrow
 from tlclass.lightcurves.arrow import readable
 from tlclass.lightcurves.curves import ROW_NUMBERS, LightCurves, check, concatenate
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.photometry import FACTS, SNR, without_prefix
+from tlclass.lightcurves.photometry import FACTS, without_prefix
 from tlclass.quoting import listed
 from tlclass.surveys.alerts.tables import holds_packets
 from tlclass.surveys.saying import Together
 from tlclass.surveys.tables import kinds
-from tlclass.surveys.tables.columns import CONTEXT, Form, naming, refuse_absent, states_alone
+from tlclass.surveys.tables.columns import CONTEXT, Form, TableOptions, naming, refuse_absent, states_alone
 from tlclass.surveys.tables.files import PARQUET, TABLES, existing, is_kind, schema_of, tables_below, tables_in
 from tlclass.surveys.tables.objects import object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import joined, observation_columns, observations_of
@@ -30,7 +30,7 @@ HATS = ("hats.properties", "properties")  # what a catalogue says of itself; IVO
 
 
 @dataclass(frozen=True)
-class Nested:
+class Nested(TableOptions):
     """Reads Parquet files with one row per object and the observations in list columns, without Python loops.
 
     The lists stand as columns of their own, or in a struct of lists, or a list of structs (nested-pandas).
@@ -39,19 +39,11 @@ class Nested:
 
     Attributes:
         path: a file or a folder of files, with other objects in each.
-        passbands, columns, extra, flux_unit, time_offset, default_unit, positive, unknown_passbands, detection_snr: see `Table`.
+        passbands: to resolve band names.
     """
 
     path: Path
     passbands: Passbands
-    columns: Mapping[str, str | None] = field(default_factory=dict)
-    extra: tuple[str, ...] = ()
-    flux_unit: str | float | None = None
-    time_offset: float = 0.0
-    default_unit: str | float | None = None
-    positive: bool = False
-    unknown_passbands: str = "error"
-    detection_snr: float = SNR
 
     def __post_init__(self) -> None:
         """Refuse a column mapping for a name that is not ours."""

@@ -19,6 +19,7 @@ from tlclass.lightcurves.curves import (
     known_hosts,
     settled,
 )
+from tlclass.lightcurves.selection import first_mjd
 from tlclass.lightcurves.voids import blank, says_yes
 from tlclass.surveys.tables.cells import column_values, flags, identifiers, text
 from tlclass.surveys.tables.columns import OBJECT_COLUMNS, PHOTOZ, Form, naming
@@ -244,8 +245,5 @@ def pack(
     curves = from_columns(objects, seen, form.passbands.names, origin, dropped, part)
     if peak is None or "trigger_mjd" in objects:
         return curves
-    rows = np.flatnonzero(curves.detected & (curves.flux > 0) & (curves.mjd > (peak - BEFORE_PEAK)[curves.owner]))
-    owner, first = np.unique(curves.owner[rows], return_index=True)
-    trigger = np.full(len(curves), np.nan)
-    trigger[owner] = curves.mjd[rows[first]]
-    return replace(curves, trigger_mjd=trigger)
+    late = curves.detected & (curves.flux > 0) & (curves.mjd > (peak - BEFORE_PEAK)[curves.owner])
+    return replace(curves, trigger_mjd=first_mjd(curves, late))

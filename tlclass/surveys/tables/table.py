@@ -12,11 +12,10 @@ import pyarrow as pa
 
 from tlclass.lightcurves.curves import LightCurves, sum_dropped
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.photometry import SNR
 from tlclass.quoting import listed
 from tlclass.surveys.saying import Together
 from tlclass.surveys.tables.batches import rows_of
-from tlclass.surveys.tables.columns import CONTEXT, FLAG, NUMBERS, TEXT, Form, naming, refuse_absent, say
+from tlclass.surveys.tables.columns import CONTEXT, FLAG, NUMBERS, TEXT, Form, TableOptions, naming, refuse_absent, say
 from tlclass.surveys.tables.facts import DECISIVE
 from tlclass.surveys.tables.files import existing, is_prediction, read_table, schema_of, tables_below, unread_in
 from tlclass.surveys.tables.in_parts import in_parts
@@ -41,7 +40,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(TableOptions):
     """Reads tables of objects and of observations, Parquet, CSV or FITS: two files, one, or all below a folder.
 
     Columns are found by their names (`tlclass.surveys.tables.columns.ALIASES`): plain ones, those of ZTF alerts
@@ -54,19 +53,6 @@ class Table:
         passbands: to resolve band names.
         objects: file with one row per object; None: those of `folder`, or the observations have all that is known.
         folder: read where `observations` is not given.
-        columns: our name -> the file's column, where it is not found by itself (auto) or is ambiguous; null: do not
-            read it. Observations: object_id, mjd, band, and flux, flux_err, or difference magnitudes (AB) mag,
-            mag_err, is_positive; detected, limiting_mag, quality, is_limit, flux_unit, zero_point. Objects: object_id, label, mwebv, ra, dec,
-            redshift, host_photoz, host_photoz_err, trigger_mjd, peak_mjd (for a trigger, see `tlclass.surveys.tables.objects.pack`).
-        extra: further object columns to keep where present, for `where`, `subsets` and diagnostics.
-        flux_unit: `fluxcal` (zero point 27.5 AB), `jy`, `mjy`, `ujy`, `njy`, or a zero point (AB) as a number; None: what the flux
-            column's name says (FLUXCAL; nJy for Rubin's psfFlux and psfDiffFlux; Jy, mJy, uJy, nJy in it), else a
-            column flux_unit, else the zero point of each row (column zp, as sncosmo has it), else `default_unit`.
-        time_offset: days to add to get MJD, of observations and of objects; 0: -2400000.5 for a column called jd, else none.
-        default_unit: as `flux_unit`; None: what magnitudes in the same table or the survey's depth prove, else an error.
-        positive: whether all differences are positive, of magnitudes without a sign.
-        unknown_passbands: `error`, or `drop` to leave out their rows with a count.
-        detection_snr: flux / error from which a row is a detection where nothing states which rows are.
         keep_unlisted: whether objects with observations that no object table lists are kept, with nothing known of them.
     """
 
@@ -74,14 +60,6 @@ class Table:
     passbands: Passbands = field(default_factory=lambda: Passbands(()))
     objects: Path | None = None
     folder: Path | None = None
-    columns: Mapping[str, str | None] = field(default_factory=dict)
-    extra: tuple[str, ...] = ()
-    flux_unit: str | float | None = None
-    time_offset: float = 0.0
-    default_unit: str | float | None = None
-    positive: bool = False
-    unknown_passbands: str = "error"
-    detection_snr: float = SNR
     keep_unlisted: bool = False
 
     def __post_init__(self) -> None:
