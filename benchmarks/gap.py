@@ -47,7 +47,7 @@ LEAST = 600  # and at least so many in all
 MAGNITUDE_WIDTH = 0.15  # mag, within which a simulated partner's peak should lie
 TREES = 400
 LEAST_AXIS = 0.05  # principal axes of the latent space weaker than this part of the strongest are left out
-TOLD = 8  # features named per class and kind
+TOLD = 4  # features named per class and kind
 SEED = 20
 DRAWN = (
     "sampling nights", "sampling longest step", "sampling first S/N", "sampling last S/N", "sampling day of peak",
@@ -391,7 +391,7 @@ def latent_section(
         if min(away.sum(), (~away).sum()) < 5:
             continue
         apart = {n: abs(separation(v[own][away], v[own][~away]) - 0.5) for n, v in described.items()}
-        for name in sorted(apart, key=lambda n: -apart[n])[:5]:
+        for name in sorted(apart, key=lambda n: -apart[n])[:3]:
             v = described[name][own]
             unusual.append(f"| {group} | {name} | {quantiles(v[away])} | {quantiles(v[~away])} |")
     return lines, unusual

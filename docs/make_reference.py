@@ -20,9 +20,12 @@ from tlclass.training.settings import FitSettings
 PAGE = Path(__file__).with_name("configuration.md")
 HEAD = """# Configuration
 
-This page lists the settings of `tlclass train`, `evaluate` and `inspect`, and the files of each group. Options of one file only,
-such as `adapt.beside`, are explained in that file, `conf/GROUP/NAME.yaml`. Replace a default on the command line, e.g.
-`fit.learning_rate=3e-3`. `tlclass train --cfg job` prints the composed configuration of a command.
+This page lists the settings of `tlclass train`, `evaluate` and `inspect`, and the files of each group.
+
+- Replace a default on the command line, e.g. `fit.learning_rate=3e-3`.
+- `tlclass train --cfg job` prints the composed configuration of a command.
+- Details and options of a single file, such as `adapt.beside`, are in that file, `conf/GROUP/NAME.yaml`.
+
 `docs/make_reference.py` writes this page from the typed plan and from `conf/`.
 """
 SECTIONS: dict[str, tuple[str, type, type, str]] = {  # heading: place, class of the fields, class of the docstring, introduction
@@ -55,7 +58,7 @@ WORDS = {
 }
 GROUPS = {
     "experiment": "A source, a target, a recipe and the axes of a sweep.",
-    "survey": "Cards of surveys; `source=NAME` and `target=NAME` choose one. See [Which file goes where](surveys.md).",
+    "survey": "Cards of surveys; `source=NAME` and `target=NAME` choose one. A card states where to get the data. See [Which file goes where](surveys.md).",
     "arm": "Complete recipes that are compared.",
     "method": "How the labels are used.",
     "freeze_policy": "What is loaded from the source model and what is trained.",

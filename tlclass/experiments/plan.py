@@ -55,8 +55,8 @@ class Pretraining:
     """How the source model is trained; its encoding and encoder are the target's.
 
     Attributes:
-        seed: counts ensembles: the members' seeds are `seed * members`, + 1, and so on.
-        flux_scale: of the source's encoding; another number where its fluxes are brighter or fainter than the target's.
+        seed: number of the ensemble; the seeds of its members are `seed * members`, + 1, and so on.
+        flux_scale: of the source's encoding; give another number if its fluxes are brighter or fainter than the target's.
         labels: how many labels of the source are used.
         head, protocol, fit, augmentation: see `Training`.
     """

@@ -42,25 +42,24 @@ class Augmentation:
 
     Attributes:
         thin: [low, high]; an object keeps each observation with a probability drawn between them.
-        nights: whole numbers such as [1, 2, 3]; of the nights on which an object was observed every k-th is kept, k
-            drawn from them, starting at one of the first k.
-        drop_band: probability that an object loses one of its passbands; never its only one, and at least
-            `Selection.min_observations` are left.
-        drop_host: probability that nothing is known of an object's host galaxy (`host_photoz` and its error).
+        nights: whole numbers such as [1, 2, 3]; k is drawn from them, and every k-th night of an object is kept, from one of the
+            first k nights on.
+        drop_band: probability that an object loses one of its passbands; it keeps at least one passband and
+            `Selection.min_observations` observations.
+        drop_host: probability that the redshift of an object's host galaxy is hidden (`host_photoz` and its error).
         zero_point: sigma in mag of an offset per object and passband, of flux and error.
-        error_scale: sigma of ln of a factor per object on the quoted errors; the noise stays what it is.
-        redshift: [low, high], at most 0.8 to 1.25; 1 + z times f, drawn uniformly between them. Times since the trigger
-            stretch by f. Where the redshift z is known, the flux dims by the squared ratio of luminosity distances (flat
-            universe, Omega_m 0.3), and f is drawn where the new redshift is between z / 2 and 2 z, since for near objects
-            a small change of 1 + z is a large one of the distance. The K-correction (other wavelengths of the source in
-            the same passband) is neglected, so it is meant for f within about 0.1 of 1.
-        extinction: mean A_V in mag of additional dust, drawn from an exponential distribution as the simulator's host
-            dust, Gordon et al. 2023 with R_V = 3.1 at each passband's wavelength as observed.
+        error_scale: sigma of ln of a factor per object on the quoted errors; the noise does not change.
+        redshift: [low, high], at most 0.8 to 1.25; 1 + z is multiplied by f, drawn uniformly between them. Times since the trigger
+            stretch by f. If the redshift z is known, the flux dims by the squared ratio of luminosity distances (flat universe,
+            Omega_m 0.3), and the new redshift lies between z / 2 and 2 z. The K-correction is neglected, so f should lie within
+            about 0.1 of 1.
+        extinction: mean A_V in mag of additional dust, drawn from an exponential distribution (Gordon et al. 2023, R_V = 3.1, at
+            the observed wavelength of each passband).
         fainter: [low, high] in mag from 0; an object is dimmed by so much, drawn uniformly, in all passbands alike: labelled
             objects are bright, those to be classified are not (Boone 2019). What a larger distance changes beside the flux
             is `redshift`.
-        snr: [low, high]; observations with |flux| below a threshold between them, drawn per object, times the error
-            are dropped. For alert photometry.
+        snr: [low, high]; a threshold is drawn between them per object, and observations with |flux| / error below it are dropped.
+            For alert photometry.
     """
 
     thin: Sequence[float] | None = None

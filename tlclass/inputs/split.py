@@ -23,16 +23,16 @@ class Protocol:
     """How objects are split into train, validation and test.
 
     Attributes:
-        test: `remainder` (all that is not drawn, as in the paper), `fixed` (a stratified `test_fraction` by object
-            id, the same for every seed and budget), `development` (what is drawn neither for the budget nor for
-            that part, which stays untouched: for choices whose result `fixed` is to judge), or `tuning` (another part
-            like that of `fixed`, which stays untouched: for choices about which objects get labels).
+        test: which objects are scored. `remainder`: all that are not in the label budget, as in the paper. `fixed`: a stratified
+            `test_fraction` by object id, the same for every seed and budget. `development`: the objects that are neither in the
+            budget nor in the part of `fixed`; for choices that `fixed` judges later. `tuning`: another part like that of `fixed`;
+            for choices about which objects get labels. The last two leave the part of `fixed` untouched.
         test_fraction: share of the objects in the test part; `remainder` does not use it.
         validation_fraction: share of the labels that validate.
-        labelling: which objects get a label: `random` (every object of the pool alike) or `bright` (as spectroscopic follow-up: the
-            chance falls with the peak magnitude, like 1 / (1 + exp((m - bright_limit) / bright_width))).
-        bright_limit: AB magnitude where the chance is half that of a bright object; null: that of the pool's brightest quarter.
-        bright_width: over how many magnitudes the chance falls.
+        labelling: which objects get a label. `random`: every object of the pool with the same chance. `bright`: as in spectroscopic
+            follow-up, the chance falls with the peak magnitude m, like 1 / (1 + exp((m - bright_limit) / bright_width)).
+        bright_limit: AB magnitude at which the chance is half that of a bright object; null: that of the pool's brightest quarter.
+        bright_width: number of magnitudes over which the chance falls.
     """
 
     test: str = "remainder"

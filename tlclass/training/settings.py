@@ -23,24 +23,23 @@ class FitSettings:
     """How long and how fast to train (paper section 3.3, in optimizer steps where budgets are small).
 
     Attributes:
-        learning_rate: of the optimizer, before the schedule and a policy's factors.
-        l2_sp: strength alpha of the penalty alpha/2 |w - w_source|^2 on trained parameters that were loaded from
-            the source (Li et al. 2018, without their decay of new parameters); in the training loss only.
-        average: decay per step of an exponential moving average of the weights, started at the first weights;
-            0 is none. What is validated, kept and stored is then the average.
-        class_weights: whether rare classes weigh more (paper section 3.3). Without, the network learns the class
-            proportions of its labels; right where it starts from a head that knows them (`head=source`).
-        truncate: share of training batches whose light curves are cut at a random observation, so that
-            early light curves are learnt too.
-        balance: draw training objects, with replacement, so that every class is equally likely, instead of
-            weighing them in the training loss; the validation loss is weighted and estimates the same, so it goes
-            with class_weights only.
+        learning_rate: of the optimizer, before the schedule and the factors of a freeze policy.
+        l2_sp: strength alpha of the penalty alpha/2 |w - w_source|^2 in the training loss, on trained parameters that were loaded
+            from the source (Li et al. 2018, without their decay of new parameters).
+        average: decay per step of an exponential moving average of the weights, which starts at the first weights; 0 is none.
+            With it, the average is validated, kept and stored.
+        class_weights: whether rare classes have larger weights in the loss (paper section 3.3). Without class weights the network
+            learns the class proportions of its labels; use this with a head that starts with them (`head=source`).
+        truncate: share of training batches whose light curves are truncated at a random observation, so that early light curves
+            are learnt too.
+        balance: draw training objects with replacement, so that every class is equally likely, instead of class weights in the
+            training loss. The validation loss keeps the class weights, so this needs class_weights.
         batch_size: objects per step.
         max_epochs: limit in epochs; never fewer than `min_steps` optimizer steps.
         min_steps: least number of optimizer steps (with 80 training objects an epoch is one step, so epochs alone would stop too early).
-        patience_epochs, patience_steps: training stops early after the longer of the two without progress.
+        patience_epochs, patience_steps: training stops early after this time without progress; the longer of the two counts.
         monitor: what early stopping and the choice of the best weights look at: `val/loss` or `val/auroc_macro`.
-        validate_every_steps: validate after this many steps, at least once an epoch of more steps.
+        validate_every_steps: number of steps between validations; where an epoch has more steps, there is one validation per epoch.
         loss: of an object, see `tlclass.training.losses`; class weights multiply it.
         optimizer: a class of `torch.optim`, or such a class with options.
         schedule: of the learning rate, see `tlclass.training.schedules`.
