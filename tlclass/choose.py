@@ -61,7 +61,12 @@ def _parser() -> argparse.ArgumentParser:
         help='e.g. "peak_mag < 19 and p(TDE) > 0.1"; last_mag, ra, dec, n_observations, class, ...',
     )
     add("--random", type=float, default=0.0, metavar="SHARE", help="this share is drawn at random instead (0)")
-    add("--labelled", type=Path, metavar="FILE", help="objects that have a label already: a table (object_id, class), or one id a line")
+    add(
+        "--labelled",
+        type=Path,
+        metavar="FILE",
+        help="objects that have a label already: a table (object_id, class), or one id a line",
+    )
     add("--seed", type=int, default=0, help="of all draws (0)")
     add("-o", "--output", type=Path, help="the list: .csv, .parquet or .jsonl (without: CSV on standard output)")
     add_arguments(parser)

@@ -154,9 +154,13 @@ def test_mistakes_say_what_is_wrong(tmp_path: Path) -> None:
         nested(tmp_path, id=["a"], mjd=lists["mjd"], band=lists["band"])
     with pytest.raises(ValueError, match=r"lacks the column\(s\) object_id; it has host:"):
         nested(tmp_path, host=["a"], **lists)
-    with pytest.raises(ValueError, match=r"n.parquet: no list column has the name of a time or a brightness; it has none: "):
+    with pytest.raises(
+        ValueError, match=r"n.parquet: no list column has the name of a time or a brightness; it has none: "
+    ):
         nested(tmp_path, id=["a"])
-    with pytest.raises(ValueError, match=r"; it has cmjd, cband, cflux, cflux_err: name yours with .*columns.mjd=COLUMN"):
+    with pytest.raises(
+        ValueError, match=r"; it has cmjd, cband, cflux, cflux_err: name yours with .*columns.mjd=COLUMN"
+    ):
         nested(tmp_path, id=["a"], **{f"c{name}": values for name, values in lists.items()})
     path = tmp_path / "n.parquet"
     path.write_bytes(path.read_bytes()[:-10])

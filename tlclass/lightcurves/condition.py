@@ -156,6 +156,8 @@ def _compared(columns: Columns, name: str, sign: str, wanted: float | str) -> Ar
         raise ValueError(f"condition: {name} holds {kinds}, and {wanted!r} cannot be compared with it")
     known = ~np.asarray(pd.isna(values))
     if len(known) and not known.any():
-        log.warning("condition: %s is unknown for all %d objects, so none fulfils '%s %s ...'", name, len(known), name, sign)
+        log.warning(
+            "condition: %s is unknown for all %d objects, so none fulfils '%s %s ...'", name, len(known), name, sign
+        )
     held: Array = SIGNS[sign](values if numeric else values.astype(str), wanted) & known
     return held

@@ -125,7 +125,7 @@ def read_ids(path: Path, passbands: Passbands) -> list[str]:
         columns = [found[name] for name in ("object_id", "label") if name in found]
         table = read_table(path, columns, text=columns, ids=columns[:1])
         ids, *label = (text(table[name]) for name in columns)
-        return ids[~blank(label[0])].tolist() if label else ids.tolist()
+        return [str(name) for name in (ids[~blank(label[0])] if label else ids)]
     return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlclass.lightcurves.photometry import SNR, detected_by_snr
+from tlclass.lightcurves.photometry import detected_by_snr
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -92,5 +92,7 @@ def say_no_bits(flux: Array, flux_err: Array, snr: float, origin: str, level: in
     """
     bright = int(np.count_nonzero(detected_by_snr(flux, flux_err, snr)))
     if bright:
-        message = "%s: PHOTFLAG calls none of %d rows a detection, so the %d with flux / error of %g or more count as such"
+        message = (
+            "%s: PHOTFLAG calls none of %d rows a detection, so the %d with flux / error of %g or more count as such"
+        )
         tell(log, level, message, origin, snr, counts=(len(flux), bright))

@@ -168,7 +168,13 @@ class Judgement:
         say_unit(unit, self.found, self.origin)
         column, value, band = self._decisive_values()
         factor = flux_factor(column, self.found, unit, self.origin)
-        say_depth({name: values * factor for name, values in value.items()}, band, self.found, self.form.passbands.names, self.origin)
+        say_depth(
+            {name: values * factor for name, values in value.items()},
+            band,
+            self.found,
+            self.form.passbands.names,
+            self.origin,
+        )
         return unit
 
     def _proved(self) -> str | float:

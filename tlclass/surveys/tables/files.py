@@ -110,9 +110,9 @@ def schema_of(path: Path) -> pa.Schema:
     if is_kind(path, JSON):
         raise ValueError(f"{path} is JSON, which is not read as a table: {_out_of_json(path)}")
     raise ValueError(
-        f"{path}: unknown kind of file '{''.join(path.suffixes[-2:])}': {', '.join(TABLES)} are read as tables; write it as one of these, e.g. "
-        "with pandas.read_csv(FILE, sep=r'\\s+').to_csv(NEW) of columns between blanks, or astropy.table.Table.read(FILE).write('NEW.fits') (which keeps units), "
-        "or rename it"
+        f"{path}: unknown kind of file '{''.join(path.suffixes[-2:])}': {', '.join(TABLES)} are read as tables; write it as one of these, e.g. with "
+        "pandas.read_csv(FILE, sep=r'\\s+').to_csv(NEW) of columns between blanks, or "
+        "astropy.table.Table.read(FILE).write('NEW.fits') (which keeps units), or rename it"
     )
 
 
