@@ -209,3 +209,10 @@ def test_a_photflag_whose_bit_no_row_has_is_decided_of_the_whole_table(tmp_path:
     parts = list(door.parts(tmp_path / "a.csv", BANDS, {"flux_unit": "njy"}, rows=12))
     assert len(parts) > 1 and np.concatenate([part.detected for part in parts]).tolist() == whole.detected.tolist()
     assert whole.detected.sum() == N
+
+
+def test_an_option_of_alert_packets_is_refused_for_tables(tmp_path: Path) -> None:
+    table().to_csv(tmp_path / "a.csv", index=False)
+    for source in (table(), tmp_path / "a.csv"):
+        with pytest.raises(ValueError, match="forced is an option of alert packets, not of tables: leave it out$"):
+            door.read(source, BANDS, {"flux_unit": "njy", "forced": True})

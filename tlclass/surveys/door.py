@@ -19,7 +19,7 @@ from tlclass.surveys.reader import Reader
 from tlclass.surveys.snana.fits import SnanaFits
 from tlclass.surveys.snana.text import SnanaText
 from tlclass.surveys.survey import Survey
-from tlclass.surveys.tables.columns import Form
+from tlclass.surveys.tables.columns import Form, TableOptions
 from tlclass.surveys.tables.nested import Nested, holds_lists, is_own, nested_curves
 from tlclass.surveys.tables.table import Table, table_curves
 
@@ -133,12 +133,12 @@ def _checked(options: Settings) -> dict[str, Any]:
     Raises:
         ValueError: an option is unknown or of the wrong kind.
     """
-    known = [field.name for field in fields(Form) if field.name != "passbands"]
+    known = [field.name for field in fields(TableOptions)]
     unknown = next((name for name in options if name not in (*known, "forced")), None)
     if unknown is not None:
         raise ValueError(f"option {unknown} is unknown{nearest(unknown, known)}: known are {', '.join(known)}")
     of_tables = {name: value for name, value in options.items() if name in known}
-    return {**options, **checked_options(Form, of_tables, "")}
+    return {**options, **checked_options(TableOptions, of_tables, "")}
 
 
 def _reader_of(survey: Survey, stated: Settings) -> Reader:
@@ -180,17 +180,19 @@ class _Kind:
     open: Callable[[Path, Passbands, Settings, Settings], Reader]
 
 
-def _table_settings(settings: Settings) -> dict[str, Any]:
+def _table_settings(settings: Settings, stated: Settings) -> dict[str, Any]:
+    if "forced" in stated:
+        raise ValueError("forced is an option of alert packets, not of tables: leave it out")
     return {name: value for name, value in settings.items() if name != "forced"}
 
 
-def _open_table(path: Path, passbands: Passbands, settings: Settings, _stated: Settings) -> Reader:
+def _open_table(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
     where: dict[str, Any] = {"folder": path, "keep_unlisted": True} if path.is_dir() else {"observations": path}
-    return Table(passbands=passbands, **where, **_table_settings(settings))
+    return Table(passbands=passbands, **where, **_table_settings(settings, stated))
 
 
 def _open_nested(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
-    reader = Nested(path, passbands, **_table_settings(settings))
+    reader = Nested(path, passbands, **_table_settings(settings, stated))
     own = [file for file in reader.files() if is_own(file)]
     if own:
         _refuse_others(f"{own[0]} was written by this package and states its", stated, ("unknown_passbands", "extra"))
@@ -279,7 +281,7 @@ def _arrow_of_others(source: Any) -> pa.Table:
             pass  # a single column
     kind = f"{type(source).__module__.partition('.')[0]} {type(source).__name__}".removeprefix("builtins ")
     hint = (
-        "; its to_pandas() gives one, but not the units of its columns: state flux_unit"
+        "; give what its to_pandas() returns, and state flux_unit, which pandas does not keep"
         if hasattr(source, "to_pandas")
         else ""
     )
@@ -292,5 +294,5 @@ def _read_table(table: pa.Table, passbands: Passbands, settings: Settings, state
     if holds_packets(table.schema):
         return _packets(Path(IN_MEMORY), passbands, settings, stated).read_table(table)
     read_lists = any(holds_lists(kind) for kind in table.schema.types)
-    form = Form(passbands, **_table_settings(settings))
+    form = Form(passbands, **_table_settings(settings, stated))
     return (nested_curves if read_lists else table_curves)(table, form, IN_MEMORY)
