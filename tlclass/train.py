@@ -21,7 +21,7 @@ from tlclass.experiments import sweep
 from tlclass.experiments.composition import CONFIG_DIR, as_hydra_wants, one_sentence, plain
 from tlclass.experiments.result import RESULT, OtherJob
 from tlclass.experiments.usage import help_text
-from tlclass.options import reported_mistakes
+from tlclass.options import lost_process, reported_mistakes
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,8 @@ def main() -> None:
     with stopping.noted():
         error = run_app()
         signum = stopping.asked()
-        folder, failed = sweep.close_ledger()
+        lost = lost_process(error)
+        folder, failed = sweep.close_ledger(lost)
     if signum is not None:
         sys.stderr.write(f"{signal.Signals(signum).name}: stopped; run the same command again to resume\n")
         raise SystemExit(128 + signum)
@@ -97,7 +98,7 @@ def main() -> None:
             with reported_mistakes():
                 write_report(folder)
     finally:
-        end(error, failed)
+        end(None if lost and folder else error, failed)  # what failed in a sweep says that a process was lost
 
 
 def run_app() -> BaseException | None:

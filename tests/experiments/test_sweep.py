@@ -205,6 +205,22 @@ def test_a_killed_sweep_run_again_gives_the_table_of_an_uninterrupted_one(
     pd.testing.assert_frame_equal(*tables)
 
 
+def test_a_killed_worker_ends_a_sweep_with_one_sentence(overrides: list[str], tmp_path: Path) -> None:
+    def killing() -> None:
+        def killed(*_: Any) -> None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        run.run_job = killed  # type: ignore[assignment]
+
+    words = [*overrides, SCRATCH, JOBLIB, "seed=0,1", "labels=50,60", "-m"]
+    process = start_forked(words, tmp_path, tmp_path / "said", forked_workers=True, first=killing)
+    process.join(170)
+    text = (tmp_path / "said").read_text()
+    assert process.exitcode == 1 and "Traceback" not in text, text
+    (line,) = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert "killed by SIGKILL (often: out of memory): run the same command again; 4 of 4 jobs have no result" in line
+
+
 def test_a_missing_launcher_is_answered_with_its_pip_line(
     train_cli: CLI, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,14 +133,21 @@ class Ledger:
         done = sum((folder / RESULT).exists() and not (folder / FAILED).exists() for folder in folders)
         return Progress(about["jobs"], done, len(folders) - done - failed, failed, time.time() - about["began"])
 
-    def failures(self) -> list[str]:
-        """The message of every failed job, and a line for every job that was interrupted."""
-        lines = []
+    def failures(self, lost: str | None = None) -> list[str]:
+        """The message of every failed job, and a line for every job that was interrupted.
+
+        Args:
+            lost: a sentence that stands for all interrupted jobs; the number of jobs without a result is added to it.
+        """
+        lines, seen = [], self.progress()
         for folder in self.begun():
             if (folder / FAILED).exists():
                 lines.append(json.loads((folder / FAILED).read_text(encoding="utf-8"))["message"])
-            elif not (folder / RESULT).exists():
+            elif not (folder / RESULT).exists() and lost is None:
                 lines.append(f"{folder}: was interrupted; run the same command again to resume it")
+        if lost is not None:
+            known = seen and seen.jobs is not None and f"; {seen.jobs - seen.done} of {seen.jobs} jobs have no result"
+            lines.append(f"{lost}{known or ''}")
         return lines
 
 
@@ -163,12 +170,12 @@ def open_ledger(folder: Path, jobs: int | None) -> Ledger:
     return ledger
 
 
-def close_ledger() -> tuple[Path | None, list[str]]:
-    """Remove the ledger; the sweep's folder (None if there was no sweep) and what failed."""
+def close_ledger(lost: str | None = None) -> tuple[Path | None, list[str]]:
+    """Remove the ledger; the sweep's folder (None if there was no sweep) and what failed, see `Ledger.failures`."""
     ledger, lock = _Opened.ledger, _Opened.lock
     if ledger is None or lock is None:
         return None, []
-    lines = ledger.failures()
+    lines = ledger.failures(lost)
     lock.release()
     shutil.rmtree(ledger.folder, ignore_errors=True)
     _Opened.ledger = _Opened.lock = None
