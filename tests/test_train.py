@@ -35,6 +35,17 @@ def test_a_mistake_is_one_sentence_and_an_exit_code(
     assert not jobs(tmp_path / "results")
 
 
+def test_slurm_away_from_a_cluster_is_refused_before_the_sweep(
+    train_cli: CLI, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(SystemExit) as stop:
+        train_cli("launcher=slurm", "seed=0,1", "-m")
+    assert stop.value.code == 2 and not (tmp_path / "results").exists()
+    expected = "no srun: start the sweep on a login node of the cluster, or use launcher=joblib"
+    assert said(capsys) == f"error: launcher=slurm: this machine has {expected}"
+
+
 def test_a_mistake_corrected_in_the_same_place_just_runs(train_cli: CLI, tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         train_cli(SCRATCH, "fit.monitor=loss")

@@ -2,9 +2,10 @@
 
 import math
 import os
+import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
@@ -30,6 +31,7 @@ class SweepLedger(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Decide the axes and open the ledger, in the process that starts the sweep."""
+        refuse_no_cluster(config)
         settle_axes(config)
         self.ledger = open_ledger(Path(config.hydra.sweep.dir), number_of_jobs(config))
 
@@ -79,7 +81,7 @@ def as_written(words: ListConfig) -> list[str]:
 
 
 def refuse_wrong_size(number: object, what: str) -> None:
-    """Exit unless `number` is a whole number above 0 (Hydra turns other exceptions of a callback into warnings).
+    """Exit unless `number` is a whole number above 0.
 
     Raises:
         SystemExit: 2.
@@ -87,8 +89,25 @@ def refuse_wrong_size(number: object, what: str) -> None:
     try:
         checked(number, Size, what)
     except ValueError as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(2) from None
+        _exit(str(error))
+
+
+def refuse_no_cluster(config: DictConfig) -> None:
+    """Exit if jobs should go to SLURM from a machine that has none.
+
+    Raises:
+        SystemExit: 2.
+    """
+    if config.hydra.runtime.choices["hydra/launcher"] == "submitit_slurm" and shutil.which("srun") is None:
+        _exit(
+            "launcher=slurm: this machine has no srun: start the sweep on a login node of the cluster, or use launcher=joblib"
+        )
+
+
+def _exit(message: str) -> NoReturn:
+    """End the command; Hydra turns other exceptions of a callback into warnings."""
+    sys.stderr.write(f"error: {message}\n")
+    raise SystemExit(2)
 
 
 def number_of_jobs(config: DictConfig) -> int | None:
