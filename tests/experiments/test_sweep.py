@@ -33,7 +33,7 @@ def rows(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_progress_and_failures_are_read_from_the_jobs_folders(tmp_path: Path) -> None:
-    ledger = sweep.open_ledger(tmp_path, 5)
+    ledger = sweep.open_ledger(tmp_path, [f"seed={number}" for number in range(5)])
     for number in range(3):
         ledger.note(number, tmp_path / f"job{number}")
         (tmp_path / f"job{number}").mkdir()
@@ -45,6 +45,9 @@ def test_progress_and_failures_are_read_from_the_jobs_folders(tmp_path: Path) ->
     folder, failed = sweep.close_ledger()
     assert folder == tmp_path and not ledger.folder.exists() and ledger.progress() is None
     assert failed[0] == f"{tmp_path / 'job1'}: boom" and failed[1].startswith(f"{tmp_path / 'job2'}: ")
+    last = sweep.last_command(tmp_path)
+    assert last is not None and last.jobs == [f"seed={number}" for number in range(5)]
+    assert last.begun == {number: f"job{number}" for number in range(3)}
     ledger.note(9, tmp_path)  # a job on another machine that begins after the end
     assert not ledger.folder.exists() and sweep.close_ledger() == (None, [])
 
@@ -54,7 +57,7 @@ def test_ledgers_of_killed_sweeps_are_removed_and_those_of_others_left(tmp_path:
     for folder in (dead, opening):
         folder.mkdir()
     (dead / "total.json").write_text("{}")
-    ledger = sweep.open_ledger(tmp_path, 1)
+    ledger = sweep.open_ledger(tmp_path, ["seed=0"])
     sweep.remove_dead(tmp_path)
     assert sorted(tmp_path.glob(".sweep-*")) == sorted([opening, ledger.folder])
     sweep.close_ledger()
@@ -139,6 +142,17 @@ def test_the_command_line_replaces_the_axes_of_an_experiment(
         train_cli(*words, "target=bts", "-m", SCRATCH, "seed=0")
         name = words[0].partition("=")[2]
         assert untrained == [place / f"{name}/from_scratch/{budget}/seed0" for budget in ("n100", "50pct")]
+
+
+def test_a_sweep_leaves_what_each_of_its_jobs_sets(train_cli: CLI, untrained: list[Path], tmp_path: Path) -> None:
+    """The experiment's axis of seeds comes first, as in Hydra's order of the jobs."""
+    axes = ["source=bts,[bts,plasticc]", "seed=1,0", "labels=50"]
+    train_cli("+experiment=plasticc2bts", "target=bts", SCRATCH, *axes, "-m")
+    last = sweep.last_command(tmp_path / "results" / "plasticc2bts")
+    pairs = [(seed, source) for seed in (1, 0) for source in ("bts", "bts+plasticc")]
+    assert last is not None and last.jobs == [f"seed={seed} source={source}" for seed, source in pairs]
+    places = [f"from_scratch/n50/source={source}/seed{seed}" for seed, source in pairs]
+    assert last.begun == dict(enumerate(places))
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """Hydra's callbacks before, between and after the jobs of a sweep, with any launcher."""
 
-import math
+import itertools
 import os
 import shutil
 import sys
@@ -33,7 +33,7 @@ class SweepLedger(Callback):
         """Decide the axes and open the ledger, in the process that starts the sweep."""
         refuse_no_cluster(config)
         settle_axes(config)
-        self.ledger = open_ledger(Path(config.hydra.sweep.dir), number_of_jobs(config))
+        self.ledger = open_ledger(Path(config.hydra.sweep.dir), jobs_of(config))
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Note the job, in the process that runs it."""
@@ -110,11 +110,19 @@ def _exit(message: str) -> NoReturn:
     raise SystemExit(2)
 
 
-def number_of_jobs(config: DictConfig) -> int | None:
-    """The product of the axes' lengths, the command line's replacing the experiment's; None with another sweeper."""
+def jobs_of(config: DictConfig) -> list[str] | None:
+    """What the sweep sets in each of its jobs, in their order: `seed=0 labels=50`; None with another sweeper.
+
+    The command line's axes replace the experiment's.
+    """
     if config.hydra.runtime.choices.get("hydra/sweeper") != "basic":
         return None
     words = [*(f"{name}={value}" for name, value in (config.hydra.sweeper.params or {}).items())]
     overrides = OverridesParser.create().parse_overrides([*words, *as_written(config.hydra.overrides.task)])
-    lengths = {o.key_or_group: sum(1 for _ in o.sweep_iterator()) if o.is_sweep_override() else 1 for o in overrides}
-    return math.prod(lengths.values())
+    given = {override.get_key_element(): override for override in overrides}
+    axes = [
+        [f"{key.lstrip('+')}={value}" for value in o.sweep_string_iterator()]
+        for key, o in given.items()
+        if o.is_sweep_override()
+    ]
+    return [" ".join(job) for job in itertools.product(*axes)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tlclass.report.sweep import Sweep
+from tlclass.report.sweep import Sweep, last_sweep
 from tlclass.training.leavings import TIMING, WORDS
 
 UNKNOWN = "not recorded"  # by earlier versions, or of results that were copied without it
@@ -28,7 +28,7 @@ def facts(folders: Sequence[Path], sweeps: Sequence[Sweep]) -> list[tuple[str, s
     versions = [f"{name} {version}" for t in timings for name, version in t.get("versions", {}).items()]
     return [
         ("command", _listed((command(folder) for folder in folders), " and ")),
-        ("jobs", f"{len(jobs):,} finished"),
+        ("jobs", _listed([f"{len(jobs):,} finished", *filter(None, map(last_sweep, folders))])),
         ("ended", _spread([time[:16].replace("T", " ") + " UTC" for time in ended])),
         ("duration", duration(sum(timing["seconds"] for timing in timings)) if timings else UNKNOWN),
         ("machine", _listed(timing["machine"] for timing in timings if "machine" in timing)),
