@@ -13,7 +13,7 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from tlclass import stopping
 from tlclass.config import CONF
@@ -22,6 +22,7 @@ from tlclass.experiments.composition import CONFIG_DIR, as_hydra_wants, one_sent
 from tlclass.experiments.result import RESULT, OtherJob
 from tlclass.experiments.usage import help_text
 from tlclass.options import lost_process, reported_mistakes
+from tlclass.training.leavings import words_of
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def app(config: DictConfig) -> float:
         from tlclass.experiments.run import run_job
 
         plan = plan_from(plain(config))
-        row = run_job(plan, folder, hydra_settings.overrides.task)
+        row = run_job(plan, folder, words_of(OmegaConf.to_container(hydra_settings, resolve=False)))
         return float(row["auroc_macro"])
     except Exception as error:
         stopping.check()  # what a signal broke is no failure of the job

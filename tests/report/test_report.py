@@ -131,8 +131,10 @@ def test_of_a_sweep_that_left_no_list_of_jobs_no_number_is_claimed(without_figur
 
 def test_the_command_is_that_of_the_sweep(tmp_path: Path) -> None:
     assert command(tmp_path) == UNKNOWN
-    (tmp_path / "multirun.yaml").write_text("hydra: {overrides: {task: [+experiment=demo_bts, 'labels=100,all']}}")
-    assert command(tmp_path) == "tlclass train experiment=demo_bts labels=100,all -m"
+    sources = "config_sources: [{path: conf, provider: main}, {path: /my cards, provider: command-line}]"
+    words = "overrides: {task: [+experiment=demo_bts, 'labels=100,all'], hydra: ['hydra.sweep.subdir=x']}"
+    (tmp_path / "multirun.yaml").write_text(f"hydra: {{runtime: {{{sources}}}, {words}}}")
+    assert command(tmp_path) == "tlclass train --config-dir '/my cards' experiment=demo_bts labels=100,all -m"
 
 
 def test_the_same_results_give_the_same_report(

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from tlclass.report.sweep import Sweep, last_sweep
-from tlclass.training.leavings import TIMING, WORDS
+from tlclass.training.leavings import TIMING, WORDS, words_of
 
 UNKNOWN = "not recorded"  # by earlier versions, or of results that were copied without it
 
@@ -40,8 +40,7 @@ def command(folder: Path) -> str:
     """The command line of the last sweep in a folder, or of its only job."""
     sweep, jobs = folder / "multirun.yaml", [*folder.glob(f"**/{WORDS}")]
     if sweep.is_file():
-        words = _yaml(sweep)["hydra"]["overrides"]["task"]
-        return shlex.join(["tlclass", "train", *_plain(words), "-m"])
+        return shlex.join(["tlclass", "train", *_plain(words_of(_yaml(sweep)["hydra"])), "-m"])
     if len(jobs) == 1:
         return shlex.join(["tlclass", "train", *_plain(_yaml(jobs[0]))])
     return UNKNOWN
