@@ -1,5 +1,7 @@
 """The command line of training."""
 
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +9,8 @@ import pandas as pd
 import pytest
 
 from tests.conftest import jobs, said, start_forked
-from tlclass import predict
+from tlclass import predict, train
+from tlclass.report.provenance import command
 
 CLI = Callable[..., None]
 SCRATCH = "freeze_policy=from_scratch"
@@ -35,6 +38,17 @@ def test_a_mistake_is_one_sentence_and_an_exit_code(
     assert not jobs(tmp_path / "results")
 
 
+def test_slurm_away_from_a_cluster_is_refused_before_the_sweep(
+    train_cli: CLI, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(SystemExit) as stop:
+        train_cli("launcher=slurm", "seed=0,1", "-m")
+    assert stop.value.code == 2 and not (tmp_path / "results").exists()
+    expected = "no srun: start the sweep on a login node of the cluster, or use launcher=joblib"
+    assert said(capsys) == f"error: launcher=slurm: this machine has {expected}"
+
+
 def test_a_mistake_corrected_in_the_same_place_just_runs(train_cli: CLI, tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         train_cli(SCRATCH, "fit.monitor=loss")
@@ -49,6 +63,26 @@ def test_the_composed_configuration_is_shown(
     shown = capsys.readouterr().out
     assert "experiment_name: plasticc2bts" in shown and "seed: 7" in shown
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("sweep", [[], ["-m"]], ids=["one job", "sweep"])
+def test_the_command_in_the_report_runs_with_cards_of_ones_own(
+    sweep: list[str], train_cli: CLI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written as it was typed, but for the folder, which stands first and from the root."""
+    (tmp_path / "my cards" / "experiment").mkdir(parents=True)
+    (tmp_path / "my cards" / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\nexperiment_name: mine\nseed: 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    train_cli(SCRATCH, "--config-dir", "my cards", "experiment=mine", "labels=50", *sweep)
+    said = shlex.split(command(tmp_path / "results" / "mine"))
+    assert said[:4] == ["tlclass", "train", "--config-dir", str(tmp_path / "my cards")]
+    assert {SCRATCH, "experiment=mine", "labels=50", *sweep} <= set(said)
+    (tmp_path / "results").rename(tmp_path / "first")
+    monkeypatch.setattr(sys, "argv", said[1:])
+    train.main()
+    assert jobs(tmp_path / "results") == jobs(tmp_path / "first") == ["mine/from_scratch/n50/seed3"]
 
 
 @pytest.mark.slow

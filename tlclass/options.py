@@ -3,6 +3,7 @@
 import functools
 import inspect
 import logging
+import re
 import signal
 import sys
 import types
@@ -23,6 +24,7 @@ T = TypeVar("T")
 Size = Annotated[int, Field(gt=0)]  # a number of things of which there is at least one
 
 MISTAKES = (ValueError, OSError, ImportError)  # of a user: reported in one sentence without a traceback
+LOST = ("concurrent.futures.process.BrokenProcessPool", "joblib.externals.loky.process_executor.TerminatedWorkerError")
 
 
 @contextmanager
@@ -41,6 +43,14 @@ def reported_mistakes(words: Callable[[str], str] = str) -> Iterator[None]:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         raise SystemExit(128 + signal.SIGINT) from None
+
+
+def lost_process(error: BaseException | None) -> str | None:
+    """What to say if the error is that a process of a pool was killed from outside; else None."""
+    if f"{type(error).__module__}.{type(error).__name__}" not in LOST:
+        return None
+    signals = ", ".join(sorted(set(re.findall(r"SIG[A-Z]+", str(error)))))
+    return f"a process was killed{signals and f' by {signals}'} (often: out of memory): run the same command again"
 
 
 @contextmanager

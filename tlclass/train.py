@@ -13,7 +13,7 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from tlclass import stopping
 from tlclass.config import CONF
@@ -21,7 +21,8 @@ from tlclass.experiments import sweep
 from tlclass.experiments.composition import CONFIG_DIR, as_hydra_wants, one_sentence, plain
 from tlclass.experiments.result import RESULT, OtherJob
 from tlclass.experiments.usage import help_text
-from tlclass.options import reported_mistakes
+from tlclass.options import lost_process, reported_mistakes
+from tlclass.training.leavings import words_of
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def app(config: DictConfig) -> float:
         from tlclass.experiments.run import run_job
 
         plan = plan_from(plain(config))
-        row = run_job(plan, folder, hydra_settings.overrides.task)
+        row = run_job(plan, folder, words_of(OmegaConf.to_container(hydra_settings, resolve=False)))
         return float(row["auroc_macro"])
     except Exception as error:
         stopping.check()  # what a signal broke is no failure of the job
@@ -88,7 +89,8 @@ def main() -> None:
     with stopping.noted():
         error = run_app()
         signum = stopping.asked()
-        folder, failed = sweep.close_ledger()
+        lost = lost_process(error)
+        folder, failed = sweep.close_ledger(lost)
     if signum is not None:
         sys.stderr.write(f"{signal.Signals(signum).name}: stopped; run the same command again to resume\n")
         raise SystemExit(128 + signum)
@@ -97,7 +99,7 @@ def main() -> None:
             with reported_mistakes():
                 write_report(folder)
     finally:
-        end(error, failed)
+        end(None if lost and folder else error, failed)  # what failed in a sweep says that a process was lost
 
 
 def run_app() -> BaseException | None:

@@ -33,7 +33,7 @@ def rows(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_progress_and_failures_are_read_from_the_jobs_folders(tmp_path: Path) -> None:
-    ledger = sweep.open_ledger(tmp_path, 5)
+    ledger = sweep.open_ledger(tmp_path, [f"seed={number}" for number in range(5)])
     for number in range(3):
         ledger.note(number, tmp_path / f"job{number}")
         (tmp_path / f"job{number}").mkdir()
@@ -45,6 +45,9 @@ def test_progress_and_failures_are_read_from_the_jobs_folders(tmp_path: Path) ->
     folder, failed = sweep.close_ledger()
     assert folder == tmp_path and not ledger.folder.exists() and ledger.progress() is None
     assert failed[0] == f"{tmp_path / 'job1'}: boom" and failed[1].startswith(f"{tmp_path / 'job2'}: ")
+    last = sweep.last_command(tmp_path)
+    assert last is not None and last.jobs == [f"seed={number}" for number in range(5)]
+    assert last.begun == {number: f"job{number}" for number in range(3)}
     ledger.note(9, tmp_path)  # a job on another machine that begins after the end
     assert not ledger.folder.exists() and sweep.close_ledger() == (None, [])
 
@@ -54,7 +57,7 @@ def test_ledgers_of_killed_sweeps_are_removed_and_those_of_others_left(tmp_path:
     for folder in (dead, opening):
         folder.mkdir()
     (dead / "total.json").write_text("{}")
-    ledger = sweep.open_ledger(tmp_path, 1)
+    ledger = sweep.open_ledger(tmp_path, ["seed=0"])
     sweep.remove_dead(tmp_path)
     assert sorted(tmp_path.glob(".sweep-*")) == sorted([opening, ledger.folder])
     sweep.close_ledger()
@@ -141,6 +144,17 @@ def test_the_command_line_replaces_the_axes_of_an_experiment(
         assert untrained == [place / f"{name}/from_scratch/{budget}/seed0" for budget in ("n100", "50pct")]
 
 
+def test_a_sweep_leaves_what_each_of_its_jobs_sets(train_cli: CLI, untrained: list[Path], tmp_path: Path) -> None:
+    """The experiment's axis of seeds comes first, as in Hydra's order of the jobs."""
+    axes = ["source=bts,[bts,plasticc]", "seed=1,0", "labels=50"]
+    train_cli("+experiment=plasticc2bts", "target=bts", SCRATCH, *axes, "-m")
+    last = sweep.last_command(tmp_path / "results" / "plasticc2bts")
+    pairs = [(seed, source) for seed in (1, 0) for source in ("bts", "bts+plasticc")]
+    assert last is not None and last.jobs == [f"seed={seed} source={source}" for seed, source in pairs]
+    places = [f"from_scratch/n50/source={source}/seed{seed}" for seed, source in pairs]
+    assert last.begun == dict(enumerate(places))
+
+
 @pytest.mark.slow
 def test_other_processes_give_the_rows_of_one_and_a_failed_job_is_named_and_takes_nothing_down(
     train_cli: CLI, overrides: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -203,6 +217,22 @@ def test_a_killed_sweep_run_again_gives_the_table_of_an_uninterrupted_one(
     assert rows(tmp_path / "results") == rows(tmp_path / "whole") and len(rows(tmp_path / "whole")) == 4
     tables = [pd.read_csv(tmp_path / name / "default" / "summary.csv") for name in ("results", "whole")]
     pd.testing.assert_frame_equal(*tables)
+
+
+def test_a_killed_worker_ends_a_sweep_with_one_sentence(overrides: list[str], tmp_path: Path) -> None:
+    def killing() -> None:
+        def killed(*_: Any) -> None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        run.run_job = killed  # type: ignore[assignment]
+
+    words = [*overrides, SCRATCH, JOBLIB, "seed=0,1", "labels=50,60", "-m"]
+    process = start_forked(words, tmp_path, tmp_path / "said", forked_workers=True, first=killing)
+    process.join(170)
+    text = (tmp_path / "said").read_text()
+    assert process.exitcode == 1 and "Traceback" not in text, text
+    (line,) = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert "killed by SIGKILL (often: out of memory): run the same command again; 4 of 4 jobs have no result" in line
 
 
 def test_a_missing_launcher_is_answered_with_its_pip_line(

@@ -121,6 +121,18 @@ def test_an_unknown_label_is_an_error_with_its_count() -> None:
 
 
 @pytest.mark.parametrize(
+    ("label", "meant"),
+    [("sn ia", "SN Ia"), ("SN IA", "SN Ia"), ("slsn-i", "SLSN-I"), ("SN_IIb", "SN IIb"), ("ca rich", "Ca-rich"), ("SN Xa", None)],
+)  # fmt: skip
+def test_a_label_in_another_case_is_answered_with_the_listed_one(label: str, meant: str | None) -> None:
+    with pytest.raises(ValueError, match=r"unknown class label '.*' \(1\)") as error:
+        named("bts").encode(np.array([label, "SN Ia"]), "file")
+    hint = f" (did you mean {meant}?)" if meant else ""
+    assert f"'{label}' (1){hint}; the taxonomy maps" in str(error.value)
+    assert "target.taxonomy.members or to target.taxonomy.dropped" in str(error.value)
+
+
+@pytest.mark.parametrize(
     "source", [path for path in TAXONOMIES if path.stem in ("plasticc", "twelve")], ids=lambda path: path.stem
 )
 def test_every_class_of_a_source_that_belongs_to_bts_has_a_share_there(source: Path) -> None:

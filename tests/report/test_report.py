@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from tests.conftest import Once, figures_made, keep_inline, nothing
 from tests.report.sweeps import scratch, shifted, write_sweep
+from tlclass.experiments import sweep
 from tlclass.report import write_report
 from tlclass.report.__main__ import main
 from tlclass.report.diagnostics import confusion_shares, reliability
@@ -100,10 +101,40 @@ def test_a_failed_job_is_reported_with_its_reason(without_figures: None, tmp_pat
         assert "full/n100/seed7: the disk is full" in said
 
 
+def test_the_report_counts_the_jobs_of_the_last_command_and_names_those_that_did_not_begin(
+    without_figures: None, tmp_path: Path
+) -> None:
+    """Of an earlier command there is a job with 100 labels; of the last one, killed, one that ended before `job.json`."""
+    write_sweep(tmp_path, {"full": scratch}, (30, 100), range(1))
+    ledger = sweep.open_ledger(tmp_path, [f"labels={labels} seed={seed}" for labels in (30, 50) for seed in (0, 1)])
+    for number, job in enumerate(("full/n30/seed0", "full/n30/seed1")):
+        ledger.note(number, tmp_path / job)
+    for killed in (True, False):  # its ledger is there, or its last word
+        text = write_report([tmp_path])
+        for said in (text, (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()):
+            assert "1 of the 4 jobs of the last sweep command are finished" in said
+            assert "full/n30/seed1: interrupted" in said
+            assert (
+                "2 more of the last sweep command: not begun" in said and "labels=50 seed=0, labels=50 seed=1" in said
+            )
+        if killed:
+            sweep.close_ledger()
+
+
+def test_of_a_sweep_that_left_no_list_of_jobs_no_number_is_claimed(without_figures: None, tmp_path: Path) -> None:
+    write_sweep(tmp_path, {"full": scratch}, (100,), range(1))
+    assert "last sweep command" not in write_report([tmp_path])
+    sweep.open_ledger(tmp_path, None)
+    sweep.close_ledger()
+    assert "last sweep command" not in write_report([tmp_path])
+
+
 def test_the_command_is_that_of_the_sweep(tmp_path: Path) -> None:
     assert command(tmp_path) == UNKNOWN
-    (tmp_path / "multirun.yaml").write_text("hydra: {overrides: {task: [+experiment=demo_bts, 'labels=100,all']}}")
-    assert command(tmp_path) == "tlclass train experiment=demo_bts labels=100,all -m"
+    sources = "config_sources: [{path: conf, provider: main}, {path: /my cards, provider: command-line}]"
+    words = "overrides: {task: [+experiment=demo_bts, 'labels=100,all'], hydra: ['hydra.sweep.subdir=x']}"
+    (tmp_path / "multirun.yaml").write_text(f"hydra: {{runtime: {{{sources}}}, {words}}}")
+    assert command(tmp_path) == "tlclass train --config-dir '/my cards' experiment=demo_bts labels=100,all -m"
 
 
 def test_the_same_results_give_the_same_report(

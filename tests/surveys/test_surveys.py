@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import compose, equal_curves, read_cached, shared_data
 from tlclass.config import CONF
 from tlclass.experiments.cards import build_survey
+from tlclass.inspection.account import inspect_survey
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check, concatenate
 from tlclass.lightcurves.passbands import Passbands
@@ -257,8 +258,46 @@ def test_an_unknown_band_is_an_error_naming_the_known(tmp_path: Path) -> None:
 
 
 def test_duplicate_object_ids_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"1 object id\(s\) appear more than once, e.g. a"):
-        table(tmp_path, objects={"object_id": ["a", "a", "b"]})
+    twice = {"object_id": ["a", "a", "b"], "class": ["SN Ia", "SN II", "TDE"], "z": [0.1, 0.1, 0.2]}
+    with pytest.raises(
+        ValueError, match=r"objects.parquet: 1 object\(s\) have rows that differ, e.g. a is SN Ia and SN II"
+    ):
+        table(tmp_path, objects=twice)
+    with pytest.raises(ValueError, match=r"objects.parquet: .*, e.g. a has redshift 0.1 and nan"):
+        table(tmp_path, objects=twice | {"class": ["SN Ia"] * 3, "z": [0.1, np.nan, 0.2]})
+
+
+@pytest.mark.parametrize("rows", [None, 1])
+def test_rows_of_objects_that_say_the_same_count_once(
+    rows: int | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Read at once and in parts."""
+    for name in ("once", "twice"):
+        (tmp_path / name).mkdir()
+    once = {"object_id": ["b", "a"], "class": ["TDE", "SN Ia"], "z": [np.nan, 0.1]}
+    twice = {name: [values[0], *values, values[0]] for name, values in once.items()}
+    paths = [write(folder, objects) for folder, objects in ((tmp_path / "once", once), (tmp_path / "twice", twice))]
+    reader = [Table(passbands=ZTF, default_unit="fluxcal", **files) for files in paths]
+    seen = [each.read() if rows is None else concatenate(list(each.parts(rows, 1))) for each in reader]
+    assert equal_curves(*seen)
+    assert f"{paths[1]['objects']}: left out 2 row(s) of objects that say the same as another row" in caplog.text
+
+
+def test_objects_without_an_observation_are_a_cut_of_their_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    objects = {"object_id": ["a", "b", "c"], "class": ["SN Ia", "TDE", "SN II"]}
+    days = [59000.0, 59001.0, 59002.0, 59003.0]
+    observations = {"object_id": ["a"] * 4 + ["b"] * 4, "mjd": days * 2, "band": ["g", "r"] * 4}
+    observations |= {"flux": [100.0] * 8, "flux_err": [1.0] * 8}
+    words = [f"target.reader.{name}={path}" for name, path in write(tmp_path, objects, observations).items()]
+    built = build_survey(compose(["target=table", *words, "target.reader.default_unit=fluxcal"])["target"])
+    curves, _ = built.load(tmp_path / "cache")
+    assert curves.object_id.tolist() == ["a", "b"]
+    why = "that have no observation in the data (or none that is usable)"
+    assert f"table: dropped 1 of 3 objects {why}, e.g. c" in caplog.text and "without a detection" not in caplog.text
+    counts = inspect_survey(built, tmp_path / "cache").counts
+    assert counts[f"without those {why}"].tolist() == [1, 0, 0, 0, 1, 0, 2]
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:

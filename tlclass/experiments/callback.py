@@ -1,10 +1,11 @@
 """Hydra's callbacks before, between and after the jobs of a sweep, with any launcher."""
 
-import math
+import itertools
 import os
+import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
@@ -30,8 +31,9 @@ class SweepLedger(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Decide the axes and open the ledger, in the process that starts the sweep."""
+        refuse_no_cluster(config)
         settle_axes(config)
-        self.ledger = open_ledger(Path(config.hydra.sweep.dir), number_of_jobs(config))
+        self.ledger = open_ledger(Path(config.hydra.sweep.dir), jobs_of(config))
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Note the job, in the process that runs it."""
@@ -79,7 +81,7 @@ def as_written(words: ListConfig) -> list[str]:
 
 
 def refuse_wrong_size(number: object, what: str) -> None:
-    """Exit unless `number` is a whole number above 0 (Hydra turns other exceptions of a callback into warnings).
+    """Exit unless `number` is a whole number above 0.
 
     Raises:
         SystemExit: 2.
@@ -87,15 +89,40 @@ def refuse_wrong_size(number: object, what: str) -> None:
     try:
         checked(number, Size, what)
     except ValueError as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(2) from None
+        _exit(str(error))
 
 
-def number_of_jobs(config: DictConfig) -> int | None:
-    """The product of the axes' lengths, the command line's replacing the experiment's; None with another sweeper."""
+def refuse_no_cluster(config: DictConfig) -> None:
+    """Exit if jobs should go to SLURM from a machine that has none.
+
+    Raises:
+        SystemExit: 2.
+    """
+    if config.hydra.runtime.choices["hydra/launcher"] == "submitit_slurm" and shutil.which("srun") is None:
+        _exit(
+            "launcher=slurm: this machine has no srun: start the sweep on a login node of the cluster, or use launcher=joblib"
+        )
+
+
+def _exit(message: str) -> NoReturn:
+    """End the command; Hydra turns other exceptions of a callback into warnings."""
+    sys.stderr.write(f"error: {message}\n")
+    raise SystemExit(2)
+
+
+def jobs_of(config: DictConfig) -> list[str] | None:
+    """What the sweep sets in each of its jobs, in their order: `seed=0 labels=50`; None with another sweeper.
+
+    The command line's axes replace the experiment's.
+    """
     if config.hydra.runtime.choices.get("hydra/sweeper") != "basic":
         return None
     words = [*(f"{name}={value}" for name, value in (config.hydra.sweeper.params or {}).items())]
     overrides = OverridesParser.create().parse_overrides([*words, *as_written(config.hydra.overrides.task)])
-    lengths = {o.key_or_group: sum(1 for _ in o.sweep_iterator()) if o.is_sweep_override() else 1 for o in overrides}
-    return math.prod(lengths.values())
+    given = {override.get_key_element(): override for override in overrides}
+    axes = [
+        [f"{key.lstrip('+')}={value}" for value in o.sweep_string_iterator()]
+        for key, o in given.items()
+        if o.is_sweep_override()
+    ]
+    return [" ".join(job) for job in itertools.product(*axes)]

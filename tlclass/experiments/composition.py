@@ -19,7 +19,7 @@ from tlclass.experiments.devices import workers
 from tlclass.experiments.words import quoted, readable
 from tlclass.extras import install
 from tlclass.inputs.split import Labels
-from tlclass.options import MISTAKES, nearest
+from tlclass.options import MISTAKES, lost_process, nearest
 from tlclass.wording import in_settings
 
 Settings = dict[str, Any]
@@ -292,6 +292,6 @@ def in_words(error: BaseException) -> str:
 
 
 def one_sentence(error: BaseException) -> str | None:
-    """The user's mistake in one sentence, or None if the error is a bug of the package."""
+    """The user's mistake, or that a process was killed, in one sentence; None if the error is a bug of the package."""
     is_mistake = isinstance(error, (HydraException, OmegaConfBaseException, *MISTAKES))
-    return in_settings(in_words(error)) if is_mistake else None
+    return in_settings(in_words(error)) if is_mistake else lost_process(error)

@@ -6,13 +6,14 @@ folder of one small file per job, and leaves `result.json` or `failed.json` in i
 
 import json
 import logging
+import os
 import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -25,7 +26,7 @@ from tlclass.options import MISTAKES
 
 log = logging.getLogger(__name__)
 
-LEDGERS = ".sweep-*"
+LEDGERS, SWEEP = ".sweep-*", "sweep.json"
 TOTAL, FAILED, LOCK, STOP = "total.json", "failed.json", "lock", "stop"
 
 
@@ -121,27 +122,75 @@ class Ledger:
 
     def begun(self) -> list[Path]:
         """Folders of the jobs that began, in the order of their numbers."""
-        notes = sorted(self.folder.glob("job*"), key=lambda path: int(path.name.removeprefix("job")))
-        return [Path(path.read_text(encoding="utf-8")) for path in notes]
+        return list(self._noted().values())
+
+    def _noted(self) -> dict[int, Path]:
+        notes = {int(path.name.removeprefix("job")): path for path in self.folder.glob("job*")}
+        return {number: Path(notes[number].read_text(encoding="utf-8")) for number in sorted(notes)}
+
+    def command(self) -> "Command | None":
+        """What was to do and what began; None if the sweep is over and its ledger gone."""
+        try:
+            about, noted = json.loads((self.folder / TOTAL).read_text(encoding="utf-8")), self._noted()
+        except FileNotFoundError:
+            return None
+        begun = {number: os.path.relpath(folder, self.folder.parent) for number, folder in noted.items()}
+        return Command(about["began"], about.get("settings"), begun)
 
     def progress(self) -> Progress | None:
         """How far the sweep is; None if it is over and its ledger gone."""
-        if not (self.folder / TOTAL).exists():
+        command, folders = self.command(), self.begun()
+        if command is None:
             return None
-        about, folders = json.loads((self.folder / TOTAL).read_text(encoding="utf-8")), self.begun()
-        failed = sum((folder / FAILED).exists() for folder in folders)
-        done = sum((folder / RESULT).exists() and not (folder / FAILED).exists() for folder in folders)
-        return Progress(about["jobs"], done, len(folders) - done - failed, failed, time.time() - about["began"])
+        failed, done = sum((folder / FAILED).exists() for folder in folders), sum(map(is_done, folders))
+        jobs = None if command.jobs is None else len(command.jobs)
+        return Progress(jobs, done, len(folders) - done - failed, failed, time.time() - command.began)
 
-    def failures(self) -> list[str]:
-        """The message of every failed job, and a line for every job that was interrupted."""
-        lines = []
+    def failures(self, lost: str | None = None) -> list[str]:
+        """The message of every failed job, and a line for every job that was interrupted.
+
+        Args:
+            lost: a sentence that stands for all interrupted jobs; the number of jobs without a result is added to it.
+        """
+        lines, seen = [], self.progress()
         for folder in self.begun():
             if (folder / FAILED).exists():
                 lines.append(json.loads((folder / FAILED).read_text(encoding="utf-8"))["message"])
-            elif not (folder / RESULT).exists():
+            elif not (folder / RESULT).exists() and lost is None:
                 lines.append(f"{folder}: was interrupted; run the same command again to resume it")
+        if lost is not None:
+            known = seen and seen.jobs is not None and f"; {seen.jobs - seen.done} of {seen.jobs} jobs have no result"
+            lines.append(f"{lost}{known or ''}")
         return lines
+
+
+@dataclass(frozen=True)
+class Command:
+    """What one command of a sweep had to do, as `sweep.json` in the sweep's folder states it once the command is over.
+
+    Attributes:
+        began: seconds since 1970.
+        jobs: what each job sets, e.g. `seed=0 labels=50`; None where only the sweeper knows.
+        begun: number of a job -> its folder, relative to the sweep's.
+    """
+
+    began: float
+    jobs: Sequence[str] | None
+    begun: Mapping[int, str]
+
+
+def last_command(folder: Path) -> Command | None:
+    """The last command of the sweep in `folder`, which may run still or have been killed; None if none is known."""
+    known = [Ledger(path).command() for path in folder.glob(LEDGERS)]
+    if (folder / SWEEP).is_file():
+        stated = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
+        known.append(Command(**stated | {"begun": {int(number): job for number, job in stated["begun"].items()}}))
+    return max((command for command in known if command), key=lambda command: command.began, default=None)
+
+
+def is_done(job: Path) -> bool:
+    """Whether the folder holds a finished job, and not only that of another command."""
+    return (job / RESULT).exists() and not (job / FAILED).exists()
 
 
 class _Opened:
@@ -151,29 +200,40 @@ class _Opened:
     lock: FileLock | None = None
 
 
-def open_ledger(folder: Path, jobs: int | None) -> Ledger:
-    """Start the ledger of a sweep of so many jobs whose results belong in `folder`; removes those of killed sweeps."""
+def open_ledger(folder: Path, jobs: Sequence[str] | None) -> Ledger:
+    """Start the ledger of a sweep of these jobs (`Command.jobs`) whose results belong in `folder`; removes those of killed sweeps."""
     folder.mkdir(parents=True, exist_ok=True)
     remove_dead(folder)
     ledger = Ledger(Path(tempfile.mkdtemp(prefix=LEDGERS[:-1], dir=folder)))
     _Opened.ledger, _Opened.lock = ledger, FileLock(ledger.folder / LOCK)
     _Opened.lock.acquire()
-    write_json(ledger.folder / TOTAL, {"jobs": jobs, "began": time.time()})
+    write_json(ledger.folder / TOTAL, {"settings": jobs, "began": time.time()})
     stopping.share(ledger.stop)
     return ledger
 
 
-def close_ledger() -> tuple[Path | None, list[str]]:
-    """Remove the ledger; the sweep's folder (None if there was no sweep) and what failed."""
+def close_ledger(lost: str | None = None) -> tuple[Path | None, list[str]]:
+    """Remove the ledger, leave `sweep.json`; the sweep's folder (None if there was no sweep) and what failed, see `Ledger.failures`."""
     ledger, lock = _Opened.ledger, _Opened.lock
     if ledger is None or lock is None:
         return None, []
-    lines = ledger.failures()
+    lines, folder = ledger.failures(lost), ledger.folder.parent
+    _state(folder)
     lock.release()
     shutil.rmtree(ledger.folder, ignore_errors=True)
     _Opened.ledger = _Opened.lock = None
     stopping.share(None)
-    return ledger.folder.parent, lines
+    return folder, lines
+
+
+def _state(folder: Path) -> None:
+    """Write down the last command of the sweep in `folder`, which its ledger tells so far."""
+    command = last_command(folder)
+    if command is not None:
+        try:
+            write_json(folder / SWEEP, asdict(command))
+        except OSError as error:  # a full disk must not hide what failed
+            log.error("%s", error)
 
 
 def remove_dead(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Ordered classes and the labels that belong to them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -10,6 +11,10 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 DROPPED = -1
+
+
+def _bare(label: str) -> str:
+    return re.sub(r"[\s_-]", "", label).casefold()
 
 
 @dataclass(frozen=True)
@@ -68,14 +73,25 @@ class Taxonomy:
         """
         names, code, counts = np.unique(np.asarray(labels).astype(str), return_inverse=True, return_counts=True)
         index = [self.index_of(str(name).strip()) for name in names]
-        unknown = [f"'{name}' ({count})" for name, count, i in zip(names, counts, index, strict=True) if i is None]
+        unknown = [
+            f"'{name}' ({count}){self._alike(str(name))}"
+            for name, count, i in zip(names, counts, index, strict=True)
+            if i is None
+        ]
         if unknown:
             rest = f" and {len(self.dropped) - 8} more" if len(self.dropped) > 8 else ""
             raise ValueError(
                 f"{origin}: unknown class label {', '.join(unknown)}; the taxonomy maps {', '.join(self.classes)} "
-                f"and drops {', '.join(self.dropped[:8]) or 'nothing'}{rest}: add the label to one of its classes or to 'dropped'"
+                f"and drops {', '.join(self.dropped[:8]) or 'nothing'}{rest}: write labels as it does, or "
+                "add the label to a class in target.taxonomy.members or to target.taxonomy.dropped (its card is in conf/taxonomy)"
             )
         return np.array(index, dtype=np.int64)[code]
+
+    def _alike(self, label: str) -> str:
+        """A question that names the listed label which differs in case, blanks, `-` and `_` alone; empty if none does."""
+        listed = (*self.classes, *(name for labels in self.members.values() for name in labels), *self.dropped)
+        known = {_bare(name): name for name in reversed(listed)}  # of several the first
+        return f" (did you mean {known[_bare(label)]}?)" if _bare(label) in known else ""
 
     def without(self, classes: Sequence[str]) -> "Taxonomy":
         """The same with these classes and their labels dropped."""

@@ -49,7 +49,7 @@ def slug(name: str) -> str:
 def opening(
     sweeps: Sequence[Sweep], about: Sequence[tuple[str, str]], unfinished: Mapping[str, str], objects: bool
 ) -> list[Block]:
-    """What was run, when and where, which jobs failed and why, and which data are simulated.
+    """What was run, when and where, which jobs have no result and why, and which data are simulated.
 
     Args:
         sweeps: of the report.
@@ -62,7 +62,10 @@ def opening(
     blocks += [Paragraph(f"{sweep.name}: {data_note(sweep.jobs)}.") for sweep in sweeps]
     blocks.append(Facts(about))
     if unfinished:
-        blocks += [Heading("Failed jobs"), Paragraph("These jobs left no result, so nothing below includes them.")]
+        blocks += [
+            Heading("Jobs without a result"),
+            Paragraph("These jobs left no result of their own, so nothing below includes one."),
+        ]
         blocks.append(Items([f"{name}: {why}" for name, why in unfinished.items()]))
     if objects:
         blocks.append(Link(OBJECTS_LINK, OBJECTS))

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from tlclass.report.sweep import Sweep
-from tlclass.training.leavings import TIMING, WORDS
+from tlclass.report.sweep import Sweep, last_sweep
+from tlclass.training.leavings import TIMING, WORDS, words_of
 
 UNKNOWN = "not recorded"  # by earlier versions, or of results that were copied without it
 
@@ -28,7 +28,7 @@ def facts(folders: Sequence[Path], sweeps: Sequence[Sweep]) -> list[tuple[str, s
     versions = [f"{name} {version}" for t in timings for name, version in t.get("versions", {}).items()]
     return [
         ("command", _listed((command(folder) for folder in folders), " and ")),
-        ("jobs", f"{len(jobs):,} finished"),
+        ("jobs", _listed([f"{len(jobs):,} finished", *filter(None, map(last_sweep, folders))])),
         ("ended", _spread([time[:16].replace("T", " ") + " UTC" for time in ended])),
         ("duration", duration(sum(timing["seconds"] for timing in timings)) if timings else UNKNOWN),
         ("machine", _listed(timing["machine"] for timing in timings if "machine" in timing)),
@@ -40,8 +40,7 @@ def command(folder: Path) -> str:
     """The command line of the last sweep in a folder, or of its only job."""
     sweep, jobs = folder / "multirun.yaml", [*folder.glob(f"**/{WORDS}")]
     if sweep.is_file():
-        words = _yaml(sweep)["hydra"]["overrides"]["task"]
-        return shlex.join(["tlclass", "train", *_plain(words), "-m"])
+        return shlex.join(["tlclass", "train", *_plain(words_of(_yaml(sweep)["hydra"])), "-m"])
     if len(jobs) == 1:
         return shlex.join(["tlclass", "train", *_plain(_yaml(jobs[0]))])
     return UNKNOWN

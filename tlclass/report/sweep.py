@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tlclass.experiments.result import JOB, RESULT, read_results
-from tlclass.experiments.sweep import FAILED
+from tlclass.experiments.result import JOB, read_results
+from tlclass.experiments.sweep import FAILED, is_done, last_command
 from tlclass.lightcurves.brightness import THIRDS
+from tlclass.quoting import listed
 from tlclass.training.leavings import Row
 
 Array = npt.NDArray[np.float64]
@@ -21,6 +22,7 @@ Array = npt.NDArray[np.float64]
 CELL = ["sweep", "source", "target", "arm", "head", "encoding", "labels"]
 NOT_VARIED = ("experiment_name", "seed", "labels", "arm.name", "arm.reference")  # what every job states by itself
 SETTINGS = ("source", "target", "head", "encoding", "encoder")  # of a row: columns with short values
+RESUME = "run the same command again to go on"
 OTHER_SCORES = ("balanced_accuracy", "f1_macro", "auprc_macro", "log_loss", "ece", "sets_90")
 
 
@@ -217,16 +219,31 @@ def missing_cells(sweep: Sweep) -> list[str]:
     return lines
 
 
+def last_sweep(folder: Path) -> str | None:
+    """How many jobs of the last command of the sweep in `folder` are finished, in words; None if its jobs are not known."""
+    last = last_command(folder)
+    if last is None or last.jobs is None:
+        return None
+    done = sum(is_done(folder / job) for job in last.begun.values())
+    return f"{done:,} of the {len(last.jobs):,} jobs of the last sweep command are finished"
+
+
 def unfinished_jobs(folder: Path) -> dict[str, str]:
-    """Folders of jobs that were begun and left no result, each with the reason, or that it was interrupted."""
-    begun = sorted({path.parent for name in (JOB, FAILED) for path in folder.rglob(name)})
-    return {str(job.relative_to(folder)): _reason(job) for job in begun if not (job / RESULT).exists()}
+    """Folders of jobs that were begun and left no result, each with the reason; then jobs of the last sweep command that did not begin."""
+    last = last_command(folder)
+    begun = {str(path.parent.relative_to(folder)) for name in (JOB, FAILED) for path in folder.rglob(name)}
+    begun |= set(last.begun.values()) if last else set()
+    found = {job: _reason(folder / job) for job in sorted(begun) if not is_done(folder / job)}
+    waiting = [job for number, job in enumerate((last and last.jobs) or ()) if last and number not in last.begun]
+    if waiting:
+        found[f"{len(waiting):,} more of the last sweep command"] = f"not begun, {RESUME}: {listed(waiting, 20)}"
+    return found
 
 
 def _reason(job: Path) -> str:
     path = job / FAILED
     if not path.is_file():
-        return "interrupted: run the same command again to resume it"
+        return f"interrupted: {RESUME}"
     message: str = json.loads(path.read_text(encoding="utf-8"))["message"]
     return message.removeprefix(f"{job}: ")
 

@@ -10,7 +10,15 @@ from tlclass.report import tables
 from tlclass.report.document import OBJECTS, comparison, document, objects_page, opening, slug
 from tlclass.report.pages import Block, markdown, page
 from tlclass.report.provenance import facts
-from tlclass.report.sweep import Sweep, data_note, missing_cells, read_sweeps, unfinished_jobs, untested_classes
+from tlclass.report.sweep import (
+    Sweep,
+    data_note,
+    last_sweep,
+    missing_cells,
+    read_sweeps,
+    unfinished_jobs,
+    untested_classes,
+)
 from tlclass.training.leavings import MACRO
 
 NAMES = ("results.csv", "summary.csv", "report.md", "report.html")
@@ -49,6 +57,7 @@ def write_report(folders: Sequence[Path], published: bool = False) -> str:
     said = [text_report(sweep) for sweep in sweeps]
     if len(folders) > 1:
         said.append(tables.comparison_table(sweeps).to_string(index=False))
+    said += [f"{given}: {done}" for given in folders if (done := last_sweep(given))]
     if unfinished:
         said.append("\n".join(["jobs without a result:", *(f"  {name}: {why}" for name, why in unfinished.items())]))
     return "\n\n".join(said)

@@ -175,7 +175,10 @@ class Survey:
         curves = curves.take(~unlabelled)
         dropped = self.taxonomy.encode(curves.label, self.name) == DROPPED
         cuts.append(Cut.of(curves, dropped, "of classes the taxonomy drops"))
-        selected, more = self.selection.select(curves.take(~dropped))
+        curves = curves.take(~dropped)
+        empty = curves.lengths == 0
+        cuts.append(Cut.of(curves, empty, "that have no observation in the data (or none that is usable)"))
+        selected, more = self.selection.select(curves.take(~empty))
         return selected, [*cuts, *more]
 
 

@@ -18,7 +18,7 @@ PREDICTIONS = "predictions.parquet"  # of the test objects
 SPLIT = "split.json"  # ids of the objects that a job trained and validated on
 SURVEY = "survey.json"  # objects per class of target and source
 SETTINGS = "config.yaml"  # what the user composed
-WORDS = "overrides.yaml"  # the settings as they were written on the command line
+WORDS = "overrides.yaml"  # the words of the command line: its folder of cards, then the settings
 
 
 class Predictions(NamedTuple):
@@ -38,3 +38,10 @@ def read_predictions(*folders: Path | str) -> Predictions:
     label = pc.index_in(table["class"], pa.array(classes)).to_numpy().astype(np.int64)
     probability = np.stack([table[name].to_numpy() for name in names], axis=1)
     return Predictions(table["object_id"].to_numpy().astype(str), classes, probability, label)
+
+
+def words_of(hydra: Any) -> list[str]:
+    """The words of a command line, as Hydra's own settings (plain types) hold them; folders of cards stand first."""
+    own = [source["path"] for source in hydra["runtime"]["config_sources"] if source["provider"] == "command-line"]
+    searched = [word for word in hydra["overrides"]["hydra"] if word.startswith("hydra.searchpath=")]
+    return [*(word for path in own for word in ("--config-dir", path)), *searched, *hydra["overrides"]["task"]]

@@ -1,5 +1,6 @@
 """From the columns of an object table to labels, positions and the time around which light curves are cut."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,11 +22,13 @@ from tlclass.lightcurves.curves import (
 )
 from tlclass.lightcurves.selection import first_mjd
 from tlclass.lightcurves.voids import blank, says_yes
+from tlclass.quoting import shortened
 from tlclass.surveys.tables.cells import column_values, flags, identifiers, text
 from tlclass.surveys.tables.columns import OBJECT_COLUMNS, PHOTOZ, Form, naming
 from tlclass.surveys.tables.observations import Observations
 from tlclass.surveys.tables.quantities import number_of
 
+log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 Objects = dict[str, Array]
 
@@ -75,11 +78,44 @@ def objects_of(table: pa.Table, found: Mapping[str, str], form: Form, origin: st
     return columns | {name: column_values(table[name]) for name in form.extra if name in found}
 
 
-def merged(parts: Sequence[Objects], origin: str) -> Objects:
-    """Several object tables as one: every object once, each value from the first table that knows it.
+def one_row_each(objects: Objects, origin: str) -> Objects:
+    """An object table in which every object has one row: rows that say the same as another one are left out with a count.
+
+    Args:
+        objects: of one file. origin: the file.
 
     Raises:
-        ValueError: an id stands twice in one table, or two tables give an object different labels.
+        ValueError: rows of an object differ; says in what.
+    """
+    if pd.Index(objects["object_id"]).is_unique:
+        return objects
+    table = pd.DataFrame(objects)
+    repeats = table.duplicated().to_numpy()
+    _refuse_differing(table[~repeats], origin)
+    log.warning("%s: left out %d row(s) of objects that say the same as another row", origin, repeats.sum())
+    return {name: values[~repeats] for name, values in objects.items()}
+
+
+def _refuse_differing(table: pd.DataFrame, origin: str) -> None:
+    """Raise ValueError if an object has several rows, by the class in which they differ, or another value."""
+    several = table[table.duplicated("object_id", keep=False)]
+    for name in sorted(several.columns, key="label".__ne__) if len(several) else ():
+        values = several.groupby("object_id")[name].unique()
+        differing = values[values.map(len) > 1]
+        if len(differing):
+            first, second = (shortened(value) or "empty" for value in differing.iloc[0][:2])
+            example = f"{differing.index[0]} {'is' if name == 'label' else f'has {name}'} {first} and {second}"
+            raise ValueError(
+                f"{origin}: {len(differing)} object(s) have rows that differ, e.g. {example}: every object must have one row; "
+                "remove the others"
+            )
+
+
+def merged(parts: Sequence[Objects], origin: str) -> Objects:
+    """Several object tables, each with one row per object, as one: each value from the first table that knows it.
+
+    Raises:
+        ValueError: two tables give an object different labels.
     """
     if len(parts) == 1:
         return dict(parts[0])
@@ -87,10 +123,6 @@ def merged(parts: Sequence[Objects], origin: str) -> Objects:
     whole: Objects = {"object_id": ids}
     for part in parts:
         rows = np.searchsorted(ids, part["object_id"].astype(str))
-        if len(np.unique(rows)) < len(rows):
-            raise ValueError(
-                f"{origin}: an object table lists an object more than once: every object must have one row"
-            )
         known = np.isfinite(whole[PHOTOZ][rows]) if PHOTOZ in whole else np.zeros(len(rows), dtype=bool)
         for name in (name for name in HOST_NUMBERS if name in part):  # of one host, redshift and error of one table
             whole.setdefault(name, np.full(len(ids), np.nan))[rows[~known]] = part[name][~known]

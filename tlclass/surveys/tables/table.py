@@ -29,6 +29,7 @@ from tlclass.surveys.tables.objects import (
     merged,
     object_columns,
     objects_of,
+    one_row_each,
     pack,
     refuse_unlisted,
 )
@@ -130,7 +131,9 @@ class Table(TableOptions):
     def _objects(self, files: list[Path], origin: str) -> Objects | None:
         """What object tables say; None without such tables."""
         form = self.form()
-        tables = [objects_of(*_read(path, form, object_columns), form, str(path)) for path in files]
+        tables = [
+            one_row_each(objects_of(*_read(path, form, object_columns), form, str(path)), str(path)) for path in files
+        ]
         return merged(tables, origin) if tables else None
 
     def read_observations(self) -> tuple[Observations, dict[str, int]]:
