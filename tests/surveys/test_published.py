@@ -214,5 +214,5 @@ def test_a_photflag_whose_bit_no_row_has_is_decided_of_the_whole_table(tmp_path:
 def test_an_option_of_alert_packets_is_refused_for_tables(tmp_path: Path) -> None:
     table().to_csv(tmp_path / "a.csv", index=False)
     for source in (table(), tmp_path / "a.csv"):
-        with pytest.raises(ValueError, match="forced is an option of alert packets, not of tables: leave it out$"):
+        with pytest.raises(ValueError, match=r"forced is an option of alert packets, not of tables: leave it out$"):
             door.read(source, BANDS, {"flux_unit": "njy", "forced": True})
