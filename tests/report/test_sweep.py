@@ -1,11 +1,13 @@
 """What a sweep varies beyond arm, labels and seed makes arms of their own in the report."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from tlclass.report.sweep import make_sweep
+from tlclass.report.sweep import make_sweep, read_sweeps
 
 
 def jobs(*varied: dict[str, Any], seeds: int = 2) -> pd.DataFrame:
@@ -54,3 +56,13 @@ def test_what_follows_from_the_seed_or_the_labels_is_no_arm() -> None:
 def test_the_same_coordinates_twice_are_refused_with_both_folders() -> None:
     with pytest.raises(ValueError, match=r"\bs\b.*0/0.*1/0"):
         make_sweep("s", jobs({}, {}))
+
+
+def test_classes_stand_in_the_order_of_their_own_experiment(tmp_path: Path) -> None:
+    for experiment, classes in (("a", ("TDE", "SNIa")), ("b", ("SNIa", "AGN", "TDE"))):
+        row = {key: value for key, value in jobs({}).iloc[0].to_dict().items() if "/" not in key and key != "folder"}
+        row |= {"experiment": experiment, "settings": {}, **{f"auroc/{name}": 0.5 for name in classes}}
+        (tmp_path / experiment).mkdir()
+        (tmp_path / experiment / "result.json").write_text(json.dumps(row))
+    first, second = read_sweeps([tmp_path])
+    assert first.classes == ["TDE", "SNIa"] and second.classes == ["SNIa", "AGN", "TDE"]

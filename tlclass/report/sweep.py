@@ -102,14 +102,15 @@ def read_sweeps(folders: Sequence[Path]) -> list[Sweep]:
         FileNotFoundError: a folder holds no finished job.
         ValueError: two jobs have the same coordinates.
     """
-    tables = [results_table(folder).assign(given=folder.name) for folder in folders]
-    experiments = [set(table["experiment"]) for table in tables]
+    found = [read_results(folder) for folder in folders]
+    experiments = [{str(row["experiment"]) for row in rows} for rows in found]
     sweeps = []
-    for number, table in enumerate(tables):
+    for number, rows in enumerate(found):
         others = set().union(*(names for other, names in enumerate(experiments) if other != number))
-        for name, jobs in table.groupby("experiment", sort=True):
-            clash = name in others
-            sweeps.append(make_sweep(f"{name} ({folders[number]})" if clash else str(name), jobs))
+        for name in sorted(experiments[number]):
+            # a table of its own, as the order of the classes is that of the columns
+            jobs = _table([row for row in rows if row["experiment"] == name]).assign(given=folders[number].name)
+            sweeps.append(make_sweep(f"{name} ({folders[number]})" if name in others else name, jobs))
     return sweeps
 
 
@@ -119,8 +120,11 @@ def results_table(folder: Path) -> pd.DataFrame:
     Raises:
         FileNotFoundError: there is none.
     """
-    rows = [_flat(row) for row in read_results(folder)]
-    jobs = pd.DataFrame(rows)
+    return _table(read_results(folder))
+
+
+def _table(rows: Sequence[Row]) -> pd.DataFrame:
+    jobs = pd.DataFrame([_flat(row) for row in rows])
     jobs = jobs.astype(dict.fromkeys(score_names(jobs), float)).copy()  # a copy holds its columns together
     return jobs.sort_values(["experiment", "arm", "labels", "seed"], ignore_index=True)
 
