@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -90,6 +91,38 @@ def test_parquet_of_another_state_is_refused(folder: Path, tmp_path: Path, capsy
         run("second")
     assert "out.parquet exists and another state wrote it" in capsys.readouterr().err
     assert {file: file.read_bytes() for file in (tmp_path / "out.parquet").iterdir()} == before
+    (tmp_path / "out.parquet" / ".1.parquet.0a.parquet").write_bytes(b"PAR1")  # of a kill while it was written
+    run("first")
+    assert {file: file.read_bytes() for file in (tmp_path / "out.parquet").iterdir()} == before
+
+
+def test_a_second_stream_into_a_folder_is_refused_when_it_writes(tmp_path: Path) -> None:
+    with Store(tmp_path / "a", "m") as one, Store(tmp_path / "b", "m") as other:
+        first, second = (outputs.Parts(tmp_path / "out.parquet", store) for store in (one, other))
+        for store, parts in ((one, first), (other, second)):
+            store.commit(-1.0, 0, parts.write([{"x": 1.0}]))
+        first.flush(last=True)
+        with pytest.raises(ValueError, match="another state wrote it"):
+            second.flush(last=True)
+        assert len(list((tmp_path / "out.parquet").iterdir())) == 1 and other.waiting()
+
+
+def test_a_photflag_that_marks_no_detection_is_warned_of(
+    stream: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = pd.DataFrame(
+        {
+            "object_id": "a",
+            "mjd": 59000.1 + np.arange(60),
+            "band": "g",
+            "fluxcal": 900.0,
+            "flux_err": 50.0,
+            "PHOTFLAG": 0,
+        }
+    )
+    rows.to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
+    stream(tmp_path / "rows.jsonl")
+    assert "a detection: if it never does, give --column detected=null" in caplog.text
 
 
 def test_only_changes_are_put_out(stream: Callable[..., Any], folder: Path) -> None:

@@ -174,26 +174,34 @@ def test_the_error_code_of_atlas_counts_beside_prefixed_columns(tmp_path: Path) 
 ALERCE = [f"ZTF24aaecooj26502360929{k:02d}" for k in range(N)]  # object and image
 
 
+def alerts_of(about: dict[str, Any], **columns: Any) -> pd.DataFrame:
+    return magnitudes(candid=[str(k) for k in range(N)]).assign(**about, **columns)
+
+
 def test_a_candid_of_alerce_that_names_object_and_image_is_of_forced_photometry(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     faint = {"mag_err": [0.3, *[0.05] * 5], "isdiffpos": 1}
-    alerts = door.read(magnitudes(candid=[str(k) for k in range(N)]).assign(**faint), ZTF)
+    alerts = door.read(alerts_of(faint), ZTF)
     assert alerts.detected.all()
     for kind in (object, "string", "category"):
         forced = door.read(magnitudes(candid=pd.Series(ALERCE, dtype=kind), extra_fields="{}").assign(**faint), ZTF)
         assert forced.detected.tolist() == [False, *[True] * 5]
     assert "extra_fields is not read; of forced photometry it holds procstatus" in caplog.text
+    both = pd.concat([alerts_of(faint), alerts_of(faint, mjd=TIMES + 1.1, candid=ALERCE, procstatus="0")])
+    assert door.read(both, ZTF).detected.tolist().count(False) == 1 and len(door.read(both, ZTF).mjd) == 2 * N
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"detections": [{"mjd": 1, "mag": 19}] * 3, "non_detections": [{"mjd": 1}]}, r"json.load\(open\(FILE\)\)\['detections'\]"),
+        ({"detections": [{"mjd": 1}] * 3, "limits": [{"mjd": 1}]}, r"\(open\(FILE\)\)\['detections'\], dtype=object\)\.to_csv\(NEW, index=False\)"),
         ({"data": {"x": {"rows": [{"jd": 1}]}}}, r"json.load\(open\(FILE\)\)\['data'\]\['x'\]\['rows'\]"),
-        ([{"time": 1}], r"json.load\(open\(FILE\)\)\)\.to_csv\(NEW\)"),
+        ([{"time": 1}], r"json.load\(open\(FILE\)\), dtype=object"),
+        ({"it's": [{"mjd": 1}]}, r"json.load\(open\(FILE\)\)\[\"it's\"\]"),
+        ({"candidate": {}, "prv_candidates": [{"jd": 1}]}, "it is an alert packet, which tlclass stream reads"),
         ({"a": 1}, "write a CSV file with a row for each observation"),
-        (None, r"tlclass stream reads it, and pandas.read_json\(FILE, lines=True\)"),
+        (None, r"tlclass stream reads it, and pandas.read_json\(FILE, lines=True, dtype=False"),
     ],
 )  # fmt: skip
 def test_json_is_told_how_to_become_a_table(content: Any, said: str, tmp_path: Path) -> None:

@@ -80,6 +80,22 @@ def test_a_photflag_without_the_bit_of_a_detection_says_nothing(
     des = TABLE.replace("4096", "0").replace("6144", "32768").replace("5120", "0")
     assert read(tmp_path, HEADER + des).detected.tolist() == [False, True, True, True]
     assert "PHOTFLAG calls none of 5 rows a detection, so the 3 with flux / error of 5 or more" in caplog.text
+    ours = (HEADER + TABLE).replace("DES", "PS1").replace("SNID: a1", "SNID: b1")
+    (tmp_path / "1.dat").write_text(ours)  # a survey that uses the bit changes nothing for one that does not
+    assert check(SnanaText(tmp_path, BANDS).read(), "t").detected.tolist() == [
+        False,
+        True,
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]
+    saturated = TABLE.replace("OBS: 56003.0 r C3 200.0 10.0 4096", "OBS: 56003.0 r C3 200.0 10.0 0").replace(
+        "6144", "0"
+    )
+    (tmp_path / "1.dat").unlink()
+    assert read(tmp_path, HEADER + saturated.replace("-9.0 4096", "-9.0 0")).detected.tolist() == [False, True, True]
 
 
 def test_letters_that_number_the_filters_of_a_survey_are_no_sloan_filters(tmp_path: Path) -> None:
@@ -91,7 +107,7 @@ def test_letters_that_number_the_filters_of_a_survey_are_no_sloan_filters(tmp_pa
 
 
 def test_files_named_txt_are_read_where_they_name_an_object(tmp_path: Path) -> None:
-    (tmp_path / "README.txt").write_text("Light curves of DES.\n")
+    (tmp_path / "README.txt").write_text("Light curves of DES.\nSNID: is the id, VARLIST: the columns.\n")
     (tmp_path / "a.txt").write_text(HEADER + TABLE)
     assert door.read(tmp_path, BANDS).object_id.tolist() == ["a1"]
     assert door.read(tmp_path / "a.txt", BANDS).object_id.tolist() == ["a1"]

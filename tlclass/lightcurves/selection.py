@@ -321,8 +321,8 @@ def alerts_alone(curves: LightCurves, selection: Selection) -> str:
     if selection.photometry.kind != "forced" or total < SOME or is_forced(quiet(curves), total):
         return ""
     return (
-        f"nearly all of the {total} observations are detections, but the card says that they are forced photometry: for alerts set "
-        "selection.photometry.kind=detections"
+        f"nearly all of the {total} observations measure a flux (|flux| / error of {MEASURED:g} or more), as alerts do, but the card says that they are "
+        "forced photometry: for alerts set selection.photometry.kind=detections"
     )
 
 

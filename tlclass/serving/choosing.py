@@ -15,11 +15,12 @@ from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.voids import blank
 from tlclass.network.checkpoint import TrainedModel
+from tlclass.quoting import listed as in_words
 from tlclass.serving.predictions import predict
 from tlclass.serving.request import Request
 from tlclass.surveys.tables.cells import text
 from tlclass.surveys.tables.columns import Form
-from tlclass.surveys.tables.files import TABLES, is_kind, read_table, schema_of
+from tlclass.surveys.tables.files import TABLES, is_kind, is_prediction, read_table, schema_of
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -121,12 +122,30 @@ def read_ids(path: Path, passbands: Passbands) -> list[str]:
         raise FileNotFoundError(
             f"no file {path}: give a table of objects (object_id, class), or a text file with the id of one labelled object a line"
         )
-    if is_kind(path, TABLES) and "object_id" in (found := Form(passbands).found(schema_of(path).names, str(path))):
-        columns = [found[name] for name in ("object_id", "label") if name in found]
-        table = read_table(path, columns, text=columns, ids=columns[:1])
-        ids, *label = (text(table[name]) for name in columns)
-        return [str(name) for name in (ids[~blank(label[0])] if label else ids)]
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not is_kind(path, TABLES):
+        try:
+            return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except UnicodeDecodeError:
+            raise ValueError(
+                f"{path} is no text in UTF-8: give one object id a line, or a table (object_id, class)"
+            ) from None
+    names = schema_of(path).names
+    if is_prediction(names):
+        raise ValueError(f"{path} holds predictions of a model (columns p(...)), not labels: give another table")
+    try:
+        found = Form(passbands).found(names, str(path), sure=("object_id", "label"))
+    except ValueError as error:
+        raise ValueError(
+            f"{str(error).partition(': choose')[0]}: remove one of them, or call the right one class"
+        ) from error
+    if "object_id" not in found:
+        raise ValueError(
+            f"{path} lacks the column object_id; it has {in_words(names)}: call the column of object ids so"
+        )
+    columns = [found[name] for name in ("object_id", "label") if name in found]
+    table = read_table(path, columns, text=columns, ids=columns[:1])
+    ids, *label = (text(table[name]) for name in columns)
+    return [str(name) for name in (ids[~blank(label[0])] if label else ids) if name]
 
 
 def _pool(

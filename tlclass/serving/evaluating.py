@@ -113,12 +113,19 @@ def _short(model: str | Path) -> str:
     return "-".join(part for part in parts if part.strip("./")) or "model"
 
 
+def _model_of(scores: Path) -> str | None:
+    """The model whose scores a file holds; None if there is no such file, or nothing can be read of it."""
+    try:
+        return str(json.loads(scores.read_text(encoding="utf-8"))["model"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
 def refuse_used(folder: Path, model: str) -> None:
     """Raise ValueError if the folder holds a job, a model, or the scores of another model than `model`, whose files would be replaced."""
-    scores = folder / SCORES
-    scored = json.loads(scores.read_text(encoding="utf-8")).get("model", model) if scores.is_file() else model
-    if scored != model:
-        raise ValueError(f"output {folder} holds the scores of {scored}: choose another folder with -o")
+    scored = _model_of(folder / SCORES)
+    if scored is not None and Path(scored).resolve() != Path(model).resolve():
+        raise ValueError(f"output {folder} holds the scores of {shortened(scored)}: choose another folder with -o")
     for name in ("model.json", "job.json"):
         if (folder / name).exists():
             raise ValueError(

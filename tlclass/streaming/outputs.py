@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tlclass.atomic import atomic_path
-from tlclass.lightcurves.arrow import parquet
+from tlclass.lightcurves.arrow import parquet, readable
 from tlclass.streaming.store import Store
 
 Row = Mapping[str, Any]
@@ -88,12 +88,11 @@ class Parts:
 
     def __init__(self, folder: Path, store: Store):
         folder.mkdir(parents=True, exist_ok=True)
-        before = next(folder.glob("*.parquet"), None)
-        if before is not None:
-            owner = (parquet(before).schema_arrow.metadata or {}).get(OWNER)
-            if owner != store.key.encode() and (owner or not store.has_sent()):  # earlier versions wrote no key
-                raise _of_another_state(folder)
         self.folder, self.store, self.delivered = folder, store, 0
+        self._ours: set[Path] = set()  # files that are known to be of this store
+        self._refuse_strangers()
+        for leftover in folder.glob(".*.parquet"):
+            leftover.unlink(missing_ok=True)  # of a kill while a file was written
         waiting = [number for number, _ in store.waiting()]
         self.pending = len(waiting)
         for file in folder.glob("*.parquet"):
@@ -112,6 +111,7 @@ class Parts:
         waiting = [(number, row) for number, row in self.store.waiting() if number > self.delivered]
         self.pending, self.delivered = 0, waiting[-1][0]
         number = waiting[-1][0]
+        self._refuse_strangers()
         with atomic_path(self.folder / f"{number:012d}.parquet") as temporary:
             table = pa.Table.from_pylist([json.loads(row) for _, row in waiting])
             pq.write_table(table.replace_schema_metadata({OWNER: self.store.key}), temporary)
@@ -119,6 +119,17 @@ class Parts:
 
     def close(self) -> None:
         """See `Output`."""
+
+    def _refuse_strangers(self) -> None:
+        """Raise ValueError if the folder holds files of another store, which may be writing there now."""
+        for file in set(self.folder.glob("[!.]*.parquet")) - self._ours:
+            with readable(file, "predictions"):
+                owner = (parquet(file).schema_arrow.metadata or {}).get(OWNER)
+            if owner != self.store.key.encode() and (
+                owner or not self.store.has_sent()
+            ):  # earlier versions wrote no key
+                raise _of_another_state(self.folder)
+            self._ours.add(file)
 
 
 def _of_another_state(path: Path) -> ValueError:

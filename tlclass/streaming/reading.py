@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from tlclass.lightcurves.curves import LONGEST_TEXT
 from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.photometry import detected_by_snr
 from tlclass.quoting import listed, sentence, shortened
 from tlclass.streaming.arrivals import ABOUT, SEEN, UNKNOWN, Arrival, packet_times
 from tlclass.surveys import AlertPackets
@@ -22,7 +23,7 @@ from tlclass.surveys.alerts.reader import SYSTEMS
 from tlclass.surveys.tables.columns import Form, refuse_absent
 from tlclass.surveys.tables.facts import Facts
 from tlclass.surveys.tables.kinds import plain
-from tlclass.surveys.tables.measured import kind_of, measured
+from tlclass.surveys.tables.measured import is_photflag, kind_of, measured
 from tlclass.surveys.tables.nested import holds_lists
 from tlclass.surveys.tables.observations import converted, observation_columns
 from tlclass.surveys.tables.quantities import stated_in_rows, usable
@@ -69,6 +70,7 @@ class Reading:
         self.survey: str | None = None
         self._said_unit = self._said_absent = False
         self._first: list[tuple[Any, Any, Any]] = []
+        self._bright = 0  # rows of flux / error of a detection that PHOTFLAG does not call one; -1: it called one so
         self._codes: dict[tuple[str, bytes], int] = {}
 
     def content(self, content: bytes, origin: str) -> Iterator[Read]:
@@ -167,6 +169,8 @@ class Reading:
         seen, _ = converted(rows, found, self.form, ROWS, facts, part=True)
         if facts.unit is not None and facts.unit != self.form.default_unit:
             self._say_depth(seen, found)
+        if is_photflag(found.get("detected", "")):
+            self._say_no_bits(seen)
         good = np.isfinite(seen["mjd"]) & (seen["object_id"].astype(str) != "")
         given = np.zeros(len(good), SEEN)
         for name in ("mjd", "flux", "flux_err", "detected"):
@@ -189,6 +193,17 @@ class Reading:
         flux, flux_err, band = (np.concatenate(each) for each in zip(*self._first, strict=True))
         if len(band) >= ENOUGH:
             say_depth({"flux": flux, "flux_err": flux_err}, band, found, self.form.passbands.names, ROWS)
+
+    def _say_no_bits(self, seen: Mapping[str, Any]) -> None:
+        """Warn once where PHOTFLAG calls none of the first bright rows a detection: a whole table would be decided by flux / error."""
+        if 0 <= self._bright < ENOUGH:
+            bright = int(np.count_nonzero(detected_by_snr(seen["flux"], seen["flux_err"], self.form.detection_snr)))
+            self._bright = -1 if seen["detected"].any() else self._bright + bright
+            if self._bright >= ENOUGH:
+                log.warning(
+                    "PHOTFLAG calls none of the first %d rows with flux / error of %g or more a detection: if it never does, give --column detected=null",
+                    self._bright, self.form.detection_snr,
+                )  # fmt: skip
 
     def _say_absent(self, columns: Sequence[str]) -> None:
         """Warn once of a named column that says something of an object and that a row lacks; other rows of the object may have it."""

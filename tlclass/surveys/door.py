@@ -270,7 +270,9 @@ def _arrow(source: Any) -> pa.Table:
         return pa.Table.from_pandas(source)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         said = " ".join(str(part) for part in error.args)
-        raise ValueError(f"{IN_MEMORY} has a column with values of several kinds: {said}") from error
+        raise ValueError(
+            f"{IN_MEMORY} has a column with values of several kinds: {said}: make it text with .astype(str), or numbers"
+        ) from error
 
 
 def _arrow_of_others(source: Any) -> pa.Table:

@@ -14,9 +14,7 @@ log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 SLOAN = "ugriz"  # filters that surveys have nearly alike
-CODES = frozenset(
-    "abc"
-)  # a survey whose FILTERS have all of these numbers its filters through the alphabet: fghij for UBVri
+CODES = frozenset("abcd")  # a survey whose FILTERS have all of these numbers them through the alphabet: fghij for UBVri
 
 
 def passband_names(raw: Array, survey: str, filters: str, passbands: Passbands, origin: str) -> Array:

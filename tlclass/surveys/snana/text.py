@@ -1,6 +1,7 @@
 """SNANA light curves as text: `.dat` or `.txt` files with a header of keys and a table of observations per object."""
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 DAT, TXT = ".dat", ".txt"
+KEYS_OF_TEXT = (re.compile(rb"^\s*SNID:\s*\S", re.MULTILINE), re.compile(rb"^\s*(VARLIST|VARNAMES|OBS):", re.MULTILINE))
 HEADER_BYTES = 65536  # within which a file names its first object
 BAND_NAMES = ("BAND", "FLT", "FILTER")
 OBSERVED = {"mjd": "MJD", "flux": "FLUXCAL", "flux_err": "FLUXCALERR"}
@@ -121,10 +123,11 @@ class SnanaText:
         dropped |= unknown
         good &= known
         flags = np.concatenate([item.photflag for item in found])
+        survey = np.unique([item.header.get("SURVEY", "") for item in found], return_inverse=True)[1][owner]
         observations = {
             "object_id": owner,
             "passband": band,
-            "detected": self._detected(flags, seen),
+            "detected": self._detected(flags, seen, survey, good),
             **seen,
             "flux": known_numbers(seen["flux"], "fluxes"),
         }
@@ -167,17 +170,22 @@ class SnanaText:
         codes[good], known[good] = found_codes, found_known
         return codes, known, unknown
 
-    def _detected(self, flags: Array, seen: Mapping[str, Array]) -> Array:
-        """(n,) bool: as PHOTFLAG says, else by signal to noise, also where it calls no row of the folder a detection."""
+    def _detected(self, flags: Array, seen: Mapping[str, Array], survey: Array, good: Array) -> Array:
+        """(n,) bool: as PHOTFLAG says, else by signal to noise, also in a survey where it calls no row a detection.
+
+        Args:
+            flags, seen: of the rows (n,). survey: (n,) codes of their surveys. good: (n,) bool, which of them are read.
+        """
         unflagged, told = flags < 0, (np.maximum(flags, 0) & DETECTION_BITS) > 0
         measured = detected_by_snr(seen["flux"], seen["flux_err"], self.detection_snr)
+        silent = ~unflagged & ~np.isin(survey, survey[told & good])
         if unflagged.any():
             message = "%s: no PHOTFLAG in %d of %d rows: the %d of them with flux / error of %g or more count as detections (detection_snr)"
             counts = unflagged.sum(), len(flags), (measured & unflagged).sum()
             log.info(message, self.folder, *counts, self.detection_snr)
-        elif not told.any():
-            say_no_bits(seen["flux"], seen["flux_err"], self.detection_snr, str(self.folder))
-        return np.where(unflagged, measured, told) if told.any() else measured
+        shown = silent & good
+        say_no_bits(seen["flux"][shown], seen["flux_err"][shown], self.detection_snr, str(self.folder))
+        return np.where(unflagged | silent, measured, told)
 
     def _id(self, item: "_Object") -> str:
         name = item.header["SNID"]
@@ -195,13 +203,15 @@ def _files_like(pattern: str, folder: Path) -> set[Path]:
     return {
         *folder.glob(pattern),
         *folder.glob(stem + DAT.upper()),
-        *(file for file in folder.glob(stem + TXT) if _names_object(file)),
+        *(file for end in (TXT, TXT.upper()) for file in folder.glob(stem + end) if _names_object(file)),
     }
 
 
 def _names_object(file: Path) -> bool:
+    """Whether a file is of SNANA; notes named `.txt` may speak of its keys."""
     with file.open("rb") as content:
-        return b"SNID:" in content.read(HEADER_BYTES)
+        head = content.read(HEADER_BYTES)
+    return b"SNID:" in head and (file.suffix.casefold() != TXT or all(key.search(head) for key in KEYS_OF_TEXT))
 
 
 @dataclass(frozen=True)

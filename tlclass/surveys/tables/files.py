@@ -24,6 +24,7 @@ CSV = (".csv", ".csv.gz", *TSV)
 FITS = (".fits", ".fits.gz")
 JSON = (".json", ".jsonl", ".ndjson")
 TIME = re.compile(r"(?i)m?jd|time|midpoint\w*")  # what observations have, in records of JSON
+PACKET = ("candidate", "diaSource")  # where ZTF and Rubin put the measurement of an alert
 TABLES = (*PARQUET, *CSV, *FITS)  # in capitals too
 
 
@@ -119,13 +120,22 @@ def schema_of(path: Path) -> pa.Schema:
 def _out_of_json(path: Path) -> str:
     """How to make a table of the observations in a JSON file."""
     try:
-        lists = _lists_with_times(json.loads(path.read_bytes()))
+        content = json.loads(path.read_bytes())
     except ValueError:
-        return "if it has a record on each line, tlclass stream reads it, and pandas.read_json(FILE, lines=True).to_csv(NEW) makes a table of it"
+        lines = "pandas.read_json(FILE, lines=True, dtype=False, convert_dates=False).to_csv(NEW, index=False)"
+        return f"if it has a record on each line, tlclass stream reads it, and {lines} makes a table of it"
+    lists = _lists_with_times(content)
     if not lists:
         return "write a CSV file with a row for each observation (object_id, mjd, band, flux or mag and its error)"
-    keys = "".join(f"['{key}']" for key in max(lists, key=lambda each: each[1])[0])
-    return f"pandas.DataFrame(json.load(open(FILE)){keys}).to_csv(NEW) makes a table of its observations; add a column object_id if it has none"
+    way, _ = max(lists, key=lambda each: each[1])
+    packet = content
+    for key in way:
+        if not packet.keys().isdisjoint(PACKET):
+            return "it is an alert packet, which tlclass stream reads"
+        packet = packet[key]
+    keys = "".join(f"[{key!r}]" for key in way)
+    table = f"pandas.DataFrame(json.load(open(FILE)){keys}, dtype=object).to_csv(NEW, index=False)"
+    return f"{table} makes a table of its observations; add a column object_id if it has none"
 
 
 def _lists_with_times(content: Any, keys: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], int]]:

@@ -250,18 +250,25 @@ def _alerts(column: Columns, found: Mapping[str, str], kind: str, facts: Facts, 
     """(n,) bool, the rows that an alert stream sent: detections of its pipeline, not forced photometry."""
     n = len(column["mjd"])
     names, known = {plain_name(name) for name in found.values()}, FACTS["detection"]
-    if names & (set(known["forced"]) - {"forced"}):
+    of_forced = [name for name, own in found.items() if plain_name(own) in known["forced"] and name != "forced"]
+    if of_forced and "alert_id" not in column:
         return np.zeros(n, dtype=bool)
     alert = np.full(n, kind == "mag" and bool(names & set(known["alerts"]) or facts.signed))
     if "alert_id" in column:
         ids = column["alert_id"]
-        alert = ~np.asarray(pc.is_null(ids, nan_is_null=True).to_numpy())
+        alert = ~_is_empty(ids)
         if not (pa.types.is_integer(ids.type) or pa.types.is_floating(ids.type) or pa.types.is_null(ids.type)):
-            of_forced = pc.match_substring_regex(pc.cast(ids, pa.string()), known["forced_ids"])
-            alert &= ~np.asarray(pc.fill_null(of_forced, False).to_numpy())
+            named = pc.match_substring_regex(pc.cast(ids, pa.string()), known["forced_ids"])
+            alert &= ~np.asarray(pc.fill_null(named, False).to_numpy())
+    for name in of_forced:  # where alerts stand in the same table, these are empty
+        alert &= _is_empty(column[name])
     if "forced" in column:
         alert = alert & ~flags(column["forced"], says_yes, found["forced"], origin)
     return alert
+
+
+def _is_empty(column: pa.ChunkedArray) -> Array:
+    return np.asarray(pc.is_null(column, nan_is_null=True).to_numpy())
 
 
 def _positive(column: Columns, found: Mapping[str, str], facts: Facts, origin: str) -> Array:
