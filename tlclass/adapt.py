@@ -69,6 +69,7 @@ def run(given: argparse.Namespace) -> str:
     from tlclass.experiments.composition import compose
     from tlclass.experiments.result import CHECKPOINTS
     from tlclass.network.checkpoint import DESCRIPTION, load_model, save_model
+    from tlclass.network.history import ADAPTED
     from tlclass.network.released import model_folder
     from tlclass.seeds import stream
     from tlclass.serving.account import Account
@@ -103,7 +104,8 @@ def run(given: argparse.Namespace) -> str:
     save_model(adapted, given.output)
     write_card(adapted, given.output)
     shutil.rmtree(given.output / CHECKPOINTS)
-    return f"{given.output}: {given.model} adapted to {len(curves)} unlabelled light curves of {given.input}\n"
+    learnt = adapted.training[ADAPTED]["objects"]
+    return f"{given.output}: {given.model} adapted to {learnt} unlabelled light curves of {given.input}\n"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tlclass.options import reported_mistakes
-from tlclass.serving.reading import MODEL
+from tlclass.serving.reading import MODEL, add_trust
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -14,12 +14,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="tlclass export", description=__doc__)
     parser.add_argument("model", help=MODEL)
     parser.add_argument("-o", "--output", type=Path, required=True, help="FILE.onnx, or FILE.pt2 for torch.export")
+    add_trust(parser)
     given = parser.parse_args(arguments)
+    from tlclass import plugins
     from tlclass.network.checkpoint import load_model
     from tlclass.network.released import model_folder
     from tlclass.serving.export import export, inputs_of
 
     with reported_mistakes():
+        plugins.use(given.trust)
         model = load_model(model_folder(given.model))
         export(model, given.output)
     inputs = "".join(f"  {name:<12}{what}\n" for name, what in inputs_of(model).items())

@@ -66,3 +66,8 @@ def test_classes_stand_in_the_order_of_their_own_experiment(tmp_path: Path) -> N
         (tmp_path / experiment / "result.json").write_text(json.dumps(row))
     first, second = read_sweeps([tmp_path])
     assert first.classes == ["TDE", "SNIa"] and second.classes == ["SNIa", "AGN", "TDE"]
+
+
+def test_a_job_that_repeats_another_counts_once(caplog: pytest.LogCaptureFixture) -> None:
+    table = jobs({"config_key": "k"}, {"config_key": "k"}, seeds=1)
+    assert len(make_sweep("s", table).jobs) == 1 and "repeats a job with the same configuration" in caplog.text

@@ -437,3 +437,52 @@ def test_rows_that_measure_nothing_are_not_held(trained: Trained) -> None:
     row = {"object_id": "a", "mjd": 59000.3, "band": "g", "flux": None, "flux_err": None, "upper_limit": True}
     assert all(len(list(found.rows([row | {"mjd": 59000.3 + k}], "here"))) == 1 for k in range(5))
     assert found._first == []
+
+
+def test_lines_of_another_state_are_not_cut_off(tmp_path: Path) -> None:
+    def lines_of(state: Path, file: str, name: str = outputs.PREDICTIONS) -> None:
+        with Store(state, "m") as store:
+            output = outputs.Lines(tmp_path / file, store, name)
+            output.write([{"x": 1.0}, {"x": 2.0}])
+            store.commit(-1.0, 0)
+            output.close()
+
+    lines_of(tmp_path / "a", "a.jsonl")
+    lines_of(tmp_path / "b", "b.jsonl")
+    (tmp_path / "b.jsonl").write_text("".join('{"x": 5.0}\n' for _ in range(9)))
+    before = (tmp_path / "b.jsonl").read_text()
+    with pytest.raises(ValueError, match="another state wrote it"):
+        lines_of(tmp_path / "a", "b.jsonl")
+    assert (tmp_path / "b.jsonl").read_text() == before
+    (tmp_path / "mine.txt").write_text("my own notes")
+    lines_of(tmp_path / "a", "mine.txt", "dead letters")
+    lines_of(tmp_path / "b", "mine.txt", "dead letters")
+    assert (tmp_path / "mine.txt").read_text().startswith("my own notes{") and len(lines(tmp_path / "a.jsonl")) == 2
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "a.jsonl").rename(tmp_path / "moved" / "a.jsonl")
+    with (tmp_path / "moved" / "a.jsonl").open("a") as file:
+        file.write("{half")  # of a kill
+    lines_of(tmp_path / "a", "moved/a.jsonl")
+    assert len(lines(tmp_path / "moved" / "a.jsonl")) == 4
+
+
+def test_files_of_one_name_are_read_and_one_that_grew_is_named(
+    stream: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = pd.DataFrame(
+        {"object_id": "a", "mjd": 59000.1 + np.arange(6), "band": "g", "fluxcal": 900.0, "flux_err": 50.0}
+    )
+    for day in ("one", "two"):
+        (tmp_path / day).mkdir()
+        rows.assign(object_id=day).to_csv(tmp_path / day / "alerts.csv", index=False)
+        assert {row["object_id"] for row in stream(tmp_path / day / "alerts.csv")} >= {day}
+    with (tmp_path / "two" / "alerts.csv").open("a") as file:
+        file.write("two,59008.1,g,900.0,50.0\n")
+    stream(tmp_path / "two" / "alerts.csv")
+    assert "it is not read again; files must appear whole" in caplog.text
+
+
+@pytest.mark.parametrize("words", [{"min_change": 5}, {"batch": 0}, {"seconds": -3}, {"grace": -500}])
+def test_what_is_no_pace_is_refused(words: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"^--{next(iter(words)).replace('_', '-')} is {next(iter(words.values()))}: give"):
+        run.Pace(**words)

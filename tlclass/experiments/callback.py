@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ValueType
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
@@ -111,7 +112,7 @@ def _exit(message: str) -> NoReturn:
 
 
 def jobs_of(config: DictConfig) -> list[str] | None:
-    """What the sweep sets in each of its jobs, in their order: `seed=0 labels=50`; None with another sweeper.
+    """What the sweep sets in each of its jobs, in their order: `seed=0 labels=50`; None with another sweeper or an axis `glob(...)`.
 
     The command line's axes replace the experiment's.
     """
@@ -120,6 +121,8 @@ def jobs_of(config: DictConfig) -> list[str] | None:
     words = [*(f"{name}={value}" for name, value in (config.hydra.sweeper.params or {}).items())]
     overrides = OverridesParser.create().parse_overrides([*words, *as_written(config.hydra.overrides.task)])
     given = {override.get_key_element(): override for override in overrides}
+    if any(override.value_type is ValueType.GLOB_CHOICE_SWEEP for override in given.values()):
+        return None  # which the sweeper alone expands
     axes = [
         [f"{key.lstrip('+')}={value}" for value in o.sweep_string_iterator()]
         for key, o in given.items()

@@ -26,7 +26,7 @@ from tlclass.training.leavings import SETTINGS, TIMING, WORDS, Row
 log = logging.getLogger(__name__)
 
 
-def run_job(plan: Plan, folder: Path, words: Sequence[str] = ()) -> Row:
+def run_job(plan: Plan, folder: Path | str, words: Sequence[str] = ()) -> Row:
     """Run, resume or skip the job whose results belong in `folder`; returns its result row.
 
     Raises:
@@ -34,6 +34,7 @@ def run_job(plan: Plan, folder: Path, words: Sequence[str] = ()) -> Row:
     """
     import torch
 
+    folder = Path(folder)
     torch.set_num_threads(plan.threads)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with sweep.alone(folder):

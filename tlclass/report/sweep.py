@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from tlclass.lightcurves.brightness import THIRDS
 from tlclass.quoting import listed
 from tlclass.training.leavings import Row
 
+log = logging.getLogger(__name__)
 Array = npt.NDArray[np.float64]
 
 CELL = ["sweep", "source", "target", "arm", "head", "encoding", "labels"]
@@ -149,7 +151,8 @@ def make_sweep(name: str, jobs: pd.DataFrame) -> Sweep:
     Raises:
         ValueError: two jobs share arm, labels and seed.
     """
-    jobs = jobs.reset_index(drop=True).assign(sweep=name, base=jobs["arm"].to_numpy())
+    jobs = _without_twins(name, jobs).reset_index(drop=True)
+    jobs = jobs.assign(sweep=name, base=jobs["arm"].to_numpy())
     varied: set[str] = set()
     for arm, some in jobs.groupby("base"):
         columns = varied_settings(some)
@@ -164,6 +167,16 @@ def make_sweep(name: str, jobs: pd.DataFrame) -> Sweep:
             f"two jobs of {name} have the same arm, labels and seed: {first} and {second}; remove one, or report the folders as A B"
         )
     return Sweep(name, jobs[[name for name in jobs if not str(name).startswith("settings/") or name in varied]])
+
+
+def _without_twins(name: str, jobs: pd.DataFrame) -> pd.DataFrame:
+    """One of each jobs with the same configuration: an axis may name a value that is the default."""
+    if "config_key" not in jobs:  # of an earlier version
+        return jobs
+    twins = jobs.duplicated(["config_key", "arm", "labels", "seed"]) & jobs["config_key"].notna()
+    for folder in jobs["folder"][twins]:
+        log.warning("%s: %s repeats a job with the same configuration, and is left out", name, folder)
+    return jobs[~twins]
 
 
 def varied_settings(jobs: pd.DataFrame) -> list[str]:

@@ -30,7 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DAYS",
         help="days to add to the times to get MJD, e.g. -2400000.5 for Julian dates",
     )
-    add(
+    add_trust(parser)
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add the word of every command that loads a model, see `tlclass.plugins`."""
+    parser.add_argument(
         "--trust",
         action="append",
         default=[],

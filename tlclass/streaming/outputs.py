@@ -1,8 +1,10 @@
 """Where predictions go: JSON lines, Parquet files, or a topic; each of them once, whenever the stream was killed."""
 
+import hashlib
 import json
 import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +18,7 @@ from tlclass.streaming.store import Store
 
 Row = Mapping[str, Any]
 OWNER = b"tlclass_state"  # in the metadata of a Parquet file: the key of the store that its predictions are of
+TAIL = 256  # bytes by which a file is recognised
 PART = 20_000  # predictions in a Parquet file
 
 
@@ -49,17 +52,18 @@ class Lines:
 
     def __init__(self, path: Path, store: Store, name: str):
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.store, self.fact = store, f"length of {name}"
-        self.file = path.open("ab")
-        committed = store.fact(self.fact)
-        if committed is None and self.file.tell() and name == PREDICTIONS:
+        self.store, self.length, self.end = store, f"length of {name}", f"end of {name}"
+        self.file = path.open("a+b")
+        size, committed = self.file.seek(0, 2), store.fact(self.length)
+        ours = committed is not None and (not size or self._ends_at(committed))
+        if size and not ours and name == PREDICTIONS:
             self.file.close()
             raise _of_another_state(path)
-        if committed is None:
-            store.set_fact(self.fact, self.file.tell())
-            store.commit(-math.inf, 0)
-        elif committed < self.file.tell():
+        if ours and committed < size:
             self.file.truncate(committed)
+        elif not ours:
+            self._note()
+            store.commit(-math.inf, 0)
 
     def write(self, rows: Sequence[Row]) -> list[str]:
         """See `Output`."""
@@ -67,8 +71,22 @@ class Lines:
             self.file.write("".join(as_json(row) + "\n" for row in rows).encode())
             self.file.flush()
             os.fsync(self.file.fileno())
-        self.store.set_fact(self.fact, self.file.seek(0, 2))
+        self._note()
         return []
+
+    def _note(self) -> None:
+        """Tell the store, for its next commit, how long the file is and how it ends."""
+        length = self.file.seek(0, 2)
+        self.store.set_fact(self.length, length)
+        self.store.set_fact(self.end, self._tail(length))
+
+    def _tail(self, length: int) -> str:
+        self.file.seek(max(0, length - TAIL))
+        return hashlib.sha256(self.file.read(min(length, TAIL))).hexdigest()
+
+    def _ends_at(self, committed: int) -> bool:
+        """Whether the first bytes, so many, can be what this store wrote; earlier versions did not note how they end."""
+        return self.store.fact(self.end) in (None, self._tail(committed))
 
     def flush(self, last: bool = False) -> int:
         """See `Output`."""
@@ -143,13 +161,17 @@ class StandardOutput:
 
     def write(self, rows: Sequence[Row]) -> list[str]:
         """See `Output`."""
-        for row in rows:
-            print(as_json(row), flush=False)
+        try:
+            print("".join(as_json(row) + "\n" for row in rows), end="", flush=True)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains of it at its end
+            raise OSError(
+                "the program that reads standard output has ended: what it did not get comes again when the stream is started again"
+            ) from None
         return []
 
     def flush(self, last: bool = False) -> int:
         """See `Output`."""
-        print(end="", flush=True)
         return 0
 
     def close(self) -> None:

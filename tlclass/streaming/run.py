@@ -46,6 +46,14 @@ class Pace:
     grace: float = 30.0
     forget: float = 365.0
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for what is no pace."""
+        if not 0 <= self.min_change <= 1:
+            raise ValueError(f"--min-change is {self.min_change}: give a change of probability between 0 and 1")
+        for name, least in (("batch", 1), ("seconds", 0), ("grace", 0), ("forget", 0)):
+            if not getattr(self, name) >= least:
+                raise ValueError(f"--{name} is {getattr(self, name)}: give {least} or more")
+
 
 class Stream:
     """Everything that a running stream holds.

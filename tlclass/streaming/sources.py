@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import logging
 import queue
 import sys
 import threading
@@ -22,9 +23,12 @@ from tlclass.surveys.tables.batches import Batches
 from tlclass.surveys.tables.files import JSON, TABLES, is_kind, schema_of
 from tlclass.surveys.tables.observations import observation_columns
 
+log = logging.getLogger(__name__)
+
 KINDS = (".avro", ".tar", ".tar.gz", ".tgz", *JSON, *TABLES)
 LOOK = 1.0  # seconds between two looks into a folder
 WAIT = 0.2  # seconds for something to come
+LETTER = 1 << 16  # bytes of a file that cannot be read which are kept with the reason
 LONGEST_LINE = 64 << 20
 
 
@@ -78,13 +82,17 @@ class Folder:
 
     def items(self, store: Store, settle: Settle) -> Generator[Item | None]:
         """See `Source`."""
-        done = set(store.facts("done "))
+        before = store.facts("done ")
+        done = set[str]()
         while True:
             for file in self._files():
-                name = str(file.relative_to(self.path)) if file != self.path else file.name
+                name = str(file.resolve())
                 if name in done:
                     continue
                 done.add(name)
+                if name in before:
+                    _say_grown(file, before[name])
+                    continue
                 yield from self._of(file, name, int(store.fact(f"at {name}", 0)))
             if not self.follow:
                 return
@@ -100,7 +108,7 @@ class Folder:
 
     def _of(self, file: Path, name: str, start: int) -> Iterator[Item]:
         """What a file holds, from item number `start` on."""
-        number = 0
+        number, size = 0, file.stat().st_size
         try:
             for number, read in enumerate(self._read(file), 1):
                 if number > start:
@@ -108,8 +116,9 @@ class Folder:
         except PASSING:
             raise
         except Exception as error:
-            yield Item([Rejected(str(file), sentence(error) or type(error).__name__)])
-        yield Item([], {f"done {name}": number})
+            with file.open("rb") as content:
+                yield Item([Rejected(str(file), sentence(error) or type(error).__name__, content.read(LETTER))])
+        yield Item([], {f"done {name}": size})
 
     def _read(self, file: Path) -> Iterator[list[Read]]:
         origin = str(file)
@@ -133,6 +142,16 @@ class Folder:
                         done = number
                 if not batches.again:
                     return
+
+
+def _say_grown(file: Path, size: int) -> None:
+    """Warn of a file that was read and has another size by now."""
+    now = file.stat().st_size
+    if now != size:
+        log.warning(
+            "%s was read when it had %d bytes and now has %d: it is not read again; files must appear whole, so write new rows to a new file",
+            file, size, now,
+        )  # fmt: skip
 
 
 def _is_document(file: Path) -> bool:

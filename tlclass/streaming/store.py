@@ -51,7 +51,7 @@ class Store:
             locked = "locked" in str(error)
             why = "another stream uses it" if locked else f"it is no such file, or damaged ({error})"
             raise ValueError(f"{path} cannot be used as the state of a stream: {why}; give another --state") from error
-        if self.fact("model", model) != model:
+        if self.fact("model", model).split()[-1] != model.split()[-1]:  # the digest, whatever the model was called
             raise ValueError(
                 f"{path} holds the state of a stream with another model ({self.fact('model')}): give another --state"
             )
