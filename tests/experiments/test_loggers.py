@@ -57,7 +57,7 @@ def test_other_dashboards_get_name_group_tags_and_config(name: str, run: Run, tm
         card["tracking_uri"] = f"sqlite:///{tmp_path / 'mlflow.db'}"
     for _ in range(2):  # the second time as a resumed job
         with logged({name: card}, run) as made:
-            log_scores(made, ROW)
+            log_scores(made, ROW | {"auroc_macro@5d": 0.7})
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     content = b"\n".join([*(path.read_bytes() for path in files), *(str(path).encode() for path in files)])
     for fact in (b"n100-seed0", b"why", b"labels", b"test/auroc_macro"):
@@ -65,6 +65,7 @@ def test_other_dashboards_get_name_group_tags_and_config(name: str, run: Run, tm
     if name == "mlflow":
         with sqlite3.connect(tmp_path / "mlflow.db") as store:
             assert store.execute("select count(*) from runs").fetchone() == (1,)
+            assert ("test/auroc_macro at 5d",) in store.execute("select key from metrics").fetchall()
 
 
 class Strange(CSVLogger):

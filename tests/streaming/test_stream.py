@@ -484,5 +484,7 @@ def test_files_of_one_name_are_read_and_one_that_grew_is_named(
 
 @pytest.mark.parametrize("words", [{"min_change": 5}, {"batch": 0}, {"seconds": -3}, {"grace": -500}])
 def test_what_is_no_pace_is_refused(words: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"^--{next(iter(words)).replace('_', '-')} is {next(iter(words.values()))}: give"):
+    with pytest.raises(
+        ValueError, match=f"^--{next(iter(words)).replace('_', '-')} is {next(iter(words.values()))}: give"
+    ):
         run.Pace(**words)
