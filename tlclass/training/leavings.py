@@ -1,13 +1,10 @@
-"""What a job leaves, beside its model; here, so that a report does not wait for torch and Lightning."""
+"""What a job leaves, beside its model; here, so that a report does not wait for torch and Lightning, nor the command line for pyarrow."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 MACRO = "auroc_macro"  # the main score of a row
 Row = dict[str, Any]  # of a job: coordinates, then scores
@@ -32,6 +29,10 @@ class Predictions(NamedTuple):
 
 def read_predictions(*folders: Path | str) -> Predictions:
     """What jobs left in their folders, job after job; see `tlclass.training.evaluation.write_predictions`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
     table = pa.concat_tables([pq.read_table(Path(folder) / PREDICTIONS) for folder in folders])
     names = [name for name in table.column_names if name.startswith("p(")]
     classes = [name[2:-1] for name in names]
