@@ -14,6 +14,7 @@ import pytest
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import plain_name, unit_of_name
 from tlclass.surveys import door
+from tlclass.surveys.tables import files
 
 BANDS = Passbands.from_mapping({f"lsst{b}": {"wavelength": 0.5, "aliases": [b]} for b in "gri"})
 ZTF = Passbands.from_mapping({f"ztf{b}": {"wavelength": 0.5, "aliases": [b, str(k)]} for k, b in enumerate("gri", 1)})
@@ -224,3 +225,10 @@ def test_an_option_of_alert_packets_is_refused_for_tables(tmp_path: Path) -> Non
     for source in (table(), tmp_path / "a.csv"):
         with pytest.raises(ValueError, match=r"forced is an option of alert packets, not of tables: leave it out$"):
             door.read(source, BANDS, {"flux_unit": "njy", "forced": True})
+
+
+def test_a_large_json_file_is_not_read_whole_to_refuse_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"detections": [{"mjd": 1}] * 30}))
+    monkeypatch.setattr(files, "LOOKED_AT", 100)
+    with pytest.raises(ValueError, match="if it has a record on each line, tlclass stream reads it"):
+        door.read(tmp_path / "a.json", ZTF)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tlclass.network.checkpoint import DESCRIPTION
+from tlclass.options import nearest
 
 RELEASED = Path(__file__).parent.parent / "released"
 HUB = "hf://"
@@ -32,6 +33,7 @@ def model_folder(name: str | Path) -> Path:
     path = Path(name)
     if not path.exists() and path.parent == Path():
         raise FileNotFoundError(
-            f"no model '{text}': give a folder with {DESCRIPTION}, hf://USER/NAME, or one of {', '.join(released()) or '(none released)'}"
+            f"no model '{text}'{nearest(text, released())}: give a folder with {DESCRIPTION}, hf://USER/NAME, or one of "
+            f"{', '.join(released()) or '(none released)'}"
         )
     return path

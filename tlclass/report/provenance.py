@@ -37,10 +37,11 @@ def facts(folders: Sequence[Path], sweeps: Sequence[Sweep]) -> list[tuple[str, s
 
 
 def command(folder: Path) -> str:
-    """The command line of the last sweep in a folder, or of its only job."""
-    sweep, jobs = folder / "multirun.yaml", [*folder.glob(f"**/{WORDS}")]
-    if sweep.is_file():
-        return shlex.join(["tlclass", "train", *_plain(words_of(_yaml(sweep)["hydra"])), "-m"])
+    """The command line of the last sweep in a folder, or of each below it, or of its only job."""
+    sweeps, jobs = sorted(folder.rglob("multirun.yaml")), [*folder.glob(f"**/{WORDS}")]
+    if sweeps:
+        found = (["tlclass", "train", *_plain(words_of(_yaml(sweep)["hydra"])), "-m"] for sweep in sweeps)
+        return " and ".join(map(shlex.join, found))
     if len(jobs) == 1:
         return shlex.join(["tlclass", "train", *_plain(_yaml(jobs[0]))])
     return UNKNOWN

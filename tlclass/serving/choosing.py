@@ -15,12 +15,12 @@ from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.voids import blank
 from tlclass.network.checkpoint import TrainedModel
-from tlclass.quoting import listed as in_words
+from tlclass.quoting import listed
 from tlclass.serving.predictions import predict
 from tlclass.serving.request import Request
 from tlclass.surveys.tables.cells import text
 from tlclass.surveys.tables.columns import Form
-from tlclass.surveys.tables.files import TABLES, is_kind, is_prediction, read_table, schema_of
+from tlclass.surveys.tables.files import TABLES, is_kind, read_table, refuse_prediction, schema_of
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
@@ -82,26 +82,26 @@ def choose(
     shown = {name: values for name, values in columns.items() if not name.startswith("latent_")}
     known: dict[str, Array] = {**own, **shown, "peak_mag": pool.peak_mag, "last_mag": last_magnitudes(curves)}
     chosen, score, lots = labelling.choose(pool, known, n, np.random.default_rng(seed))
-    listed = _best(model, pool.probability[chosen])
-    listed["score"] = score
+    best = _best(model, pool.probability[chosen])
+    best["score"] = score
     table = {"rank": np.arange(1, n + 1)}
     table |= {name: known[name][chosen] for name in ("object_id", "ra", "dec", "peak_mag", "last_mag")}
-    why = reasons(labelling.name, listed, lots)
+    why = reasons(labelling.name, best, lots)
     return pa.table(
-        {name: pa.array(values, from_pandas=True) for name, values in {**table, **listed}.items()} | {"why": why}
+        {name: pa.array(values, from_pandas=True) for name, values in {**table, **best}.items()} | {"why": why}
     )
 
 
-def reasons(strategy: str, listed: Mapping[str, Array], lots: Array) -> list[str]:
+def reasons(strategy: str, best: Mapping[str, Array], lots: Array) -> list[str]:
     """Why each object is in the list, in words.
 
     Args:
         strategy: its name.
-        listed: columns `class_1`, `class_2`, `p_1`, `p_2` and `score`.
+        best: columns `class_1`, `class_2`, `p_1`, `p_2` and `score`.
         lots: bool, the objects that were drawn at random.
     """
-    lead = listed["p_1"] - listed["p_2"]
-    rows = zip(listed["class_1"], listed["class_2"], lead, listed["score"], lots, strict=True)
+    lead = best["p_1"] - best["p_2"]
+    rows = zip(best["class_1"], best["class_2"], lead, best["score"], lots, strict=True)
     return [
         AT_RANDOM if by_lot else WHY[strategy].format(first=first, second=second, lead=gap, score=score)
         for first, second, gap, score, by_lot in rows
@@ -130,8 +130,7 @@ def read_ids(path: Path, passbands: Passbands) -> list[str]:
                 f"{path} is no text in UTF-8: give one object id a line, or a table (object_id, class)"
             ) from None
     names = schema_of(path).names
-    if is_prediction(names):
-        raise ValueError(f"{path} holds predictions of a model (columns p(...)), not labels: give another table")
+    refuse_prediction(path, names)
     try:
         found = Form(passbands).found(names, str(path), sure=("object_id", "label"))
     except ValueError as error:
@@ -139,9 +138,7 @@ def read_ids(path: Path, passbands: Passbands) -> list[str]:
             f"{str(error).partition(': choose')[0]}: remove one of them, or call the right one class"
         ) from error
     if "object_id" not in found:
-        raise ValueError(
-            f"{path} lacks the column object_id; it has {in_words(names)}: call the column of object ids so"
-        )
+        raise ValueError(f"{path} lacks the column object_id; it has {listed(names)}: call the column of object ids so")
     columns = [found[name] for name in ("object_id", "label") if name in found]
     table = read_table(path, columns, text=columns, ids=columns[:1])
     ids, *label = (text(table[name]) for name in columns)

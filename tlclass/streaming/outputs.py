@@ -143,9 +143,8 @@ class Parts:
         for file in set(self.folder.glob("[!.]*.parquet")) - self._ours:
             with readable(file, "predictions"):
                 owner = (parquet(file).schema_arrow.metadata or {}).get(OWNER)
-            if owner != self.store.key.encode() and (
-                owner or not self.store.has_sent()
-            ):  # earlier versions wrote no key
+            unnamed = owner is None and self.store.has_sent()  # earlier versions wrote no key
+            if owner != self.store.key.encode() and not unnamed:
                 raise _of_another_state(self.folder)
             self._ours.add(file)
 

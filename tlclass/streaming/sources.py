@@ -82,11 +82,11 @@ class Folder:
 
     def items(self, store: Store, settle: Settle) -> Generator[Item | None]:
         """See `Source`."""
-        before = store.facts("done ")
+        before, home = store.facts("done "), self.path.resolve()
         done = set[str]()
         while True:
             for file in self._files():
-                name = str(file.resolve())
+                name = str(home / file.relative_to(self.path))
                 if name in done:
                     continue
                 done.add(name)
@@ -166,6 +166,8 @@ def _is_document(file: Path) -> bool:
 
 
 def _is_json(file: Path) -> bool:
+    if file.stat().st_size > LONGEST_LINE:
+        return False
     try:
         json.loads(file.read_bytes())
     except ValueError:

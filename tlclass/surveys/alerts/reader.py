@@ -39,7 +39,7 @@ from tlclass.surveys.alerts.tables import holds_packets, packets_in, packets_of
 from tlclass.surveys.parallel import in_order
 from tlclass.surveys.saying import Together, tell
 from tlclass.surveys.tables.cells import column_values
-from tlclass.surveys.tables.files import PARQUET, is_kind, is_prediction, read_table, schema_of
+from tlclass.surveys.tables.files import PARQUET, is_kind, read_table, refuse_prediction, schema_of
 from tlclass.surveys.tables.units import say_depth
 from tlclass.wording import option
 
@@ -215,8 +215,7 @@ class AlertPackets:
         """(n,) str, the label of each object, empty where the table has none or a blank or "-"."""
         path = Path(self.labels or "")
         present = schema_of(path).names
-        if is_prediction(present):
-            raise ValueError(f"{path} holds predictions of a model (columns p(...)), not labels: give another table")
+        refuse_prediction(path, present)
         absent = [name for name in self.label_columns if name not in present]
         if absent:
             raise ValueError(

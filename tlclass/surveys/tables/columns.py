@@ -109,16 +109,8 @@ COUNTS = {"forcediffimflux": ("zpdiff", "magzpsci")}
 # Both are there and say the same: the one that counts. ALeRCE's detections of LSST, whose `band` is a number.
 TWINS: dict[tuple[str, ...], str] = {("oid", "diaobjectid"): "oid", ("band", "band_name"): "band_name"}
 _FINK = re.compile(r"[rid]_(?:diaobjectid|objectid)")  # astropy's name for Fink's r:diaObjectId
-UNREAD_FLAGS = (
-    "flag",
-    "flags",
-    "bad",
-    "is_bad",
-    "bad_flag",
-    "quality_flag",
-    "qflag",
-    "ignore",
-)  # of tables that no rule knows
+# Flags of tables that no rule knows.
+UNREAD_FLAGS = ("flag", "flags", "bad", "is_bad", "bad_flag", "quality_flag", "qflag", "ignore")
 PACKED = "extra_fields"  # what ALeRCE's API packs into one cell; of forced photometry procstatus is among it
 ADD_ID = "add a column with its name"
 _WIDE = re.compile(r"(flux|mag|magnitude)_(ztf|lsst)?[ugrizy]|[ugrizy]_?(flux|mag)", re.IGNORECASE)

@@ -130,7 +130,7 @@ class Judgement:
         self._coarse &= not len(known) or is_single(column.type) or is_rounded(known)
         self._count_whole_days(table, mjd)
         name = self.found.get("detected", "")
-        self._bits |= is_photflag(name) and bool(flagged(table[name], name, self.origin).any())
+        self._bits = self._bits or (is_photflag(name) and bool(flagged(table[name], name, self.origin).any()))
         self._far |= bool((far >= RELATIVE).any())
         self._outside |= bool((far < RELATIVE).any())
         if self.kind == "flux" and "flux_unit" in self.found:

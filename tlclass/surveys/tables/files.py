@@ -23,6 +23,7 @@ TSV = (".tsv", ".tsv.gz")  # columns between tabs
 CSV = (".csv", ".csv.gz", *TSV)
 FITS = (".fits", ".fits.gz")
 JSON = (".json", ".jsonl", ".ndjson")
+LOOKED_AT = 64 << 20  # bytes of a JSON file that are read to say what to do with it
 TIME = re.compile(r"(?i)m?jd|time|midpoint\w*")  # what observations have, in records of JSON
 PACKET = ("candidate", "diaSource")  # where ZTF and Rubin put the measurement of an alert
 TABLES = (*PARQUET, *CSV, *FITS)  # in capitals too
@@ -74,6 +75,12 @@ def is_prediction(columns: Sequence[str]) -> bool:
     return any(re.fullmatch(r"p\(.+\)", name) for name in columns)
 
 
+def refuse_prediction(path: Path, columns: Sequence[str]) -> None:
+    """Raise ValueError if a table that should hold labels is such a one."""
+    if is_prediction(columns):
+        raise ValueError(f"{path} holds predictions of a model (columns p(...)), not labels: give another table")
+
+
 def existing(file: Path) -> Path:
     """The file.
 
@@ -120,8 +127,9 @@ def schema_of(path: Path) -> pa.Schema:
 def _out_of_json(path: Path) -> str:
     """How to make a table of the observations in a JSON file."""
     try:
-        content = json.loads(path.read_bytes())
-    except ValueError:
+        with path.open("rb") as file:
+            content = json.loads(file.read(LOOKED_AT))
+    except ValueError:  # or the file is longer
         lines = "pandas.read_json(FILE, lines=True, dtype=False, convert_dates=False).to_csv(NEW, index=False)"
         return f"if it has a record on each line, tlclass stream reads it, and {lines} makes a table of it"
     lists = _lists_with_times(content)

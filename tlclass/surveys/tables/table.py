@@ -17,7 +17,15 @@ from tlclass.surveys.saying import Together
 from tlclass.surveys.tables.batches import rows_of
 from tlclass.surveys.tables.columns import CONTEXT, FLAG, NUMBERS, TEXT, Form, TableOptions, naming, refuse_absent, say
 from tlclass.surveys.tables.facts import DECISIVE
-from tlclass.surveys.tables.files import existing, is_prediction, read_table, schema_of, tables_below, unread_in
+from tlclass.surveys.tables.files import (
+    existing,
+    is_prediction,
+    read_table,
+    refuse_prediction,
+    schema_of,
+    tables_below,
+    unread_in,
+)
 from tlclass.surveys.tables.in_parts import in_parts
 from tlclass.surveys.tables.kinds import plain
 from tlclass.surveys.tables.nested import is_nested, is_packets, tables_at
@@ -196,9 +204,7 @@ class Table(TableOptions):
             columns = schema_of(file).names
             if is_prediction(columns):
                 if file in named:
-                    raise ValueError(
-                        f"{file} holds predictions of a model (columns p(...)), not labels: give another table"
-                    )
+                    refuse_prediction(file, columns)
                 continue
             role = named.get(file) or self.form().role(columns, str(file))
             if file in named or role == "observations" or self.objects is None:
