@@ -1,4 +1,4 @@
-"""What a model's scores lose when the photometry changes: `python -m benchmarks.robustness ztf-alerts FOLDER [MODEL ...]`.
+"""What a model's scores lose when the photometry changes: `python -m benchmarks.robustness MODEL [MODEL ...] FOLDER`.
 
 FOLDER holds `observations.parquet` and `objects.parquet` of the Bright Transient Survey (columns object_id, mjd, band, flux, flux_err;
 object_id, class). Every change is made to the observations of the table, so the model reads what a user with such data would give it.

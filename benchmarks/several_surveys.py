@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tlclass.experiments.composition import compose
+from tlclass.config import cache_folder
 from tlclass.inputs.batches import CurveDataset
 from tlclass.inputs.datamodule import subset
 from tlclass.inputs.encoding import encode
@@ -88,7 +88,7 @@ def main() -> None:
         "--objects", type=int, default=8000, help="that are simulated; those that both surveys observe are scored"
     )
     parser.add_argument("--seed", type=int, default=910)
-    parser.add_argument("--cache", type=Path, default=Path(compose([])["paths"]["cache"]))
+    parser.add_argument("--cache", type=Path, default=cache_folder())
     parser.add_argument("-o", "--output", type=Path, help="also write the numbers into this .json")
     given = parser.parse_args()
     torch.set_num_threads(1)
