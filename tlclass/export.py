@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tlclass.options import reported_mistakes
 from tlclass.serving.reading import MODEL, add_trust
+from tlclass.wording import in_flags
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from tlclass.network.released import model_folder
     from tlclass.serving.export import export, inputs_of
 
-    with reported_mistakes():
+    with reported_mistakes(in_flags):
         plugins.use(given.trust)
         model = load_model(model_folder(given.model))
         export(model, given.output)

@@ -177,4 +177,5 @@ def load_model(name: str | Path) -> Model:
         FileNotFoundError: there is none; the message names the released ones.
         ValueError: its files are damaged or from a newer version.
     """
-    return Model(load_files(model_folder(name)))
+    with _said_in_python():
+        return Model(load_files(model_folder(name)))
