@@ -49,6 +49,20 @@ def test_slurm_away_from_a_cluster_is_refused_before_the_sweep(
     assert said(capsys) == f"error: launcher=slurm: this machine has {expected}"
 
 
+def test_a_refused_job_leaves_no_empty_folder_and_a_path_through_a_file_says_so(
+    train_cli: CLI, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        train_cli(SCRATCH, "fit.monitor=loss")
+    assert "fit.monitor" in said(capsys) and not (tmp_path / "results").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as stop:
+        train_cli(SCRATCH, "paths.results=file/results")
+    expected = "not a directory: a part of this path is a file, so give another path"
+    assert stop.value.code == 2 and said(capsys).endswith(expected)
+
+
 def test_a_mistake_corrected_in_the_same_place_just_runs(train_cli: CLI, tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         train_cli(SCRATCH, "fit.monitor=loss")

@@ -1,8 +1,22 @@
 """Quote text of files and users in messages: on one line, and shortened."""
 
+import errno
 from collections.abc import Iterable
 
 LONGEST = 80  # characters
+_ACCESS, _ROOM = (
+    "check who may write or read it, or give another path",
+    "free some space and run the same command again",
+)
+REMEDIES = {  # of errors of the operating system, by number
+    errno.EACCES: _ACCESS,
+    errno.EPERM: _ACCESS,
+    errno.EROFS: "give another path",
+    errno.ENOTDIR: "a part of this path is a file, so give another path",
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: _ROOM,
+}
 
 
 def shortened(value: object, longest: int = LONGEST) -> str:
@@ -42,7 +56,8 @@ def sentence(error: BaseException, longest: int = 1000) -> str:
     '/sys/out.csv: permission denied: check who may write or read it, or give another path'
     """
     said = str(error)
-    if isinstance(error, OSError) and error.filename and error.strerror:  # of the operating system
-        remedy = ": check who may write or read it, or give another path" if isinstance(error, PermissionError) else ""
-        said = f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}{remedy}"
+    if isinstance(error, OSError) and error.strerror:  # of the operating system
+        place = f"{error.filename}: " if error.filename else ""
+        remedy = REMEDIES.get(error.errno or 0, "")
+        said = f"{place}{error.strerror[0].lower()}{error.strerror[1:]}{remedy and ': '}{remedy}"
     return shortened(" ".join(said.split()) or type(error).__name__, longest)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import compose
-from tlclass.experiments.composition import as_hydra_wants, without_lists
+from tlclass.experiments import composition
+from tlclass.experiments.composition import without_lists
 
 
 def test_a_list_on_the_command_line_replaces_the_surveys_of_an_experiment() -> None:
@@ -49,7 +50,7 @@ def test_a_group_without_a_name_is_answered_with_own_choices_too(tmp_path: Path)
     (tmp_path / "arm").mkdir()
     (tmp_path / "arm" / "mine.yaml").write_text("name: mine")
     with pytest.raises(ValueError, match=r"one of forest, .*mine, .*, or leave arm out"):
-        as_hydra_wants(["arm=null"], [tmp_path])
+        composition.compose(["arm=null"], str(tmp_path))
 
 
 @pytest.mark.parametrize(

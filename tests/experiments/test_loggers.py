@@ -151,3 +151,12 @@ def test_an_overwritten_job_is_a_new_run(settings: Job, tmp_path: Path) -> None:
     assert number_of(tmp_path, "wandb") == "abc"
     run_job(settings(*small, "seed=1", "overwrite=true"), tmp_path)
     assert number_of(tmp_path, "wandb") is None
+
+
+def test_a_key_that_wandb_refuses_is_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setenv("WANDB_API_KEY", "short")
+    card = {"wandb": {"_target_": "tlclass.experiments.wandb_runs.Wandb", "project": "p"}}
+    with pytest.raises(ValueError, match=r"^W&B cannot be used \(WANDB_API_KEY invalid.*WANDB_MODE=offline"):
+        make_loggers(card, run)

@@ -5,6 +5,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -177,14 +178,17 @@ def test_a_folder_of_another_job_is_named_in_the_sweep_alone(tmp_path: Path) -> 
     (tmp_path / "job0" / "result.json").write_text("{}")
     ledger = sweep.open_ledger(tmp_path, ["seed=0"])
     ledger.note(0, tmp_path / "job0")
-    sweep.write_failure(tmp_path / "job0", OtherJob("job0 holds a job with another configuration"))
+    sweep.write_failure(tmp_path / "job0", OtherJob(f"{tmp_path / 'job0'} holds a job with another configuration"))
     seen = ledger.progress()
     assert seen is not None and (seen.done, seen.running, seen.failed) == (0, 0, 1)
     assert "another configuration" in sweep.close_ledger()[1][0]
     assert sweep.is_done(tmp_path / "job0") and last_sweep(tmp_path) == (
         "0 of the 1 jobs of the last sweep command are finished"
     )
-    assert "another configuration" in unfinished_jobs(tmp_path)["job0"]
+    assert unfinished_jobs(tmp_path) == {"job0": "holds a job with another configuration"}
+    later = datetime.now(UTC) + timedelta(seconds=5)  # a command with overwrite=true
+    (tmp_path / "job0" / "timing.json").write_text(json.dumps({"ended": later.isoformat()}))
+    assert unfinished_jobs(tmp_path) == {}
 
 
 def test_a_job_that_an_axis_has_twice_is_refused(

@@ -241,6 +241,6 @@ def test_days_that_are_no_interval_are_refused(days: Any) -> None:
 def test_detections_alone_are_named_where_forced_photometry_is_expected() -> None:
     alerts = survey({"a": [(float(k), 9, True) for k in range(60)]})
     forced = survey({"a": [(float(k), 9 if k > 1 else 0, k > 1) for k in range(60)]})
-    assert "set selection.photometry.kind=detections" in alerts_alone(alerts, Selection())
+    assert "set target.selection.photometry.kind=detections" in alerts_alone(alerts, Selection())
     assert not alerts_alone(forced, Selection())
     assert not alerts_alone(alerts, Selection(photometry=Photometry("detections")))

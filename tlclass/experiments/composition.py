@@ -20,6 +20,7 @@ from tlclass.experiments.words import quoted, readable
 from tlclass.extras import install
 from tlclass.inputs.split import Labels
 from tlclass.options import MISTAKES, lost_process, nearest
+from tlclass.quoting import sentence
 from tlclass.wording import in_settings
 
 Settings = dict[str, Any]
@@ -296,5 +297,7 @@ def in_words(error: BaseException) -> str:
 
 def one_sentence(error: BaseException) -> str | None:
     """The user's mistake, or that a process was killed, in one sentence; None if the error is a bug of the package."""
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
+        return in_settings(sentence(error))
     is_mistake = isinstance(error, (HydraException, OmegaConfBaseException, *MISTAKES))
     return in_settings(in_words(error)) if is_mistake else lost_process(error)

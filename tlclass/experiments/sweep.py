@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -23,6 +24,8 @@ from tlclass.atomic import write_json, write_text
 from tlclass.experiments.result import RESULT, OtherJob
 from tlclass.locking import held
 from tlclass.options import MISTAKES
+from tlclass.quoting import sentence
+from tlclass.training.leavings import TIMING
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +50,7 @@ def write_failure(folder: Path, error: Exception, began: bool = True) -> str:
 
     A job that never began, as its settings are wrong or the folder is another job's, leaves its sentence in the ledger of its sweep.
     """
-    message = str(error) or type(error).__name__
+    message = sentence(error) if isinstance(error, OSError) else str(error) or type(error).__name__
     if not isinstance(error, MISTAKES):
         message = f"{type(error).__name__}: {message}"
     message = message if message.startswith(str(folder)) else f"{folder}: {message}"
@@ -64,10 +67,11 @@ def write_failure(folder: Path, error: Exception, began: bool = True) -> str:
 
 
 def remove_unused(folder: Path, root: Path, name: str) -> bool:
-    """Remove the folder of a job that never began, as its settings are wrong, and the empty ones between it and `root`.
+    """Remove the folder of a job that never began, as its settings are wrong, and the empty ones up to `root`.
 
     Args:
-        folder: Hydra made it. root: of all results. name: of the log in it, which is all there is if no job began here before.
+        folder: Hydra made it. root: of all results, itself removed if it is empty and below the working folder.
+        name: of the log in `folder`, which is all there is if no job began here before.
 
     Returns:
         Whether it was removed.
@@ -75,8 +79,10 @@ def remove_unused(folder: Path, root: Path, name: str) -> bool:
     if not folder.is_dir() or {path.name for path in folder.iterdir()} - {f"{name}.log"}:
         return False
     shutil.rmtree(folder)
+    top = root if Path.cwd().resolve() in root.resolve().parents and not root.is_symlink() else None
     for place in folder.parents:
-        if root.resolve() not in place.resolve().parents or any(place.iterdir()):
+        below = root.resolve() in place.resolve().parents or (top is not None and place.resolve() == top.resolve())
+        if not below or any(place.iterdir()):
             break
         place.rmdir()
     return True
@@ -209,6 +215,22 @@ def last_command(folder: Path) -> Command | None:
         numbered = {name: {int(number): text for number, text in stated.get(name, {}).items()} for name in NUMBERED}
         known.append(Command(**stated | numbered))
     return max((command for command in known if command), key=lambda command: command.began, default=None)
+
+
+def refusals(folder: Path) -> dict[str, str]:
+    """Folder of a job, relative to the sweep's -> why it never began in the last command, unless a later one finished it."""
+    last = last_command(folder)
+    refused = {last.begun[number]: why for number, why in last.refused.items()} if last else {}
+    return {job: why for job, why in refused.items() if last and _ended(folder / job) < last.began}
+
+
+def _ended(job: Path) -> float:
+    """When the job was finished, in seconds since 1970; 0 if it is not, or nothing says when."""
+    path = job / TIMING
+    if not (is_done(job) and path.is_file()):
+        return 0.0
+    ended = json.loads(path.read_text(encoding="utf-8")).get("ended")
+    return datetime.fromisoformat(ended).timestamp() if ended else 0.0
 
 
 def is_done(job: Path) -> bool:

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,6 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from tlclass.experiments.logged_run import Run, number_of, remember
 from tlclass.network.checkpoint import DESCRIPTION, WEIGHTS
+from tlclass.quoting import sentence
 
 LONGEST_TAG = 64  # characters that W&B takes
 CHOSEN = ("offline", "dryrun", "disabled")  # values of WANDB_MODE that keep runs on this machine
@@ -37,8 +39,9 @@ class Wandb(WandbLogger):
         super().__init__(experiment=begun, project=project)
         self.artifacts = artifacts
         if artifacts and not begun.offline:  # W&B looks inputs up in its own store
-            for folder in run.inputs:
-                begun.use_artifact(model_artifact(folder))
+            with reached():
+                for folder in run.inputs:
+                    begun.use_artifact(model_artifact(folder))
 
     def end(self, folder: Path, succeeded: bool) -> None:
         """End the run, handing on the model in `folder` if it is wanted and there."""
@@ -56,6 +59,9 @@ def begin(folder: Path, project: str, entity: str | None, tags: Sequence[str], *
         project, entity: see `Wandb`.
         tags: shortened where W&B would refuse them.
         more: for `wandb.init`.
+
+    Raises:
+        ValueError: see `reached`.
     """
     import wandb
 
@@ -63,9 +69,29 @@ def begin(folder: Path, project: str, entity: str | None, tags: Sequence[str], *
     wandb.setup(settings=quiet)
     folder.mkdir(parents=True, exist_ok=True)
     short = list(dict.fromkeys(tag[:LONGEST_TAG] for tag in tags))
-    return wandb.init(
-        project=project, entity=entity, dir=folder, tags=short, mode=mode(), reinit="create_new", settings=quiet, **more
-    )
+    with reached():
+        return wandb.init(
+            project=project, entity=entity, dir=folder, tags=short, mode=mode(), reinit="create_new", settings=quiet,
+            **more,
+        )  # fmt: skip
+
+
+@contextmanager
+def reached() -> Iterator[None]:
+    """Where W&B refuses the user's key or cannot be reached, say so in one sentence.
+
+    Raises:
+        ValueError: what W&B said, and how to go on without it.
+    """
+    import wandb
+
+    try:
+        yield
+    except wandb.Error as error:
+        raise ValueError(
+            f"W&B cannot be used ({sentence(error, 200)}): log in with `wandb login`, set WANDB_MODE=offline to keep the runs on this machine "
+            "(`wandb sync` uploads them later), or choose logger=csv"
+        ) from error
 
 
 def mode() -> Any:

@@ -322,7 +322,7 @@ def alerts_alone(curves: LightCurves, selection: Selection) -> str:
         return ""
     return (
         f"nearly all of the {total} observations measure a flux (|flux| / error of {MEASURED:g} or more), as alerts do, but the card says that they are "
-        "forced photometry: for alerts set selection.photometry.kind=detections"
+        "forced photometry: for alerts set target.selection.photometry.kind=detections"
     )
 
 

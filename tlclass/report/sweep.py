@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tlclass.experiments.result import JOB, read_results
-from tlclass.experiments.sweep import FAILED, is_done, last_command
+from tlclass.experiments.sweep import FAILED, is_done, last_command, refusals
 from tlclass.lightcurves.brightness import THIRDS
 from tlclass.quoting import listed
 from tlclass.training.leavings import Row
@@ -241,7 +241,8 @@ def last_sweep(folder: Path) -> str | None:
     last = last_command(folder)
     if last is None or last.jobs is None:
         return None
-    done = sum(is_done(folder / job) for number, job in last.begun.items() if number not in last.refused)
+    refused = refusals(folder)
+    done = sum(is_done(folder / job) and job not in refused for job in last.begun.values())
     return f"{done:,} of the {len(last.jobs):,} jobs of the last sweep command are finished"
 
 
@@ -250,9 +251,9 @@ def unfinished_jobs(folder: Path) -> dict[str, str]:
     last = last_command(folder)
     begun = {str(path.parent.relative_to(folder)) for name in (JOB, FAILED) for path in folder.rglob(name)}
     begun |= set(last.begun.values()) if last else set()
-    refused = {last.begun[number]: why for number, why in last.refused.items()} if last else {}
+    refused = refusals(folder)
     found = {
-        job: refused[job].removeprefix(f"{folder / job}: ") if job in refused else _reason(folder / job)
+        job: _without_folder(refused[job], folder / job) if job in refused else _reason(folder / job)
         for job in sorted(begun)
         if job in refused or not is_done(folder / job)
     }
@@ -267,7 +268,14 @@ def _reason(job: Path) -> str:
     if not path.is_file():
         return f"interrupted: {RESUME}"
     message: str = json.loads(path.read_text(encoding="utf-8"))["message"]
-    return message.removeprefix(f"{job}: ")
+    return _without_folder(message, job)
+
+
+def _without_folder(message: str, job: Path) -> str:
+    """The message without the folder of the job that it begins with, however that was called."""
+    for place in (job, job.resolve()):
+        message = message.removeprefix(f"{place}: ").removeprefix(f"{place} ")
+    return message
 
 
 def untested_classes(sweep: Sweep) -> list[str]:
