@@ -116,6 +116,11 @@ def test_alerce_states_names_and_numbers_of_passbands_and_one_object_twice() -> 
     assert door.read(rows, BANDS, {"flux_unit": "njy"}).passband.tolist() == [0, 1] * 3
 
 
+def test_a_heliocentric_redshift_counts_before_that_of_the_cmb() -> None:
+    rows = table(REDSHIFT_FINAL=0.11, REDSHIFT_HELIO=0.2)
+    assert door.read(rows, BANDS, {"flux_unit": "njy"}).redshift == pytest.approx(0.2)
+
+
 def test_what_two_columns_say_of_an_object_does_not_matter_beside_observations() -> None:
     rows = table(ant_ra=1.0, diaObject_ra=1.0, peak_mjd=TIMES[2], peakmjd=TIMES[2]).rename(
         columns={"object_id": "lsst_diaObject_diaObjectId"}
