@@ -232,6 +232,19 @@ def test_an_option_of_alert_packets_is_refused_for_tables(tmp_path: Path) -> Non
             door.read(source, BANDS, {"flux_unit": "njy", "forced": True})
 
 
+def test_packed_json_is_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "a.json.gz").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"a.json.gz is packed JSON, which is not read: unpack it \(gunzip FILE\)"):
+        door.read(tmp_path / "a.json.gz", ZTF)
+
+
+def test_a_blank_line_before_the_names_of_columns_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("\n\n" + table().to_csv(index=False))
+    whole = door.read(tmp_path / "a.csv", BANDS, {"flux_unit": "njy"})
+    parts = list(door.parts(tmp_path / "a.csv", BANDS, {"flux_unit": "njy"}, rows=2))
+    assert whole.mjd.tolist() == TIMES.tolist() and sum(len(part.mjd) for part in parts) == N
+
+
 def test_a_large_json_file_is_not_read_whole_to_refuse_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.json").write_text(json.dumps({"detections": [{"mjd": 1}] * 30}))
     monkeypatch.setattr(files, "LOOKED_AT", 100)

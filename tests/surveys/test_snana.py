@@ -65,7 +65,14 @@ def test_a_photflag_without_the_bit_of_a_detection_says_nothing(
 @pytest.mark.parametrize("flag", [-9, -99, -999, -9999, 999])
 def test_what_snana_writes_for_unknown_is_unknown(flag: float, tmp_path: Path) -> None:
     curves = one(
-        tmp_path, MWEBV=[flag], SIM_REDSHIFT_CMB=[flag], REDSHIFT_FINAL=[flag], HOSTGAL_SPECZ=[flag], PEAKMJD=[flag], RA=[-999.0], DEC=[-999.0]
+        tmp_path,
+        MWEBV=[flag],
+        SIM_REDSHIFT_CMB=[flag],
+        REDSHIFT_FINAL=[flag],
+        HOSTGAL_SPECZ=[flag],
+        PEAKMJD=[flag],
+        RA=[-999.0],
+        DEC=[-999.0],
     )
     unknown = (
         curves.mwebv,
