@@ -194,6 +194,13 @@ def test_a_candid_of_alerce_that_names_object_and_image_is_of_forced_photometry(
         forced = door.read(magnitudes(candid=pd.Series(ALERCE, dtype=kind), extra_fields="{}").assign(**faint), ZTF)
         assert forced.detected.tolist() == [False, *[True] * 5]
     assert "extra_fields is not read; of forced photometry it holds procstatus" in caplog.text
+    records = door.read(magnitudes(_id=ALERCE).assign(**faint), ZTF)
+    assert records.detected.tolist() == [False, *[True] * 5]
+    assert door.read(magnitudes(_id=range(N)).assign(**faint), ZTF).detected.all()
+    assert not door.read(table(_id=range(N), flux=60.0), ZTF, {"flux_unit": "njy"}).detected.any()
+    for other in (pa.array([b"\xff" * 12] * N, pa.binary(12)), pa.array([{"oid": "x"}] * N)):
+        rows = pa.Table.from_pandas(magnitudes().assign(**faint)).append_column("_id", other)
+        assert door.read(rows, ZTF).detected.all()
     both = pd.concat([alerts_of(faint), alerts_of(faint, mjd=TIMES + 1.1, candid=ALERCE, procstatus="0")])
     assert door.read(both, ZTF).detected.tolist().count(False) == 1 and len(door.read(both, ZTF).mjd) == 2 * N
 
