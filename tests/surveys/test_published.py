@@ -116,6 +116,11 @@ def test_alerce_states_names_and_numbers_of_passbands_and_one_object_twice() -> 
     assert door.read(rows, BANDS, {"flux_unit": "njy"}).passband.tolist() == [0, 1] * 3
 
 
+def test_a_heliocentric_redshift_counts_before_that_of_the_cmb() -> None:
+    rows = table(REDSHIFT_FINAL=0.11, REDSHIFT_HELIO=0.2)
+    assert door.read(rows, BANDS, {"flux_unit": "njy"}).redshift == pytest.approx(0.2)
+
+
 def test_what_two_columns_say_of_an_object_does_not_matter_beside_observations() -> None:
     rows = table(ant_ra=1.0, diaObject_ra=1.0, peak_mjd=TIMES[2], peakmjd=TIMES[2]).rename(
         columns={"object_id": "lsst_diaObject_diaObjectId"}
@@ -189,6 +194,13 @@ def test_a_candid_of_alerce_that_names_object_and_image_is_of_forced_photometry(
         forced = door.read(magnitudes(candid=pd.Series(ALERCE, dtype=kind), extra_fields="{}").assign(**faint), ZTF)
         assert forced.detected.tolist() == [False, *[True] * 5]
     assert "extra_fields is not read; of forced photometry it holds procstatus" in caplog.text
+    records = door.read(magnitudes(_id=ALERCE).assign(**faint), ZTF)
+    assert records.detected.tolist() == [False, *[True] * 5]
+    assert door.read(magnitudes(_id=range(N)).assign(**faint), ZTF).detected.all()
+    assert not door.read(table(_id=range(N), flux=60.0), ZTF, {"flux_unit": "njy"}).detected.any()
+    for other in (pa.array([b"\xff" * 12] * N, pa.binary(12)), pa.array([{"oid": "x"}] * N)):
+        rows = pa.Table.from_pandas(magnitudes().assign(**faint)).append_column("_id", other)
+        assert door.read(rows, ZTF).detected.all()
     both = pd.concat([alerts_of(faint), alerts_of(faint, mjd=TIMES + 1.1, candid=ALERCE, procstatus="0")])
     assert door.read(both, ZTF).detected.tolist().count(False) == 1 and len(door.read(both, ZTF).mjd) == 2 * N
 
@@ -225,6 +237,19 @@ def test_an_option_of_alert_packets_is_refused_for_tables(tmp_path: Path) -> Non
     for source in (table(), tmp_path / "a.csv"):
         with pytest.raises(ValueError, match=r"forced is an option of alert packets, not of tables: leave it out$"):
             door.read(source, BANDS, {"flux_unit": "njy", "forced": True})
+
+
+def test_packed_json_is_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "a.json.gz").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"a.json.gz is packed JSON, which is not read: unpack it \(gunzip FILE\)"):
+        door.read(tmp_path / "a.json.gz", ZTF)
+
+
+def test_a_blank_line_before_the_names_of_columns_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("\n\n" + table().to_csv(index=False))
+    whole = door.read(tmp_path / "a.csv", BANDS, {"flux_unit": "njy"})
+    parts = list(door.parts(tmp_path / "a.csv", BANDS, {"flux_unit": "njy"}, rows=2))
+    assert whole.mjd.tolist() == TIMES.tolist() and sum(len(part.mjd) for part in parts) == N
 
 
 def test_a_large_json_file_is_not_read_whole_to_refuse_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

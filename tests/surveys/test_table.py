@@ -422,7 +422,7 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
         Table(folder=tmp_path, passbands=BANDS, **STATED).read()
     (tmp_path / "empty.csv").touch()
     path.unlink()
-    with pytest.raises(ValueError, match=r"empty.csv cannot be read: the file or its first line is empty"):
+    with pytest.raises(ValueError, match=r"empty.csv cannot be read: the file is empty"):
         Table(folder=tmp_path, passbands=BANDS, **STATED).read()
 
 

@@ -22,6 +22,7 @@ from tlclass.surveys.alerts.reader import packet_files
 from tlclass.surveys.tables.batches import Batches
 from tlclass.surveys.tables.files import JSON, PACKED, TABLES, is_kind, schema_of
 from tlclass.surveys.tables.observations import observation_columns
+from tlclass.surveys.tables.quantities import usable
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +150,11 @@ class Folder:
         else:
             schema = schema_of(file)
             refuse_lists(schema, origin)
-            batches, done = Batches(file, observation_columns(schema.names, self.reading.form, origin), 1000), 0
+            form = self.reading.form
+            batches, done = (
+                Batches(file, usable(observation_columns(schema.names, form, origin), schema, form, True), 1000),
+                0,
+            )
             while True:
                 for number, table in enumerate(batches, 1):
                     if number > done:

@@ -14,7 +14,7 @@ Array = npt.NDArray[Any]
 # REDSHIFT_FINAL is in the frame of the CMB (README of DES-SN5YR/0_DATA), in which the Sun moves at 370 km/s.
 KEYS = {
     "mwebv": ("MWEBV",),
-    "redshift": ("SIM_REDSHIFT_CMB", "REDSHIFT_HELIO", "REDSHIFT_FINAL", "REDSHIFT_CMB"),
+    "redshift": ("SIM_REDSHIFT_HELIO", "SIM_REDSHIFT_CMB", "REDSHIFT_HELIO", "REDSHIFT_FINAL", "REDSHIFT_CMB"),
     "peak_mjd": ("PEAKMJD", "SIM_PEAKMJD", "SEARCH_PEAKMJD"),
     "host_photoz": ("HOSTGAL_PHOTOZ",),
     "host_photoz_err": ("HOSTGAL_PHOTOZ_ERR", "HOSTGAL_PHOTOZERR", "HOSTGAL_PHOTOZ+-"),

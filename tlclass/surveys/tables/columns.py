@@ -100,6 +100,7 @@ WEAK = {
     "flux_unit": ("unit", "units"),
     "detected": ("photflag",),
     "is_limit": ("limit",),
+    "alert_id": ("_id",),  # ALeRCE's database writes candid there
     "mwebv": ("a_v",),
     "redshift": ("z",),
     "peak_mjd": ("peakt",),
@@ -114,7 +115,17 @@ TWINS: dict[tuple[str, ...], str] = {
 }
 _FINK = re.compile(r"[rid]_(?:diaobjectid|objectid)")  # astropy's name for Fink's r:diaObjectId
 # Flags of tables that no rule knows.
-UNREAD_FLAGS = ("flag", "flags", "bad", "is_bad", "bad_flag", "quality_flag", "qflag", "ignore")
+UNREAD_FLAGS = (
+    "flag",
+    "flags",
+    "bad",
+    "is_bad",
+    "bad_flag",
+    "quality_flag",
+    "qflag",
+    "ignore",
+    "mask",
+)  # mask: ATClean
 PACKED = "extra_fields"  # what ALeRCE's API packs into one cell; of forced photometry procstatus is among it
 ADD_ID = "add a column with its name"
 _WIDE = re.compile(r"(flux|mag|magnitude)_(ztf|lsst)?[ugrizy]|[ugrizy]_?(flux|mag)", re.IGNORECASE)

@@ -28,7 +28,7 @@ from tlclass.lightcurves.voids import says_yes
 from tlclass.surveys.saying import say_no_bits, tell
 from tlclass.surveys.tables.bands import passbands_of
 from tlclass.surveys.tables.cells import coded, column_values, flags, identifiers, is_flag, numbers
-from tlclass.surveys.tables.columns import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, Form, naming
+from tlclass.surveys.tables.columns import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, WEAK, Form, naming
 from tlclass.surveys.tables.facts import Facts, Judgement, times
 from tlclass.surveys.tables.measured import (
     BRIGHTNESS,
@@ -251,12 +251,13 @@ def _alerts(column: Columns, found: Mapping[str, str], kind: str, facts: Facts, 
     n = len(column["mjd"])
     names, known = {plain_name(name) for name in found.values()}, FACTS["detection"]
     of_forced = [name for name, own in found.items() if plain_name(own) in known["forced"] and name != "forced"]
-    if of_forced and "alert_id" not in column:
+    sent = "alert_id" in column and plain_name(found["alert_id"]) not in WEAK["alert_id"]  # any record has an _id
+    if of_forced and not sent:
         return np.zeros(n, dtype=bool)
     alert = np.full(n, kind == "mag" and bool(names & set(known["alerts"]) or facts.signed))
     if "alert_id" in column:
         ids = column["alert_id"]
-        alert = ~_is_empty(ids)
+        alert = ~_is_empty(ids) if sent else alert
         if not (pa.types.is_integer(ids.type) or pa.types.is_floating(ids.type) or pa.types.is_null(ids.type)):
             named = pc.match_substring_regex(pc.cast(ids, pa.string()), known["forced_ids"])
             alert &= ~np.asarray(pc.fill_null(named, False).to_numpy())

@@ -68,7 +68,7 @@ def stated_in_rows(
 
 
 def usable(found: Mapping[str, str], schema: pa.Schema, form: Form, of_rows: bool) -> dict[str, str]:
-    """`found` without columns that nobody named and that cannot be numbers of an object, such as lists and dates.
+    """`found` without columns that nobody named and that cannot be what they are called: numbers of an object, such as lists and dates, or ids in words.
 
     Args:
         found: our name -> its column. schema: of the table. form: how its columns become ours.
@@ -77,12 +77,21 @@ def usable(found: Mapping[str, str], schema: pa.Schema, form: Form, of_rows: boo
     spare = [name for name in (ROW_NUMBERS if of_rows else HOST_NUMBERS) if name in found and name not in form.columns]
     odd = [name for name in spare if not _may_hold_numbers(schema.field(found[name]).type)]
     odd += [name for name in spare if of_rows and without_prefix(found[name]) in WEAK.get(name, ())]
+    if found.get("alert_id") in WEAK["alert_id"] and not _is_text(schema.field(found["alert_id"]).type):
+        odd.append("alert_id")  # a number that a database gives to each record
     return {name: column for name, column in found.items() if name not in odd}
 
 
 def without_row_numbers(found: Mapping[str, str]) -> dict[str, str]:
-    """`found` of the lists of a nested table: what is stated of an object stands in a column, not in a list."""
-    return {name: column for name, column in found.items() if name not in ROW_NUMBERS}
+    """`found` of the lists of a nested table: what is stated of an object stands in a column, not in a list, and `_id` is of the object."""
+    return {
+        name: column for name, column in found.items() if name not in ROW_NUMBERS and column not in WEAK["alert_id"]
+    }
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _may_hold_numbers(kind: pa.DataType) -> bool:
