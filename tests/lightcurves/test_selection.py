@@ -96,6 +96,17 @@ def test_the_cap_keeps_the_earliest(caplog: pytest.LogCaptureFixture) -> None:
     assert sum(cut.observations for cut in merge_cuts(cuts)) == 14
 
 
+def test_cuts_of_many_sets_hold_a_count_and_a_few_names(curves: LightCurves, caplog: pytest.LogCaptureFixture) -> None:
+    cuts = Selection(min_observations=10_000).select(curves)[1]
+    together = cuts
+    for _ in range(4):
+        together = merge_cuts([together, cuts])
+    assert [len(cut) for cut in together] == [5 * len(cut) for cut in cuts] and len(curves) > 3
+    assert all(len(cut.object_id) == len(cut.label) <= 3 for cut in together)
+    assert log_cuts(5 * len(curves), together, "survey") == 0
+    assert f"e.g. {', '.join(curves.object_id[:3])}" in caplog.text
+
+
 @pytest.mark.parametrize("kind", PHOTOMETRY)
 @pytest.mark.parametrize("search", [None, (-10, 60)])
 def test_every_observation_is_kept_or_counted(

@@ -326,15 +326,19 @@ def alerts_alone(curves: LightCurves, selection: Selection) -> str:
     )
 
 
+NAMED = 3  # objects that a message names of those that a rule removed
+
+
 @dataclass(frozen=True)
 class Cut:
     """The objects that one rule removed, or observations of objects that stay.
 
     Attributes:
         reason: completes "dropped so many objects ...", or observations.
-        object_id, label: (n,) of those objects.
+        object_id, label: (n,) of those objects; of several sets together, see `merge_cuts`, a few of them.
         observations: removed from objects that stay.
         usual: whether that is what the selection is for and nothing to warn of: a model of detections is given forced photometry.
+        unnamed: objects removed beside those in `object_id`.
     """
 
     reason: str
@@ -342,9 +346,10 @@ class Cut:
     label: Array
     observations: int = 0
     usual: bool = False
+    unnamed: int = 0
 
     def __len__(self) -> int:
-        return len(self.object_id)
+        return len(self.object_id) + self.unnamed
 
     @classmethod
     def of(cls, curves: LightCurves, removed: Array, reason: str) -> "Cut":
@@ -365,7 +370,7 @@ def log_cuts(total: int, cuts: Sequence[Cut], origin: str) -> int:
         log.info("%s: the selection drops %s", origin, "; ".join(usual))
     for cut in cuts:
         if len(cut):
-            names = ", ".join(cut.object_id[:3])
+            names = ", ".join(cut.object_id[:NAMED])
             log.warning("%s: dropped %d of %d objects %s, e.g. %s", origin, len(cut), total, cut.reason, names)
         if cut.observations and not cut.usual:
             log.warning("%s: dropped %d observations %s", origin, cut.observations, cut.reason)
@@ -374,14 +379,15 @@ def log_cuts(total: int, cuts: Sequence[Cut], origin: str) -> int:
 
 
 def merge_cuts(parts: Sequence[Sequence[Cut]]) -> list[Cut]:
-    """The same rules applied to several sets, as one list."""
+    """The same rules applied to several sets, as one list whose memory does not grow with the objects: of each rule `NAMED` are named."""
     return [
         Cut(
             cuts[0].reason,
-            np.concatenate([cut.object_id for cut in cuts]),
-            np.concatenate([cut.label for cut in cuts]),
+            (named := np.concatenate([cut.object_id[:NAMED] for cut in cuts])[:NAMED]),
+            np.concatenate([cut.label[:NAMED] for cut in cuts])[:NAMED],
             sum(cut.observations for cut in cuts),
             cuts[0].usual,
+            sum(map(len, cuts)) - len(named),
         )
         for cuts in zip(*parts, strict=True)
     ]

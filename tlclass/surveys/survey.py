@@ -97,14 +97,14 @@ class Survey:
     def unlabelled(self, cache: Path) -> LightCurves:
         """Selected light curves of the objects that have no label, which `load` leaves out."""
         path, _ = self.parsed(cache)
-        selected, cuts, total = [], [], 0
+        selected, cuts, total = [], list[Cut](), 0
         for part in arrow.read_parts(path, verify=False):
             chosen = part.take(matching(part, self.where, self.name) & (part.label == ""))
             curves, cut = self.selection.select(chosen)
             selected.append(curves)
-            cuts.append(cut)
+            cuts = merge_cuts([cuts, cut] if cuts else [cut])
             total += len(chosen)
-        log_cuts(total, merge_cuts(cuts), f"{self.name}, objects without a label")
+        log_cuts(total, cuts, f"{self.name}, objects without a label")
         return concatenate(selected)
 
     def parts_of(self, curves: LightCurves) -> dict[str, tuple[Array, Selection]]:
@@ -115,13 +115,13 @@ class Survey:
         """What `load` gives, with an account of what was left out; memory holds one part and the result."""
         path, unread = self.parsed(cache)
         self.check_labels(path)
-        selected, cuts = [], []
+        selected, cuts = [], list[Cut]()
         objects = observations = 0
         for part, curves, cut in self.selected(path):
             objects, observations = objects + len(part), observations + len(part.mjd)
             selected.append(curves)
-            cuts.append(cut)
-        return Selected(concatenate(selected), merge_cuts(cuts), objects, observations, unread)
+            cuts = merge_cuts([cuts, cut] if cuts else [cut])
+        return Selected(concatenate(selected), cuts, objects, observations, unread)
 
     def parsed(self, cache: Path) -> tuple[Path, dict[str, int]]:
         """The file of all light curves, read now if it is not there; and files by label that the taxonomy drops, which were not read.
