@@ -97,11 +97,11 @@ def rows(place: str, kind: type, documented: type, default: Mapping[str, Any]) -
     """A line of the table per field."""
     texts, types = described(documented), typing.get_type_hints(kind)
     for field in fields(kind):
-        if field.name in ELSEWHERE or field.name not in default:
+        if field.name in ELSEWHERE:
             continue
         name = f"{place}.{field.name}" if place else field.name
         text = texts.get(field.name, "").replace("|", "\\|")
-        yield f"| `{name}` | {spelled(types[field.name])} | `{shown(default[field.name])}` | {text} |"
+        yield f"| `{name}` | {spelled(types[field.name])} | `{shown(default.get(field.name, field.default))}` | {text} |"
 
 
 def spelled(kind: Any) -> str:

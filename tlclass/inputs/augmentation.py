@@ -57,7 +57,7 @@ class Augmentation:
             the observed wavelength of each passband).
         fainter: [low, high] in mag from 0; an object is dimmed by so much, drawn uniformly, in all passbands alike: labelled
             objects are bright, those to be classified are not (Boone 2019). What a larger distance changes beside the flux
-            is `redshift`.
+            is `redshift`. It is set with `augmentation=fainter`.
         snr: [low, high]; a threshold is drawn between them per object, and observations with |flux| / error below it are dropped.
             For alert photometry.
     """
