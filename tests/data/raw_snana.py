@@ -23,10 +23,10 @@ ELASTICC = {
 OBJECT_TYPES = {
     "SNID": "16A", "IAUC": "16A", "RA": "D", "DEC": "D", "SNTYPE": "J", "NOBS": "J", "PTROBS_MIN": "J", "PTROBS_MAX": "J", "MWEBV": "E",
     "REDSHIFT_FINAL": "E", "HOSTGAL_PHOTOZ": "E", "HOSTGAL_SPECZ": "E", "HOSTGAL_SNSEP": "E", "HOSTGAL_LOGMASS": "E", "PEAKMJD": "E",
-    "MJD_TRIGGER": "E", "SIM_REDSHIFT_CMB": "E", "SIM_REDSHIFT_HELIO": "E", "REDSHIFT_HELIO": "E",
+    "MJD_TRIGGER": "E", "SIM_REDSHIFT_CMB": "E", "REDSHIFT_HELIO": "E",
 }  # fmt: skip
 UNKNOWN = {"IAUC": "NULL", "SNTYPE": 120, "HOSTGAL_PHOTOZ": -9.0, "HOSTGAL_SPECZ": -9.0, "HOSTGAL_LOGMASS": -9999.0,
-           "SIM_REDSHIFT_HELIO": -9.0, "REDSHIFT_HELIO": -9.0}  # fmt: skip
+           "REDSHIFT_HELIO": -9.0}  # fmt: skip
 
 Rows = dict[str, list[Any]]
 

@@ -91,7 +91,6 @@ def test_the_heliocentric_redshift_counts_before_that_of_the_cmb(tmp_path: Path)
         ({"REDSHIFT_HELIO": [0.2]}, 0.2),
         ({"REDSHIFT_HELIO": [-9.0]}, 0.11),
         ({"REDSHIFT_HELIO": [0.2], "SIM_REDSHIFT_CMB": [0.3]}, 0.3),
-        ({"SIM_REDSHIFT_HELIO": [0.4], "SIM_REDSHIFT_CMB": [0.3]}, 0.4),
     ):
         curves = one(tmp_path, **{"SIM_REDSHIFT_CMB": [-9.0], **given})
         assert curves.redshift == pytest.approx(expected)

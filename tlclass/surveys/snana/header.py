@@ -10,11 +10,12 @@ from tlclass.lightcurves.photometry import known_extinction, known_numbers, know
 
 Array = npt.NDArray[Any]
 
-# ours: theirs, of which the first that is known counts. Heliocentric redshifts first, because they are those by which times dilate;
-# REDSHIFT_FINAL is in the frame of the CMB (README of DES-SN5YR/0_DATA), in which the Sun moves at 370 km/s.
+# ours: theirs, of which the first that is known counts. The true redshift of a simulation, as its truth tables state it, comes first.
+# Of measured ones the heliocentric one does, by which times dilate: REDSHIFT_FINAL is in the frame of the CMB (README of
+# DES-SN5YR/0_DATA), in which the Sun moves at 370 km/s.
 KEYS = {
     "mwebv": ("MWEBV",),
-    "redshift": ("SIM_REDSHIFT_HELIO", "SIM_REDSHIFT_CMB", "REDSHIFT_HELIO", "REDSHIFT_FINAL", "REDSHIFT_CMB"),
+    "redshift": ("SIM_REDSHIFT_CMB", "REDSHIFT_HELIO", "REDSHIFT_FINAL", "REDSHIFT_CMB"),
     "peak_mjd": ("PEAKMJD", "SIM_PEAKMJD", "SEARCH_PEAKMJD"),
     "host_photoz": ("HOSTGAL_PHOTOZ",),
     "host_photoz_err": ("HOSTGAL_PHOTOZ_ERR", "HOSTGAL_PHOTOZERR", "HOSTGAL_PHOTOZ+-"),
