@@ -50,9 +50,7 @@ class CurveDataset(Dataset[Batch]):
         flat = np.concatenate([encoded.x, np.zeros((1, n_channels), dtype=np.float32)])  # last row: the padding
         self.x = torch.from_numpy(flat).to(device)
         self.start = torch.from_numpy(encoded.offsets[:-1].astype(np.int64)).to(device)
-        self.lengths = torch.from_numpy(
-            np.diff(encoded.offsets).astype(np.int64)
-        )  # on the CPU, which plans the batches
+        self.lengths = torch.from_numpy(encoded.lengths.astype(np.int64))  # on the CPU, which plans the batches
         self.steps = self.lengths.to(device)
         self.metadata = torch.from_numpy(encoded.metadata).to(device)
         known = np.full(len(encoded), -1) if label is None else label

@@ -275,9 +275,8 @@ def _views_and_rows(encoded: Encoded, place: Array, total: int, mjd: Array, aske
         encoded: n classified light curves. place: (n,) where they stand among the `total` of the input.
         mjd: of their observations. asked: which rows.
     """
-    n, lengths = len(encoded), np.diff(encoded.offsets)
+    n, owner = len(encoded), encoded.owner
     if asked.every_observation:
-        owner = np.repeat(np.arange(n), lengths)
         rows = np.arange(len(owner))
         views = Views(owner, rows - encoded.offsets[owner] + 1, rows)
         silent = np.setdiff1d(np.arange(total), place)
@@ -286,7 +285,6 @@ def _views_and_rows(encoded: Encoded, place: Array, total: int, mjd: Array, aske
         at = np.concatenate([mjd, np.full(len(silent), np.nan)])
         return views, Rows(objects[order], np.concatenate([rows, np.full(len(silent), -1)])[order], at[order])
     days = [float(day) for day in asked.at_days] or [np.inf]
-    owner = np.repeat(np.arange(n), lengths)
     steps = np.stack([np.bincount(owner[encoded.days <= day], minlength=n) for day in days], axis=1)  # (n, D)
     known = steps.ravel() > 0
     number = np.repeat(np.arange(n), len(days))[known]

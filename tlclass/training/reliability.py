@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tlclass.inputs.batches import CurveDataset
-from tlclass.inputs.datamodule import LightCurveDataModule, subset
+from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.encoding import Encoded, Encoding
 from tlclass.inputs.shape import statistics
 from tlclass.lightcurves.taxonomy import Taxonomy
@@ -155,7 +155,7 @@ def believed_of(model: TrainedModel, data: LightCurveDataModule) -> Believed | N
     if model.calibration is None:
         return None
     logits = predict_logits(model.classifier, data.dataset(np.arange(len(data.encoded))))
-    length = torch.from_numpy(np.diff(data.encoded.offsets))
+    length = torch.from_numpy(data.encoded.lengths)
     return Believed(model.calibration, data, model.calibration(logits, length).exp().numpy())
 
 
@@ -241,7 +241,7 @@ def _expected(taxonomy: Taxonomy, part: Heldout) -> Array:
 def _labelled(validated: Validated, data: LightCurveDataModule) -> Seen:
     """What the networks of each fold say about the objects that validate it."""
     seen = [
-        see([each[number] for each in validated.networks], subset(data.encoded, part), data.label[part])
+        see([each[number] for each in validated.networks], data.encoded.take(part), data.label[part])
         for number, part in enumerate(validated.parts)
     ]
     names = [name for name in Seen.__dataclass_fields__ if name != "shape"]
@@ -252,7 +252,7 @@ def _final(model: TrainedModel, data: LightCurveDataModule | None) -> Seen:
     """What the model itself says about its label budget."""
     assert data is not None
     used = np.sort(np.concatenate([data.split.train, data.split.val]))
-    return see(model.members, subset(data.encoded, used), data.label[used], encoding=model.encoding)
+    return see(model.members, data.encoded.take(used), data.label[used], encoding=model.encoding)
 
 
 def see(
