@@ -11,7 +11,7 @@ from pathlib import Path
 from tlclass.inputs.labelling import STRATEGIES, Labelling
 from tlclass.logs import log_to_terminal
 from tlclass.options import reported_mistakes
-from tlclass.serving.reading import MODEL, add_arguments, reading_options
+from tlclass.serving.arguments import MODEL, add_arguments, reading_options
 from tlclass.wording import in_flags
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tlclass.options import reported_mistakes
-from tlclass.serving.reading import MODEL, add_trust
+from tlclass.serving.arguments import MODEL, add_trust
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlclass.logs import log_to_terminal
 from tlclass.options import reported_mistakes
-from tlclass.serving.reading import MODEL, add_arguments, add_keep_passbands, reading_options
+from tlclass.serving.arguments import MODEL, add_arguments, add_keep_passbands, reading_options
 from tlclass.wording import in_flags, of_survey
 
 if TYPE_CHECKING:

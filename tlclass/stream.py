@@ -9,7 +9,7 @@ from typing import Any
 from tlclass import stopping
 from tlclass.logs import TIMED, log_to_terminal
 from tlclass.options import reported_mistakes
-from tlclass.serving.reading import MODEL, add_arguments, reading_options
+from tlclass.serving.arguments import MODEL, add_arguments, reading_options
 from tlclass.wording import in_flags
 
 TOPIC = "kafka:"

@@ -195,7 +195,7 @@ class Augmentation:
 
 def augmented(curves: LightCurves, survey: Survey | Several, augmentation: Augmentation, seed: int) -> LightCurves:
     """Light curves that `survey.load` gave, or some of them, augmented by the rules of the part they come from."""
-    parts = survey.parts_of(curves)
+    parts = survey.rules_of(curves)
     if list(parts) == [""]:
         return augmentation.apply(curves, survey.passbands, survey.selection, seed)
     changed = [
