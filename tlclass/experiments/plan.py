@@ -212,7 +212,7 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
         notes=scalars.notes,
         trust=trust,
         overwrite=scalars.overwrite,
-        paths=build(Paths, {**config["paths"], "cache": config["paths"]["cache"] or cache_folder()}, "paths"),
+        paths=build(Paths, {**config["paths"], "cache": cache_folder(config["paths"]["cache"])}, "paths"),
         config=config,
     )
 

@@ -106,7 +106,7 @@ class LightCurveDataModule(L.LightningDataModule):
         super().__init__()
         self.survey, self.metadata = survey, tuple(metadata)
         self.encoding = encoding_from({"name": encoding}) if isinstance(encoding, str) else encoding
-        self.labels, self.protocol, self.cache = Labels.of(labels), protocol, cache or cache_folder()
+        self.labels, self.protocol, self.cache = Labels.of(labels), protocol, cache_folder(cache)
         self.seed, self.batch_size, self.balance = seed, batch_size, balance
         self.augmentation = augmentation or Augmentation()
         self.objects: LabelledCurves | None = None
