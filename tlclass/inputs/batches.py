@@ -1,18 +1,16 @@
 """Batches gathered from one flat tensor: sorted by length, padded to the batch's own longest curve."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from tlclass.arrays import Array
 from tlclass.inputs.encoding import Encoded
 from tlclass.seeds import stream
-
-Array = npt.NDArray[Any]
 
 EVALUATED = 512  # objects per batch of validation, test and prediction
 MEGABATCH = 10  # batches sorted together: nearly all the padding goes, and the order stays random

@@ -7,10 +7,10 @@ from typing import Any
 
 import lightning as L
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader
 
+from tlclass.arrays import Array
 from tlclass.config import cache_folder
 from tlclass.inputs.augmentation import Augmentation, augmented
 from tlclass.inputs.batches import CurveDataset, LengthBucketSampler, in_batches
@@ -20,8 +20,6 @@ from tlclass.lightcurves.brightness import peak_magnitudes
 from tlclass.lightcurves.curves import LightCurves, concatenate
 from tlclass.seeds import stream
 from tlclass.surveys import Several, Survey
-
-Array = npt.NDArray[Any]
 
 FIXED = Protocol(test="fixed")
 

@@ -5,14 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import LightCurves, rows_of
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.selection import first_mjd
 from tlclass.options import build_named
-
-Array = npt.NDArray[Any]
 
 
 class Encoding(Protocol):

@@ -6,15 +6,13 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
 
+from tlclass.arrays import Array
 from tlclass.quoting import listed, shortened
 
 log = logging.getLogger(__name__)
-
-Array = npt.NDArray[Any]
 
 OBSERVATION_DTYPES = {"mjd": np.float64, "flux": np.float32, "flux_err": np.float32, "detected": np.bool_}
 NO_TIME = "with a missing or infinite time"

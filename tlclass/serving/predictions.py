@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
 from torch import Tensor
 
 from tlclass import __version__
+from tlclass.arrays import Array
 from tlclass.inputs.batches import CurveDataset
 from tlclass.inputs.encoding import Encoded, encode
 from tlclass.inputs.shape import statistics
@@ -25,8 +25,6 @@ from tlclass.serving.account import Account
 from tlclass.serving.priors import reweighed
 from tlclass.serving.request import Request
 from tlclass.serving.warnings import warnings_for
-
-Array = npt.NDArray[Any]
 
 ABOUT = b"tlclass.predictions"  # key of the table's metadata: what made it
 

@@ -1,19 +1,16 @@
 """Features that a frozen encoder makes once, so that a head trains without running the encoder at every step."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from tlclass.arrays import Array
 from tlclass.inputs.batches import CurveDataset
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.encoding import Encoded
 from tlclass.network.encoders import Encoder
 from tlclass.network.inference import encode_all, encode_every_step
-
-Array = npt.NDArray[Any]
 
 
 def with_features(data: LightCurveDataModule, encoder: Encoder, every_step: bool = False) -> LightCurveDataModule:

@@ -5,19 +5,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
+from tlclass.arrays import Array
 from tlclass.atomic import atomic_path
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.encoding import Encoded
 from tlclass.lightcurves.curves import HOST_NUMBERS
-
-Array = npt.NDArray[Any]
 
 HELDOUT = "heldout.safetensors"
 MOST = 4000  # light curves that are kept

@@ -3,13 +3,12 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tlclass.arrays import Array
 from tlclass.inputs.batches import CurveDataset
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.encoding import Encoded, Encoding
@@ -26,8 +25,6 @@ from tlclass.training.heldout import Heldout, common, read_heldout
 from tlclass.training.novelty import fit_novelty
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
-
 # A network is surer of real light curves than it should be by what it is of simulated ones, so the evidence that it sees in a light curve counts
 # 1 / GAP. The proportions that it starts from are those of the survey with a share EVEN given to all classes alike: real samples hold more of the
 # rare classes than the expected proportions, which are those of the survey's own search (follow-up prefers rare objects). Both are chosen on the
