@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tlclass.options import reported_mistakes
 from tlclass.serving.arguments import MODEL, add_trust
+from tlclass.wording import in_flags
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from tlclass.network.released import named_model
     from tlclass.serving.export import export, inputs_of
 
-    with reported_mistakes():
+    with reported_mistakes(in_flags):
         plugins.use(given.trust)
         model = named_model(given.model)
         export(model, given.output)

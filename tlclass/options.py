@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, TypeAdapter, Validation
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from tlclass.quoting import sentence, shortened
+from tlclass.wording import TRUST
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ LOST = ("concurrent.futures.process.BrokenProcessPool", "joblib.externals.loky.p
 
 @contextmanager
 def reported_mistakes(words: Callable[[str], str] = str) -> Iterator[None]:
-    """End a command with one sentence on standard error and exit code 2 where the user made a mistake.
+    """End a command with one sentence on standard error and exit code 2 where the user made a mistake, 1 where a process of it was killed.
 
     Args:
         words: puts messages into the words of the command, those in the log too, see `tlclass.wording`.
@@ -43,6 +44,12 @@ def reported_mistakes(words: Callable[[str], str] = str) -> Iterator[None]:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         raise SystemExit(128 + signal.SIGINT) from None
+    except RuntimeError as error:
+        lost = lost_process(error)
+        if lost is None:
+            raise
+        sys.stderr.write(f"error: {lost}\n")
+        raise SystemExit(1) from None
 
 
 def lost_process(error: BaseException | None) -> str | None:
@@ -135,7 +142,9 @@ def build_named(table: Mapping[str, Callable[..., T]], settings: Mapping[str, An
     """
     name = settings["name"]
     if name not in table:
-        raise ValueError(f"{what} '{name}' is unknown{nearest(str(name), table)}: choose one of {', '.join(table)}")
+        raise ValueError(
+            f"{what} '{name}' is unknown{nearest(str(name), table)}: choose one of {', '.join(table)}; {TRUST}"
+        )
     options = {key: value for key, value in settings.items() if key != "name"}
     return build(table[name], {**options, **given}, what)
 

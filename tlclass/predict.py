@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tlclass.logs import log_to_terminal
 from tlclass.options import reported_mistakes
 from tlclass.serving.arguments import MODEL, add_arguments, add_keep_passbands, reading_options
-from tlclass.wording import in_flags, of_survey
+from tlclass.wording import TRUST, in_flags, of_survey
 
 if TYPE_CHECKING:
     from tlclass.network.checkpoint import TrainedModel
@@ -28,10 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
     given = _parser().parse_intermixed_args(arguments)
     log_to_terminal()
-    words = of_survey if given.input.startswith(SURVEY) else in_flags
+    words = _of_card if given.input.startswith(SURVEY) else in_flags
     with reported_mistakes(words), _input(given) as source:
         message = _run(given, source)
     sys.stdout.write(message)
+
+
+def _of_card(message: str) -> str:
+    """A message in the words of a card's settings; the package is named by a flag here too."""
+    return of_survey(message.replace(TRUST, in_flags(TRUST)))
 
 
 def _run(given: argparse.Namespace, source: "Path | Survey") -> str:

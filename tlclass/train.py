@@ -67,7 +67,7 @@ def app(config: DictConfig) -> float:
         if alone and (plan is None or isinstance(error, OtherJob)):  # nothing is left in the folder of another job
             sweep.remove_unused(folder, Path(config.paths.results), hydra_settings.job.name)
             raise Failed from error
-        message = sweep.write_failure(folder, error)
+        message = sweep.write_failure(folder, error, began=plan is not None)
         if alone:
             raise Failed from error
         log.error("failed: %s", message)

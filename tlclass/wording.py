@@ -3,7 +3,9 @@
 import re
 
 READER = "target.reader."
-_BOTH = re.compile(rf"({re.escape(READER)}\S+(?: {re.escape(READER)}\S+)*) \(in predict: ([^)]*)\)")
+_SETTING = rf"(?:{re.escape(READER)}|trust=)\S+"
+_BOTH = re.compile(rf"({_SETTING}(?: {_SETTING})*) \(in predict: ([^)]*)\)")
+TRUST = "if it is of a package of yours, add trust=[PACKAGE] (in predict: --trust PACKAGE)"
 _SURVEY = re.compile(r"(?<![\w.])target(?=\.\w|=| ')")
 COLUMNS = "columns."
 _IN_PYTHON = {"zero_point": "flux_unit"}  # alert packets' reader calls it so
@@ -42,7 +44,9 @@ def in_python(message: str) -> str:
     >>> in_python(f"give {option('--column mjd=COLUMN', 'columns.mjd=COLUMN')} and {option('--positive', 'positive=true')}")
     "give columns={'mjd': 'COLUMN'} and positive=True"
     """
-    return _BOTH.sub(lambda found: _arguments(found[1]), message)
+    return _BOTH.sub(
+        lambda found: _arguments(found[1]), message.replace(TRUST, "if it is of a package of yours, import that first")
+    )
 
 
 def of_survey(message: str) -> str:

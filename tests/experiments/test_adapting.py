@@ -377,7 +377,8 @@ def test_too_few_light_curves_are_one_sentence(
 ) -> None:
     with pytest.raises(SystemExit) as exit_code:
         command(ensemble, plan.paths.data / "ztf_bts", tmp_path / "out", "--most", "5")
-    assert exit_code.value.code == 2 and "at least 20" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert exit_code.value.code == 2 and "needs 20 light curves or more" in said and "protocol" not in said
 
 
 def test_a_misspelt_setting_and_a_wrong_unit_are_one_sentence(

@@ -1,9 +1,11 @@
 """A list of sources, on the command line and in an experiment; what cannot be a choice of a group."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.conftest import compose
-from tlclass.experiments.composition import without_lists
+from tlclass.experiments.composition import as_hydra_wants, without_lists
 
 
 def test_a_list_on_the_command_line_replaces_the_surveys_of_an_experiment() -> None:
@@ -41,6 +43,13 @@ def test_a_setting_of_another_choice_names_that_choice() -> None:
     with pytest.raises(ValueError, match=r"^adapt\.beside is a setting of adapt=distill: give adapt=distill too$"):
         compose(["adapt.beside=1"])
     assert compose(["adapt=distill", "adapt.beside=1"])["adapt"]["beside"] == 1
+
+
+def test_a_group_without_a_name_is_answered_with_own_choices_too(tmp_path: Path) -> None:
+    (tmp_path / "arm").mkdir()
+    (tmp_path / "arm" / "mine.yaml").write_text("name: mine")
+    with pytest.raises(ValueError, match=r"one of forest, .*mine, .*, or leave arm out"):
+        as_hydra_wants(["arm=null"], [tmp_path])
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,11 @@ from tests.conftest import Job, jobs, result, said, start_forked
 from tlclass import predict, train
 from tlclass.experiments import run, sweep
 from tlclass.experiments.plan import Plan
+from tlclass.experiments.result import OtherJob
 from tlclass.experiments.run import run_job
 from tlclass.extras import install
 from tlclass.network.checkpoint import load_model
+from tlclass.report.sweep import last_sweep, unfinished_jobs
 from tlclass.training import fit
 
 CLI = Callable[..., None]
@@ -153,6 +155,45 @@ def test_a_sweep_leaves_what_each_of_its_jobs_sets(train_cli: CLI, untrained: li
     assert last is not None and last.jobs == [f"seed={seed} source={source}" for seed, source in pairs]
     places = [f"from_scratch/n50/source={source}/seed{seed}" for seed, source in pairs]
     assert last.begun == dict(enumerate(places))
+
+
+def test_a_job_that_is_refused_leaves_nothing_beside_the_result_of_another(
+    train_cli: CLI, untrained: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder of `seed=0` holds a result; the settings of the second command are wrong for each of its jobs."""
+    folder = tmp_path / "results" / "default"
+    train_cli(SCRATCH, "labels=50", "seed=0,1", "-m")
+    with pytest.raises(SystemExit) as stop:
+        train_cli(SCRATCH, "labels=50", "seed=0,2", "fit.batch_size=0", "-m")
+    message = said(capsys)
+    assert stop.value.code == 1 and message.count("error:") == 2 and "fit.batch_size is 0" in message
+    assert not list(folder.rglob("failed.json"))
+    last = sweep.last_command(folder)
+    assert last is not None and sorted(last.refused) == [0, 1] and "fit.batch_size" in last.refused[0]
+
+
+def test_a_folder_of_another_job_is_named_in_the_sweep_alone(tmp_path: Path) -> None:
+    (tmp_path / "job0").mkdir()
+    (tmp_path / "job0" / "result.json").write_text("{}")
+    ledger = sweep.open_ledger(tmp_path, ["seed=0"])
+    ledger.note(0, tmp_path / "job0")
+    sweep.write_failure(tmp_path / "job0", OtherJob("job0 holds a job with another configuration"))
+    seen = ledger.progress()
+    assert seen is not None and (seen.done, seen.running, seen.failed) == (0, 0, 1)
+    assert "another configuration" in sweep.close_ledger()[1][0]
+    assert sweep.is_done(tmp_path / "job0") and last_sweep(tmp_path) == (
+        "0 of the 1 jobs of the last sweep command are finished"
+    )
+    assert "another configuration" in unfinished_jobs(tmp_path)["job0"]
+
+
+def test_a_job_that_an_axis_has_twice_is_refused(
+    train_cli: CLI, untrained: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        train_cli(SCRATCH, "labels=50", "seed=0,1,0", "-m")
+    assert stop.value.code == 2 and "has the job seed=0 more than once" in said(capsys)
+    assert not untrained and not (tmp_path / "results").exists()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -488,3 +489,16 @@ def test_what_is_no_pace_is_refused(words: dict[str, Any]) -> None:
         ValueError, match=f"^--{next(iter(words)).replace('_', '-')} is {next(iter(words.values()))}: give"
     ):
         run.Pace(**words)
+
+
+def test_files_that_are_not_read_are_named_once_for_each_ending(
+    stream: Callable[..., Any], folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """But not those that are about to be renamed into place."""
+    mine = tmp_path / "mixed"
+    shutil.copytree(folder, mine)
+    for name in ("a.json.gz", "b.json.gz", "notes.txt", "next.avro.tmp"):
+        (mine / name).write_text("")
+    stream(mine)
+    said = [each.getMessage() for each in caplog.records if "is not read" in each.getMessage()]
+    assert len(said) == 2 and all(name in text for name, text in zip(("a.json.gz", "notes.txt"), said, strict=True))

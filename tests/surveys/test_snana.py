@@ -65,7 +65,14 @@ def test_a_photflag_without_the_bit_of_a_detection_says_nothing(
 @pytest.mark.parametrize("flag", [-9, -99, -999, -9999, 999])
 def test_what_snana_writes_for_unknown_is_unknown(flag: float, tmp_path: Path) -> None:
     curves = one(
-        tmp_path, MWEBV=[flag], SIM_REDSHIFT_CMB=[flag], HOSTGAL_SPECZ=[flag], PEAKMJD=[flag], RA=[-999.0], DEC=[-999.0]
+        tmp_path,
+        MWEBV=[flag],
+        SIM_REDSHIFT_CMB=[flag],
+        REDSHIFT_FINAL=[flag],
+        HOSTGAL_SPECZ=[flag],
+        PEAKMJD=[flag],
+        RA=[-999.0],
+        DEC=[-999.0],
     )
     unknown = (
         curves.mwebv,
@@ -76,6 +83,17 @@ def test_what_snana_writes_for_unknown_is_unknown(flag: float, tmp_path: Path) -
         curves.dec,
     )
     assert np.isnan(unknown).all()
+
+
+def test_the_heliocentric_redshift_counts_before_that_of_the_cmb(tmp_path: Path) -> None:
+    for given, expected in (
+        ({}, 0.11),
+        ({"REDSHIFT_HELIO": [0.2]}, 0.2),
+        ({"REDSHIFT_HELIO": [-9.0]}, 0.11),
+        ({"REDSHIFT_HELIO": [0.2], "SIM_REDSHIFT_CMB": [0.3]}, 0.3),
+    ):
+        curves = one(tmp_path, **{"SIM_REDSHIFT_CMB": [-9.0], **given})
+        assert curves.redshift == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("stated", "expected"), [(59990.0, 59990.0), (1e6, np.nan), (-9.0, np.nan)])

@@ -311,6 +311,10 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
         ValueError, match=r"unknown kind of file '.hdf5': .parquet, .pq, .csv, .csv.gz, .*\.fits.* are read"
     ):
         Table(other, ZTF).read()
+    packed = tmp_path / "observations.json.gz"
+    packed.touch()
+    with pytest.raises(ValueError, match=r"packed files are read as .csv.gz, .tsv.gz, .fits.gz: unpack it"):
+        Table(packed, ZTF).read()
 
 
 def test_missing_files_and_folders_say_what_to_set(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from tlclass.plugins import Trust
 from tlclass.surveys import Survey
 from tlclass.training.calibration import fit_sets
 from tlclass.training.card import EVALUATIONS
-from tlclass.training.distillation import Distillation, distil, loaded_whole
+from tlclass.training.distillation import Distillation, distil, loaded_whole, refuse_few
 from tlclass.training.finetune import Start
 from tlclass.training.fit import Process
 from tlclass.training.reliability import Believed, believed_of, novelty_of, taught, zero_shot_calibration
@@ -98,6 +98,8 @@ def adapted(
     Raises:
         ValueError: a class of the target is none of the source's, or there are too few light curves.
     """
+    if job.training.protocol.test != "fixed":
+        refuse_few(len(data.curves), how, "with protocol.test=fixed all objects outside the test part are used")
     starts = adaptation_starts(job, how, sources)
     before = replace(starts[0].model, classifier=as_one([start.classifier for start in starts]))
     calibrated = replace(before, calibration=zero_shot_calibration(before, sources))

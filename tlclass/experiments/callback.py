@@ -4,6 +4,8 @@ import itertools
 import os
 import shutil
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,6 +19,7 @@ from tlclass.experiments.axes import replaced, subdir, varied
 from tlclass.experiments.composition import without_lists
 from tlclass.experiments.sweep import Ledger, open_ledger
 from tlclass.options import Size, checked
+from tlclass.quoting import shortened
 
 
 class SweepLedger(Callback):
@@ -34,7 +37,9 @@ class SweepLedger(Callback):
         """Decide the axes and open the ledger, in the process that starts the sweep."""
         refuse_no_cluster(config)
         settle_axes(config)
-        self.ledger = open_ledger(Path(config.hydra.sweep.dir), jobs_of(config))
+        jobs = jobs_of(config)
+        refuse_twice(jobs or ())
+        self.ledger = open_ledger(Path(config.hydra.sweep.dir), jobs)
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Note the job, in the process that runs it."""
@@ -103,6 +108,17 @@ def refuse_no_cluster(config: DictConfig) -> None:
         _exit(
             "launcher=slurm: this machine has no srun: start the sweep on a login node of the cluster, or use launcher=joblib"
         )
+
+
+def refuse_twice(jobs: Sequence[str]) -> None:
+    """Exit if a sweep has a job twice, so that every number of jobs that is stated means different ones.
+
+    Raises:
+        SystemExit: 2.
+    """
+    twice = next((job for job, count in Counter(jobs).items() if count > 1), None)
+    if twice is not None:
+        _exit(f"the sweep has the job {shortened(twice)} more than once: give each value of an axis once")
 
 
 def _exit(message: str) -> NoReturn:

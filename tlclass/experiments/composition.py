@@ -83,7 +83,7 @@ def as_hydra_wants(words: Sequence[str], own: Sequence[Path] = ()) -> list[str]:
     folders = [CONF, *own, *own_folders(words)]
     name_surveys(folders)
     given = readable(words, multirun=bool({"-m", "--multirun"} & set(words)))
-    return [without_lists(with_added(word, folders)) for one in given for word in as_labels(with_plus(one))]
+    return [without_lists(with_added(word, folders)) for one in given for word in as_labels(with_plus(one, folders))]
 
 
 def name_surveys(folders: Sequence[Path]) -> None:
@@ -110,8 +110,11 @@ def own_folders(words: Sequence[str]) -> list[Path]:
     return [Path(folder) for folder in found if folder]
 
 
-def with_plus(word: str) -> str:
+def with_plus(word: str, folders: Sequence[Path] = (CONF,)) -> str:
     """The override with a plus exactly where Hydra requires one.
+
+    Args:
+        word: of the command line. folders: of cards, whose choices a refusal names.
 
     Raises:
         ValueError: a group is given no name of a choice: `arm=null`.
@@ -122,7 +125,7 @@ def with_plus(word: str) -> str:
         return word
     if NO_NAME.fullmatch(value) and name != "data_fraction":  # which `as_labels` reads
         group = "survey" if name in ROLES else name
-        known = ", ".join(sorted(path.stem for path in (CONF / group).glob("*.yaml")))
+        known = ", ".join(sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")}))
         raise ValueError(f"{word}: give the name of a choice, one of {known}, or leave {name} out")
     return f"+{word.lstrip('+')}" if name in OPTIONAL else word.lstrip("+")
 

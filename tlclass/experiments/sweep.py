@@ -13,14 +13,14 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from tlclass import stopping
 from tlclass.atomic import write_json, write_text
-from tlclass.experiments.result import RESULT
+from tlclass.experiments.result import RESULT, OtherJob
 from tlclass.locking import held
 from tlclass.options import MISTAKES
 
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 LEDGERS, SWEEP = ".sweep-*", "sweep.json"
 TOTAL, FAILED, LOCK, STOP = "total.json", "failed.json", "lock", "stop"
+JOB, REFUSED = "job", "refused"  # and the number of a job: its folder, and why it never began
+NUMBERED = ("begun", "refused")  # of a `Command`: by number of the job
 
 
 # -- a job's folder
@@ -40,15 +42,22 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def write_failure(folder: Path, error: Exception) -> str:
-    """Leave `failed.json` in the job's folder and return the sentence that names the job and what went wrong."""
+def write_failure(folder: Path, error: Exception, began: bool = True) -> str:
+    """Leave `failed.json` in the job's folder and return the sentence that names the job and what went wrong.
+
+    A job that never began, as its settings are wrong or the folder is another job's, leaves its sentence in the ledger of its sweep.
+    """
     message = str(error) or type(error).__name__
     if not isinstance(error, MISTAKES):
         message = f"{type(error).__name__}: {message}"
     message = message if message.startswith(str(folder)) else f"{folder}: {message}"
     trace = "".join(traceback.format_exception(error))
+    note = _Opened.note
     try:
-        write_json(folder / FAILED, {"message": message, "traceback": trace})
+        if note is not None and (not began or isinstance(error, OtherJob)):
+            write_json(note.with_name(f"{REFUSED}{note.name.removeprefix(JOB)}"), message)
+        else:
+            write_json(folder / FAILED, {"message": message, "traceback": trace})
     except OSError as second:  # a full disk must not hide why
         log.error("%s", second)
     return message
@@ -117,34 +126,43 @@ class Ledger:
 
     def note(self, number: int, folder: Path) -> None:
         """Write that job `number` begins in `folder`; nothing if the sweep is over and its ledger gone."""
+        _Opened.note = self.folder / f"{JOB}{number}"
         if self.folder.is_dir():
-            write_text(self.folder / f"job{number}", str(folder))
+            write_text(_Opened.note, str(folder))
 
     def begun(self) -> list[Path]:
         """Folders of the jobs that began, in the order of their numbers."""
         return list(self._noted().values())
 
     def _noted(self) -> dict[int, Path]:
-        notes = {int(path.name.removeprefix("job")): path for path in self.folder.glob("job*")}
-        return {number: Path(notes[number].read_text(encoding="utf-8")) for number in sorted(notes)}
+        return {number: Path(text) for number, text in self._texts(JOB).items()}
+
+    def _refused(self) -> dict[int, str]:
+        return {number: json.loads(text) for number, text in self._texts(REFUSED).items()}
+
+    def _texts(self, kind: str) -> dict[int, str]:
+        notes = {int(path.name.removeprefix(kind)): path for path in self.folder.glob(f"{kind}*")}
+        return {number: notes[number].read_text(encoding="utf-8") for number in sorted(notes)}
 
     def command(self) -> "Command | None":
         """What was to do and what began; None if the sweep is over and its ledger gone."""
         try:
             about, noted = json.loads((self.folder / TOTAL).read_text(encoding="utf-8")), self._noted()
+            refused = self._refused()
         except FileNotFoundError:
             return None
         begun = {number: os.path.relpath(folder, self.folder.parent) for number, folder in noted.items()}
-        return Command(about["began"], about.get("settings"), begun)
+        return Command(about["began"], about.get("settings"), begun, refused)
 
     def progress(self) -> Progress | None:
         """How far the sweep is; None if it is over and its ledger gone."""
-        command, folders = self.command(), self.begun()
+        command = self.command()
         if command is None:
             return None
+        folders = [folder for number, folder in self._noted().items() if number not in command.refused]
         failed, done = sum((folder / FAILED).exists() for folder in folders), sum(map(is_done, folders))
-        jobs = None if command.jobs is None else len(command.jobs)
-        return Progress(jobs, done, len(folders) - done - failed, failed, time.time() - command.began)
+        jobs, running = None if command.jobs is None else len(command.jobs), len(folders) - done - failed
+        return Progress(jobs, done, running, failed + len(command.refused), time.time() - command.began)
 
     def failures(self, lost: str | None = None) -> list[str]:
         """The message of every failed job, and a line for every job that was interrupted.
@@ -152,9 +170,11 @@ class Ledger:
         Args:
             lost: a sentence that stands for all interrupted jobs; the number of jobs without a result is added to it.
         """
-        lines, seen = [], self.progress()
-        for folder in self.begun():
-            if (folder / FAILED).exists():
+        lines, seen, refused = [], self.progress(), self._refused()
+        for number, folder in self._noted().items():
+            if number in refused:
+                lines.append(refused[number])
+            elif (folder / FAILED).exists():
                 lines.append(json.loads((folder / FAILED).read_text(encoding="utf-8"))["message"])
             elif not (folder / RESULT).exists() and lost is None:
                 lines.append(f"{folder}: was interrupted; run the same command again to resume it")
@@ -172,11 +192,13 @@ class Command:
         began: seconds since 1970.
         jobs: what each job sets, e.g. `seed=0 labels=50`; None where only the sweeper knows.
         begun: number of a job -> its folder, relative to the sweep's.
+        refused: number of a job that never began -> why, a sentence; its folder may hold another job.
     """
 
     began: float
     jobs: Sequence[str] | None
     begun: Mapping[int, str]
+    refused: Mapping[int, str] = field(default_factory=dict)
 
 
 def last_command(folder: Path) -> Command | None:
@@ -184,7 +206,8 @@ def last_command(folder: Path) -> Command | None:
     known = [Ledger(path).command() for path in folder.glob(LEDGERS)]
     if (folder / SWEEP).is_file():
         stated = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
-        known.append(Command(**stated | {"begun": {int(number): job for number, job in stated["begun"].items()}}))
+        numbered = {name: {int(number): text for number, text in stated.get(name, {}).items()} for name in NUMBERED}
+        known.append(Command(**stated | numbered))
     return max((command for command in known if command), key=lambda command: command.began, default=None)
 
 
@@ -194,10 +217,14 @@ def is_done(job: Path) -> bool:
 
 
 class _Opened:
-    """The sweep that this process started, if any; its lock says to other processes that it is alive."""
+    """The sweep that this process started, if any; its lock says to other processes that it is alive.
+
+    And the note of the job that this process runs for a sweep.
+    """
 
     ledger: Ledger | None = None
     lock: FileLock | None = None
+    note: Path | None = None
 
 
 def open_ledger(folder: Path, jobs: Sequence[str] | None) -> Ledger:
@@ -221,7 +248,7 @@ def close_ledger(lost: str | None = None) -> tuple[Path | None, list[str]]:
     _state(folder)
     lock.release()
     shutil.rmtree(ledger.folder, ignore_errors=True)
-    _Opened.ledger = _Opened.lock = None
+    _Opened.ledger = _Opened.lock = _Opened.note = None
     stopping.share(None)
     return folder, lines
 

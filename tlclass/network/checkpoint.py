@@ -26,6 +26,7 @@ from tlclass.network.soundness import description_of, refuse_infinite, refuse_mi
 from tlclass.network.training_range import TrainingRange
 from tlclass.options import MISTAKES
 from tlclass.quoting import shortened
+from tlclass.wording import TRUST
 
 FORMAT = 3  # 2: the novelty score looks at other statistics, and at no entropy. 1: without training range, calibration, sets and novelty
 READABLE = (1, 2, 3)
@@ -268,10 +269,7 @@ def refuse_unknown_parts(about: Mapping[str, Any]) -> None:
     tables: Mapping[str, Mapping[str, Any]] = {"encoder": ENCODERS, "head": HEADS, "encoding": ENCODINGS}
     for place, table in tables.items():
         if about[place]["name"] not in table:
-            raise ValueError(
-                f"{place} '{shortened(about[place]['name'])}' is not among {', '.join(table)}: if it is of another package, "
-                "import that before the model is loaded, or give --trust PACKAGE on the command line"
-            )
+            raise ValueError(f"{place} '{shortened(about[place]['name'])}' is not among {', '.join(table)}: {TRUST}")
 
 
 def as_one(members: Sequence[Classifier]) -> Classifier | Ensemble:

@@ -241,7 +241,7 @@ def last_sweep(folder: Path) -> str | None:
     last = last_command(folder)
     if last is None or last.jobs is None:
         return None
-    done = sum(is_done(folder / job) for job in last.begun.values())
+    done = sum(is_done(folder / job) for number, job in last.begun.items() if number not in last.refused)
     return f"{done:,} of the {len(last.jobs):,} jobs of the last sweep command are finished"
 
 
@@ -250,7 +250,12 @@ def unfinished_jobs(folder: Path) -> dict[str, str]:
     last = last_command(folder)
     begun = {str(path.parent.relative_to(folder)) for name in (JOB, FAILED) for path in folder.rglob(name)}
     begun |= set(last.begun.values()) if last else set()
-    found = {job: _reason(folder / job) for job in sorted(begun) if not is_done(folder / job)}
+    refused = {last.begun[number]: why for number, why in last.refused.items()} if last else {}
+    found = {
+        job: refused[job].removeprefix(f"{folder / job}: ") if job in refused else _reason(folder / job)
+        for job in sorted(begun)
+        if job in refused or not is_done(folder / job)
+    }
     waiting = [job for number, job in enumerate((last and last.jobs) or ()) if last and number not in last.begun]
     if waiting:
         found[f"{len(waiting):,} more of the last sweep command"] = f"not begun, {RESUME}: {listed(waiting, 20)}"

@@ -176,4 +176,5 @@ def load_model(name: str | Path) -> Model:
         FileNotFoundError: there is none; the message names the released ones.
         ValueError: its files are damaged or from a newer version.
     """
-    return Model(named_model(name))
+    with _said_in_python():
+        return Model(named_model(name))

@@ -20,12 +20,13 @@ from tlclass.streaming.reading import PASSING, Read, Reading, Rejected, refuse_l
 from tlclass.streaming.store import Store
 from tlclass.surveys.alerts.reader import packet_files
 from tlclass.surveys.tables.batches import Batches
-from tlclass.surveys.tables.files import JSON, TABLES, is_kind, schema_of
+from tlclass.surveys.tables.files import JSON, PACKED, TABLES, is_kind, schema_of
 from tlclass.surveys.tables.observations import observation_columns
 
 log = logging.getLogger(__name__)
 
 KINDS = (".avro", ".tar", ".tar.gz", ".tgz", *JSON, *TABLES)
+TEMPORARY = (".tmp", ".part", ".partial")  # endings of files that are renamed into place when they are whole
 LOOK = 1.0  # seconds between two looks into a folder
 WAIT = 0.2  # seconds for something to come
 LETTER = 1 << 16  # bytes of a file that cannot be read which are kept with the reason
@@ -75,9 +76,11 @@ class Folder:
                 f"no file or folder {path}: give alert packets, JSON lines or a table of observations, or - for standard input"
             )
         self.path, self.reading, self.follow = path, reading, follow
+        self.unread = set[str]()  # endings of files that were warned of
         if not follow and not self._files():
             raise ValueError(
-                f"{path} holds nothing that can be read: give files that end in {', '.join(KINDS)}, or wait for some in a folder with --follow"
+                f"{path} holds nothing that can be read: give files that end in {', '.join(KINDS)} (unpack others, such as .json.gz), or wait "
+                "for some in a folder with --follow"
             )
 
     def items(self, store: Store, settle: Settle) -> Generator[Item | None]:
@@ -104,7 +107,19 @@ class Folder:
 
     def _files(self) -> list[Path]:
         found = [self.path] if self.path.is_file() else [path for path in self.path.rglob("*") if path.is_file()]
-        return sorted(file for file in found if is_kind(file, KINDS) and file.name[0] not in "._")
+        visible = sorted(file for file in found if file.name[0] not in "._")
+        read = [file for file in visible if is_kind(file, KINDS)]
+        self._say_unread(set(visible).difference(read))
+        return read
+
+    def _say_unread(self, files: Collection[Path]) -> None:
+        """Warn of files whose kind is not read, once for each ending."""
+        for file in sorted(files):
+            ending = "".join(file.suffixes[-2:] if file.suffix in PACKED else file.suffixes[-1:])
+            if ending not in self.unread and ending not in TEMPORARY:
+                self.unread.add(ending)
+                message = "%s is not read, nor are others like it: its name ends in '%s', and a stream reads %s"
+                log.warning(message, file, ending, ", ".join(KINDS))
 
     def _of(self, file: Path, name: str, start: int) -> Iterator[Item]:
         """What a file holds, from item number `start` on."""

@@ -75,6 +75,14 @@ class Distillation:
             raise ValueError(f"adapt.beside is {self.beside}: choose 0 (none) or more light curves per label")
 
 
+def refuse_few(count: int, how: Distillation, advice: str = "add light curves") -> None:
+    """Raise ValueError unless there are enough light curves to learn from; `advice` says how to have more."""
+    if count < FEWEST:
+        raise ValueError(
+            f"adapt={how.name} needs {FEWEST} light curves or more that the selection keeps, and there are {count}: {advice}"
+        )
+
+
 def distil(
     starts: Sequence[Start],
     data: LightCurveDataModule,
@@ -97,11 +105,7 @@ def distil(
         ValueError: there are too few light curves.
     """
     count = len(data.encoded)
-    if count < FEWEST:
-        raise ValueError(
-            f"adapt={how.name} learns from unlabelled light curves outside the test part, and there are {count}: at least {FEWEST} "
-            "are needed; with protocol.test=fixed all objects outside the test part are used"
-        )
+    refuse_few(count, how)
     if count < MEASURED:
         log.warning(
             "adapt=%s learns from %d light curves, and was seen to help with %d or more: with fewer the networks may become worse, so compare "

@@ -21,7 +21,6 @@ from tlclass.lightcurves.photometry import (
     SNR,
     TRIGGER_BITS,
     detected_by_snr,
-    known_extinction,
     known_numbers,
     known_position,
     known_times,
@@ -30,18 +29,14 @@ from tlclass.lightcurves.voids import voided
 from tlclass.quoting import listed, sentence, shortened
 from tlclass.surveys.saying import say_no_bits, tell
 from tlclass.surveys.snana.filters import passband_names
+from tlclass.surveys.snana.header import KEYS, first_known
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 END_OF_OBJECT = -777  # MJD of the row between two objects
-# ours: theirs, the first of them that the file has
 OBJECT_COLUMNS = {
-    "mwebv": ("MWEBV",),
-    "redshift": ("SIM_REDSHIFT_CMB", "REDSHIFT_FINAL", "REDSHIFT_CMB", "REDSHIFT_HELIO"),
-    "peak_mjd": ("PEAKMJD", "SIM_PEAKMJD"),
-    "host_photoz": ("HOSTGAL_PHOTOZ",),
-    "host_photoz_err": ("HOSTGAL_PHOTOZ_ERR", "HOSTGAL_PHOTOZERR"),
+    **KEYS,
     "host_specz": ("HOSTGAL_SPECZ",),
     "host_separation": ("HOSTGAL_SNSEP",),
     "host_logmass": ("HOSTGAL_LOGMASS",),
@@ -61,7 +56,7 @@ class SnanaFits:
 
     The class of an object is the model it was simulated with, which the name of the pair's folder holds.
     Fluxes are FLUXCAL, zero point 27.5. The trigger is the row flagged 2048, or MJD_TRIGGER where no row is.
-    Redshift is the true one of a simulation, else the best measured one. Extra columns: `peak_mjd` and
+    Redshift is the true one of a simulation, else the measured one, heliocentric where that is known. Extra columns: `peak_mjd` and
     `host_specz`, `host_separation` (arcsec), `host_logmass`; NaN where SNANA writes -9 and the like.
 
     Attributes:
@@ -332,10 +327,8 @@ def _object_columns(objects: Array) -> dict[str, Array]:
     present = objects.dtype.names or ()
     columns = {}
     for ours, theirs in OBJECT_COLUMNS.items():
-        name = next((name for name in theirs if name in present), None)
-        values = objects[name].astype(np.float64) if name else np.full(len(objects), np.nan)
-        known = {"peak_mjd": known_times, "mwebv": known_extinction}.get(ours, known_numbers)
-        columns[ours] = known(values)
+        given = (objects[name].astype(np.float64) for name in theirs if name in present)
+        columns[ours] = first_known(ours, given, len(objects))
     for ours, theirs in (("ra", ("RA",)), ("dec", ("DEC", "DECL"))):
         name = next((name for name in theirs if name in present), None)
         values = objects[name].astype(np.float64) if name else np.full(len(objects), np.nan)

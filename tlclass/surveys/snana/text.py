@@ -18,7 +18,6 @@ from tlclass.lightcurves.photometry import (
     SNR,
     TRIGGER_BITS,
     detected_by_snr,
-    known_extinction,
     known_numbers,
     known_times,
 )
@@ -26,6 +25,7 @@ from tlclass.lightcurves.voids import NAMES, is_blank, voided
 from tlclass.quoting import listed
 from tlclass.surveys.saying import say_no_bits
 from tlclass.surveys.snana.filters import passband_names
+from tlclass.surveys.snana.header import KEYS, first_known
 from tlclass.surveys.tables.bands import marked, strangers
 from tlclass.surveys.tables.columns import CONTEXT_NAMES
 
@@ -38,15 +38,7 @@ HEADER_BYTES = 65536  # within which a file names its first object
 BAND_NAMES = ("BAND", "FLT", "FILTER")
 OBSERVED = {"mjd": "MJD", "flux": "FLUXCAL", "flux_err": "FLUXCALERR"}
 UNKNOWN = ("+-", "na", "n/a", "unknown")  # written where the value of a header key is not known
-KEYS = {  # object column -> header keys, the first that is there counts
-    "mwebv": ("MWEBV",),
-    "ra": ("RA",),
-    "dec": ("DECL", "DEC"),
-    "redshift": ("REDSHIFT_HELIO", "REDSHIFT_FINAL", "REDSHIFT_CMB"),
-    "host_photoz": ("HOSTGAL_PHOTOZ",),
-    "host_photoz_err": ("HOSTGAL_PHOTOZ_ERR", "HOSTGAL_PHOTOZ+-"),
-    "peak_mjd": ("PEAKMJD", "SIM_PEAKMJD", "SEARCH_PEAKMJD"),
-}
+OBJECT_KEYS = {**KEYS, "ra": ("RA",), "dec": ("DECL", "DEC")}
 
 
 @dataclass(frozen=True)
@@ -147,7 +139,7 @@ class SnanaText:
             "object_id": np.arange(len(found)),
             "label": np.array([self._label(item) for item in found]),
             "trigger_mjd": _first(mjd, triggered, owner, len(found)),
-            **{name: _header_numbers(found, keys) for name, keys in KEYS.items()},
+            **{name: _header_numbers(found, name) for name in OBJECT_KEYS},
         }
 
     def _passbands(self, found: Sequence["_Object"], good: Array) -> tuple[Array, Array, dict[str, int]]:
@@ -343,15 +335,13 @@ def _numbers(words: Sequence[str], origin: str) -> Array:
         raise ValueError(f"{origin}: {error}") from None
 
 
-def _header_numbers(found: Sequence[_Object], keys: Sequence[str]) -> Array:
-    """(n,) the first of the keys that is known, NaN where none is."""
-    values = np.full(len(found), np.nan)
-    for key in keys:
-        words = [_numbers([_known_word(item.header.get(key, ""))], f"{item.file}: {key}") for item in found]
-        given = np.concatenate(words)
-        known = known_times if "MJD" in key else known_extinction if "MWEBV" in key else known_numbers
-        values = np.where(np.isnan(values), known(given), values)
-    return values
+def _header_numbers(found: Sequence[_Object], ours: str) -> Array:
+    """(n,) an object column, NaN where none of its keys is known."""
+    words = (
+        [_numbers([_known_word(item.header.get(key, ""))], f"{item.file}: {key}") for item in found]
+        for key in OBJECT_KEYS[ours]
+    )
+    return first_known(ours, map(np.concatenate, words), len(found))
 
 
 def _known_word(word: str) -> str:

@@ -80,7 +80,7 @@ ALIASES = {
     "mwebv": ("mwebv", "ebv", "mw_ebv"),
     "ra": ("ra", "meanra"),
     "dec": ("dec", "decl", "declination", "meandec"),
-    "redshift": ("redshift", "redshift_final", "true_z"),
+    "redshift": ("redshift", "redshift_helio", "redshift_final", "true_z"),
     "host_photoz": tuple(name.format("") for name in _PHOTOZ),
     "host_photoz_err": tuple(name.format(err) for name in _PHOTOZ for err in ERRORS),
     "trigger_mjd": ("trigger_mjd",),
@@ -106,8 +106,12 @@ WEAK = {
 }  # fmt: skip
 # Fluxes in counts, and what states their zero point, which is none of other fluxes in the table (ZTF's forced photometry).
 COUNTS = {"forcediffimflux": ("zpdiff", "magzpsci")}
-# Both are there and say the same: the one that counts. ALeRCE's detections of LSST, whose `band` is a number.
-TWINS: dict[tuple[str, ...], str] = {("oid", "diaobjectid"): "oid", ("band", "band_name"): "band_name"}
+# Both are there: the one that counts. ALeRCE's detections of LSST, whose `band` is a number; SNANA's redshifts, as in its own files.
+TWINS: dict[tuple[str, ...], str] = {
+    ("oid", "diaobjectid"): "oid",
+    ("band", "band_name"): "band_name",
+    ("redshift_helio", "redshift_final"): "redshift_helio",
+}
 _FINK = re.compile(r"[rid]_(?:diaobjectid|objectid)")  # astropy's name for Fink's r:diaObjectId
 # Flags of tables that no rule knows.
 UNREAD_FLAGS = ("flag", "flags", "bad", "is_bad", "bad_flag", "quality_flag", "qflag", "ignore")
@@ -388,18 +392,19 @@ def _only(ours: str, free: Sequence[tuple[str, str]], origin: str, sure: bool) -
         if len(exact) > 1 and ours in HOST_NUMBERS:
             plain_of = dict(names)
             exact.sort(key=lambda column: ALIASES[ours].index(plain_of[column]))
-        elif len(exact) > 1 and not sure:
-            exact = []
         elif len(exact) > 1:
-            refuse_doubles(exact, origin)
+            if sure:
+                refuse_doubles(exact, origin)
             plain_of = dict(names)
             best = TWINS.get(tuple(sorted((plain_of[column] for column in exact), key=ALIASES[ours].index)))
             same = ours == "object_id" and names is not free and len({plain_of[column] for column in exact}) == 1
             if best or same:  # `same`: the id of the object in several records of an alert
                 return next(column for column in exact if same or plain_of[column] == best)
-            raise ValueError(
-                f"{origin}: the columns {' and '.join(map(shortened, exact))} both mean {ours}: choose one with {naming(ours)}"
-            )
+            if sure:
+                raise ValueError(
+                    f"{origin}: the columns {' and '.join(map(shortened, exact))} both mean {ours}: choose one with {naming(ours)}"
+                )
+            exact = []
         weak = [column for name in WEAK.get(ours, ()) for column, plain in names if plain == name]
         if exact or weak:
             return (exact + weak)[0]

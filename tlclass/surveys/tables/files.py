@@ -23,6 +23,7 @@ TSV = (".tsv", ".tsv.gz")  # columns between tabs
 CSV = (".csv", ".csv.gz", *TSV)
 FITS = (".fits", ".fits.gz")
 JSON = (".json", ".jsonl", ".ndjson")
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 LOOKED_AT = 64 << 20  # bytes of a JSON file that are read to say what to do with it
 TIME = re.compile(r"(?i)m?jd|time|midpoint\w*")  # what observations have, in records of JSON
 PACKET = ("candidate", "diaSource")  # where ZTF and Rubin put the measurement of an alert
@@ -117,6 +118,10 @@ def schema_of(path: Path) -> pa.Schema:
             return pa.schema([(name, pa.string()) for name in _header(path)])
     if is_kind(path, JSON):
         raise ValueError(f"{path} is JSON, which is not read as a table: {_out_of_json(path)}")
+    if path.suffix.casefold() in PACKED:
+        raise ValueError(
+            f"{path}: packed files are read as {', '.join(name for name in TABLES if name.endswith('.gz'))}: unpack it and give what it holds"
+        )
     raise ValueError(
         f"{path}: unknown kind of file '{''.join(path.suffixes[-2:])}': {', '.join(TABLES)} are read as tables; write it as one of these, e.g. with "
         "pandas.read_csv(FILE, sep=r'\\s+').to_csv(NEW) of columns between blanks, or "
