@@ -23,6 +23,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
+from tlclass.arrays import Array
 from tlclass.baselines.features import features
 from tlclass.experiments.cards import build_survey
 from tlclass.experiments.composition import compose
@@ -33,7 +34,6 @@ from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.network.heads import SourceHead
 from tlclass.network.inference import encode_all
-from tlclass.simulator.parameters import Array
 from tlclass.surveys import Survey
 
 matplotlib.use("agg")

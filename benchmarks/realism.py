@@ -17,12 +17,12 @@ import matplotlib
 import numpy as np
 from gap import development
 
+from tlclass.arrays import Array
 from tlclass.experiments.cards import build_survey
 from tlclass.experiments.composition import compose
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.simulate import load_simulation
 from tlclass.simulator import Bands, Population, rest_frame_magnitudes
-from tlclass.simulator.parameters import Array
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt

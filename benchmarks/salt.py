@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares
 
+from tlclass.arrays import Array
 from tlclass.simulate import load_simulation
 from tlclass.simulator import Bands, Population
 from tlclass.simulator.bands import band_flux
 from tlclass.simulator.histories import evolve
-from tlclass.simulator.parameters import Array
 from tlclass.simulator.photosphere import Spectrum
 from tlclass.simulator.transients import Transient
 

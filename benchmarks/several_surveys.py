@@ -20,7 +20,6 @@ import torch
 
 from tlclass.config import cache_folder
 from tlclass.inputs.batches import CurveDataset
-from tlclass.inputs.datamodule import subset
 from tlclass.inputs.encoding import encode
 from tlclass.lightcurves.by_survey import SEEN_BY
 from tlclass.lightcurves.curves import LightCurves
@@ -58,7 +57,7 @@ def scores(model: TrainedModel, seen: Mapping[str, LightCurves]) -> list[dict[st
             steps = np.bincount(curves.owner[curves.mjd <= until], minlength=len(curves))
             steps[curves.trigger_mjd > zero + day] = 0
             known = np.flatnonzero(steps)
-            data = CurveDataset(subset(encoded, known, steps[known]), label[known].numpy())
+            data = CurveDataset(encoded.take(known, steps[known]), label[known].numpy())
             logits = torch.zeros(len(curves), len(model.classes))
             logits[known] = predict_logits(model.classifier, data).log_softmax(1)
             rows.append(

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import pkgutil
 import re
 import runpy
 from collections.abc import Iterator
@@ -55,6 +56,15 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{path}: {link}"
         inside = not path.is_relative_to(DOCS) or target.is_relative_to(DOCS)
         assert inside, f"{path}: {link} leaves docs/, which the site does not have"
+
+
+def test_the_walk_names_what_there_is() -> None:
+    walk = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Follow one light curve")[2]
+    names = re.findall(r"`([a-z_.]+\.\w+)`", walk.partition("## Add")[0])
+    paths = [name for name in names if not name.endswith((".py", ".toml"))]
+    assert len(paths) > 25
+    for path in paths:
+        pkgutil.resolve_name(f"tlclass.{path}")
 
 
 def site() -> dict[str, Any]:

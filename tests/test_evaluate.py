@@ -22,7 +22,7 @@ from tlclass.lightcurves.taxonomy import Taxonomy
 from tlclass.network.checkpoint import load_model
 from tlclass.network.released import model_folder
 from tlclass.serving.evaluating import add_to_card, card_title, refuse_used
-from tlclass.training.card import _table as table_of
+from tlclass.training.card import markdown_table
 
 Evaluate = Callable[..., dict[str, Any]]
 
@@ -122,7 +122,7 @@ def test_scores_go_into_the_card_of_the_model(
 
 def test_titles_and_cells_of_a_card_stay_on_their_line() -> None:
     assert card_title(" a |\nb ") == "a | b" and card_title("## Mine #1") == "Mine #1"
-    assert table_of(("class",), [("SN Ia|norm",)]).splitlines()[2] == r"| SN Ia\|norm |"
+    assert markdown_table(("class",), [("SN Ia|norm",)]).splitlines()[2] == r"| SN Ia\|norm |"
 
 
 @pytest.mark.usefixtures("without_figures")

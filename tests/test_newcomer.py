@@ -16,7 +16,7 @@ from tlclass.experiments.composition import compose
 from tlclass.network.checkpoint import load_model
 from tlclass.network.released import RELEASED
 from tlclass.options import reported_mistakes
-from tlclass.serving import hub
+from tlclass.serving import publishing
 from tlclass.serving.explanation import explain
 from tlclass.serving.predictions import predict
 from tlclass.serving.request import Request
@@ -49,9 +49,9 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.Monkey
         def create_repo(self, *_: Any, **__: Any) -> None:
             raise RuntimeError("no route to host\nmany more lines")
 
-    monkeypatch.setattr(hub, "package", lambda: SimpleNamespace(HfApi=Api))
+    monkeypatch.setattr(publishing, "package", lambda: SimpleNamespace(HfApi=Api))
     with pytest.raises(OSError, match=r"^hf://me/mine cannot be written: no route to host$"):
-        hub.publish(RELEASED / "ztf", "me/mine")
+        publishing.publish(RELEASED / "ztf", "me/mine")
 
 
 def test_numbers_are_ids_too() -> None:

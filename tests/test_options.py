@@ -66,7 +66,7 @@ def test_a_fit_without_a_step_is_refused() -> None:
         ValueError, match=r"fit.max_epochs is 0 and fit.min_steps is 0, so nothing would be trained: choose"
     ):
         build(FitSettings, {"max_epochs": 0, "min_steps": 0}, "fit")
-    assert build(FitSettings, {"max_epochs": 0, "min_steps": 8}, "fit").plan(2)["epochs"] == 4
+    assert build(FitSettings, {"max_epochs": 0, "min_steps": 8}, "fit").limits(2)["epochs"] == 4
 
 
 @pytest.mark.parametrize(

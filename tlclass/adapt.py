@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tlclass.logs import log_to_terminal
 from tlclass.options import reported_mistakes
-from tlclass.serving.reading import MODEL, add_arguments, reading_options
+from tlclass.serving.arguments import MODEL, add_arguments, reading_options
 from tlclass.wording import in_flags
 
 
@@ -68,9 +68,9 @@ def run(given: argparse.Namespace) -> str:
     from tlclass.experiments.adapting import adapt_model, adaptation_from
     from tlclass.experiments.composition import compose
     from tlclass.experiments.result import CHECKPOINTS
-    from tlclass.network.checkpoint import DESCRIPTION, load_model, save_model
+    from tlclass.network.checkpoint import DESCRIPTION, save_model
     from tlclass.network.history import ADAPTED
-    from tlclass.network.released import model_folder
+    from tlclass.network.released import named_model
     from tlclass.seeds import stream
     from tlclass.serving.account import Account
     from tlclass.serving.predictions import trained_passbands
@@ -90,7 +90,7 @@ def run(given: argparse.Namespace) -> str:
     how = adaptation_from(compose(["adapt=distill", *given.set]), trust=False)
     if how is None:
         raise ValueError("--set adapt=none would adapt nothing: leave it out")
-    model = load_model(model_folder(given.model))
+    model = named_model(given.model)
     curves = door.read(given.input, model.passbands, reading_options(given), model.input)
     if len(curves) > given.most:
         drawn = np.random.default_rng(stream(given.seed, "most")).permutation(len(curves))[: given.most]

@@ -11,7 +11,7 @@ from pathlib import Path
 from tlclass.inputs.labelling import STRATEGIES, Labelling
 from tlclass.logs import log_to_terminal
 from tlclass.options import reported_mistakes
-from tlclass.serving.reading import MODEL, add_arguments, reading_options
+from tlclass.serving.arguments import MODEL, add_arguments, reading_options
 from tlclass.wording import in_flags
 
 
@@ -27,8 +27,7 @@ def _run(given: argparse.Namespace) -> str:
     import torch
 
     from tlclass import plugins
-    from tlclass.network.checkpoint import load_model
-    from tlclass.network.released import model_folder
+    from tlclass.network.released import named_model
     from tlclass.serving.batch import as_csv, output_for
     from tlclass.serving.choosing import choose, read_ids
     from tlclass.surveys import door
@@ -37,7 +36,7 @@ def _run(given: argparse.Namespace) -> str:
     plugins.use(given.trust)
     labelling = Labelling(given.strategy, random=given.random, where=given.where)
     output = output_for(given.output, given.input) if given.output else None
-    model = load_model(model_folder(given.model))
+    model = named_model(given.model)
     labelled = read_ids(given.labelled, model.passbands) if given.labelled else []
     curves = door.read(given.input, model.passbands, reading_options(given), model.input)
     table = choose(model, curves, given.n, labelling, labelled, given.seed, str(given.input))

@@ -7,6 +7,6 @@ _PACKAGE = Path(__file__).parent
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
 
 
-def cache_folder() -> Path:
-    """The folder of parsed surveys where none is given (`paths.cache=null`)."""
-    return Path(os.environ.get("TLCLASS_CACHE") or Path.home() / ".cache" / "tlclass")
+def cache_folder(given: str | Path | None = None) -> Path:
+    """The folder of parsed surveys: the one given (`paths.cache`), else that of TLCLASS_CACHE, else `~/.cache/tlclass`."""
+    return Path(given or os.environ.get("TLCLASS_CACHE") or Path.home() / ".cache" / "tlclass")

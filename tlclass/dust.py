@@ -4,9 +4,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from tlclass.arrays import Array
 
 R_V = 3.1  # A_V / E(B-V), of the Milky Way
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tlclass.logs import log_to_terminal
 from tlclass.options import reported_mistakes
-from tlclass.serving.reading import MODEL, add_arguments, add_keep_passbands, reading_options
+from tlclass.serving.arguments import MODEL, add_arguments, add_keep_passbands, reading_options
 from tlclass.wording import in_flags
 
 

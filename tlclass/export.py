@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tlclass.options import reported_mistakes
-from tlclass.serving.reading import MODEL, add_trust
+from tlclass.serving.arguments import MODEL, add_trust
 from tlclass.wording import in_flags
 
 
@@ -18,13 +18,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_trust(parser)
     given = parser.parse_args(arguments)
     from tlclass import plugins
-    from tlclass.network.checkpoint import load_model
-    from tlclass.network.released import model_folder
+    from tlclass.network.released import named_model
     from tlclass.serving.export import export, inputs_of
 
     with reported_mistakes(in_flags):
         plugins.use(given.trust)
-        model = load_model(model_folder(given.model))
+        model = named_model(given.model)
         export(model, given.output)
     inputs = "".join(f"  {name:<12}{what}\n" for name, what in inputs_of(model).items())
     sys.stdout.write(f"{given.output}: probabilities of {', '.join(model.classes)} from\n{inputs}")

@@ -180,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "survey=table paths.data=FOLDER; the names are the files of conf/survey"
             )
         settings = compose([about_survey(word) for word in given.settings], given.config_dir)
-        cache = Path(settings["paths"]["cache"] or cache_folder())
+        cache = cache_folder(settings["paths"]["cache"])
         with logged_in(of_survey):
             target = inspect_survey(one_survey(settings["target"], settings["trust"]), cache)
         compared = any(word.startswith("source=") for word in given.settings)

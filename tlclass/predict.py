@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlclass.logs import log_to_terminal
 from tlclass.options import reported_mistakes
-from tlclass.serving.reading import MODEL, add_arguments, add_keep_passbands, reading_options
+from tlclass.serving.arguments import MODEL, add_arguments, add_keep_passbands, reading_options
 from tlclass.wording import TRUST, in_flags, of_survey
 
 if TYPE_CHECKING:
@@ -63,12 +63,11 @@ def _run(given: argparse.Namespace, source: "Path | Survey") -> str:
 
 def _model(given: str | None, source: "Path | Survey", options: dict[str, Any]) -> tuple["TrainedModel", str]:
     """The model that is named, or the released one for the survey of the input; and what to call it."""
-    from tlclass.network.checkpoint import load_model
-    from tlclass.network.released import model_folder
-    from tlclass.serving.batch import survey_of
+    from tlclass.network.released import named_model
+    from tlclass.serving.batch import model_for
 
-    name = given or survey_of(source, options)  # type: ignore[arg-type]  # a card comes with a model
-    return load_model(model_folder(name)), name
+    name = given or model_for(source, options)  # type: ignore[arg-type]  # a card comes with a model
+    return named_model(name), name
 
 
 @contextmanager

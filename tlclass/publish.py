@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--private", action="store_true", help="readable by you alone")
     given = parser.parse_args(arguments)
-    from tlclass.serving.hub import publish, ready
+    from tlclass.serving.publishing import publish, ready
 
     with reported_mistakes():
         if given.name is None:

@@ -9,7 +9,7 @@ from typing import Any
 from tlclass import stopping
 from tlclass.logs import TIMED, log_to_terminal
 from tlclass.options import reported_mistakes
-from tlclass.serving.reading import MODEL, add_arguments, reading_options
+from tlclass.serving.arguments import MODEL, add_arguments, reading_options
 from tlclass.wording import in_flags
 
 TOPIC = "kafka:"
@@ -29,8 +29,7 @@ def _run(given: argparse.Namespace) -> None:
     import torch
 
     from tlclass import plugins
-    from tlclass.network.checkpoint import load_model
-    from tlclass.network.released import model_folder
+    from tlclass.network.released import named_model
     from tlclass.streaming.engine import Engine
     from tlclass.streaming.metrics import Metrics
     from tlclass.streaming.outputs import Lines
@@ -41,7 +40,7 @@ def _run(given: argparse.Namespace) -> None:
 
     torch.set_num_threads(1)
     plugins.use(given.trust)
-    model = load_model(model_folder(given.model))
+    model = named_model(given.model)
     engine = Engine(model, given.coverage)
     reading = for_model(model.passbands, reader_settings(reading_options(given), model.input), given.schema)
     source = _source(given, reading, model)

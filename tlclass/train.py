@@ -37,7 +37,7 @@ VALUED = (
     "-c",
     "--package",
     "-p",
-)  # flags with a value
+)  # a value follows
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's environment variable
 
 

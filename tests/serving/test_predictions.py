@@ -19,7 +19,7 @@ from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.network.history import ADAPTED, history
 from tlclass.network.released import RELEASED
 from tlclass.predict import main
-from tlclass.serving.batch import output_for, predict_in_parts, survey_of
+from tlclass.serving.batch import model_for, output_for, predict_in_parts
 from tlclass.serving.predictions import predict
 from tlclass.serving.recognise import Traits, say_photometry, say_survey
 from tlclass.serving.request import Request
@@ -201,7 +201,7 @@ def test_the_survey_is_recognised_by_the_first_light_curves(tmp_path: Path) -> N
     named = replace(make_curves(1), object_id=np.array(["ZTF21aaaaaaa"]))
     write(named.take([]), tmp_path / "a.parquet")
     write(named, tmp_path / "b.parquet")
-    assert survey_of(tmp_path, {}) == "ztf"
+    assert model_for(tmp_path, {}) == "ztf"
 
 
 def test_a_light_curve_longer_than_any_in_training_is_warned_of(released_model: TrainedModel) -> None:

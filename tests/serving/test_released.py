@@ -16,7 +16,7 @@ from tlclass import models
 from tlclass.network import released
 from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.predict import main
-from tlclass.serving import hub
+from tlclass.serving import publishing
 from tlclass.serving.making import check_data, make, recipes
 from tlclass.training.heldout import HELDOUT
 
@@ -137,7 +137,7 @@ def test_publishing_uploads_the_model_and_its_card(released_folder: Path, monkey
         upload_folder=lambda **words: sent.update(words),
     )
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
-    assert hub.publish(released_folder, "user/tiny") == "https://hub/user/tiny"
+    assert publishing.publish(released_folder, "user/tiny") == "https://hub/user/tiny"
     assert sent["repo"] == "user/tiny" and set(sent["allow_patterns"]) >= {
         "model.json",
         "model.safetensors",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tlclass.arrays import Array
 from tlclass.simulator import engines
-from tlclass.simulator.parameters import Array
 
 TIMES = np.array([10.0, 16.0, 30.0])  # diffusion times, d
 LEAKAGE = np.array([40.0, 60.0, 1e6])  # d

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tlclass.arrays import Array
 from tlclass.dust import transmission
 from tlclass.simulator import Bands, Gap, Population, band_flux
 from tlclass.simulator.histories import Histories, evolve
-from tlclass.simulator.parameters import Array
 from tlclass.simulator.photosphere import REFERENCE, Spectrum
 
 DELTA = 1e-4  # um, half-width of an almost monochromatic band

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tlclass.arrays import Array
 from tlclass.extras import install
 from tlclass.lightcurves.curves import check
 from tlclass.simulate import load_simulation, main
 from tlclass.simulator import Bands, Gap, Observatory, Transient, band_flux, rest_frame_magnitudes
 from tlclass.simulator.histories import evolve
-from tlclass.simulator.parameters import Array
 from tlclass.simulator.templates import Template, read_grid
 
 sncosmo = pytest.importorskip("sncosmo")  # in the extras dev and templates

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tlclass.arrays import Array
 from tlclass.simulate import load_simulation
 from tlclass.simulator import Bands, Gap, Population, Transient, rest_frame_magnitudes
 from tlclass.simulator.histories import evolve
-from tlclass.simulator.parameters import Array
 
 G, R, I_BAND, Z, Y = range(5)
 BANDS = Bands.top_hats([(0.4146, 0.5466), (0.5653, 0.7203), (0.692, 0.8165), (0.819, 0.921), (0.921, 1.006)])

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import Job
 from tlclass.experiments import job
-from tlclass.inputs.datamodule import LightCurveDataModule, subset
+from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.encoding import Encoded
 from tlclass.training.distillation import Distillation, lesson_of
 
@@ -30,7 +30,7 @@ def curve(encoded: Encoded, number: int) -> np.ndarray:  # type: ignore[type-arg
 
 def test_the_first_observations_of_a_light_curve(target: LightCurveDataModule) -> None:
     part, steps = np.array([3, 0, 3]), np.array([2, 1, 3])
-    some = subset(target.encoded, part, steps)
+    some = target.encoded.take(part, steps)
     assert np.diff(some.offsets).tolist() == steps.tolist()
     for number, (whole, length) in enumerate(zip(part, steps, strict=True)):
         assert (curve(some, number) == curve(target.encoded, whole)[:length]).all()
@@ -51,7 +51,7 @@ def test_a_lesson_holds_out_beginnings_of_light_curves_that_do_not_train(
         short, complete = curve(lesson.encoded, number), curve(target.encoded, whole)
         assert whole not in train
         assert len(short) <= len(complete) and (short == complete[: len(short)]).all()
-    lengths = np.diff(lesson.encoded.offsets)[val]
+    lengths = lesson.encoded.lengths[val]
     assert lengths.min() < lengths.max()
     again, other = (lesson_of(target, probability, how, seed) for seed in (4, 5))
     assert (again.split.train == train).all() and not np.array_equal(other.split.train, train)

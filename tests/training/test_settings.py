@@ -12,7 +12,7 @@ from tlclass.training.settings import FitSettings, name_overruled
     ],
 )
 def test_small_budgets_are_given_their_length_in_steps(steps_per_epoch: int, expected: dict[str, int]) -> None:
-    assert FitSettings().plan(steps_per_epoch) == expected
+    assert FitSettings().limits(steps_per_epoch) == expected
 
 
 def test_settings_name_what_they_allow() -> None:
@@ -37,12 +37,12 @@ def test_settings_name_what_they_allow() -> None:
 def test_a_number_of_epochs_that_steps_overrule_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
     name_overruled.cache_clear()
     for _ in range(2):
-        assert FitSettings(max_epochs=10, min_steps=60).plan(2)["epochs"] == 30
+        assert FitSettings(max_epochs=10, min_steps=60).limits(2)["epochs"] == 30
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     for part in ("fit.max_epochs=10", "fit.min_steps=60", "30 epochs", "fit.min_steps=0"):
         assert part in record.getMessage()
     caplog.clear()
-    FitSettings(max_epochs=10, min_steps=10).plan(2)
-    FitSettings().plan(1)  # the defaults are meant so
+    FitSettings(max_epochs=10, min_steps=10).limits(2)
+    FitSettings().limits(1)  # the defaults are meant so
     assert not caplog.records

@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.atomic import atomic_path
 from tlclass.extras import needs
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
-
 VERSION = 1  # raise it when `features` changes for the same light curves
 DECLINE_DAYS = (-10, -5, 5, 10, 15, 20, 30, 40, 50)  # from the passband's own maximum
 COLOUR_DAYS = (-10, 0, 10, 20, 30, 50)  # from the object's observation of highest S/N

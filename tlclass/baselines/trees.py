@@ -9,12 +9,12 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from tlclass.arrays import Array
 from tlclass.baselines.features import cached_features, installed, until
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.split import absent_classes, class_weights
@@ -24,7 +24,6 @@ from tlclass.training.evaluation import DAYS, score
 from tlclass.training.leavings import Row
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 Predict = Callable[[Array], Array]  # (n, F) features -> (n, K) probabilities
 
 IGNORANCE = 1e-3  # share of the uniform distribution in every prediction; no class is impossible, and no rank changes

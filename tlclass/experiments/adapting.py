@@ -136,7 +136,7 @@ def distil_once(
 
 
 @dataclass(frozen=True)
-class Held:
+class InMemory:
     """A reader of light curves that are in memory already."""
 
     curves: LightCurves
@@ -195,7 +195,7 @@ def unscored(training: Mapping[str, Any]) -> dict[str, Any]:
 
 def without_labels(model: TrainedModel, curves: LightCurves, seed: int) -> LightCurveDataModule:
     """Selected light curves as the model sees them, none of them in a test part."""
-    survey = Survey(model.survey, Held(curves), model.passbands, model.taxonomy, model.selection, curves.simulated)
+    survey = Survey(model.survey, InMemory(curves), model.passbands, model.taxonomy, model.selection, curves.simulated)
     encoded, none = encode(curves, model.passbands, model.encoding, model.metadata), np.empty(0, dtype=np.int64)
     data = LightCurveDataModule(survey, model.encoding, model.metadata, 0, Protocol("remainder"), seed=seed)
     data.objects = LabelledCurves(curves, encoded, np.full(len(curves), -1), Split(none, none, none, len(curves)))

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy.typing as npt
-
+from tlclass.arrays import Array
 from tlclass.atomic import write_json, write_text
 from tlclass.baselines.trees import BASELINES, Baseline, fit_and_score
 from tlclass.experiments.job import Job, coordinates
@@ -30,8 +29,6 @@ from tlclass.training.leavings import HISTORY, SURVEY, Row
 from tlclass.training.reliability import Validated, made_reliable
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
-
 Sources = Sequence[TrainedModel | None]
 
 

@@ -10,7 +10,7 @@ import lightning as L
 from tlclass.experiments.arm import Arm
 from tlclass.experiments.cards import build_part
 from tlclass.network.heads import HEADS
-from tlclass.options import build, checked_options, nearest
+from tlclass.options import checked, checked_options, nearest
 from tlclass.plugins import Trust
 from tlclass.training.fit import refuse_reserved
 
@@ -25,16 +25,9 @@ def arm_from(arm: Mapping[str, Any], method: Mapping[str, Any], trust: Trust) ->
         raise ValueError(f"arm is {arm!r}: choose arm=NAME, or set arm.name and arm.reference")
     options = {key: value for key, value in method.items() if key != "name"}
     if arm.get("reference") is not None:
-        options["is_reference"] = build(Reference, {"reference": arm["reference"]}, "arm").reference
+        options["is_reference"] = checked(arm["reference"], bool, "arm.reference")
     built: Arm = build_part({**options, "name": str(arm["name"])}, trust, "method")
     return built
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Whether the report compares the other arms with this one."""
-
-    reference: bool
 
 
 def named(settings: Any, table: Mapping[str, Any], group: str) -> Mapping[str, Any]:
@@ -75,8 +68,8 @@ def trainer_options(trainer: Mapping[str, Any]) -> dict[str, Any]:
 
 def target_head(head: Any, arm: Arm) -> Mapping[str, Any]:
     """The target's head; training from scratch beside `head=source` has no head to keep and gets a new linear one."""
-    checked = named(head, {**HEADS, "source": KeptHead}, "head")
-    return {"name": "linear"} if checked["name"] == "source" and not arm.needs_source else checked
+    found = named(head, {**HEADS, "source": KeptHead}, "head")
+    return {"name": "linear"} if found["name"] == "source" and not arm.needs_source else found
 
 
 def encoding_for(card: Mapping[str, Any], encoding: Any) -> Mapping[str, Any]:

@@ -33,6 +33,11 @@ from tlclass.training.fit import Process
 from tlclass.training.settings import FitSettings
 
 SCRATCH = "from_scratch"  # arms whose names begin so load nothing
+KEYS = (  # what a configuration holds beside GROUPS and Scalars
+    *("source", "target", "encoding", "model", "head", "freeze_policy", "arm", "method", "augmentation", "adapt"),
+    *("labelling", "trainer", "callbacks", "labels", "protocol", "fit", "pretrain", "logger", "launcher", "paths"),
+    *("sizes", "trust"),
+)
 
 
 @dataclass(frozen=True)
@@ -212,7 +217,7 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
         notes=scalars.notes,
         trust=trust,
         overwrite=scalars.overwrite,
-        paths=build(Paths, {**config["paths"], "cache": config["paths"]["cache"] or cache_folder()}, "paths"),
+        paths=build(Paths, {**config["paths"], "cache": cache_folder(config["paths"]["cache"])}, "paths"),
         config=config,
     )
 
@@ -271,28 +276,8 @@ def pretraining_from(config: Mapping[str, Any], trust: Trust) -> Pretraining:
 
 def refuse_unknown(config: Mapping[str, Any]) -> None:
     """Raise ValueError for an unknown setting, such as `+freez_policy=full` or `+pretrain.members=3`."""
-    groups = (
-        "source",
-        "target",
-        "encoding",
-        "model",
-        "head",
-        "freeze_policy",
-        "arm",
-        "method",
-        "augmentation",
-        "adapt",
-        "labelling",
-        "trainer",
-        "callbacks",
-        *GROUPS,
-    )
-    inner = [*(field.name for field in fields(Pretraining)), *GROUPS]
-    known = {
-        "": [*groups, "labels", "protocol", "fit", "pretrain", "logger", "launcher", "paths", "sizes", "trust"]
-        + [field.name for field in fields(Scalars)],
-        "pretrain": inner,
-    }
+    scalars, inner = ([field.name for field in fields(kind)] for kind in (Scalars, Pretraining))
+    known = {"": [*KEYS, *GROUPS, *scalars], "pretrain": [*inner, *GROUPS]}
     for place, names in known.items():
         given: Any = config[place] if place else config
         prefix = f"{place}." if place else ""

@@ -29,7 +29,6 @@ from tlclass.training.heldout import heldout_of, write_heldout
 
 log = logging.getLogger(__name__)
 
-Source = TrainedModel | None
 FROM_SCRATCH = FineTune("pretraining", {"name": "from_scratch"})
 
 
@@ -136,7 +135,7 @@ def pretrain(training: Training, plan: Plan, folder: Path, key: str) -> None:
 
 def adapted_sources(
     plan: Plan, how: Distillation, running: Job, sources: Sequence[TrainedModel]
-) -> tuple[Job, list[Source]]:
+) -> tuple[Job, list[TrainedModel]]:
     """The job that knows what the source models said of the target's unlabelled light curves, and these models, adapted to them.
 
     No label is looked at, so jobs that differ in their labels, in what trains beside these, or in their arm share the adapted networks.
@@ -152,7 +151,7 @@ def adapted_sources(
     if believed is not None and how.beside:
         beside = Beside(data.curves, data.encoded, believed.probability, how.beside)
         running = replace(running, data=running.data.holding(beside=beside))
-    return replace(running, believed=believed), [*models]
+    return replace(running, believed=believed), models
 
 
 def untrained(plan: Plan) -> TrainedModel:

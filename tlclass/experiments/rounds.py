@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from tlclass.arrays import Array
 from tlclass.atomic import write_json
 from tlclass.experiments.arm import Arm, Sources
 from tlclass.experiments.job import Job
@@ -27,8 +27,6 @@ from tlclass.seeds import stream
 from tlclass.training.leavings import read_predictions
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
-
 CHOSEN = "labelling.json"  # of a round: the ids chosen in it; beside a finished job: of all rounds
 
 

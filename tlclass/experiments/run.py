@@ -11,6 +11,7 @@ import yaml
 from tlclass.atomic import write_json, write_text
 from tlclass.experiments import job, pretraining, sweep
 from tlclass.experiments.adapting import adaptation_starts
+from tlclass.experiments.arm import Sources
 from tlclass.experiments.devices import on_device
 from tlclass.experiments.job import Job
 from tlclass.experiments.logged_run import job_run
@@ -74,13 +75,13 @@ def train_and_score(plan: Plan, folder: Path) -> Row:
     import time
 
     data = job.load(plan.training, plan.paths.cache)
-    sources: list[pretraining.Source] = [None] * plan.members
+    sources: Sources = [None] * plan.members
     folders: list[Path] = []
     if plan.arm.needs_source:
         if plan.source is not None:
             check(plan, Job(plan.training, data, folder, plan.process))
         folders = pretraining.source_folders(plan)
-        sources = [*pretraining.source_models(plan, folders)]
+        sources = pretraining.source_models(plan, folders)
     with logged(plan.logger, job_run(plan, folder, data.split.budget, folders), plan.trust) as loggers:
         with on_device(plan.launcher, plan.process.trainer) as trainer:
             process = replace(plan.process, trainer=trainer)

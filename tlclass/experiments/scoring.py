@@ -110,7 +110,7 @@ def comparable(model: TrainedModel, survey: Survey) -> tuple[Survey, list[str]]:
 def seen_in_training(model: TrainedModel, home: Path, survey: Survey, tested: list[str]) -> tuple[int, list[str]]:
     """How many of these objects the model was trained or validated on, as far as its folder says, and a sentence about it."""
     path = (home if home.is_dir() else home.parent) / SPLIT
-    if (model.training.get("row") or model.training).get("labels") == 0:
+    if (model.row or model.training).get("labels") == 0:
         return 0, []
     if not path.is_file():
         unsaid = f"The model was trained on {survey.name} too, and {path} is absent, so it may have been trained on objects scored here."
@@ -153,8 +153,7 @@ def passbands_that_differ(model: TrainedModel, curves: LightCurves) -> list[str]
 
 def coordinates(model: TrainedModel, home: Path, survey: Survey, protocol: Protocol, seen: int, tested: int) -> Row:
     """Which model was scored on what; the names are those of a job's row, `labels` those that it was trained with."""
-    row = model.training.get("row") or {}
-    trained = row.get("n_train", 0) + row.get("n_val", 0)
+    row = model.row
     return {
         "experiment": f"{(home if home.is_dir() else home.parent).name} on {survey.name}",
         "source": f"model {model.name}" + (f" pretrained on {row['source']}" if row.get("source") else ""),
@@ -167,7 +166,7 @@ def coordinates(model: TrainedModel, home: Path, survey: Survey, protocol: Proto
         "reference": False,
         "seed": first_seed(model),
         "test": protocol.test,
-        "labels": max(trained, seen),
+        "labels": max(model.labels, seen),
         "n_test": tested,
         "head": model.head["name"],
         "encoder": model.encoder["name"],

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.dust import transmission
 from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves, concatenate, known_hosts
 from tlclass.lightcurves.passbands import Passbands
@@ -14,8 +14,6 @@ from tlclass.lightcurves.selection import Selection, Trigger
 from tlclass.options import build
 from tlclass.seeds import stream
 from tlclass.surveys import Several, Survey
-
-Array = npt.NDArray[Any]
 
 NIGHT_GAP = 0.5  # days without an observation of the object that end a night
 DETECTED_ABOVE = 0.01, 5.0  # quantile of flux / error of all detections, taken for the survey's threshold; at most this
@@ -195,7 +193,7 @@ class Augmentation:
 
 def augmented(curves: LightCurves, survey: Survey | Several, augmentation: Augmentation, seed: int) -> LightCurves:
     """Light curves that `survey.load` gave, or some of them, augmented by the rules of the part they come from."""
-    parts = survey.parts_of(curves)
+    parts = survey.rules_of(curves)
     if list(parts) == [""]:
         return augmentation.apply(curves, survey.passbands, survey.selection, seed)
     changed = [

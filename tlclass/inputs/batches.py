@@ -1,18 +1,16 @@
 """Batches gathered from one flat tensor: sorted by length, padded to the batch's own longest curve."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from tlclass.arrays import Array
 from tlclass.inputs.encoding import Encoded
 from tlclass.seeds import stream
-
-Array = npt.NDArray[Any]
 
 EVALUATED = 512  # objects per batch of validation, test and prediction
 MEGABATCH = 10  # batches sorted together: nearly all the padding goes, and the order stays random
@@ -50,9 +48,7 @@ class CurveDataset(Dataset[Batch]):
         flat = np.concatenate([encoded.x, np.zeros((1, n_channels), dtype=np.float32)])  # last row: the padding
         self.x = torch.from_numpy(flat).to(device)
         self.start = torch.from_numpy(encoded.offsets[:-1].astype(np.int64)).to(device)
-        self.lengths = torch.from_numpy(
-            np.diff(encoded.offsets).astype(np.int64)
-        )  # on the CPU, which plans the batches
+        self.lengths = torch.from_numpy(encoded.lengths.astype(np.int64))  # on the CPU, which plans the batches
         self.steps = self.lengths.to(device)
         self.metadata = torch.from_numpy(encoded.metadata).to(device)
         known = np.full(len(encoded), -1) if label is None else label

@@ -7,10 +7,10 @@ from typing import Any
 
 import lightning as L
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader
 
+from tlclass.arrays import Array
 from tlclass.config import cache_folder
 from tlclass.inputs.augmentation import Augmentation, augmented
 from tlclass.inputs.batches import CurveDataset, LengthBucketSampler, in_batches
@@ -20,8 +20,6 @@ from tlclass.lightcurves.brightness import peak_magnitudes
 from tlclass.lightcurves.curves import LightCurves, concatenate
 from tlclass.seeds import stream
 from tlclass.surveys import Several, Survey
-
-Array = npt.NDArray[Any]
 
 FIXED = Protocol(test="fixed")
 
@@ -106,7 +104,7 @@ class LightCurveDataModule(L.LightningDataModule):
         super().__init__()
         self.survey, self.metadata = survey, tuple(metadata)
         self.encoding = encoding_from({"name": encoding}) if isinstance(encoding, str) else encoding
-        self.labels, self.protocol, self.cache = Labels.of(labels), protocol, cache or cache_folder()
+        self.labels, self.protocol, self.cache = Labels.of(labels), protocol, cache_folder(cache)
         self.seed, self.batch_size, self.balance = seed, batch_size, balance
         self.augmentation = augmentation or Augmentation()
         self.objects: LabelledCurves | None = None
@@ -150,10 +148,10 @@ class LightCurveDataModule(L.LightningDataModule):
     def without_labels(self) -> "LightCurveDataModule":
         """All light curves of the survey that do not test, those that have no label too, without labels."""
         rows, more = self.unlabelled, self.survey.unlabelled(self.cache)
-        curves, encoded = self.curves.take(rows), subset(self.encoded, rows)
+        curves, encoded = self.curves.take(rows), self.encoded.take(rows)
         if len(more):
             curves = concatenate([curves, more])
-            encoded = joined(encoded, encode(more, self.survey.passbands, self.encoding, self.metadata))
+            encoded = encoded.followed_by(encode(more, self.survey.passbands, self.encoding, self.metadata))
         none = np.empty(0, dtype=np.int64)
         split = Split(none, none, none, len(curves))
         return self.holding(curves=curves, encoded=encoded, label=np.full(len(curves), -1), split=split, beside=None)
@@ -206,7 +204,7 @@ class LightCurveDataModule(L.LightningDataModule):
 
     def dataset(self, part: Array, device: str | torch.device | None = None) -> CurveDataset:
         """The objects at these indices, with labels; on `self.device` unless another is given."""
-        return CurveDataset(subset(self.encoded, part), self.label[part], self.device if device is None else device)
+        return CurveDataset(self.encoded.take(part), self.label[part], self.device if device is None else device)
 
     def training_set(self, epoch: int, device: str | torch.device = "cpu") -> CurveDataset:
         """What a network trains on as this epoch sees it: the training part, and behind it the unlabelled light curves beside it."""
@@ -221,8 +219,8 @@ class LightCurveDataModule(L.LightningDataModule):
             changed = augmented(curves, self.survey, self.augmentation, stream(self.seed, f"augment/{epoch}"))
             encoded = encode(changed, self.survey.passbands, self.encoding, self.metadata)
         else:
-            encoded = subset(self.encoded, train)
-            encoded = encoded if beside is None else joined(encoded, subset(beside.encoded, drawn))
+            encoded = self.encoded.take(train)
+            encoded = encoded if beside is None else encoded.followed_by(beside.encoded.take(drawn))
         return CurveDataset(encoded, label, device)
 
     def class_weights(self) -> torch.Tensor:
@@ -275,21 +273,3 @@ class LightCurveDataModule(L.LightningDataModule):
 
     def _device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
-
-
-def joined(one: Encoded, other: Encoded) -> Encoded:
-    """The light curves of one, then those of the other."""
-    return Encoded(
-        np.concatenate([one.x, other.x]),
-        np.concatenate([one.offsets, one.offsets[-1] + other.offsets[1:]]),
-        np.concatenate([one.days, other.days]),
-        np.concatenate([one.metadata, other.metadata]),
-    )
-
-
-def subset(encoded: Encoded, part: Array, steps: Array | None = None) -> Encoded:
-    """The light curves at these indices, in this order; of each so many first observations where `steps` are given."""
-    lengths = np.diff(encoded.offsets)[part] if steps is None else steps
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    rows = np.arange(offsets[-1]) + np.repeat(encoded.offsets[part] - offsets[:-1], lengths)
-    return Encoded(encoded.x[rows], offsets, encoded.days[rows], encoded.metadata[part])

@@ -5,14 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from tlclass.lightcurves.curves import LightCurves
+from tlclass.arrays import Array
+from tlclass.lightcurves.curves import LightCurves, rows_of
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.selection import first_mjd
 from tlclass.options import build_named
-
-Array = npt.NDArray[Any]
 
 
 class Encoding(Protocol):
@@ -248,6 +246,30 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Array:
+        """(n,) observations per object."""
+        return np.diff(self.offsets)
+
+    @property
+    def owner(self) -> Array:
+        """(n_obs,) index of the object each observation belongs to."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def take(self, objects: Array, steps: Array | None = None) -> "Encoded":
+        """The objects at these indices, in this order; of each so many first observations where `steps` are given."""
+        rows, offsets = rows_of(self.offsets[objects], self.lengths[objects] if steps is None else steps)
+        return Encoded(self.x[rows], offsets, self.days[rows], self.metadata[objects])
+
+    def followed_by(self, other: "Encoded") -> "Encoded":
+        """These objects, then those of the other."""
+        return Encoded(
+            np.concatenate([self.x, other.x]),
+            np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]]),
+            np.concatenate([self.days, other.days]),
+            np.concatenate([self.metadata, other.metadata]),
+        )
 
 
 def encode(curves: LightCurves, passbands: Passbands, encoding: Encoding, metadata: Sequence[str] = ()) -> Encoded:

@@ -6,15 +6,12 @@ of each, the larger the more wanted. They need no class of any object that has n
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.condition import Columns, Condition
 from tlclass.options import nearest
-
-Array = npt.NDArray[Any]
 
 TINY = 1e-12
 

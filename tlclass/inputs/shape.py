@@ -42,7 +42,7 @@ def statistics(encoded: Encoded, encoding: Encoding) -> Array | None:
         return None
     seen: Observed = encoding.photometry(encoded.x)
     first = encoded.offsets[:-1]
-    owner = np.repeat(np.arange(len(first)), np.diff(encoded.offsets))
+    owner = encoded.owner
     snr = seen.flux / seen.flux_err
     detected = snr > SNR
     change, has_change = _changes(seen, owner)

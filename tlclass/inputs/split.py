@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.seeds import stream
-
-Array = npt.NDArray[Any]
 
 TEST_KINDS = ("remainder", "fixed", "development", "tuning")
 LABELLINGS = ("random", "bright")

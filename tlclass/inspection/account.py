@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from tlclass.arrays import Array
 from tlclass.inspection.gathering import SAMPLE, Gathered, Marks
 from tlclass.inspection.sheet import Examples
 from tlclass.inspection.violations import judged
@@ -20,8 +20,6 @@ from tlclass.lightcurves.photometry import MJD_RANGE, magnitude_of_flux
 from tlclass.lightcurves.selection import alerts_alone
 from tlclass.lightcurves.taxonomy import DROPPED, Taxonomy
 from tlclass.surveys.survey import Survey, cached, label_counts, pieces_of
-
-Array = npt.NDArray[Any]
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 ORDER = "ugrizy"  # of the wavelengths, by the last letter of a passband's name

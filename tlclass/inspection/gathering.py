@@ -2,19 +2,16 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from tlclass.arrays import Array
 from tlclass.inspection.sheet import Examples
 from tlclass.lightcurves.by_survey import SEEN_BY
 from tlclass.lightcurves.curves import LightCurves, concatenate, sum_dropped
 from tlclass.lightcurves.ids import hashes
 from tlclass.lightcurves.selection import Cut
-
-Array = npt.NDArray[Any]
 
 SAMPLE = 5_000_000  # observations that are held at most
 

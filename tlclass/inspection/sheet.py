@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.atomic import atomic_path
 from tlclass.colors import passband_look, passband_order
 from tlclass.lightcurves.curves import LightCurves, concatenate
-
-Array = npt.NDArray[Any]
 
 HEAD = 0.65  # inches for title and legend
 ROW = 1.8  # inches of a class

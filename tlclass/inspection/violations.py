@@ -1,16 +1,13 @@
 """Checks of light curves: time zero in noise, objects of noise alone, wrong unit, impossible colours, a lost sign."""
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import SNR, magnitude_of_flux
-
-Array = npt.NDArray[Any]
 
 NOISE = 3.0  # flux / error; time zero belongs above it
 SHARE = 0.2  # of the objects; simulations with wrong errors on purpose stay below it

@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tlclass.arrays import Array
 from tlclass.atomic import atomic_path
 from tlclass.lightcurves.curves import (
     HOST_NUMBERS,
@@ -29,8 +28,6 @@ from tlclass.lightcurves.curves import (
 )
 from tlclass.lightcurves.ids import Seen, hashes
 from tlclass.quoting import listed, sentence, shortened
-
-Array = npt.NDArray[Any]
 
 LISTS = ("mjd", "band", "flux", "flux_err", "detected")
 CHECKSUM = b"crc32"

@@ -1,14 +1,10 @@
 """How bright objects are, measured on their own light curves."""
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.photometry import magnitude_of_flux
-
-Array = npt.NDArray[Any]
 
 THIRDS = ("bright third", "middle third", "faint third")
 

@@ -1,14 +1,11 @@
 """Which surveys observed an object: counts of observations, and names such as `ztf+lsst`."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import LightCurves
-
-Array = npt.NDArray[Any]
 
 SEEN_BY = "seen_by"  # extra column: the surveys that have observations of an object, before their photometry is chosen
 SHOWN = "shown"  # extra column: the surveys whose observations an object has

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from tlclass.arrays import Array
 from tlclass.quoting import shortened
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 Columns = Mapping[str, Array]
 
 TOKEN = re.compile(

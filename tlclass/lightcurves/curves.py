@@ -6,15 +6,13 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
 
+from tlclass.arrays import Array
 from tlclass.quoting import listed, shortened
 
 log = logging.getLogger(__name__)
-
-Array = npt.NDArray[Any]
 
 OBSERVATION_DTYPES = {"mjd": np.float64, "flux": np.float32, "flux_err": np.float32, "detected": np.bool_}
 NO_TIME = "with a missing or infinite time"
@@ -106,9 +104,7 @@ class LightCurves:
     def take(self, objects: Array) -> "LightCurves":
         """The objects at these indices (or where this mask is true), in this order."""
         objects = np.flatnonzero(objects) if np.asarray(objects).dtype == bool else np.asarray(objects, dtype=np.int64)
-        lengths = self.lengths[objects]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[objects] - offsets[:-1], lengths)
+        rows, offsets = rows_of(self.offsets[objects], self.lengths[objects])
         columns = {name: column[objects] for name, column in self.object_columns().items()}
         return self._with_objects(columns)._with_observations(rows, offsets)
 
@@ -125,6 +121,16 @@ class LightCurves:
         own = {column.name for column in fields(self)}
         named: dict[str, Any] = {name: column for name, column in columns.items() if name in own}
         return replace(self, **named, extra={name: c for name, c in columns.items() if name not in own})
+
+
+def rows_of(start: Array, lengths: Array) -> tuple[Array, Array]:
+    """Rows of flat arrays, object after object, and the (n + 1,) offsets of these objects among them.
+
+    Args:
+        start: (n,) first row of each object. lengths: (n,) how many rows of each.
+    """
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], lengths), offsets
 
 
 def from_columns(

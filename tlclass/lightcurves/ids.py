@@ -1,12 +1,9 @@
 """Object ids of sets that are too large to hold them all: 8 bytes an object."""
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-Array = npt.NDArray[Any]
+from tlclass.arrays import Array
 
 
 def hashes(object_id: Array) -> Array:

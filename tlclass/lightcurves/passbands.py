@@ -8,14 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.photometry import FACTS, UNKNOWN_PASSBAND
 from tlclass.quoting import listed, shortened
 from tlclass.wording import option
-
-Array = npt.NDArray[Any]
 
 UNKNOWN = ("error", "drop")  # what may be done with rows of a passband that is not known
 

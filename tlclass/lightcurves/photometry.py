@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import yaml
 
-log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
+from tlclass.arrays import Array
 
+log = logging.getLogger(__name__)
 FACTS: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 
 ZERO_POINT = 27.5  # AB, of all fluxes here: SNANA's FLUXCAL

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.by_survey import SHOWN, counted_by, named_surveys
 from tlclass.lightcurves.curves import LightCurves, refuse_none
 from tlclass.lightcurves.photometry import MEASURED
@@ -15,8 +15,6 @@ from tlclass.quoting import shortened
 from tlclass.seeds import uniform_by_name
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
-
 FORCED = 0.02  # share of observations of flux / error below `MEASURED`, above which photometry is forced
 SOME = 50  # observations without which nothing is said of the kind of photometry
 PHOTOMETRY_KINDS = {  # which observations each kind leaves out

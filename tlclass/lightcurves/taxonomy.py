@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from tlclass.arrays import Array
+
 DROPPED = -1
 
 

@@ -6,12 +6,10 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.photometry import FACTS, plain_name, without_prefix
-
-Array = npt.NDArray[Any]
 
 BLANK = ("", "-", "--", "...", "nan", "none", "null", "<na>", "nat")  # written where a value is unknown, in lower case
 TRUE, FALSE = ("t", "true", "yes", "y", "positive"), ("f", "false", "no", "n", "negative")

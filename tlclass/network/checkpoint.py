@@ -75,6 +75,17 @@ class TrainedModel:
         return str(self.training.get("release") or self.survey)
 
     @property
+    def row(self) -> Mapping[str, Any]:
+        """The result row of the job that trained it; empty where there was none, as for released models."""
+        row: Mapping[str, Any] = self.training.get("row") or {}
+        return row
+
+    @property
+    def labels(self) -> int:
+        """On how many labels it was trained and validated, as far as its row says."""
+        return int(self.row.get("n_train", 0) + self.row.get("n_val", 0))
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Class names in output order."""
         return self.taxonomy.classes

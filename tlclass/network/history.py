@@ -12,14 +12,13 @@ def history(model: TrainedModel) -> str:
     """
     adapted = model.training.get(ADAPTED) or {}
     if not adapted:
-        return trained_on(model)
-    return f"{trained_on(model)}, adapted to {adapted['objects']:,} light curves of {adapted['survey']} without labels"
+        return before_adaptation(model)
+    return f"{before_adaptation(model)}, adapted to {adapted['objects']:,} light curves of {adapted['survey']} without labels"
 
 
-def trained_on(model: TrainedModel) -> str:
+def before_adaptation(model: TrainedModel) -> str:
     """The same without what the model was adapted to."""
-    row = model.training.get("row") or {}
-    labels = row.get("n_train", 0) + row.get("n_val", 0)
+    row, labels = model.row, model.labels
     if not labels:
         return f"trained on {_kind(model.simulated)} light curves"
     own = f"trained on {labels:,} labels of {_kind(bool(row.get('simulated')))} light curves of {row['target']}"

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tlclass.network.checkpoint import DESCRIPTION
+from tlclass.network.checkpoint import DESCRIPTION, TrainedModel, load_model
 from tlclass.options import nearest
 
 RELEASED = Path(__file__).parent.parent / "released"
@@ -37,3 +37,16 @@ def model_folder(name: str | Path) -> Path:
             f"{', '.join(released()) or '(none released)'}"
         )
     return path
+
+
+def named_model(name: str | Path) -> TrainedModel:
+    """The model of that name.
+
+    Args:
+        name: see `model_folder`.
+
+    Raises:
+        FileNotFoundError: there is none; names the released ones.
+        ValueError: its files are damaged or from a newer version.
+    """
+    return load_model(model_folder(name))

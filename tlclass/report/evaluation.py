@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 
+from tlclass.arrays import Array
 from tlclass.atomic import write_text
 from tlclass.report import diagnostics, figures
 from tlclass.report.document import OBJECTS, OBJECTS_LINK, Gallery, objects_page
@@ -20,7 +19,6 @@ from tlclass.report.tables import title
 from tlclass.training.leavings import MACRO, Row, read_predictions
 from tlclass.training.metrics import class_f1
 
-Array = npt.NDArray[Any]
 Intervals = dict[str, tuple[float, float]]
 
 INTERVALS = "Intervals: central 95 % of a bootstrap over the objects, resampled within their classes."

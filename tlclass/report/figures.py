@@ -9,13 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tlclass.arrays import Array
 from tlclass.colors import GREY
 from tlclass.report.convergence import SCORE, convergence, goals, histories, median
 from tlclass.report.drawing import WIDTH, add_legend, chance_line, looks, new_figure, panels
 from tlclass.report.published import panel_of, published_curves
 from tlclass.report.statistics import Estimate, mean_estimate
 from tlclass.report.svg import hover
-from tlclass.report.sweep import Array, Sweep, by_budget, data_note
+from tlclass.report.sweep import Sweep, by_budget, data_note
 from tlclass.report.tables import differences, title, training_counts
 from tlclass.training.leavings import MACRO
 

@@ -16,7 +16,7 @@ from tlclass.colors import GREY, class_look, passband_look, passband_order
 from tlclass.report.drawing import new_figure, place_legend
 from tlclass.report.svg import hover
 from tlclass.report.sweep import Sweep, data_note
-from tlclass.training.leavings import MISTAKES
+from tlclass.training.leavings import MISTAKES, classes_of
 
 SHOWN, COLUMNS = 6, 3  # objects of an arm
 
@@ -38,10 +38,9 @@ def of_arms(sweep: Sweep) -> Iterator[tuple[str, str, pd.DataFrame]]:
 
 def mistakes_table(found: pd.DataFrame) -> pd.DataFrame:
     """One mistake a line: what it is, what it was taken for, and the probabilities from all observations."""
-    names = [str(name) for name in found.columns if str(name).startswith("p(")]
-    rows = []
+    classes, rows = classes_of(found.columns), []
     for _, one in found.iterrows():
-        last = {name[2:-1]: float(one[name][-1]) for name in names if len(one[name])}
+        last = {name: float(one[f"p({name})"][-1]) for name in classes if len(one[f"p({name})"])}
         row = {"object": one["object_id"], "true class": one["class"], "predicted": one["predicted"]}
         row |= {"observations": f"{len(one['days']):,}", "redshift": _redshift(one)}
         row |= {
@@ -58,7 +57,7 @@ def mistakes_figure(sweep: Sweep, job: str, found: pd.DataFrame) -> Figure:
     rows = -(-len(found) // columns)
     figure = new_figure(3.0 * rows + 0.4, f"{sweep.name}, {job}: {data_note(sweep.jobs)}", max(6.4, 3.3 * columns))
     grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[3, 2] * rows, sharex=False)
-    classes = [str(name)[2:-1] for name in found.columns if str(name).startswith("p(")]
+    classes = classes_of(found.columns)
     styles: dict[str, dict[str, Any]] = {
         name: dict(zip(("color", "ls"), class_look(k), strict=True)) for k, name in enumerate(classes)
     }

@@ -3,15 +3,12 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.report.statistics import quantiles
 from tlclass.training.leavings import PREDICTIONS, read_predictions
-
-Array = npt.NDArray[Any]
 
 CELLS = 250_000  # draws times objects held at once; at least 100 draws
 

@@ -2,11 +2,10 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.inputs.encoding import known_metadata
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.selection import Cut, log_cuts, merge_cuts
@@ -15,7 +14,6 @@ from tlclass.serving.recognise import Traits, say_photometry, say_survey
 from tlclass.surveys.tables.columns import naming
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 
 class Account:

@@ -21,8 +21,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from tlclass.atomic import atomic_path
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.network.checkpoint import TrainedModel, load_model
-from tlclass.network.released import model_folder, released
+from tlclass.network.checkpoint import TrainedModel
+from tlclass.network.released import named_model, released
 from tlclass.network.sets import usable
 from tlclass.serving.predictions import ABOUT, before_prior, predict_each
 from tlclass.serving.priors import ESTIMATE, assumed, estimated
@@ -138,7 +138,7 @@ def _silent(table: pa.Table) -> int:
     return len(pc.unique(table["object_id"])) - len(pc.unique(spoken))
 
 
-def survey_of(source: Path, options: Mapping[str, Any]) -> str:
+def model_for(source: Path, options: Mapping[str, Any]) -> str:
     """Name of the released model for the survey of an input; see `tlclass.serving.recognise`.
 
     Raises:
@@ -178,7 +178,7 @@ def _readings() -> Iterator[tuple[Passbands, Mapping[str, Any]]]:
         survey = (about["training"].get("default_for") or {}).get("survey")
         if survey and survey not in seen:
             seen.add(survey)
-            model = load_model(model_folder(name))
+            model = named_model(name)
             yield model.passbands, model.input
 
 

@@ -3,12 +3,11 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from tlclass.arrays import Array
 from tlclass.inputs.labelling import Labelling, Pool
 from tlclass.lightcurves.brightness import last_magnitudes, peak_magnitudes
 from tlclass.lightcurves.curves import LightCurves
@@ -23,8 +22,6 @@ from tlclass.surveys.tables.columns import Form
 from tlclass.surveys.tables.files import TABLES, is_kind, read_table, refuse_prediction, schema_of
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
-
 TOP = 2  # classes of an object that the list names
 WHY = {
     "entropy": "entropy {score:.2f} nats",

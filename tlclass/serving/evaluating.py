@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from tlclass.experiments.scoring import score_model
 from tlclass.inputs.split import Protocol
 from tlclass.network.checkpoint import CARD, load_model, save_model
 from tlclass.network.released import HUB, model_folder, released
-from tlclass.options import Size, build
+from tlclass.options import Size, build, checked
 from tlclass.quoting import shortened
 from tlclass.report.evaluation import intervals, write_evaluation
 from tlclass.surveys import Survey
@@ -58,7 +58,7 @@ def evaluate(
         )
     title = None if card is None else card_title(card)
     settings = compose(words, config_dir)
-    torch.set_num_threads(build(_Threads, {"threads": settings["threads"]}, "").threads)
+    torch.set_num_threads(checked(settings["threads"], Size, "threads"))
     plugins.use(settings["trust"])
     trained, survey = load_model(home), build_survey(settings["target"], settings["trust"])
     if not isinstance(survey, Survey):
@@ -66,7 +66,7 @@ def evaluate(
     folder = output or Path("evaluate") / _short(model) / survey.name
     refuse_used(folder, str(model))
     protocol = replace(build(Protocol, settings["protocol"], "protocol"), test="fixed" if test_part else "remainder")
-    scored = score_model(trained, home, survey, protocol, Path(settings["paths"]["cache"] or cache_folder()), folder)
+    scored = score_model(trained, home, survey, protocol, cache_folder(settings["paths"]["cache"]), folder)
     found = intervals(folder)
     text = write_evaluation(scored.row, found, scored.notes, folder)
     contents = {"model": str(model), **scored.row, "notes": scored.notes, "intervals": found}
@@ -80,13 +80,6 @@ def evaluate(
 
 
 SCORES = "scores.json"
-
-
-@dataclass(frozen=True)
-class _Threads:
-    """Of torch in this process."""
-
-    threads: Size
 
 
 def card_title(given: str) -> str:

@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.inputs.batches import CurveDataset
 from tlclass.inputs.encoding import encode, metadata_of
 from tlclass.lightcurves.curves import LightCurves
@@ -19,8 +18,6 @@ from tlclass.serving.account import Account
 from tlclass.serving.explained import Explanation
 from tlclass.serving.predictions import Classified, select
 from tlclass.serving.request import Request
-
-Array = npt.NDArray[Any]
 
 
 def explain(

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tlclass.inputs.labelling import Labelling
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.network.checkpoint import CARD, TrainedModel
-from tlclass.network.checkpoint import load_model as load_files
-from tlclass.network.released import model_folder
+from tlclass.network.released import named_model
 from tlclass.serving.choosing import choose
 from tlclass.serving.explained import Explanation
 from tlclass.serving.explanation import explain
@@ -178,4 +177,4 @@ def load_model(name: str | Path) -> Model:
         ValueError: its files are damaged or from a newer version.
     """
     with _said_in_python():
-        return Model(load_files(model_folder(name)))
+        return Model(named_model(name))

@@ -1,17 +1,18 @@
 """From light curves to a table of class probabilities, by the same steps as training and evaluation."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
 from torch import Tensor
 
 from tlclass import __version__
+from tlclass.arrays import Array
 from tlclass.inputs.batches import CurveDataset
 from tlclass.inputs.encoding import Encoded, encode
 from tlclass.inputs.shape import statistics
@@ -24,8 +25,6 @@ from tlclass.serving.account import Account
 from tlclass.serving.priors import reweighed
 from tlclass.serving.request import Request
 from tlclass.serving.warnings import warnings_for
-
-Array = npt.NDArray[Any]
 
 ABOUT = b"tlclass.predictions"  # key of the table's metadata: what made it
 
@@ -146,20 +145,13 @@ def trained_passbands(model: TrainedModel, curves: LightCurves) -> tuple[LightCu
     return (curves.keep(~strange[curves.passband]), left_out) if left_out else (curves, {})
 
 
-def _encoded(model: TrainedModel, selected: LightCurves, origin: str) -> Encoded:
+@contextmanager
+def _of_both(model: TrainedModel, origin: str) -> Iterator[None]:
+    """Name the input and the model in what is refused."""
     try:
-        return encode(selected, model.passbands, model.encoding, model.metadata)
+        yield
     except ValueError as error:
         raise ValueError(f"{origin} and the model {model.folder or model.survey}: {error}") from None
-
-
-def _logits(model: TrainedModel, latents: Sequence[Tensor], origin: str) -> Tensor:
-    logits = logits_of(model.members, latents)
-    try:
-        refuse_lost(logits)
-    except ValueError as error:
-        raise ValueError(f"{origin} and the model {model.folder or model.survey}: {error}") from None
-    return logits
 
 
 class Classified:
@@ -173,26 +165,29 @@ class Classified:
         self.model, self.curves, self.selected, self.asked = model, curves, selected, asked
         number = {name: place for place, name in enumerate(curves.object_id)}
         self.place = np.array([number[name] for name in selected.object_id], dtype=np.int64)
-        encoded = _encoded(model, selected, origin)
+        with _of_both(model, origin):
+            encoded = encode(selected, model.passbands, model.encoding, model.metadata)
         self.views, self.rows = _views_and_rows(encoded, self.place, len(curves), selected.mjd, asked)
         self.latents = _latents(model, encoded, self.views)
         self.shape = statistics(encoded, model.encoding)
         self.observations = torch.from_numpy(self.views.observations)
-        self.logits = _logits(model, self.latents, origin)
+        self.logits = logits_of(model.members, self.latents)
+        with _of_both(model, origin):
+            refuse_lost(self.logits)
         self.plain = log_probabilities(model.calibration, self.logits, self.observations)
 
     def table(self, warning: Array) -> pa.Table:
         """See `predict`; `warning` is one per object."""
-        log_probability, self.prior = reweighed(self.model, self.plain, self.asked.prior)
-        if self.prior and self.asked.coverage is not None:
-            self.prior += OTHER_SETS
-        self.probability = log_probability.exp()
+        log_probability, prior = reweighed(self.model, self.plain, self.asked.prior)
+        if prior and self.asked.coverage is not None:
+            prior += OTHER_SETS
+        probability = log_probability.exp()
         columns: dict[str, pa.Array] = {"object_id": pa.array(self.curves.object_id[self.rows.object])}
         if self.rows.at is not None:
             columns["mjd" if self.asked.every_observation else "at_days"] = pa.array(self.rows.at, from_pandas=True)
-        columns |= self._classes()
+        columns |= self._classes(probability.numpy())
         if self.asked.coverage is not None:
-            columns["set"] = self._sets(self.asked.coverage)
+            columns["set"] = self._sets(probability, self.asked.coverage)
         used = np.where(self.rows.view >= 0, self._spread(self.views.observations), 0)
         columns["n_observations"] = pa.array(used.astype(np.int64))
         columns["days"] = self._column(self._covered())
@@ -202,7 +197,7 @@ class Classified:
         columns["warning"] = pa.array(reason.tolist(), type=pa.string())
         if self.asked.embedding:
             columns |= self._embedding()
-        return pa.table(columns).replace_schema_metadata(self._about())
+        return pa.table(columns).replace_schema_metadata(self._about(prior))
 
     def novelty(self) -> Array:
         """(V,) percentile among known objects; for a model that has a score."""
@@ -211,8 +206,9 @@ class Classified:
         shape = None if self.shape is None else torch.from_numpy(self.shape[self.views.row])
         return score(torch.cat(self.latents, dim=1), self.observations, self.logits, shape).numpy()
 
-    def _classes(self) -> dict[str, pa.Array]:
-        names, p = np.array(self.model.classes), self.probability.numpy()
+    def _classes(self, p: Array) -> dict[str, pa.Array]:
+        """From (V, K) probabilities."""
+        names = np.array(self.model.classes)
         order = np.argsort(-p, axis=1, kind="stable")
         if self.asked.top is None:
             best = {"class": self._names(names[order[:, 0]])}
@@ -224,8 +220,8 @@ class Classified:
             columns[f"p_{rank + 1}"] = self._column(p[np.arange(len(p)), chosen])
         return columns
 
-    def _sets(self, coverage: float) -> pa.Array:
-        inside = usable(self.model.sets, coverage)(self.probability, self.observations, coverage).numpy()
+    def _sets(self, probability: Tensor, coverage: float) -> pa.Array:
+        inside = usable(self.model.sets, coverage)(probability, self.observations, coverage).numpy()
         names = np.array(self.model.classes)
         each = [names[row].tolist() for row in inside]
         return pa.array([each[view] if view >= 0 else None for view in self.rows.view], type=pa.list_(pa.string()))
@@ -240,10 +236,7 @@ class Classified:
         return {f"latent_{axis}": self._column(latent[:, axis]) for axis in range(latent.shape[1])}
 
     def _names(self, values: Array) -> pa.Array:
-        spread = np.full(len(self.rows.view), "", dtype=object)
-        known = self.rows.view >= 0
-        spread[known] = values[self.rows.view[known]]
-        return pa.array(spread, mask=~known, type=pa.string())
+        return pa.array(self._spread(values.astype(object)), mask=self.rows.view < 0, type=pa.string())
 
     def _column(self, values: Array) -> pa.Array:
         return pa.array(self._spread(values), mask=self.rows.view < 0)
@@ -255,7 +248,7 @@ class Classified:
         spread[known] = values[self.rows.view[known]]
         return spread
 
-    def _about(self) -> dict[bytes, bytes]:
+    def _about(self, prior: str) -> dict[bytes, bytes]:
         model = self.model
         about: dict[str, Any] = {
             "tlclass": __version__,
@@ -263,7 +256,7 @@ class Classified:
             "classes": list(model.classes),
             "simulated_training_data": model.simulated,
             "calibrated": model.calibration is not None,
-            "prior": self.prior,
+            "prior": prior,
         }
         return {ABOUT: json.dumps(about).encode()}
 
@@ -275,9 +268,8 @@ def _views_and_rows(encoded: Encoded, place: Array, total: int, mjd: Array, aske
         encoded: n classified light curves. place: (n,) where they stand among the `total` of the input.
         mjd: of their observations. asked: which rows.
     """
-    n, lengths = len(encoded), np.diff(encoded.offsets)
+    n, owner = len(encoded), encoded.owner
     if asked.every_observation:
-        owner = np.repeat(np.arange(n), lengths)
         rows = np.arange(len(owner))
         views = Views(owner, rows - encoded.offsets[owner] + 1, rows)
         silent = np.setdiff1d(np.arange(total), place)
@@ -286,7 +278,6 @@ def _views_and_rows(encoded: Encoded, place: Array, total: int, mjd: Array, aske
         at = np.concatenate([mjd, np.full(len(silent), np.nan)])
         return views, Rows(objects[order], np.concatenate([rows, np.full(len(silent), -1)])[order], at[order])
     days = [float(day) for day in asked.at_days] or [np.inf]
-    owner = np.repeat(np.arange(n), lengths)
     steps = np.stack([np.bincount(owner[encoded.days <= day], minlength=n) for day in days], axis=1)  # (n, D)
     known = steps.ravel() > 0
     number = np.repeat(np.arange(n), len(days))[known]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tlclass.arrays import Array
 from tlclass.dust import transmission
 from tlclass.simulator.histories import Histories, evolve
-from tlclass.simulator.parameters import Array
 from tlclass.simulator.transients import Gap, Transient
 
 

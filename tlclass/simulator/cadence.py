@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from tlclass.simulator.parameters import Array, Pair, record
+from tlclass.arrays import Array
+from tlclass.simulator.parameters import Pair, record
 
 FULL_MOON = 58504.22  # MJD of the full moon of 2019 January 21
 LUNATION = 29.530588  # d

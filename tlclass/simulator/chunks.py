@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from typing import Protocol, Self
 
 from tlclass import stopping
-from tlclass.simulator.parameters import Array
+from tlclass.arrays import Array
 
 CHUNK = 1024  # trials of one class drawn from one random stream; never change it for the last chunk
 AHEAD = 8  # chunks per process that may wait to be collected

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from tlclass.simulator.parameters import Array
+from tlclass.arrays import Array
 
 N_PHASES = 128
 AMPLITUDE_LIMITS = (0.03, 0.7)  # mag, of AGN

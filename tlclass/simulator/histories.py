@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
+from tlclass.arrays import Array
 from tlclass.simulator import engines
-from tlclass.simulator.parameters import Array
 from tlclass.simulator.photosphere import AccretionRows, Rows, Spectrum
 from tlclass.simulator.templates import Template, TemplateRows
 from tlclass.simulator.transients import Transient

@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.random import Generator
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import known_hosts
-from tlclass.simulator.parameters import Array
 
 FARTHEST_STATED = 3.0  # photometric redshift that a catalogue states of one that has nothing to do with the true one
 

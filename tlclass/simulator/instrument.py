@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.photometry import ZERO_POINT
 from tlclass.simulator.chunks import CHUNK
-from tlclass.simulator.parameters import Array, Pair
+from tlclass.simulator.parameters import Pair
 
 
 @dataclass(frozen=True)

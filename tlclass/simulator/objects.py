@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tlclass.arrays import Array
 from tlclass.simulator.chunks import CHUNK, Observed
 from tlclass.simulator.histories import Histories
 from tlclass.simulator.instrument import Visits
-from tlclass.simulator.parameters import Array
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
+from tlclass.arrays import Array
 from tlclass.options import nearest
 from tlclass.quoting import shortened
 
-Array = NDArray[Any]
 Pair = tuple[float, float]
 Record = TypeVar("Record")
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tlclass.simulator.parameters import Array, Pair, record
+from tlclass.arrays import Array
+from tlclass.simulator.parameters import Pair, record
 
 REFERENCE = 0.62  # um
 WIEN = 14387.77  # h c / k_B in um K

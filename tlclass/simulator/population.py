@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
+from tlclass.arrays import Array
 from tlclass.options import nearest
 from tlclass.simulator.bands import Bands, band_flux
 from tlclass.simulator.histories import evolve
-from tlclass.simulator.parameters import Array, Pair, record
+from tlclass.simulator.parameters import Pair, record
 from tlclass.simulator.transients import Gap, Transient
 
 N_REDSHIFTS = 2000

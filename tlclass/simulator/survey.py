@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
+from tlclass.arrays import Array
 from tlclass.dust import R_V
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.options import nearest
@@ -21,7 +22,7 @@ from tlclass.simulator.histories import Histories, evolve
 from tlclass.simulator.hosts import Hosts
 from tlclass.simulator.instrument import Band, Instrument, Systematics, Visits, flux_of
 from tlclass.simulator.objects import Objects, Seen
-from tlclass.simulator.parameters import Array, Pair, record
+from tlclass.simulator.parameters import Pair, record
 from tlclass.simulator.population import Limits, Population, Volume, volume_tables
 from tlclass.simulator.transients import Gap
 

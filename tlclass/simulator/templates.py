@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from tlclass.arrays import Array
 from tlclass.extras import needs
-from tlclass.simulator.parameters import Array
 from tlclass.simulator.photosphere import REFERENCE
 
 OWN_KEYS = ("source", "magnitude", "stretch")  # of a class with `engine: template`

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
+from tlclass.arrays import Array
 from tlclass.options import nearest
 from tlclass.simulator import engines
-from tlclass.simulator.parameters import Array, Parameter, draw_parameters, parse_parameters, record
+from tlclass.simulator.parameters import Parameter, draw_parameters, parse_parameters, record
 from tlclass.simulator.photosphere import Spectrum
 from tlclass.simulator.templates import Template, template_entry
 

@@ -249,7 +249,7 @@ def _is_harmless(row: Any, rows: Array) -> bool:
 
 
 def _padded(encoded: Encoded) -> tuple[Tensor, Tensor]:
-    lengths = np.diff(encoded.offsets)
+    lengths = encoded.lengths
     x = np.zeros((len(lengths), lengths.max(), encoded.x.shape[1]), dtype=np.float32)
     x[np.arange(x.shape[1]) < lengths[:, None]] = encoded.x
     return torch.from_numpy(x), torch.from_numpy(lengths)

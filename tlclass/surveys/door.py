@@ -63,14 +63,13 @@ def read(
     """
     if isinstance(source, LightCurves):
         return source
-    curves = _read(source, passbands, options or {}, trained or {})
+    curves = _read(source, passbands, _checked(options or {}), trained or {})
     refuse_none(len(curves), name_of(source))
     log_dropped(curves.dropped, len(curves.mjd), name_of(source))
     return curves
 
 
-def _read(source: Source, passbands: Passbands, options: Settings, trained: Settings) -> LightCurves:
-    stated = _checked(options)
+def _read(source: Source, passbands: Passbands, stated: Settings, trained: Settings) -> LightCurves:
     if isinstance(source, LightCurves):
         return source
     if isinstance(source, Survey):

@@ -94,7 +94,7 @@ class Several:
         """Of all parts; see `Survey.unlabelled`."""
         return concatenate([self._named(name, part.unlabelled(cache)) for name, part in self.parts.items()])
 
-    def parts_of(self, curves: LightCurves) -> dict[str, tuple[Array, Selection]]:
+    def rules_of(self, curves: LightCurves) -> dict[str, tuple[Array, Selection]]:
         """Rows and selection rules of each part among light curves that `load` gave."""
         return {name: (np.flatnonzero(curves.extra[PART] == name), part.selection) for name, part in self.parts.items()}
 

@@ -107,7 +107,7 @@ class Survey:
         log_cuts(total, cuts, f"{self.name}, objects without a label")
         return concatenate(selected)
 
-    def parts_of(self, curves: LightCurves) -> dict[str, tuple[Array, Selection]]:
+    def rules_of(self, curves: LightCurves) -> dict[str, tuple[Array, Selection]]:
         """Rows and selection rules of each part among light curves that `load` gave; a single survey is one part."""
         return {"": (np.arange(len(curves)), self.selection)}
 

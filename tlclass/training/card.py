@@ -9,7 +9,7 @@ import yaml
 
 from tlclass.atomic import write_text
 from tlclass.network.checkpoint import CARD, TrainedModel
-from tlclass.network.history import ADAPTED, trained_on
+from tlclass.network.history import ADAPTED, before_adaptation
 from tlclass.training.evaluation import SETS
 from tlclass.training.leavings import MACRO
 
@@ -72,22 +72,20 @@ def _input(model: TrainedModel) -> str:
     ]
     if model.metadata:
         rows.append(("metadata", ", ".join(model.metadata)))
-    return "## Input\n\n" + _table(("what", "value"), rows)
+    return "## Input\n\n" + markdown_table(("what", "value"), rows)
 
 
 def _training(model: TrainedModel) -> str:
     about, seen = model.training, model.trained_on
-    learnt = trained_on(model).replace("simulated", "**simulated**")
+    learnt = before_adaptation(model).replace("simulated", "**simulated**")
     lines = [f"{learnt[0].upper()}{learnt[1:]}."]
     if seen:
         lines.append(f"Objects in all: {seen.objects} (each network of an ensemble counts its own).")
     if about.get("source"):
         lines.append(f"Source of the transfer: `{about['source']}`.")
-    row = about.get("row") or {}
+    row = model.row
     if row.get("n_train") is not None:
-        lines.append(
-            f"Labels of {row.get('target', model.survey)}: {row['n_train'] + row['n_val']}, seed {about.get('seed')}."
-        )
+        lines.append(f"Labels of {row.get('target', model.survey)}: {model.labels}, seed {about.get('seed')}.")
     adapted = about.get(ADAPTED) or {}
     if adapted:
         lines.append(
@@ -100,7 +98,7 @@ def _training(model: TrainedModel) -> str:
 
 def _scores(model: TrainedModel) -> str:
     about = model.training
-    row: Mapping[str, Any] = about.get("row") or {}
+    row = model.row
     parts = [_evaluation(f"Test objects of {row.get('target', model.survey)}", row)] if MACRO in row else []
     parts += [_evaluation(title, row) for title, row in (about.get(EVALUATIONS) or {}).items()]
     further = [f"- {name}: {text}" for name, text in (about.get("measured") or {}).items()]
@@ -138,8 +136,8 @@ def _evaluation(title: str, row: Mapping[str, Any]) -> str:
             f"### {title}",
             *([_list(row[NOTES])] if row.get(NOTES) else []),
             f"{note} {labels}",
-            _table(("class", "objects", *heads.values()), by_class),
-            _table(("light curve", *shown.values()), by_day),
+            markdown_table(("class", "objects", *heads.values()), by_class),
+            markdown_table(("light curve", *shown.values()), by_day),
         ]
     )
 
@@ -199,7 +197,8 @@ def _citation(model: TrainedModel) -> str:
     return f"## Citation\n\n{PAPER}." + (f" Light curves of {model.survey}: {cited}." if cited else "")
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def markdown_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A table in Markdown of these cells, whose bars are escaped."""
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in lines)
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from tlclass.inputs.augmentation import Augmentation
-from tlclass.inputs.datamodule import LabelledCurves, LightCurveDataModule, joined, subset
+from tlclass.inputs.datamodule import LabelledCurves, LightCurveDataModule
 from tlclass.inputs.split import Split
 from tlclass.network.classifier import Classifier, mean_probability
 from tlclass.network.inference import predict_logits
@@ -150,9 +150,9 @@ def lesson_of(
     n = len(data.encoded)
     order = np.random.default_rng(stream(seed, "validation")).permutation(n)
     held = np.sort(order[: max(1, round(how.validation_fraction * n))])
-    views = views_of(subset(data.encoded, held))
+    views = views_of(data.encoded.take(held))
     number = held[views.object.astype(np.int64)]
-    short = subset(data.encoded, number, views.observations.astype(np.int64))
+    short = data.encoded.take(number, views.observations.astype(np.int64))
     soft = np.concatenate([probability, probability[number]])
     train = np.setdiff1d(np.arange(n), held)
     split = Split(train, np.arange(n, n + len(number)), np.empty(0, dtype=np.int64), n)
@@ -160,7 +160,7 @@ def lesson_of(
         data.survey, data.encoding, data.metadata, "all", data.protocol, data.cache, seed,
         how.fit.batch_size, False, how.augmentation,
     )  # fmt: skip
-    lesson.objects = LabelledCurves(data.curves, joined(data.encoded, short), soft, split)
+    lesson.objects = LabelledCurves(data.curves, data.encoded.followed_by(short), soft, split)
     lesson.device = data.device
     return lesson
 

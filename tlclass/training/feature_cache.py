@@ -1,19 +1,16 @@
 """Features that a frozen encoder makes once, so that a head trains without running the encoder at every step."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from tlclass.arrays import Array
 from tlclass.inputs.batches import CurveDataset
-from tlclass.inputs.datamodule import LightCurveDataModule, subset
+from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.encoding import Encoded
 from tlclass.network.encoders import Encoder
 from tlclass.network.inference import encode_all, encode_every_step
-
-Array = npt.NDArray[Any]
 
 
 def with_features(data: LightCurveDataModule, encoder: Encoder, every_step: bool = False) -> LightCurveDataModule:
@@ -35,7 +32,7 @@ def with_features(data: LightCurveDataModule, encoder: Encoder, every_step: bool
 def _features(encoded: Encoded, used: Array, encoder: Encoder, every_step: bool, device: torch.device) -> Encoded:
     """The encoder's output for the objects at these indices; the others are left without a step."""
     used = np.sort(used)
-    part = subset(encoded, used)
+    part = encoded.take(used)
     dataset = CurveDataset(part, device=device)
     lengths, whole = np.zeros(len(encoded), dtype=np.int64), dataset.lengths.numpy()
     lengths[used] = whole if every_step else 1

@@ -183,7 +183,7 @@ def refuse_own_processes(strategy: Any) -> None:
 
 
 def _trainer(
-    plan: Mapping[str, int], data: LightCurveDataModule, folder: Path, options: Mapping[str, Any], **more: Any
+    limits: Mapping[str, int], data: LightCurveDataModule, folder: Path, options: Mapping[str, Any], **more: Any
 ) -> L.Trainer:
     """Lightning's trainer for one fit; over several devices with processes that begin inside the fit.
 
@@ -193,8 +193,8 @@ def _trainer(
         "use_distributed_sampler": False,  # the sampler shares the batches out itself
         **options,
         **more,
-        "max_epochs": plan["epochs"],
-        "check_val_every_n_epoch": plan["every"],
+        "max_epochs": limits["epochs"],
+        "check_val_every_n_epoch": limits["every"],
         "reload_dataloaders_every_n_epochs": int(data.augmentation.on),
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
@@ -211,9 +211,9 @@ def _run(
     task: FitTask, data: LightCurveDataModule, folder: Path, process: Process, logger: Logger | None, history: History
 ) -> None:
     monitor, mode = task.settings.monitor, MONITORS[task.settings.monitor]
-    plan = task.settings.plan(-(-(len(data.split.train) + len(data.drawn)) // task.settings.batch_size))
+    limits = task.settings.limits(-(-(len(data.split.train) + len(data.drawn)) // task.settings.batch_size))
     best = ModelCheckpoint(folder, "best", monitor, mode=mode, save_last=True, enable_version_counter=False)
-    stopper = EarlyStopping(monitor, patience=plan["patience"], mode=mode)
+    stopper = EarlyStopping(monitor, patience=limits["patience"], mode=mode)
     own = [stopper, history, best, Summary(folder / "done.json", monitor, history, best, stopper), StopWhenAsked()]
     shown = RichProgressBar(leave=False) if process.bar else ProgressLines()
     last = folder / "last.ckpt"
@@ -224,7 +224,7 @@ def _run(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
         trainer = _trainer(
-            plan,
+            limits,
             data,
             folder,
             process.trainer,

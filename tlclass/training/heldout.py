@@ -5,19 +5,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
+from tlclass.arrays import Array
 from tlclass.atomic import atomic_path
-from tlclass.inputs.datamodule import LightCurveDataModule, subset
+from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.encoding import Encoded
 from tlclass.lightcurves.curves import HOST_NUMBERS
-
-Array = npt.NDArray[Any]
 
 HELDOUT = "heldout.safetensors"
 MOST = 4000  # light curves that are kept
@@ -50,7 +47,7 @@ class Heldout:
     def take(self, objects: Array) -> "Heldout":
         """The light curves at these indices."""
         return Heldout(
-            subset(self.encoded, objects), self.label[objects], self.classes, self.simulated, self.survey,
+            self.encoded.take(objects), self.label[objects], self.classes, self.simulated, self.survey,
             self.digest[objects],
         )  # fmt: skip
 
@@ -64,7 +61,7 @@ def heldout_of(data: LightCurveDataModule) -> Heldout:
     digest = np.array([_digest(name) for name in ids], dtype=np.int64)
     chosen = np.sort(np.argsort(digest, kind="stable")[:MOST])
     part = data.split.test[chosen]
-    encoded = subset(data.encoded, part)
+    encoded = data.encoded.take(part)
     hosts = [name in HOST_NUMBERS for name in data.metadata]
     if any(hosts):
         hidden = np.mod(digest[chosen], 1000) < 1000 * data.augmentation.drop_host

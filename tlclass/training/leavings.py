@@ -1,5 +1,6 @@
 """What a job leaves, beside its model; here, so that a report does not wait for torch and Lightning, nor the command line for pyarrow."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,11 @@ class Predictions(NamedTuple):
     label: npt.NDArray[np.int64]
 
 
+def classes_of(columns: Iterable[object]) -> list[str]:
+    """The classes that have a column of probabilities, `p(SN Ia)`, among the names of these columns."""
+    return [str(name)[2:-1] for name in columns if str(name).startswith("p(")]
+
+
 def read_predictions(*folders: Path | str) -> Predictions:
     """What jobs left in their folders, job after job; see `tlclass.training.evaluation.write_predictions`."""
     import pyarrow as pa
@@ -34,10 +40,9 @@ def read_predictions(*folders: Path | str) -> Predictions:
     import pyarrow.parquet as pq
 
     table = pa.concat_tables([pq.read_table(Path(folder) / PREDICTIONS) for folder in folders])
-    names = [name for name in table.column_names if name.startswith("p(")]
-    classes = [name[2:-1] for name in names]
+    classes = classes_of(table.column_names)
     label = pc.index_in(table["class"], pa.array(classes)).to_numpy().astype(np.int64)
-    probability = np.stack([table[name].to_numpy() for name in names], axis=1)
+    probability = np.stack([table[f"p({name})"].to_numpy() for name in classes], axis=1)
     return Predictions(table["object_id"].to_numpy().astype(str), classes, probability, label)
 
 

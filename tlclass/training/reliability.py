@@ -3,15 +3,14 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tlclass.arrays import Array
 from tlclass.inputs.batches import CurveDataset
-from tlclass.inputs.datamodule import LightCurveDataModule, subset
+from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.encoding import Encoded, Encoding
 from tlclass.inputs.shape import statistics
 from tlclass.lightcurves.taxonomy import Taxonomy
@@ -26,8 +25,6 @@ from tlclass.training.heldout import Heldout, common, read_heldout
 from tlclass.training.novelty import fit_novelty
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
-
 # A network is surer of real light curves than it should be by what it is of simulated ones, so the evidence that it sees in a light curve counts
 # 1 / GAP. The proportions that it starts from are those of the survey with a share EVEN given to all classes alike: real samples hold more of the
 # rare classes than the expected proportions, which are those of the survey's own search (follow-up prefers rare objects). Both are chosen on the
@@ -155,7 +152,7 @@ def believed_of(model: TrainedModel, data: LightCurveDataModule) -> Believed | N
     if model.calibration is None:
         return None
     logits = predict_logits(model.classifier, data.dataset(np.arange(len(data.encoded))))
-    length = torch.from_numpy(np.diff(data.encoded.offsets))
+    length = torch.from_numpy(data.encoded.lengths)
     return Believed(model.calibration, data, model.calibration(logits, length).exp().numpy())
 
 
@@ -241,7 +238,7 @@ def _expected(taxonomy: Taxonomy, part: Heldout) -> Array:
 def _labelled(validated: Validated, data: LightCurveDataModule) -> Seen:
     """What the networks of each fold say about the objects that validate it."""
     seen = [
-        see([each[number] for each in validated.networks], subset(data.encoded, part), data.label[part])
+        see([each[number] for each in validated.networks], data.encoded.take(part), data.label[part])
         for number, part in enumerate(validated.parts)
     ]
     names = [name for name in Seen.__dataclass_fields__ if name != "shape"]
@@ -252,7 +249,7 @@ def _final(model: TrainedModel, data: LightCurveDataModule | None) -> Seen:
     """What the model itself says about its label budget."""
     assert data is not None
     used = np.sort(np.concatenate([data.split.train, data.split.val]))
-    return see(model.members, subset(data.encoded, used), data.label[used], encoding=model.encoding)
+    return see(model.members, data.encoded.take(used), data.label[used], encoding=model.encoding)
 
 
 def see(

@@ -97,7 +97,7 @@ class FitSettings:
         """Epochs at most."""
         return max(self.max_epochs, math.ceil(self.min_steps / steps_per_epoch))
 
-    def plan(self, steps_per_epoch: int) -> dict[str, int]:
+    def limits(self, steps_per_epoch: int) -> dict[str, int]:
         """Epochs at most, epochs between validations, validations without progress until the stop."""
         epochs = self.epochs(steps_per_epoch)
         if epochs > self.max_epochs != FitSettings.max_epochs:
