@@ -151,10 +151,8 @@ class Folder:
             schema = schema_of(file)
             refuse_lists(schema, origin)
             form = self.reading.form
-            batches, done = (
-                Batches(file, usable(observation_columns(schema.names, form, origin), schema, form, True), 1000),
-                0,
-            )
+            columns = usable(observation_columns(schema.names, form, origin), schema, form, True)
+            batches, done = Batches(file, columns, 1000), 0
             while True:
                 for number, table in enumerate(batches, 1):
                     if number > done:

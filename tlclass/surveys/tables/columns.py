@@ -114,18 +114,8 @@ TWINS: dict[tuple[str, ...], str] = {
     ("redshift_helio", "redshift_final"): "redshift_helio",
 }
 _FINK = re.compile(r"[rid]_(?:diaobjectid|objectid)")  # astropy's name for Fink's r:diaObjectId
-# Flags of tables that no rule knows.
-UNREAD_FLAGS = (
-    "flag",
-    "flags",
-    "bad",
-    "is_bad",
-    "bad_flag",
-    "quality_flag",
-    "qflag",
-    "ignore",
-    "mask",
-)  # mask: ATClean
+# Flags of tables that no rule knows; `mask` is ATClean's.
+UNREAD_FLAGS = ("flag", "flags", "bad", "is_bad", "bad_flag", "quality_flag", "qflag", "ignore", "mask")
 PACKED = "extra_fields"  # what ALeRCE's API packs into one cell; of forced photometry procstatus is among it
 ADD_ID = "add a column with its name"
 _WIDE = re.compile(r"(flux|mag|magnitude)_(ztf|lsst)?[ugrizy]|[ugrizy]_?(flux|mag)", re.IGNORECASE)

@@ -23,7 +23,7 @@ TSV = (".tsv", ".tsv.gz")  # columns between tabs
 CSV = (".csv", ".csv.gz", *TSV)
 FITS = (".fits", ".fits.gz")
 JSON = (".json", ".jsonl", ".ndjson")
-PACKED_JSON = tuple(f"{suffix}.gz" for suffix in JSON)
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 LOOKED_AT = 64 << 20  # bytes of a JSON file that are read to say what to do with it
 TIME = re.compile(r"(?i)m?jd|time|midpoint\w*")  # what observations have, in records of JSON
 PACKET = ("candidate", "diaSource")  # where ZTF and Rubin put the measurement of an alert
@@ -118,8 +118,10 @@ def schema_of(path: Path) -> pa.Schema:
             return pa.schema([(name, pa.string()) for name in _header(path)])
     if is_kind(path, JSON):
         raise ValueError(f"{path} is JSON, which is not read as a table: {_out_of_json(path)}")
-    if is_kind(path, PACKED_JSON):
-        raise ValueError(f"{path} is packed JSON, which is not read: unpack it (gunzip FILE) and give what comes out")
+    if path.suffix.casefold() in PACKED:
+        raise ValueError(
+            f"{path}: packed files are read as {', '.join(name for name in TABLES if name.endswith('.gz'))}: unpack it and give what it holds"
+        )
     raise ValueError(
         f"{path}: unknown kind of file '{''.join(path.suffixes[-2:])}': {', '.join(TABLES)} are read as tables; write it as one of these, e.g. with "
         "pandas.read_csv(FILE, sep=r'\\s+').to_csv(NEW, index=False) of columns between blanks, or "
@@ -161,9 +163,8 @@ def _lists_with_times(content: Any, keys: tuple[str, ...] = ()) -> list[tuple[tu
 def _header(path: Path) -> list[str]:
     with (gzip.open if _is_packed(path) else open)(path, "rt", encoding="utf-8-sig", newline="") as lines:
         try:
-            header = next(
-                (row for row in csv.reader(lines, delimiter=separator(path)) if row), []
-            )  # the BTS explorer's begins with a blank line
+            rows = csv.reader(lines, delimiter=separator(path))
+            header = next((row for row in rows if row), [])  # the BTS explorer's file begins with a blank line
         except UnicodeDecodeError:
             with path.open("rb") as file:
                 other = "it is a Parquet file: call it .parquet" if file.read(4) == b"PAR1" else ""
