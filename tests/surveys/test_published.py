@@ -241,7 +241,7 @@ def test_an_option_of_alert_packets_is_refused_for_tables(tmp_path: Path) -> Non
 
 def test_packed_json_is_to_be_unpacked(tmp_path: Path) -> None:
     (tmp_path / "a.json.gz").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"a.json.gz : packed files are read as .csv.gz, .tsv.gz, .fits.gz: unpack it"):
+    with pytest.raises(ValueError, match=r"a.json.gz: packed files are read as .csv.gz, .tsv.gz, .fits.gz: unpack it"):
         door.read(tmp_path / "a.json.gz", ZTF)
 
 
