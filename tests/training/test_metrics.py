@@ -113,3 +113,15 @@ def test_scores_do_not_depend_on_row_order(logits: torch.Tensor, label: torch.Te
     order = torch.randperm(len(label), generator=torch.Generator().manual_seed(2))
     a, b = classification_scores(logits, label, CLASSES), classification_scores(logits[order], label[order], CLASSES)
     assert a == pytest.approx(b, nan_ok=True)
+
+
+def test_votes_that_differ_by_rounding_are_equal() -> None:
+    """0.1 + 0.2 is no 0.3 to a processor; which of the two is larger must not decide."""
+    vote = torch.tensor([0.1 + 0.2, 0.3, 0.3, 0.3, 0.9, 0.9], dtype=torch.float64)
+    label = torch.tensor([0, 1, 0, 1, 0, 1])
+    logits = torch.stack([vote, 1 - vote], 1).log()
+    expected = (4 * 0.5 + 2 * 1 + 1 * 0.5 + 2 * 0) / 9  # of pairs; equal votes count half
+    assert classification_scores(logits, label, ("a", "b"))["auroc/a"] == pytest.approx(expected, abs=1e-6)
+    assert macro_auroc(logits, label) == pytest.approx(expected, abs=1e-6)
+    tiny = torch.tensor([[-60.0, 0.0], [-70.0, 0.0]])  # probabilities near 0 still have an order
+    assert classification_scores(tiny, torch.tensor([0, 1]), ("a", "b"))["auroc/a"] == 1

@@ -16,6 +16,8 @@ from torchmetrics.functional.classification import (
 
 Scores = dict[str, float]
 
+TIED = 9  # decimals of log probabilities; a forest gives many objects the same votes, which rounding differently must not rank
+
 
 def classification_scores(
     logits: Tensor, label: Tensor, classes: Sequence[str], common: Sequence[str] = (), auprc: bool = True
@@ -33,18 +35,15 @@ def classification_scores(
         `auroc/<class>` and `auprc/<class>` (NaN where undefined), `auprc_macro`, `log_loss`,
         `balanced_accuracy` and `f1_macro` (mean over the classes that have test objects), `ece` (15 bins), `n/<class>`.
     """
-    probability = torch.softmax(logits.double(), dim=1)
-    auroc = {name: _one_vs_rest(binary_auroc, probability[:, k], label == k) for k, name in enumerate(classes)}
+    rank = ranks(logits)
+    auroc = {name: _one_vs_rest(binary_auroc, rank[:, k], label == k) for k, name in enumerate(classes)}
     scores = {"auroc_macro": _mean(auroc, classes)}
     if common:
         scores["auroc_common"] = _mean(auroc, common)
     scores |= decision_scores(logits, label) | probability_scores(logits, label)
     scores |= {f"auroc/{name}": value for name, value in auroc.items()}
     if auprc:
-        area = {
-            name: _one_vs_rest(binary_average_precision, probability[:, k], label == k)
-            for k, name in enumerate(classes)
-        }
+        area = {name: _one_vs_rest(binary_average_precision, rank[:, k], label == k) for k, name in enumerate(classes)}
         scores |= {"auprc_macro": _mean(area, classes)} | {f"auprc/{name}": value for name, value in area.items()}
     return scores | {f"n/{name}": float((label == k).sum()) for k, name in enumerate(classes)}
 
@@ -55,9 +54,19 @@ def macro_auroc(logits: Tensor, label: Tensor) -> float:
     Of labels that are (N, K) probabilities the most probable class counts.
     """
     label = label if label.ndim == 1 else label.argmax(1)
-    probability = torch.softmax(logits.double(), dim=1)
-    scores = {str(k): _one_vs_rest(binary_auroc, probability[:, k], label == k) for k in range(logits.shape[1])}
+    rank = ranks(logits)
+    scores = {str(k): _one_vs_rest(binary_auroc, rank[:, k], label == k) for k in range(logits.shape[1])}
     return _mean(scores, list(scores))
+
+
+def ranks(logits: Tensor) -> Tensor:
+    """(N, K) the rank of each object's probability of a class, from 0 to below 1; NaN for a class with a probability that is not a number.
+
+    Equal probabilities have equal ranks on every processor, although they differ in their last digits.
+    """
+    surprise = torch.log_softmax(logits.double(), dim=1).round(decimals=TIED)
+    columns = [torch.unique(column, return_inverse=True)[1].double() / len(column) for column in surprise.T]
+    return torch.where(surprise.isnan().any(0), torch.nan, torch.stack(columns, 1))
 
 
 def decision_scores(logits: Tensor, label: Tensor) -> Scores:
@@ -90,10 +99,10 @@ def class_f1(confusion: Tensor) -> Tensor:
     return torch.where(true > 0, 2 * hits / (true + predicted), torch.nan)
 
 
-def _one_vs_rest(score: object, probability: Tensor, positive: Tensor) -> float:
-    if positive.all() or not positive.any() or probability.isnan().any():
+def _one_vs_rest(score: object, rank: Tensor, positive: Tensor) -> float:
+    if positive.all() or not positive.any() or rank.isnan().any():
         return float("nan")
-    return float(score(probability, positive.long(), validate_args=False))  # type: ignore[operator]
+    return float(score(rank, positive.long(), validate_args=False))  # type: ignore[operator]
 
 
 def _mean(scores: dict[str, float], names: Sequence[str]) -> float:
