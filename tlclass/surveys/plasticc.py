@@ -2,19 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import LightCurves, from_columns
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.quoting import listed
 from tlclass.surveys.tables.cells import column_values, numbers
 from tlclass.surveys.tables.files import existing, read_table, schema_of
 from tlclass.surveys.tables.table import Table
-
-Array = npt.NDArray[Any]
 
 # Table 1 of Kessler et al. 2019 (PASP 131, 094501); 991 to 994 occur only in the test set.
 CLASS_NAMES = {

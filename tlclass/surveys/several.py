@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import LightCurves, concatenate
 from tlclass.lightcurves.passbands import Passbands, joined
 from tlclass.lightcurves.selection import Selection
@@ -17,7 +17,6 @@ from tlclass.lightcurves.taxonomy import Taxonomy
 from tlclass.surveys.survey import Survey
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 PART = "survey"  # extra column with the name of the part an object comes from
 

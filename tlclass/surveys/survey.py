@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.atomic import write_text
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check, concatenate, log_dropped
@@ -23,7 +23,6 @@ from tlclass.surveys.parts import divisible, parts_of
 from tlclass.surveys.reader import Reader
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 LARGE = 100_000_000  # bytes of a table (Parquet: some 5 million rows) from which it is read in parts
 CACHE_VERSION = 7  # raise it when a reader's result changes for the same files

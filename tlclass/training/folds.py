@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from tlclass.arrays import Array
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.split import cross_validation
 from tlclass.network.classifier import Classifier
@@ -22,8 +22,6 @@ from tlclass.training.losses import weighted_losses
 from tlclass.training.settings import FitSettings
 
 log = logging.getLogger(__name__)
-
-Array = npt.NDArray[np.float64]
 
 ZERO = "zero"  # the candidate that changes nothing
 
@@ -45,7 +43,7 @@ class Chosen:
     summary: FitSummary | None
     row: Row
     networks: Sequence[Classifier] = ()
-    parts: Sequence[npt.NDArray[Any]] = ()
+    parts: Sequence[Array] = ()
 
 
 def choose(

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from tlclass.arrays import Array
 from tlclass.extras import needs
 from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves, from_columns, settled
 from tlclass.lightcurves.passbands import Passbands
@@ -44,7 +44,6 @@ from tlclass.surveys.tables.units import say_depth
 from tlclass.wording import option
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 SYSTEMS = {"ZTF": "ztf", "Rubin": "lsst"}  # survey -> the photometric system of its filters
 TARS = (".tar", ".tar.gz", ".tgz")

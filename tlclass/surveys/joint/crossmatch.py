@@ -3,15 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.surveys.tables.cells import identifiers
 from tlclass.surveys.tables.files import existing, read_table, schema_of
-
-Array = npt.NDArray[Any]
 
 JOINT_ID = "object_id"  # column of the table: what the object is to be called
 

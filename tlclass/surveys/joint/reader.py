@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.by_survey import SHOWN
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.ids import hashes
@@ -27,7 +27,6 @@ from tlclass.surveys.survey import Survey, matching
 from tlclass.surveys.tables.files import existing
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 BYTES = 20  # of a file for each observation in it: of Parquet, the smallest; others give smaller parts
 

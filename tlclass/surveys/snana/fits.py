@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from astropy.io import fits
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import LightCurves, concatenate, from_columns
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import (
@@ -32,7 +31,6 @@ from tlclass.surveys.snana.filters import passband_names
 from tlclass.surveys.snana.header import KEYS, first_known
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 END_OF_OBJECT = -777  # MJD of the row between two objects
 OBJECT_COLUMNS = {

@@ -2,17 +2,14 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.voids import blank, is_blank, says_yes
 from tlclass.quoting import shortened
-
-Array = npt.NDArray[Any]
 
 EXACT = 2**53  # whole numbers beyond it share a float of 64 bits
 DATE = re.compile(r"\s*\d{4}([-/.])\d\d?\1\d\d?(\D|$)")

@@ -4,11 +4,10 @@ import logging
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.dust import R_V
 from tlclass.lightcurves.curves import HOST_NUMBERS, ROW_NUMBERS, SIMULATED
 from tlclass.lightcurves.passbands import Passbands
@@ -33,7 +32,6 @@ from tlclass.surveys.tables.kinds import refuse_doubles
 from tlclass.wording import option
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 # Our name -> what files call it, in lower case, without Fink's prefixes (`i:`, `d:`, `r:`), blanks as underscores. Sources: the ZTF alert
 # schema 4.02 (objectId, jd, fid, magpsf, ...), ANTARES (ant_*), ALeRCE (oid, e_mag), Fink (i:*, d:tag), Lasair

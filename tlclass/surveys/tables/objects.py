@@ -3,13 +3,12 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import (
     HOST_NUMBERS,
     OBJECT_NUMBERS,
@@ -29,7 +28,6 @@ from tlclass.surveys.tables.observations import Observations
 from tlclass.surveys.tables.quantities import number_of
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 Objects = dict[str, Array]
 
 HELD = 1_000_000  # statements of rows that are held before they are settled

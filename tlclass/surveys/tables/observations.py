@@ -3,13 +3,12 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import NO_ID, NO_TIME, ROW_NUMBERS
 from tlclass.lightcurves.photometry import (
     ALERT_SNR,
@@ -43,7 +42,6 @@ from tlclass.surveys.tables.measured import (
 from tlclass.surveys.tables.units import GIVE_UNIT, flux_factor, refuse_other_systems
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 Observations = dict[str, Array]
 Columns = Mapping[str, pa.ChunkedArray]
 

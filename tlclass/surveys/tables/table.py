@@ -4,10 +4,8 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from tlclass.lightcurves.curves import LightCurves, sum_dropped
@@ -45,7 +43,6 @@ from tlclass.surveys.tables.observations import Observations, joined, observatio
 from tlclass.surveys.tables.quantities import stated_in_rows, usable
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
