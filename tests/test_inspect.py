@@ -21,7 +21,7 @@ from tlclass.inspection.gathering import Marks
 from tlclass.lightcurves.arrow import checksum, read_parts
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.surveys import survey as survey_module
-from tlclass.surveys.parts import parts_of
+from tlclass.surveys.reader import parts_of
 
 Inspect = Callable[..., tuple[int, str]]
 

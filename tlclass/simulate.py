@@ -87,7 +87,7 @@ def marked(curves: LightCurves) -> LightCurves:
 
 def _simulate(simulation: Simulation | JointSimulation, bars: Progress) -> Iterator[LightCurves]:
     task = bars.add_task(simulation.name, total=sum(simulation.counts().values()))
-    return simulation.parts(ROWS, lambda done, _: bars.update(task, completed=done))
+    return simulation.read_parts(ROWS, lambda done, _: bars.update(task, completed=done))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

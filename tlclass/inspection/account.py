@@ -19,7 +19,8 @@ from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import MJD_RANGE, magnitude_of_flux
 from tlclass.lightcurves.selection import alerts_alone
 from tlclass.lightcurves.taxonomy import DROPPED, Taxonomy
-from tlclass.surveys.survey import Survey, cached, label_counts, pieces_of
+from tlclass.surveys.reader import pieces_of
+from tlclass.surveys.survey import Survey, cached, label_counts
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 ORDER = "ugrizy"  # of the wavelengths, by the last letter of a passband's name

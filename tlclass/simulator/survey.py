@@ -157,7 +157,7 @@ class Simulation:
         """Simulate; `progress` is called with (objects done, objects in all)."""
         return simulate(self, progress)
 
-    def parts(self, rows: int, progress: Progress | None = None) -> Iterator[LightCurves]:
+    def read_parts(self, rows: int, progress: Progress | None = None) -> Iterator[LightCurves]:
         """What `read` simulates, about so many observations at a time."""
         return in_parts(self, rows, progress)
 

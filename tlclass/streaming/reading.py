@@ -23,8 +23,8 @@ from tlclass.surveys.alerts.reader import SYSTEMS
 from tlclass.surveys.tables.columns import Form, refuse_absent
 from tlclass.surveys.tables.facts import Facts
 from tlclass.surveys.tables.kinds import plain
+from tlclass.surveys.tables.lists import holds_lists
 from tlclass.surveys.tables.measured import is_photflag, kind_of, measured
-from tlclass.surveys.tables.nested import holds_lists
 from tlclass.surveys.tables.observations import converted, observation_columns
 from tlclass.surveys.tables.quantities import stated_in_rows, usable
 from tlclass.surveys.tables.units import only_unit, say_depth

@@ -19,8 +19,7 @@ from tlclass.lightcurves.selection import Cut, Selection, alerts_alone, log_cuts
 from tlclass.lightcurves.taxonomy import DROPPED, Taxonomy
 from tlclass.locking import held
 from tlclass.surveys.parallel import in_order
-from tlclass.surveys.parts import divisible, parts_of
-from tlclass.surveys.reader import Reader
+from tlclass.surveys.reader import Reader, parts_of, pieces_of
 
 log = logging.getLogger(__name__)
 
@@ -235,12 +234,6 @@ def matching(curves: LightCurves, conditions: Mapping[str, Any], origin: str) ->
     return keep
 
 
-def pieces_of(reader: Reader) -> list[Reader]:
-    """The independent pieces of a reader, or the reader itself; see `Reader`."""
-    pieces: list[Reader] = reader.pieces() if hasattr(reader, "pieces") else [reader]
-    return pieces
-
-
 def label_counts(path: Path) -> Counter[str]:
     """How many objects of a parsed file have each raw label."""
     counts: Counter[str] = Counter()
@@ -266,7 +259,7 @@ def cached(pieces: Sequence[Reader], folder: Path) -> Path:
     """
     files = [file for piece in pieces for file in piece.files()]
     size = sum(file.stat().st_size for file in files)
-    divided = len(pieces) == 1 and divisible(pieces[0]) and (not files or size > LARGE)
+    divided = len(pieces) == 1 and hasattr(pieces[0], "read_parts") and (not files or size > LARGE)
     order = "-parts" if divided and files else ""  # not a file of before, in which they come in another order
     path = folder / f"{_key(pieces, files)}{order}.arrow"
     if path.exists() and arrow.intact(path):  # a complete cache may be read only

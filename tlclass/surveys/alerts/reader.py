@@ -118,7 +118,7 @@ class AlertPackets:
         size = sum(file.stat().st_size for file in files)
         return self.merged(list(in_order(self._parse, files, Path(self.path).name, size)))
 
-    def parts(self, rows: int) -> Iterator[LightCurves]:
+    def read_parts(self, rows: int) -> Iterator[LightCurves]:
         """What `read` reads, about so many rows of packets at a time, in order of the ids; packets in excess wait in temporary files.
 
         Raises:

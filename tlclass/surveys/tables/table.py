@@ -106,7 +106,7 @@ class Table(TableOptions):
         objects = observed if listed is None else self._listed(listed, observed, origin)
         return pack(objects, seen, form, origin, dropped)
 
-    def parts(self, rows: int, decisive: int = DECISIVE) -> Iterator[LightCurves]:
+    def read_parts(self, rows: int, decisive: int = DECISIVE) -> Iterator[LightCurves]:
         """What `read` reads, about so many observations at a time, so that tables may be larger than memory.
 
         Objects come in the order of their ids; in that of the file where their rows stand together there in ascending order. A table
