@@ -18,7 +18,7 @@ from tlclass.extras import install
 from tlclass.inspect import main
 from tlclass.inspection.account import duplicates, inspect_survey, wrong_times, wrong_wavelengths
 from tlclass.inspection.gathering import Marks
-from tlclass.lightcurves.arrow import checksum, read_parts
+from tlclass.lightcurves.arrow import checksum, read, read_parts
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.surveys import survey as survey_module
 from tlclass.surveys.reader import parts_of
@@ -97,7 +97,8 @@ def test_the_counts_are_what_training_gets_and_every_loss_has_its_column(data: P
     assert table.loc["(dropped)"].tolist()[0] == raw["other"] and table.loc["(dropped)"].tolist()[-1] == 0
     assert found.fluxes["observations"].sum() == len(curves.mjd)
     assert found.medians.loc["all", "observations"] == np.median(curves.lengths)
-    assert found.left_out == {cut.reason: cut.observations for cut in survey.select(cache).cuts if cut.observations}
+    _, cuts = survey.select(read(survey.parsed(cache)[0]))
+    assert found.left_out == {cut.reason: cut.observations for cut in cuts if cut.observations}
     bands = [len(np.unique(curves.passband[a:b])) for a, b in pairwise(curves.offsets)]
     assert found.medians.loc["all", "passbands"] == np.median(bands)
 

@@ -14,6 +14,7 @@ from tlclass.arrays import Array
 from tlclass.inspection.gathering import SAMPLE, Gathered, Marks
 from tlclass.inspection.sheet import Examples
 from tlclass.inspection.violations import judged
+from tlclass.lightcurves.arrow import read_parts
 from tlclass.lightcurves.curves import LightCurves, refuse_none
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import MJD_RANGE, magnitude_of_flux
@@ -82,7 +83,8 @@ def inspect_survey(survey: Survey, cache: Path, limit: int = SAMPLE) -> Inspecti
     path, unread = survey.parsed(cache)
     survey.check_labels(path)
     found = Gathered(limit)
-    for part, selected, cuts in survey.selected(path):
+    for part in read_parts(path, verify=False):
+        selected, cuts = survey.select(part)
         found.look(part, selected, _classes(selected, known, survey.name), cuts)
     refuse_none(sum(found.labels.values()), survey.name)
     curves, marks = found.sample.curves, found.marks

@@ -377,7 +377,10 @@ def log_cuts(total: int, cuts: Sequence[Cut], origin: str) -> int:
 
 
 def merge_cuts(parts: Sequence[Sequence[Cut]]) -> list[Cut]:
-    """The same rules applied to several sets, as one list whose memory does not grow with the objects: of each rule `NAMED` are named."""
+    """The same rules applied to several sets, as one list whose memory does not grow with the objects: of each rule `NAMED` are named.
+
+    An empty list stands for no set.
+    """
     return [
         Cut(
             cuts[0].reason,
@@ -387,7 +390,7 @@ def merge_cuts(parts: Sequence[Sequence[Cut]]) -> list[Cut]:
             cuts[0].usual,
             sum(map(len, cuts)) - len(named),
         )
-        for cuts in zip(*parts, strict=True)
+        for cuts in zip(*filter(None, parts), strict=True)
     ]
 
 
