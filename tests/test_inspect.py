@@ -51,7 +51,10 @@ def inspect_and_draw(data: Path, tmp_path: Path, cache: Path, capsys: pytest.Cap
     """The same with the images."""
 
     def call(*words: str, data: Path = data, cache: Path = cache) -> tuple[int, str]:
-        code = main([*words, "-o", str(tmp_path / "report"), f"paths.data={data}", f"paths.cache={cache}"])
+        try:
+            code = main([*words, "-o", str(tmp_path / "report"), f"paths.data={data}", f"paths.cache={cache}"])
+        except SystemExit as ended:
+            code = ended.code
         printed = capsys.readouterr()
         assert "Traceback" not in printed.err
         return code, printed.out + printed.err

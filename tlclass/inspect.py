@@ -23,11 +23,11 @@ from tlclass.atomic import atomic_path, write_text
 from tlclass.colors import OKABE_ITO, passband_look
 from tlclass.config import cache_folder
 from tlclass.experiments.cards import build_survey
-from tlclass.experiments.composition import about_survey, compose, one_sentence, refuse_role
+from tlclass.experiments.composition import about_survey, compose, refuse_role
 from tlclass.inspection.account import PERCENTILES, Inspection, compare, inspect_survey
 from tlclass.inspection.sheet import draw_sheet
 from tlclass.logs import log_to_terminal
-from tlclass.options import logged_in
+from tlclass.options import reported_mistakes
 from tlclass.plugins import Trust
 from tlclass.report.pages import Block, Heading, Items, Picture, Table, page
 from tlclass.surveys import Several, Survey
@@ -162,7 +162,7 @@ def one_survey(card: Mapping[str, Any], trust: Trust) -> Survey:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line. Returns 0 if all is well, 1 if there are violations, 2 if settings are wrong or files cannot be read."""
+    """Command line. Returns 0 if all is well, 1 if there are violations; mistakes end with one sentence and exit code 2."""
     parser = argparse.ArgumentParser("tlclass inspect", description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "settings", nargs="*", metavar="key=value", help="survey=NAME, source=NAME, paths.data=FOLDER, survey.key=value"
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_intermixed_args(arguments)
     log_to_terminal()
     logging.getLogger("tlclass.surveys").setLevel(logging.INFO)
-    try:
+    with reported_mistakes(of_survey):
         if not any(word.startswith("survey=") for word in given.settings):
             refuse_role(given.settings, "target", "survey")
             raise ValueError(
@@ -181,17 +181,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         settings = compose([about_survey(word) for word in given.settings], given.config_dir)
         cache = cache_folder(settings["paths"]["cache"])
-        with logged_in(of_survey):
-            target = inspect_survey(one_survey(settings["target"], settings["trust"]), cache)
+        target = inspect_survey(one_survey(settings["target"], settings["trust"]), cache)
         compared = any(word.startswith("source=") for word in given.settings)
         source = inspect_survey(one_survey(settings["source"], settings["trust"]), cache) if compared else None
         return write_report(target, source, given.output or Path("inspect") / target.name)
-    except Exception as error:
-        said = one_sentence(error)
-        if said is None:
-            raise
-        sys.stderr.write(f"error: {of_survey(said)}\n")
-        return 2
 
 
 def write_report(target: Inspection, source: Inspection | None, folder: Path) -> int:

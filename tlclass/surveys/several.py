@@ -26,7 +26,7 @@ class Several:
     """Several surveys as one source, e.g. simulations of ZTF and of LSST.
 
     Every part keeps its own reader, cuts, photometry kind, trigger, window and passbands; its taxonomy is replaced.
-    (`Union` joins readers only.) Object ids are `part:id`.
+    Object ids are `part:id`.
 
     Attributes:
         parts: name -> survey, in order.

@@ -34,8 +34,7 @@ BYTES = 20  # of a file for each observation in it: of Parquet, the smallest; ot
 class Joint:
     """Reads surveys of the same objects: the observations of equal ids are one light curve.
 
-    (`Union` and `Several` join surveys of different objects.) Of each survey its reader, `where` and `selection.trigger.search` are
-    applied; zero points, units and flags are those of its own files.
+    Of each survey its reader, `where` and `selection.trigger.search` are applied; zero points, units and flags are those of its own files.
 
     Attributes:
         name: of all together, for messages.
