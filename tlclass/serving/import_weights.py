@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tlclass.arrays import Array
 from tlclass.inputs.encoding import Paper
 from tlclass.lightcurves.selection import Photometry, Trigger
 from tlclass.lightcurves.taxonomy import Taxonomy
@@ -16,8 +16,6 @@ from tlclass.network.classifier import build_classifier
 from tlclass.serving.paper_weights import PaperWeights, Recurrent
 from tlclass.serving.surveys import load_survey
 from tlclass.surveys import Survey
-
-Array = npt.NDArray[np.float32]
 
 SURVEY = "ztf_sims"  # what the authors trained on; its card says how they wrote the passbands
 METADATA = ("redshift", "mwebv")  # of the authors' contextual networks, in their order

@@ -4,15 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tlclass.arrays import Array
 from tlclass.inputs.encoding import Encoded
 from tlclass.network.calibration import TYPICAL, Calibration
 from tlclass.network.sets import PredictionSets
-
-Array = npt.NDArray[np.float64]
 
 VIEW_DAYS = (
     2.0,

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from tlclass.arrays import Array
 
@@ -26,8 +25,8 @@ class Predictions(NamedTuple):
 
     object_id: Array
     classes: list[str]
-    probability: npt.NDArray[np.float64]
-    label: npt.NDArray[np.int64]
+    probability: Array
+    label: Array
 
 
 def classes_of(columns: Iterable[object]) -> list[str]:
