@@ -10,8 +10,8 @@ from tlclass.arrays import Array
 from tlclass.inspection.sheet import Examples
 from tlclass.lightcurves.by_survey import SEEN_BY
 from tlclass.lightcurves.curves import LightCurves, concatenate, sum_dropped
+from tlclass.lightcurves.cuts import Cut
 from tlclass.lightcurves.ids import hashes
-from tlclass.lightcurves.selection import Cut
 
 SAMPLE = 5_000_000  # observations that are held at most
 

@@ -8,7 +8,7 @@ import numpy as np
 from tlclass.arrays import Array
 from tlclass.inputs.encoding import known_metadata
 from tlclass.lightcurves.curves import LightCurves
-from tlclass.lightcurves.selection import Cut, log_cuts, merge_cuts
+from tlclass.lightcurves.cuts import Cut, log_cuts, merge_cuts
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.serving.recognise import Traits, say_photometry, say_survey
 from tlclass.surveys.tables.columns import naming

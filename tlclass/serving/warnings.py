@@ -6,7 +6,7 @@ import numpy as np
 
 from tlclass.arrays import Array
 from tlclass.lightcurves.curves import LightCurves
-from tlclass.lightcurves.selection import Cut
+from tlclass.lightcurves.cuts import Cut
 from tlclass.network.checkpoint import TrainedModel
 
 

@@ -14,8 +14,9 @@ from tlclass.arrays import Array
 from tlclass.atomic import write_text
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check, concatenate, log_dropped
+from tlclass.lightcurves.cuts import Cut, log_cuts, merge_cuts
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.selection import Cut, Selection, alerts_alone, log_cuts, merge_cuts
+from tlclass.lightcurves.selection import Selection, alerts_alone
 from tlclass.lightcurves.taxonomy import DROPPED, Taxonomy
 from tlclass.locking import held
 from tlclass.surveys.parallel import in_order

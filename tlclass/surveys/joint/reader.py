@@ -18,7 +18,7 @@ from tlclass.lightcurves.selection import JointPhotometry, Photometry, Selection
 from tlclass.lightcurves.taxonomy import Taxonomy
 from tlclass.quoting import shortened
 from tlclass.surveys.grouping import MOST_FILES
-from tlclass.surveys.joint.crossmatch import Matches, no_matches, read_matches
+from tlclass.surveys.joint.crossmatch import Matches, read_matches
 from tlclass.surveys.joint.merging import merged
 from tlclass.surveys.joint.spilling import Spill
 from tlclass.surveys.reader import parts_of
@@ -87,7 +87,7 @@ class Joint:
                 yield merged(found, self.taxonomy, self.name)
 
     def _matches(self) -> Matches:
-        return no_matches() if self.matches is None else read_matches(Path(self.matches), tuple(self.surveys))
+        return Matches() if self.matches is None else read_matches(Path(self.matches), tuple(self.surveys))
 
     def _read(self, name: str, rows: int | None = None) -> Iterator[LightCurves]:
         """Light curves of a survey, about so many observations at a time, None: all. Mistakes name it, and its settings as the user writes them."""
