@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from tlclass.lightcurves.arrow import parquet
 from tlclass.lightcurves.voids import NAMES
-from tlclass.surveys.tables.columns import ALIASES
+from tlclass.surveys.tables.names import ALIASES
 
 ROWS_AT_ONCE = 1000  # packets are Python objects while they are read
 # What is read of a packet, by the last name of a column.

@@ -26,7 +26,7 @@ from tlclass.surveys.saying import say_no_bits
 from tlclass.surveys.snana.filters import passband_names
 from tlclass.surveys.snana.header import KEYS, first_known
 from tlclass.surveys.tables.bands import marked, strangers
-from tlclass.surveys.tables.columns import CONTEXT_NAMES
+from tlclass.surveys.tables.names import CONTEXT_NAMES
 
 log = logging.getLogger(__name__)
 

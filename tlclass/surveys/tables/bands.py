@@ -12,7 +12,8 @@ from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import FACTS, plain_name
 from tlclass.lightcurves.voids import is_blank
 from tlclass.surveys.tables.cells import coded, text
-from tlclass.surveys.tables.columns import CONTEXT, Form
+from tlclass.surveys.tables.columns import Form
+from tlclass.surveys.tables.names import CONTEXT
 from tlclass.surveys.tables.units import is_ab
 
 Columns = Mapping[str, pa.ChunkedArray]

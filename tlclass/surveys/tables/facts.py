@@ -12,8 +12,9 @@ from tlclass.lightcurves.photometry import RELATIVE, are_relative, is_rounded, k
 from tlclass.surveys.saying import tell
 from tlclass.surveys.tables.bands import passbands_of
 from tlclass.surveys.tables.cells import coded, column_values, numbers
-from tlclass.surveys.tables.columns import ADD_ID, WEAK, Form, naming
+from tlclass.surveys.tables.columns import ADD_ID, Form, naming
 from tlclass.surveys.tables.measured import Measured, flagged, is_photflag, kind_of, refuse_without_signs
+from tlclass.surveys.tables.names import WEAK
 from tlclass.surveys.tables.units import flux_factor, only_unit, proved_unit, say_depth, say_unit
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from tlclass.lightcurves.arrow import readable
 from tlclass.lightcurves.curves import ROW_NUMBERS
 from tlclass.quoting import listed
 from tlclass.surveys.tables import kinds
-from tlclass.surveys.tables.columns import CONTEXT, Form, naming, states_alone
+from tlclass.surveys.tables.columns import Form, naming, states_alone
+from tlclass.surveys.tables.names import CONTEXT
 
 
 def holds_lists(kind: pa.DataType) -> bool:

@@ -21,7 +21,8 @@ from tlclass.lightcurves.photometry import (
 )
 from tlclass.lightcurves.voids import integer, is_blank, voided
 from tlclass.surveys.tables.cells import coded, column_values, flags, is_flag, numbers
-from tlclass.surveys.tables.columns import FLAG, NO_DETECTION, WEAK, Form, naming
+from tlclass.surveys.tables.columns import Form, naming
+from tlclass.surveys.tables.names import FLAG, NO_DETECTION, WEAK
 from tlclass.surveys.tables.units import magnitudes
 from tlclass.wording import option
 

@@ -23,7 +23,8 @@ from tlclass.lightcurves.selection import first_mjd
 from tlclass.lightcurves.voids import blank, says_yes
 from tlclass.quoting import shortened
 from tlclass.surveys.tables.cells import column_values, flags, identifiers, text
-from tlclass.surveys.tables.columns import OBJECT_COLUMNS, PHOTOZ, Form, naming
+from tlclass.surveys.tables.columns import Form, naming
+from tlclass.surveys.tables.names import OBJECT_COLUMNS, PHOTOZ
 from tlclass.surveys.tables.observations import Observations
 from tlclass.surveys.tables.quantities import number_of
 

@@ -27,7 +27,7 @@ from tlclass.lightcurves.voids import says_yes
 from tlclass.surveys.saying import say_no_bits, tell
 from tlclass.surveys.tables.bands import passbands_of
 from tlclass.surveys.tables.cells import coded, column_values, flags, identifiers, is_flag, numbers
-from tlclass.surveys.tables.columns import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, WEAK, Form, naming
+from tlclass.surveys.tables.columns import Form, naming
 from tlclass.surveys.tables.facts import Facts, Judgement, times
 from tlclass.surveys.tables.measured import (
     BRIGHTNESS,
@@ -39,6 +39,7 @@ from tlclass.surveys.tables.measured import (
     measured,
     sign_of,
 )
+from tlclass.surveys.tables.names import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, WEAK
 from tlclass.surveys.tables.units import GIVE_UNIT, flux_factor, refuse_other_systems
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from tlclass.lightcurves.passbands import Passbands
 from tlclass.quoting import listed
 from tlclass.surveys.saying import Together
 from tlclass.surveys.tables.batches import rows_of
-from tlclass.surveys.tables.columns import CONTEXT, FLAG, NUMBERS, TEXT, Form, TableOptions, naming, refuse_absent, say
+from tlclass.surveys.tables.columns import Form, TableOptions, naming, refuse_absent, say
 from tlclass.surveys.tables.facts import DECISIVE
 from tlclass.surveys.tables.files import (
     existing,
@@ -26,6 +26,7 @@ from tlclass.surveys.tables.files import (
 )
 from tlclass.surveys.tables.in_parts import in_parts
 from tlclass.surveys.tables.kinds import plain
+from tlclass.surveys.tables.names import CONTEXT, FLAG, NUMBERS, TEXT
 from tlclass.surveys.tables.nested import is_nested, is_packets, tables_at
 from tlclass.surveys.tables.objects import (
     Listing,
@@ -49,7 +50,7 @@ log = logging.getLogger(__name__)
 class Table(TableOptions):
     """Reads tables of objects and of observations, Parquet, CSV or FITS: two files, one, or all below a folder.
 
-    Columns are found by their names (`tlclass.surveys.tables.columns.ALIASES`): plain ones, those of ZTF alerts
+    Columns are found by their names (`tlclass.surveys.tables.names.ALIASES`): plain ones, those of ZTF alerts
     and of the brokers ANTARES, ALeRCE, Fink and Lasair, of SNANA, the Rubin data products, PLAsTiCC, the
     BTS explorer and TNS. In a folder a table with times and brightnesses is of observations, any other
     with ids is of objects; several of a kind are joined, an exposure that two tables hold enters once.
