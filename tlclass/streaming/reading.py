@@ -17,9 +17,10 @@ from tlclass.lightcurves.photometry import detected_by_snr
 from tlclass.quoting import as_text, listed, sentence, shortened
 from tlclass.streaming.arrivals import ABOUT, SEEN, UNKNOWN, Arrival, packet_times
 from tlclass.surveys import AlertPackets
+from tlclass.surveys.alerts.files import CONFLUENT, CONTAINER, decoded
 from tlclass.surveys.alerts.packets import FINE, Head, Row, is_rubin, is_ztf
 from tlclass.surveys.alerts.parsed import ROW
-from tlclass.surveys.alerts.reader import CONFLUENT, CONTAINER, SYSTEMS
+from tlclass.surveys.alerts.reader import SYSTEMS
 from tlclass.surveys.tables.columns import Form, refuse_absent
 from tlclass.surveys.tables.facts import Facts
 from tlclass.surveys.tables.kinds import plain
@@ -76,7 +77,7 @@ class Reading:
         """A message: an Avro packet (whole files, or in Confluent's framing), or JSON of packets or of rows."""
         try:
             if content.startswith((CONTAINER, CONFLUENT)):
-                for name, packet in self.packets.decoded(io.BytesIO(content), origin):
+                for name, packet in decoded(io.BytesIO(content), origin, self.packets.schema):
                     yield self.packet(name, packet, origin)
                 return
             found = json.loads(content)

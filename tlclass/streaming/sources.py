@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from tlclass.quoting import sentence
 from tlclass.streaming.reading import PASSING, Read, Reading, Rejected, refuse_lists
 from tlclass.streaming.store import Store
-from tlclass.surveys.alerts.reader import CONTAINER, TARS, packet_files
+from tlclass.surveys.alerts.files import CONTAINER, TARS, decoded, packet_files, packets_in
 from tlclass.surveys.tables.batches import Batches
 from tlclass.surveys.tables.files import JSON, PACKED, TABLES, is_kind, schema_of
 from tlclass.surveys.tables.observations import observation_columns
@@ -139,7 +139,7 @@ class Folder:
     def _read(self, file: Path) -> Iterator[list[Read]]:
         origin = str(file)
         if packet_files(file):
-            for where, schema, packet in self.reading.packets.packets(file):
+            for where, schema, packet in packets_in(file, self.reading.packets.schema):
                 yield [self.reading.packet(schema, packet, where)]
         elif is_kind(file, JSON) and _is_document(file):
             yield list(self.reading.content(file.read_bytes(), origin))
@@ -228,7 +228,7 @@ class StandardInput:
         start = self.stream.read(len(CONTAINER))
         if start == CONTAINER:
             stream: Any = _Resumed(start, self.stream)
-            for name, packet in self.reading.packets.decoded(stream, "standard input"):
+            for name, packet in decoded(stream, "standard input", self.reading.packets.schema):
                 yield partial(self._packet, name, packet)
             return
         every = chain(

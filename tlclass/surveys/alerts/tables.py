@@ -35,7 +35,7 @@ def holds_packets(schema: pa.Schema) -> bool:
     return all(name in schema.names for name in names) and bool(pa.types.is_struct(schema.field(names[0]).type))
 
 
-def packets_in(file: Path) -> Iterator[dict[str, Any]]:
+def rows_in(file: Path) -> Iterator[dict[str, Any]]:
     """The packets of a Parquet file; only what is needed of each is read.
 
     Raises:
