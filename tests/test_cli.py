@@ -85,7 +85,7 @@ def test_ctrl_c_is_one_word(
 
 
 def test_the_help_of_train_fits_a_screen_and_keeps_the_comments_of_its_file() -> None:
-    text = help_text(CONF)
+    text = help_text()
     lines = text.splitlines()
     assert 24 <= len(lines) <= 48 and max(map(len, lines)) <= 120
     written = (CONF / "train.yaml").read_text().split("\nhydra:")[0].splitlines()

@@ -84,7 +84,7 @@ def main() -> None:
     A sweep ends with its report, and names what failed, one sentence each.
     """
     if {"-h", "--help"} & set(sys.argv[1:]):
-        sys.stdout.write(help_text(CONF))
+        sys.stdout.write(help_text())
         return
     with stopping.noted():
         error = run_app()

@@ -111,7 +111,7 @@ def own_folders(words: Sequence[str]) -> list[Path]:
     return [Path(folder) for folder in found if folder]
 
 
-def with_plus(word: str, folders: Sequence[Path] = (CONF,)) -> str:
+def with_plus(word: str, folders: Sequence[Path]) -> str:
     """The override with a plus exactly where Hydra requires one.
 
     Args:

@@ -123,8 +123,7 @@ class Gathered:
 
 def counted(values: Array) -> Counter[str]:
     """How often each text stands among these."""
-    names, numbers = np.unique(values.astype(str), return_counts=True)
-    return Counter(dict(zip(names.tolist(), numbers.tolist(), strict=True)))
+    return Counter(values.astype(str).tolist())
 
 
 def _fingerprints(curves: LightCurves) -> Array:

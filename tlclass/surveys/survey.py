@@ -138,8 +138,8 @@ class Survey:
                 else "add a table of objects with one, or name its column with target.reader.columns.label=COLUMN"
             )
             raise ValueError(f"{self.name}: none of its {sum(labels.values())} objects has a class label: {advice}")
-        unknown = {name: n for name, n in labels.items() if name and self.taxonomy.index_of(name.strip()) is None}
-        self.taxonomy.encode(np.array(list(Counter(unknown).elements()), dtype=str), self.name)
+        unknown = Counter(self.taxonomy.unlisted(labels))
+        self.taxonomy.encode(np.array(list(unknown.elements()), dtype=str), self.name)
 
     def select(self, curves: LightCurves) -> tuple[LightCurves, list[Cut]]:
         """What `load` takes of light curves as they were read, and what each rule removed, in order."""
@@ -212,11 +212,7 @@ def matching(curves: LightCurves, conditions: Mapping[str, Any], origin: str) ->
 
 def label_counts(path: Path) -> Counter[str]:
     """How many objects of a parsed file have each raw label."""
-    counts: Counter[str] = Counter()
-    for part in arrow.read_parts(path, verify=False):
-        names, numbers = np.unique(part.label, return_counts=True)
-        counts.update(dict(zip(names.tolist(), numbers.tolist(), strict=True)))
-    return counts
+    return Counter(label for part in arrow.read_parts(path, verify=False) for label in part.label.tolist())
 
 
 def cached(pieces: Sequence[Reader], folder: Path) -> Path:
