@@ -27,17 +27,8 @@ from tlclass.training.leavings import words_of
 log = logging.getLogger(__name__)
 
 MULTIRUN = ("-m", "--multirun")
-VALUED = (
-    *CONFIG_DIR,
-    "--config-path",
-    "-cp",
-    "--config-name",
-    "-cn",
-    "--cfg",
-    "-c",
-    "--package",
-    "-p",
-)  # a value follows
+# a value follows
+VALUED = (*CONFIG_DIR, "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's environment variable
 
 

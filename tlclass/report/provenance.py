@@ -72,6 +72,5 @@ def _spread(values: Sequence[str]) -> str:
 
 
 def _yaml(path: Path) -> Any:
-    return yaml.load(
-        path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    )  # ten times as fast
+    # ten times as fast
+    return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))

@@ -46,9 +46,8 @@ def as_model(weights: PaperWeights, classes: Sequence[str] | None, origin: str) 
         encoder["metadata_units"] = len(weights.context.bias)
     encoding, head = Paper(), {"name": "linear"}
     classifier = build_classifier(encoder, head, len(encoding.channels), len(taxonomy.classes))
-    classifier.load_state_dict(
-        _state(adapted(weights, survey)), strict=False
-    )  # but for mean and scale, which stay 0 and 1
+    # but for mean and scale, which stay 0 and 1
+    classifier.load_state_dict(_state(adapted(weights, survey)), strict=False)
     selection = replace(survey.selection, photometry=Photometry("forced"), trigger=Trigger("first_detection"))
     return TrainedModel(
         classifier=classifier.eval(), encoder=encoder, head=head, encoding=encoding, passbands=survey.passbands,

@@ -19,7 +19,7 @@ from tlclass.inputs.shape import statistics
 from tlclass.lightcurves.curves import LightCurves, check, log_dropped, sum_dropped
 from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel
-from tlclass.network.inference import encode_all, encode_every_step, logits_of, refuse_lost
+from tlclass.network.inference import Views, encode_all, encode_every_step, logits_of, refuse_lost
 from tlclass.network.sets import usable
 from tlclass.serving.account import Account
 from tlclass.serving.priors import reweighed
@@ -47,15 +47,6 @@ class Rows:
     object: Array
     view: Array
     at: Array | None = None
-
-
-@dataclass(frozen=True)
-class Views:
-    """What is classified: the first `observations` of light curve `object`, the last of them at `row` of the flat arrays."""
-
-    object: Array
-    observations: Array
-    row: Array
 
 
 def predict(

@@ -121,9 +121,8 @@ def _refuse_truncated(archive: tarfile.TarFile) -> None:
 
 
 def _damaged(origin: str, error: Exception) -> str:
-    said = (
-        "" if isinstance(error, tarfile.TarError) else f" ({type(error).__name__}: {sentence(error, 200)})"
-    )  # of four codecs
+    # of four codecs
+    said = "" if isinstance(error, tarfile.TarError) else f" ({type(error).__name__}: {sentence(error, 200)})"
     return f"{origin} cannot be read: it is truncated or damaged{said}; get it again, or remove it"
 
 

@@ -121,9 +121,8 @@ class Nested(TableOptions):
             for number, table in enumerate(batches_of(file, objects, None)):
                 with readable(file, "light curves"):
                     part = arrow.from_arrow(table, str(file))
-                yield replace(
-                    check(part, str(file)), dropped=part.dropped if number == 0 else {}
-                )  # counted once a file
+                # counted once a file
+                yield replace(check(part, str(file)), dropped=part.dropped if number == 0 else {})
         else:
             yield from in_parts(file, objects, self.form(), decisive)
 

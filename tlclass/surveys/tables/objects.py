@@ -209,9 +209,8 @@ def completed(objects: Objects, stated: Objects) -> Objects:
     found = dict(objects)
     for name in names:
         own = objects.get(name, np.full(n, np.nan))
-        deciding = (
-            objects.get(PHOTOZ, np.full(n, np.nan)) if name in HOST_NUMBERS else own
-        )  # redshift and error of one host
+        # redshift and error of one host
+        deciding = objects.get(PHOTOZ, np.full(n, np.nan)) if name in HOST_NUMBERS else own
         given = np.where(rows >= 0, stated[name][rows], np.nan) if len(stated["object_id"]) else np.full(n, np.nan)
         found[name] = np.where(np.isfinite(deciding), own, given)
     return found
