@@ -115,10 +115,6 @@ class Survey:
         log_cuts(total, cuts, f"{self.name}, objects without a label")
         return concatenate(selected)
 
-    def rules_of(self, curves: LightCurves) -> dict[str, tuple[Array, Selection]]:
-        """Rows and selection rules of each part among light curves that `load` gave; a single survey is one part."""
-        return {"": (np.arange(len(curves)), self.selection)}
-
     def parsed(self, cache: Path) -> tuple[Path, dict[str, int]]:
         """The file of all light curves, read now if it is not there; and files by label that the taxonomy drops, which were not read.
 

@@ -22,8 +22,7 @@ FEWEST = 30  # objects of a class for thresholds of its own; fewer share those o
 
 def views_of(encoded: Encoded) -> Views:
     """The distinct lengths of each light curve after each of `VIEW_DAYS`, at least one observation."""
-    owner = encoded.owner
-    steps = [np.maximum(np.bincount(owner[encoded.days <= day], minlength=len(encoded)), 1) for day in VIEW_DAYS]
+    steps = [np.maximum(encoded.until(day), 1) for day in VIEW_DAYS]
     pairs = np.unique(
         np.column_stack([np.tile(np.arange(len(encoded)), len(VIEW_DAYS)), np.concatenate(steps)]), axis=0
     )

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tlclass.lightcurves import arrow
-from tlclass.lightcurves.arrow import readable
+from tlclass.lightcurves.arrow import readable, single_chunk
 from tlclass.lightcurves.curves import ROW_NUMBERS
 from tlclass.quoting import listed
 from tlclass.surveys.tables import kinds
@@ -93,7 +93,7 @@ def flattened(
     of_all = [name for role, name in form.found(plain, origin).items() if role not in said and is_of_observations(role)]
     whole = kinds.plain(table.select(list(dict.fromkeys([ids, *of_all]))), origin)
     return kinds.plain(
-        pa.table({**flat, **{name: _single(whole[name]).take(owner) for name in whole.column_names}}), origin
+        pa.table({**flat, **{name: single_chunk(whole[name]).take(owner) for name in whole.column_names}}), origin
     )
 
 
@@ -123,8 +123,8 @@ def _lists(table: pa.Table, only: str | None = None) -> dict[str, pa.Array]:
     With `only`, those of this nested column alone, all as `column.name`.
     """
     if only is not None:
-        return {f"{only}.{name}": array for name, array in _parts(only, _single(table[only])).items()}
-    parts = [(column, _parts(column, _single(table[column]))) for column in table.column_names]
+        return {f"{only}.{name}": array for name, array in _parts(only, single_chunk(table[only])).items()}
+    parts = [(column, _parts(column, single_chunk(table[column]))) for column in table.column_names]
     count = Counter(name for _, part in parts for name in part)
     return {
         name if count[name] == 1 else f"{column}.{name}": array
@@ -149,10 +149,6 @@ def _parts(column: str, values: pa.Array) -> dict[str, pa.Array]:
         for name, array in zip(names, inner.flatten(), strict=True)
         if not pa.types.is_nested(array.type)
     }
-
-
-def _single(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _is_list(kind: pa.DataType) -> bool:
