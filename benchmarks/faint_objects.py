@@ -17,21 +17,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.metrics import roc_auc_score
 
 import tlclass
+from tlclass.arrays import Array
 from tlclass.config import cache_folder
 from tlclass.inputs.augmentation import luminosity_distance
 from tlclass.inputs.split import fixed_test
 from tlclass.lightcurves.photometry import magnitude_of_flux
-
-Array = npt.NDArray[Any]
 
 COMMON = ("SNIa", "SNII", "SNIbc")
 # um, effective, as the light is weighed; conf/passbands/lsst.yaml has the mid-points of the edges, an input of the networks

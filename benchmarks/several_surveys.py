@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from tlclass.config import cache_folder
@@ -27,8 +26,6 @@ from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.network.inference import predict_logits
 from tlclass.serving.surveys import load_survey
 from tlclass.training.metrics import macro_auroc
-
-Array = npt.NDArray[Any]
 
 DAYS = (0.0, 5.0, 10.0, 20.0, 70.0)  # since the first detection of either survey; the last is the complete light curve
 SHOWN = {"ztf": "ZTF alone", "lsst": "LSST alone", "ztf+lsst": "both"}

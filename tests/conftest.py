@@ -479,7 +479,8 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 def read_cached(reader: Reader, folder: Path) -> LightCurves:
     """What `reader` reads, by way of the cache."""
     from tlclass.lightcurves import arrow
-    from tlclass.surveys.survey import cached, pieces_of
+    from tlclass.surveys.reader import pieces_of
+    from tlclass.surveys.survey import cached
 
     return arrow.read(cached(pieces_of(reader), folder))
 

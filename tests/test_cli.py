@@ -71,8 +71,21 @@ def test_a_command_that_fails_ends_with_its_code(command: str, monkeypatch: pyte
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize("command", ["inspect", "simulate"])
+def test_ctrl_c_is_one_word(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*words: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"tlclass.{command}.compose", stopped)
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "survey=ztf_simulated", "-o", str(tmp_path / "set.parquet")])
+    assert ended.value.code == 130 and capsys.readouterr().err == "interrupted\n"
+
+
 def test_the_help_of_train_fits_a_screen_and_keeps_the_comments_of_its_file() -> None:
-    text = help_text(CONF)
+    text = help_text()
     lines = text.splitlines()
     assert 24 <= len(lines) <= 48 and max(map(len, lines)) <= 120
     written = (CONF / "train.yaml").read_text().split("\nhydra:")[0].splitlines()

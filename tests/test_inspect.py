@@ -18,10 +18,10 @@ from tlclass.extras import install
 from tlclass.inspect import main
 from tlclass.inspection.account import duplicates, inspect_survey, wrong_times, wrong_wavelengths
 from tlclass.inspection.gathering import Marks
-from tlclass.lightcurves.arrow import checksum, read_parts
+from tlclass.lightcurves.arrow import checksum, read, read_parts
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.surveys import survey as survey_module
-from tlclass.surveys.parts import parts_of
+from tlclass.surveys.reader import parts_of
 
 Inspect = Callable[..., tuple[int, str]]
 
@@ -51,7 +51,10 @@ def inspect_and_draw(data: Path, tmp_path: Path, cache: Path, capsys: pytest.Cap
     """The same with the images."""
 
     def call(*words: str, data: Path = data, cache: Path = cache) -> tuple[int, str]:
-        code = main([*words, "-o", str(tmp_path / "report"), f"paths.data={data}", f"paths.cache={cache}"])
+        try:
+            code = main([*words, "-o", str(tmp_path / "report"), f"paths.data={data}", f"paths.cache={cache}"])
+        except SystemExit as ended:
+            code = ended.code
         printed = capsys.readouterr()
         assert "Traceback" not in printed.err
         return code, printed.out + printed.err
@@ -97,7 +100,8 @@ def test_the_counts_are_what_training_gets_and_every_loss_has_its_column(data: P
     assert table.loc["(dropped)"].tolist()[0] == raw["other"] and table.loc["(dropped)"].tolist()[-1] == 0
     assert found.fluxes["observations"].sum() == len(curves.mjd)
     assert found.medians.loc["all", "observations"] == np.median(curves.lengths)
-    assert found.left_out == {cut.reason: cut.observations for cut in survey.select(cache).cuts if cut.observations}
+    _, cuts = survey.select(read(survey.parsed(cache)[0]))
+    assert found.left_out == {cut.reason: cut.observations for cut in cuts if cut.observations}
     bands = [len(np.unique(curves.passband[a:b])) for a, b in pairwise(curves.offsets)]
     assert found.medians.loc["all", "passbands"] == np.median(bands)
 

@@ -20,6 +20,7 @@ MISTAKES = {  # every kind of place where a mistake can be found; the rest are i
     "in the plan": ([SCRATCH, "model.hidden=0"], ["model.hidden", "0"], 2),
     "of Hydra": ([SCRATCH, "fit.learning_rat=0.1"], ["fit.learning_rat", "fit.learning_rate"], 2),
     "in a choice": (["freeze_policy=ful"], ["freeze_policy", "ful", "from_scratch"], 2),
+    "without a value": ([SCRATCH, "bts"], ["'bts' is not a setting"], 2),
     "in a list": (["source=[bts,bts]"], ["source=[bts,bts]"], 2),
     "in a launcher": (["launcher=joblib", "launcher.n_jobs=two", "-m"], ["n_jobs", "two"], 2),
 }

@@ -17,14 +17,7 @@ if TYPE_CHECKING:
     from tlclass.serving.surveys import load_survey
     from tlclass.training.by_hand import ClassifierTask
 
-__all__ = [
-    "ClassifierTask",
-    "LightCurveDataModule",
-    "LightCurves",
-    "Model",
-    "load_model",
-    "load_survey",
-]
+__all__ = ["ClassifierTask", "LightCurveDataModule", "LightCurves", "Model", "load_model", "load_survey"]
 
 _HOMES = {  # imported when first used, so that `import tlclass` is quick
     "ClassifierTask": "tlclass.training.by_hand",

@@ -1,7 +1,6 @@
 """The dust law: what interstellar dust leaves of the light at a wavelength."""
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -18,13 +17,8 @@ def transmission(wave: Array, extinction: Array | float) -> Array:
 
 @lru_cache(maxsize=1)
 def _extinction_curve() -> tuple[Array, Array]:
+    from astropy import units
     from dust_extinction.parameter_averages import G23  # imported here: it takes seconds
 
     wave = np.geomspace(0.0925, 1.5, 600)
-    return wave, np.asarray(G23(Rv=R_V)(1.0 / wave * _per_micron()))
-
-
-def _per_micron() -> Any:
-    from astropy import units
-
-    return 1.0 / units.micron
+    return wave, np.asarray(G23(Rv=R_V)(1.0 / wave * (1.0 / units.micron)))

@@ -38,6 +38,11 @@ def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
+def as_text(value: object) -> str:
+    """The text of a value, also where it is bytes."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
 def listed(values: Iterable[object], most: int = 40) -> str:
     """Values one after the other, each shortened, no more than so many.
 

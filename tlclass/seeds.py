@@ -1,10 +1,10 @@
 """Separate random streams from one seed, so that no draw depends on how often another was made."""
 
 import hashlib
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from tlclass.arrays import Array
 
 
 def stream(seed: int, name: str) -> int:
@@ -12,7 +12,7 @@ def stream(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "big")
 
 
-def uniform_by_name(names: npt.NDArray[Any], salt: str) -> npt.NDArray[Any]:
+def uniform_by_name(names: Array, salt: str) -> Array:
     """(n,) numbers in [0, 1) that depend on each name and the salt alone, not on order or company."""
     digests = (hashlib.blake2b(f"{salt}/{name}".encode(), digest_size=8).digest() for name in names)
     return np.frombuffer(b"".join(digests), dtype=">u8") / 2.0**64

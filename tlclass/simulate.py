@@ -22,14 +22,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tlclass.config import CONF
 from tlclass.experiments.cards import build_survey
-from tlclass.experiments.composition import about_survey, compose, one_sentence, refuse_role
+from tlclass.experiments.composition import about_survey, compose, refuse_role
 from tlclass.inspection.sheet import PER_CLASS, Examples, draw_sheet
 from tlclass.lightcurves.arrow import write_parts
 from tlclass.lightcurves.curves import SIMULATED, LightCurves, with_passbands
-from tlclass.options import MISTAKES
-from tlclass.quoting import sentence
+from tlclass.options import reported_mistakes
 from tlclass.simulator import JointSimulation, Simulation
 from tlclass.surveys import Union
+from tlclass.wording import in_settings
 
 Simulated = Simulation | JointSimulation | Union
 SUFFIX = "_simulated"
@@ -48,13 +48,10 @@ def load_simulation(survey: str, overrides: Sequence[str] = ()) -> Simulated:
         raise ValueError(f"no simulated survey {survey!r}: choose survey= from {', '.join(known)}")
     try:
         card = compose([f"target={survey}", *map(about_survey, overrides)])["target"]
-    except Exception as error:
-        said = one_sentence(error)
-        if said is None:
-            raise
+    except ValueError as error:
+        said = in_settings(str(error)).replace("target.", "")
         raise ValueError(
-            f"cannot set {', '.join(overrides)}: {said.replace('target.', '')} (keys: those of conf/survey/{survey}.yaml, with dots "
-            "inside blocks)"
+            f"cannot set {', '.join(overrides)}: {said} (keys: those of conf/survey/{survey}.yaml, with dots inside blocks)"
         ) from error
     built: Any = build_survey(card)
     reader: Simulated = built.reader
@@ -87,27 +84,18 @@ def marked(curves: LightCurves) -> LightCurves:
 
 def _simulate(simulation: Simulation | JointSimulation, bars: Progress) -> Iterator[LightCurves]:
     task = bars.add_task(simulation.name, total=sum(simulation.counts().values()))
-    return simulation.parts(ROWS, lambda done, _: bars.update(task, completed=done))
+    return simulation.read_parts(ROWS, lambda done, _: bars.update(task, completed=done))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; a mistake of the user, or a disk that is full, prints one sentence and returns 2."""
-    arguments = _arguments(argv)
-    try:
-        _simulate_to_file(arguments)
-    except MISTAKES as error:
-        print(f"error: {sentence(error)}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _simulate_to_file(arguments: argparse.Namespace) -> None:
-    examples = Examples(PER_CLASS)
-    write_parts(_counted(_simulate_with_bars(_reader(arguments)), examples), arguments.output)
-    print(f"{examples.objects} simulated light curves in {arguments.output}")
-    if arguments.plot is not None:
-        title = "simulated light curves: flux (zero point 27.5) against days since trigger"
-        draw_sheet(examples.curves, examples.names, arguments.plot, title)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line; a mistake of the user, or a disk that is full, ends with one sentence and exit code 2."""
+    arguments, examples = _arguments(argv), Examples(PER_CLASS)
+    with reported_mistakes():
+        write_parts(_counted(_simulate_with_bars(_reader(arguments)), examples), arguments.output)
+        sys.stdout.write(f"{examples.objects} simulated light curves in {arguments.output}\n")
+        if arguments.plot is not None:
+            title = "simulated light curves: flux (zero point 27.5) against days since trigger"
+            draw_sheet(examples.curves, examples.names, arguments.plot, title)
 
 
 def _counted(parts: Iterator[LightCurves], examples: Examples) -> Iterator[LightCurves]:
@@ -143,4 +131,4 @@ def _reader(arguments: argparse.Namespace) -> Simulated:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

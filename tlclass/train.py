@@ -27,17 +27,8 @@ from tlclass.training.leavings import words_of
 log = logging.getLogger(__name__)
 
 MULTIRUN = ("-m", "--multirun")
-VALUED = (
-    *CONFIG_DIR,
-    "--config-path",
-    "-cp",
-    "--config-name",
-    "-cn",
-    "--cfg",
-    "-c",
-    "--package",
-    "-p",
-)  # a value follows
+# a value follows
+VALUED = (*CONFIG_DIR, "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's environment variable
 
 
@@ -84,7 +75,7 @@ def main() -> None:
     A sweep ends with its report, and names what failed, one sentence each.
     """
     if {"-h", "--help"} & set(sys.argv[1:]):
-        sys.stdout.write(help_text(CONF))
+        sys.stdout.write(help_text())
         return
     with stopping.noted():
         error = run_app()

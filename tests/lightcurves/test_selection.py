@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import equal_curves
 from tlclass.lightcurves.curves import LightCurves, from_columns
+from tlclass.lightcurves.cuts import log_cuts, merge_cuts
 from tlclass.lightcurves.selection import (
     PHOTOMETRY_KINDS,
     JointPhotometry,
@@ -14,8 +15,6 @@ from tlclass.lightcurves.selection import (
     Selection,
     Trigger,
     alerts_alone,
-    log_cuts,
-    merge_cuts,
 )
 
 MINUTE = 1 / 1440

@@ -20,7 +20,7 @@ from tlclass.simulate import load_simulation, main, marked
 def test_writes_a_file_and_a_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, sheet = tmp_path / "set.parquet", tmp_path / "sheet.png"
     arguments = ["survey=bts_simulated", "n_objects=12", "classes=[SNIa, TDE]", "mix.SNIa=22"]
-    assert main([arguments[0], "-o", str(path), *arguments[1:], "--plot", str(sheet)]) == 0
+    main([arguments[0], "-o", str(path), *arguments[1:], "--plot", str(sheet)])
     curves = read(path)
     assert np.unique(curves.label, return_counts=True)[1].tolist() == [6, 6]
     assert {"peak_abs_mag", "host_av"} <= set(curves.extra)
@@ -34,9 +34,9 @@ def test_a_set_is_written_in_pieces_and_is_the_same(
 ) -> None:
     words = ["survey=bts_simulated", "n_objects=9", "classes=[SNIa, TDE, SNII]"]
     whole, pieces = tmp_path / f"whole.{suffix}", tmp_path / f"pieces.{suffix}"
-    assert main([*words, "-o", str(whole)]) == 0
+    main([*words, "-o", str(whole)])
     monkeypatch.setattr(simulate, "ROWS", 1)  # an observation: every chunk is a piece
-    assert main([*words, "-o", str(pieces), "--plot", str(tmp_path / "sheet.png")]) == 0
+    main([*words, "-o", str(pieces), "--plot", str(tmp_path / "sheet.png")])
     written = len(list(read_parts(pieces))) if suffix == "arrow" else pq.read_metadata(pieces).num_row_groups
     assert written >= 2 and equal_curves(read(pieces), read(whole))
 
@@ -53,7 +53,7 @@ PLACE = {"joint_simulated": "surveys.ztf."}
 def test_every_built_in_survey_is_written_as_it_is_trained_on(name: str, tmp_path: Path) -> None:
     places = [f"reader.parts.{part}." for part in PARTS.get(name, ())] or [PLACE.get(name, "")]
     settings = [f"{place}{setting}" for place in places for setting in ("n_objects=4", "classes=[SNIa]")]
-    assert main([f"survey={name}", *settings, "-o", str(tmp_path / "set.parquet")]) == 0
+    main([f"survey={name}", *settings, "-o", str(tmp_path / "set.parquet")])
     card = compose([f"target={name}", *(f"target.{setting}" for setting in settings)])["target"]
     curves = build_survey(card).reader.read()
     assert len(curves) == 4 * len(places) and equal_curves(read(tmp_path / "set.parquet"), marked(curves))
@@ -96,7 +96,8 @@ def test_the_population_is_that_of_the_survey_or_of_its_part() -> None:
 def test_a_mistake_is_one_sentence_and_exit_2(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -109,7 +110,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))  # no file may grow beyond, as on a disk that is full
     try:
-        assert main(["survey=ztf_simulated", "n_objects=20", "-o", str(tmp_path / name)]) == 2
+        with pytest.raises(SystemExit, match="2"):
+            main(["survey=ztf_simulated", "n_objects=20", "-o", str(tmp_path / name)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
@@ -118,5 +120,6 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
 
 def test_an_output_below_a_file_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
-    assert main(["survey=ztf_simulated", "n_objects=20", "-o", str(tmp_path / "file" / "set.parquet")]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(["survey=ztf_simulated", "n_objects=20", "-o", str(tmp_path / "file" / "set.parquet")])
     assert "file" in capsys.readouterr().err

@@ -154,7 +154,8 @@ def test_without_sncosmo_the_error_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "sncosmo", None)
-    assert main(["survey=ztf_simulated", "population=templates_example", "-o", "x"]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(["survey=ztf_simulated", "population=templates_example", "-o", "x"])
     error = capsys.readouterr().err
     assert install("templates") in error and error.count("\n") == 1
 

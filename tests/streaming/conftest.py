@@ -1,6 +1,6 @@
 """Packets of a few objects, released models, and the stream of them as a user runs it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,15 @@ from tlclass.surveys import door
 
 MODELS = ("ztf-alerts", "ztf-forced", "ztf")
 OTHERS = ("lsst",)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A producer that is the cluster too: librdkafka plays it over loopback."""
+    kafka = pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed")
+    producer = kafka.Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "none", "log_level": 0})
+    yield producer
+    producer.flush(5)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,6 @@ from tlclass.streaming.store import Store
 
 GROUPS = itertools.count()
 kafka = pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed")
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A producer that is the cluster too."""
-    producer = kafka.Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "none", "log_level": 0})
-    yield producer
-    producer.flush(5)
 
 
 @pytest.fixture(scope="module")

@@ -43,13 +43,6 @@ LEAST = 3  # observations without which the model says nothing
 Message = dict[str, Any]
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    producer = kafka.Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "none", "log_level": 0})
-    yield producer
-    producer.flush(5)
-
-
 def rows() -> Iterator[list[Message]]:
     """Rows of an object for each partition without any history, night after night."""
     generator = np.random.default_rng(5)

@@ -220,7 +220,7 @@ def test_large_tables_are_read_in_parts_with_the_same_light_curves(renamed: Path
     reader = survey_of(renamed, f"matches={renamed / 'matches.csv'}").reader
     assert isinstance(reader, Joint)
     whole = reader.read()
-    parts = list(reader.parts(rows=4))
+    parts = list(reader.read_parts(rows=4))
     assert len(parts) > 1 and sum(map(len, parts)) == len(whole)
     for part in parts:
         for name in part.object_id:

@@ -15,9 +15,10 @@ from tests.surveys.test_table import BANDS, same
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check
 from tlclass.surveys import Nested, Table
-from tlclass.surveys.survey import pieces_of
+from tlclass.surveys.reader import pieces_of
 from tlclass.surveys.tables.columns import Form
-from tlclass.surveys.tables.nested import flattened, is_nested, read_known
+from tlclass.surveys.tables.lists import flattened, read_known
+from tlclass.surveys.tables.nested import is_nested
 
 FORMS = ("lists", "struct of lists", "list of structs")
 

@@ -21,7 +21,6 @@ from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check, concatenate
 from tlclass.surveys import AlertPackets, Nested, Table, door
 from tlclass.surveys.tables import batches
-from tlclass.surveys.tables.nested_parts import nested_in_parts
 
 
 def joined(parts: Iterator[LightCurves], at_least: int = 2) -> LightCurves:
@@ -40,7 +39,7 @@ def test_tables_of_every_layout_in_any_order(layout: str, suffix: str, tmp_path:
     frame = LAYOUTS[layout](alerts())
     for name, given_rows in {"grouped": frame, "mixed": frame.sample(frac=1, random_state=1)}.items():
         reader = Table(write(given_rows, tmp_path / f"{name}{suffix}"), BANDS, **STATED)
-        assert equal_curves(joined(reader.parts(40, 25)), reader.read())
+        assert equal_curves(joined(reader.read_parts(40, 25)), reader.read())
 
 
 @settings(LAWFUL, max_examples=15)
@@ -62,10 +61,10 @@ def test_the_size_of_the_parts_decides_nothing(
             whole = reader.read()
         except ValueError as error:
             with pytest.raises(ValueError, match=r"t\.parquet"):
-                joined(reader.parts(size, 10**6), 0)
+                joined(reader.read_parts(size, 10**6), 0)
             assert "t.parquet" in str(error)
         else:
-            assert equal_curves(joined(reader.parts(size, 10**6), 0), whole)
+            assert equal_curves(joined(reader.read_parts(size, 10**6), 0), whole)
 
 
 def test_a_folder_of_observations_and_objects(tmp_path: Path) -> None:
@@ -75,7 +74,7 @@ def test_a_folder_of_observations_and_objects(tmp_path: Path) -> None:
     write(plain(frame.iloc[half - 5 :]), tmp_path / "second.csv")
     write(objects(frame).iloc[3:], tmp_path / "objects.csv")
     reader = Table(folder=tmp_path, passbands=BANDS, keep_unlisted=True, **STATED)
-    parts, whole = joined(reader.parts(40, 25)), reader.read()
+    parts, whole = joined(reader.read_parts(40, 25)), reader.read()
     assert equal_curves(by_id(parts), by_id(whole))
     assert "never seen" in parts.object_id and parts.dropped == whole.dropped
 
@@ -102,7 +101,7 @@ def test_what_is_decided_of_the_whole_table(
     monkeypatch.setattr(batches, "BLOCK", 600)
     unit = {} if "unit" in fact else {"default_unit": "fluxcal"}
     reader = Table(path, ZTF, **unit)
-    assert equal_curves(joined(reader.parts(40, 10**6)), reader.read())
+    assert equal_curves(joined(reader.read_parts(40, 10**6)), reader.read())
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
@@ -115,7 +114,7 @@ def test_what_breaks_the_table_far_down_is_an_error_in_parts_too(suffix: str, tm
         broken.loc[len(broken) - 1, column] = value
         reader = Table(write(broken, tmp_path / f"t{number}{suffix}"), BANDS)
         with pytest.raises(ValueError, match=said):
-            joined(reader.parts(40, 25))
+            joined(reader.read_parts(40, 25))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -123,7 +122,7 @@ def test_what_breaks_the_table_far_down_is_an_error_in_parts_too(suffix: str, tm
 def test_nested_files(layout: str, form: str, tmp_path: Path) -> None:
     path = write_nested(rows(layout, alerts()), objects(alerts()), tmp_path / "nested.parquet", form)
     reader = Nested(path, BANDS, default_unit="fluxcal")
-    assert equal_curves(joined(nested_in_parts(reader, 40, 25)), reader.read())
+    assert equal_curves(joined(reader.read_parts(40, 25)), reader.read())
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
@@ -138,21 +137,21 @@ def test_an_object_in_two_files_is_found(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_nested(rows("plain", alerts()), objects(alerts()), tmp_path / f"{name}.parquet")
     with pytest.raises(ValueError, match=r"13 object id"):
-        joined(nested_in_parts(Nested(tmp_path, BANDS, default_unit="fluxcal"), 40))
+        joined(Nested(tmp_path, BANDS, default_unit="fluxcal").read_parts(40))
 
 
 def test_packets(tmp_path: Path) -> None:
     write_ztf_alerts(tmp_path, objects=6, packets=3)
     reader = AlertPackets(tmp_path, ZTF)
-    assert equal_curves(joined(reader.parts(60)), reader.read())
-    assert equal_curves(joined(reader.parts(10**6), 1), reader.read())
+    assert equal_curves(joined(reader.read_parts(60)), reader.read())
+    assert equal_curves(joined(reader.read_parts(10**6), 1), reader.read())
 
 
 def test_no_temporary_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
     path = write(plain(alerts()).sample(frac=1, random_state=1), tmp_path / "t.parquet")
-    parts = Table(path, BANDS, **STATED).parts(40, 25)
+    parts = Table(path, BANDS, **STATED).read_parts(40, 25)
     next(parts)
     assert list((tmp_path / "scratch").iterdir())
     parts.close()

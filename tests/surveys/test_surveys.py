@@ -278,7 +278,7 @@ def test_rows_of_objects_that_say_the_same_count_once(
     twice = {name: [values[0], *values, values[0]] for name, values in once.items()}
     paths = [write(folder, objects) for folder, objects in ((tmp_path / "once", once), (tmp_path / "twice", twice))]
     reader = [Table(passbands=ZTF, default_unit="fluxcal", **files) for files in paths]
-    seen = [each.read() if rows is None else concatenate(list(each.parts(rows, 1))) for each in reader]
+    seen = [each.read() if rows is None else concatenate(list(each.read_parts(rows, 1))) for each in reader]
     assert equal_curves(*seen)
     assert f"{paths[1]['objects']}: left out 2 row(s) of objects that say the same as another row" in caplog.text
 

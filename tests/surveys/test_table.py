@@ -613,7 +613,7 @@ def test_tables_of_other_names_are_read_as_csv_is(name: str, rows: int, tmp_path
         .astype({"object_id": str})
     )
     write(frame, tmp_path / "plain.csv")
-    expected = list(Table(tmp_path / "plain.csv", BANDS, **STATED).parts(rows))
+    expected = list(Table(tmp_path / "plain.csv", BANDS, **STATED).read_parts(rows))
     path = tmp_path / name
     if "FITS" in name.upper():
         from astropy.table import Table as FitsTable
@@ -629,7 +629,7 @@ def test_tables_of_other_names_are_read_as_csv_is(name: str, rows: int, tmp_path
     else:
         packed, tabs = "GZ" in name.upper(), "TSV" in name.upper()
         frame.to_csv(path, index=False, sep="\t" if tabs else ",", compression="gzip" if packed else None)
-    found = list(Table(path, BANDS, **STATED).parts(rows))
+    found = list(Table(path, BANDS, **STATED).read_parts(rows))
     assert len(found) == len(expected) and all(map(same, found, expected))
     assert door.accepted(path) == [path]
 
@@ -665,7 +665,7 @@ def test_one_file_per_object_is_warned_of_once(rows: int, tmp_path: Path, caplog
     for number in range(3):
         rows_of = {"mjd": 59000.137 + np.arange(4), "band": "g", "flux": [1e6, 1.0, 1.0, 1.0], "flux_err": 1e5}
         write(pd.DataFrame(rows_of).assign(object_id=f"o{number}"), tmp_path / "all" / f"{number}.csv")
-    list(Table(folder=tmp_path / "all", passbands=ZTF, default_unit="fluxcal").parts(rows))
+    list(Table(folder=tmp_path / "all", passbands=ZTF, default_unit="fluxcal").read_parts(rows))
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert "0.csv and 2 more" in warning and "flux is taken as fluxcal" in warning
     assert sum("3 of 12 with flux / error" in record.getMessage() for record in caplog.records) == (rows > 12)

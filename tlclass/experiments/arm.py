@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from tlclass.arrays import Array
 from tlclass.atomic import write_json, write_text
 from tlclass.baselines.trees import BASELINES, Baseline, fit_and_score
 from tlclass.experiments.job import Job, coordinates
@@ -16,38 +15,19 @@ from tlclass.experiments.start import prepare
 from tlclass.inputs.encoding import encoding_settings
 from tlclass.inputs.split import absent_classes
 from tlclass.network.checkpoint import TrainedModel, as_one, save_model
-from tlclass.network.classifier import Classifier
 from tlclass.network.history import ADAPTED
 from tlclass.network.transfer import FreezePolicy, TransferReport
 from tlclass.options import build
 from tlclass.training.card import CITATION, write_card
 from tlclass.training.evaluation import evaluate
-from tlclass.training.finetune import Start, finetune
-from tlclass.training.fit import FitSummary, device_of
+from tlclass.training.finetune import Start, Trained, finetune
+from tlclass.training.fit import device_of
 from tlclass.training.folds import ZERO, choose, splits
 from tlclass.training.leavings import HISTORY, SURVEY, Row
 from tlclass.training.reliability import Validated, made_reliable
 
 log = logging.getLogger(__name__)
 Sources = Sequence[TrainedModel | None]
-
-
-@dataclass(frozen=True)
-class Trained:
-    """One member of an ensemble after training.
-
-    Attributes:
-        start: holds the network.
-        summary: how its fit went. folder: of that fit. row: more for the result row.
-        networks: one per fold, and `parts`: the labels that each was not trained on.
-    """
-
-    start: Start
-    summary: FitSummary | None
-    folder: Path
-    row: Row
-    networks: Sequence[Classifier]
-    parts: Sequence[Array]
 
 
 class Arm(Protocol):
@@ -216,9 +196,7 @@ class Folds:
         for start in starts:
             log.info("%s", start.report)
         parts = splits(job.data, self.folds, self.up_to)
-        chosen = choose(starts, parts, job.training.fit, folder, job.process, logger)
-        fit_folder = folder / chosen.start.policy.name / "fold0"
-        return Trained(chosen.start, chosen.summary, fit_folder, chosen.row, chosen.networks, chosen.parts)
+        return choose(starts, parts, job.training.fit, folder, job.process, logger)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, cast
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -111,7 +111,7 @@ def own_folders(words: Sequence[str]) -> list[Path]:
     return [Path(folder) for folder in found if folder]
 
 
-def with_plus(word: str, folders: Sequence[Path] = (CONF,)) -> str:
+def with_plus(word: str, folders: Sequence[Path]) -> str:
     """The override with a plus exactly where Hydra requires one.
 
     Args:
@@ -288,9 +288,8 @@ def in_words(error: BaseException) -> str:
     double = re.match(r"Multiple values for (\w+)\.", text)
     if double:
         return f"{double[1]} is given more than once: give one, or several with commas and -m"
-    bare = re.match(r"Error parsing override '(.*)'\s*missing EQUAL", text)
-    if bare:
-        return f"'{bare[1]}' is not a setting: write KEY=VALUE, such as labels=100"
+    if isinstance(error, OverrideParseException) and "=" not in error.override:
+        return f"'{error.override}' is not a setting: write KEY=VALUE, such as labels=100"
     lines = text.split("Config search path")[0].splitlines()
     return " ".join(line.strip() for line in lines if line.strip() and not line.strip().startswith(NOISE))
 

@@ -53,9 +53,8 @@ def _flat(place: str, settings: Any) -> Iterator[tuple[str, Any]]:
 def _decisive(settings: Any, folder: str) -> Any:
     """The settings without what only describes, paths relative to the data folder: moved data are the same experiment."""
     if isinstance(settings, Mapping):
-        own = str(settings.get("_target_", "")).startswith(
-            "tlclass."
-        )  # our classes may move; a name stands beside them
+        # our classes may move; a name stands beside them
+        own = str(settings.get("_target_", "")).startswith("tlclass.")
         kept = {k: v for k, v in settings.items() if k not in DESCRIPTIVE and not (own and k == "_target_")}
         return {name: _decisive(value, folder) for name, value in kept.items()}
     if isinstance(settings, list | tuple):

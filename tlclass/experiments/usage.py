@@ -3,7 +3,8 @@
 import re
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
+
+from tlclass.config import CONF
 
 WIDTH = 118
 GROUP = re.compile(r"  - (?P<name>[\w@.]+): (?P<option>\S+)")
@@ -19,11 +20,11 @@ Pretrain on a source survey, transfer to a target survey with few labels, score 
 """
 
 
-def help_text(conf: Path) -> str:
-    """The text, made from `train.yaml` in the folder `conf`."""
-    lines = (conf / "train.yaml").read_text(encoding="utf-8").split("\nhydra:")[0].splitlines()
+def help_text() -> str:
+    """The text."""
+    lines = (CONF / "train.yaml").read_text(encoding="utf-8").split("\nhydra:")[0].splitlines()
     defaults = [f"{found['name']}={found['option']}" for line in lines if (found := GROUP.fullmatch(line))]
-    added = sorted(folder.name for folder in conf.iterdir() if folder.name in ("arm", "debug", "experiment"))
+    added = sorted(folder.name for folder in CONF.iterdir() if folder.name in ("arm", "debug", "experiment"))
     groups = (
         f"groups, as they are by default: {' '.join(defaults)}; to be added: {' '.join(f'+{n}=...' for n in added)}"
     )

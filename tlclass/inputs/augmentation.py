@@ -193,9 +193,9 @@ class Augmentation:
 
 def augmented(curves: LightCurves, survey: Survey | Several, augmentation: Augmentation, seed: int) -> LightCurves:
     """Light curves that `survey.load` gave, or some of them, augmented by the rules of the part they come from."""
-    parts = survey.rules_of(curves)
-    if list(parts) == [""]:
+    if isinstance(survey, Survey):
         return augmentation.apply(curves, survey.passbands, survey.selection, seed)
+    parts = survey.rules_of(curves)
     changed = [
         augmentation.apply(curves.take(rows), survey.passbands, selection, stream(seed, name))
         for name, (rows, selection) in parts.items()

@@ -257,6 +257,10 @@ class Encoded:
         """(n_obs,) index of the object each observation belongs to."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
+    def until(self, day: float) -> Array:
+        """(n,) observations per object up to so many days after the trigger."""
+        return np.bincount(self.owner[self.days <= day], minlength=len(self))
+
     def take(self, objects: Array, steps: Array | None = None) -> "Encoded":
         """The objects at these indices, in this order; of each so many first observations where `steps` are given."""
         rows, offsets = rows_of(self.offsets[objects], self.lengths[objects] if steps is None else steps)

@@ -169,7 +169,11 @@ class Labelling:
     @property
     def strategy(self) -> Strategy:
         """The function of that name."""
-        return strategy_named(self.name, "labelling")
+        if self.name not in STRATEGIES:
+            raise ValueError(
+                f"labelling is '{self.name}'{nearest(self.name, STRATEGIES)}: choose one of {', '.join(STRATEGIES)}"
+            )
+        return STRATEGIES[self.name]
 
     @property
     def chooses(self) -> bool:
@@ -206,17 +210,6 @@ class Labelling:
         more, none = at_random(replace(pool, open=rest), drawn, rng)
         lots = np.concatenate([np.zeros(len(chosen), dtype=bool), np.ones(len(more), dtype=bool)])
         return np.concatenate([chosen, more]), np.concatenate([score, none]), lots
-
-
-def strategy_named(name: str, place: str) -> Strategy:
-    """The strategy of this name.
-
-    Raises:
-        ValueError: there is none; names the place where it was given.
-    """
-    if name not in STRATEGIES:
-        raise ValueError(f"{place} is '{name}'{nearest(name, STRATEGIES)}: choose one of {', '.join(STRATEGIES)}")
-    return STRATEGIES[name]
 
 
 def _doubt(pool: Pool) -> Array:

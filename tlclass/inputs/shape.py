@@ -5,15 +5,11 @@ images, flares and kilonovae are gone after one or two detections, so that littl
 bright. None of the classes is like that.
 """
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.inputs.encoding import Encoded, Encoding, Observed
 from tlclass.lightcurves.photometry import SNR
-
-Array = npt.NDArray[np.float64]
 
 STATISTICS = (
     "below zero", "fastest fall", "typical change", "detections", "days between detections", "highest flux / error", "highest flux",
@@ -57,10 +53,11 @@ def statistics(encoded: Encoded, encoding: Encoding) -> Array | None:
         _largest_so_far(np.maximum(seen.flux, 0), owner),
         *_since_detection(seen, detected, first, owner),
     ]
-    return np.log1p(np.column_stack(columns))
+    table: Array = np.log1p(np.column_stack(columns))
+    return table
 
 
-def _changes(seen: Observed, owner: npt.NDArray[np.int64]) -> tuple[Array, npt.NDArray[np.bool_]]:
+def _changes(seen: Observed, owner: Array) -> tuple[Array, Array]:
     """(n_obs,) change since the last point in the passband, see `statistics`, and where there is such a point."""
     order = np.lexsort((np.arange(len(owner)), seen.wavelength, owner))
     same = (np.diff(owner[order]) == 0) & (np.diff(seen.wavelength[order]) == 0)
@@ -74,9 +71,7 @@ def _changes(seen: Observed, owner: npt.NDArray[np.int64]) -> tuple[Array, npt.N
     return change, known
 
 
-def _since_detection(
-    seen: Observed, detected: npt.NDArray[np.bool_], first: npt.NDArray[np.int64], owner: npt.NDArray[np.int64]
-) -> tuple[Array, Array, Array]:
+def _since_detection(seen: Observed, detected: Array, first: Array, owner: Array) -> tuple[Array, Array, Array]:
     """(n_obs,) late flux, days since the first detection and mean day, see `statistics`; 0 before that detection."""
     days = np.maximum(seen.days - _first_detection(seen.days, detected, owner), 0.0)
     since = detected | (days > 0)
@@ -90,14 +85,14 @@ def _since_detection(
     return np.maximum(mean, 0) / np.where(highest > 0, highest, 1.0), days, np.maximum(center, 0)
 
 
-def _first_detection(days: Array, detected: npt.NDArray[np.bool_], owner: npt.NDArray[np.int64]) -> Array:
+def _first_detection(days: Array, detected: Array, owner: Array) -> Array:
     """(n_obs,) day of the object's first detection; infinite where there is none."""
     first = np.full(int(owner[-1]) + 1 if len(owner) else 0, np.inf)
     np.minimum.at(first, owner[detected], days[detected])
     return np.asarray(first[owner])
 
 
-def _sum_so_far(values: npt.NDArray[Any], first: npt.NDArray[np.int64], owner: npt.NDArray[np.int64]) -> Array:
+def _sum_so_far(values: Array, first: Array, owner: Array) -> Array:
     """(n_obs,) running sum within each object, which begins at its row `first`; rounded alike whatever objects are beside it."""
     rank = np.arange(len(owner)) - first[owner]
     table = np.zeros((len(first), int(rank.max(initial=-1)) + 1))
@@ -105,13 +100,13 @@ def _sum_so_far(values: npt.NDArray[Any], first: npt.NDArray[np.int64], owner: n
     return np.asarray(table.cumsum(axis=1)[owner, rank])
 
 
-def _span(days: Array, detected: npt.NDArray[np.bool_], owner: npt.NDArray[np.int64]) -> Array:
+def _span(days: Array, detected: Array, owner: Array) -> Array:
     """(n_obs,) days from the first to the last detection so far; 0 where there is none."""
     since = np.where(detected, days - _first_detection(days, detected, owner), 0.0)
     return _largest_so_far(np.nan_to_num(since, posinf=0.0, neginf=0.0), owner)
 
 
-def _largest_so_far(values: Array, owner: npt.NDArray[np.int64]) -> Array:
+def _largest_so_far(values: Array, owner: Array) -> Array:
     """(n_obs,) running maximum of values above 0 within each object, on a logarithmic scale so that objects can be lifted apart."""
     height = np.log1p(values) + owner * 1e3
     return np.asarray(np.expm1(np.maximum.accumulate(height) - owner * 1e3))

@@ -1,7 +1,7 @@
 """What is in a survey, and what is wrong with it: counts, medians per class, fluxes per passband, duplicates."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,12 +14,14 @@ from tlclass.arrays import Array
 from tlclass.inspection.gathering import SAMPLE, Gathered, Marks
 from tlclass.inspection.sheet import Examples
 from tlclass.inspection.violations import judged
+from tlclass.lightcurves.arrow import read_parts
 from tlclass.lightcurves.curves import LightCurves, refuse_none
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import MJD_RANGE, magnitude_of_flux
 from tlclass.lightcurves.selection import alerts_alone
 from tlclass.lightcurves.taxonomy import DROPPED, Taxonomy
-from tlclass.surveys.survey import Survey, cached, label_counts, pieces_of
+from tlclass.surveys.reader import pieces_of
+from tlclass.surveys.survey import Survey, label_counts
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 ORDER = "ugrizy"  # of the wavelengths, by the last letter of a passband's name
@@ -81,7 +83,8 @@ def inspect_survey(survey: Survey, cache: Path, limit: int = SAMPLE) -> Inspecti
     path, unread = survey.parsed(cache)
     survey.check_labels(path)
     found = Gathered(limit)
-    for part, selected, cuts in survey.selected(path):
+    for part in read_parts(path, verify=False):
+        selected, cuts = survey.select(part)
         found.look(part, selected, _classes(selected, known, survey.name), cuts)
     refuse_none(sum(found.labels.values()), survey.name)
     curves, marks = found.sample.curves, found.marks
@@ -134,13 +137,21 @@ def inspect_survey(survey: Survey, cache: Path, limit: int = SAMPLE) -> Inspecti
 
 def _with_unknown_dropped(survey: Survey, cache: Path) -> tuple[Survey, list[str]]:
     """The survey with a taxonomy that drops unknown labels and objects without one, and a sentence about each such label."""
-    unknown = unknown_labels(survey, cache)
-    known = replace(survey.taxonomy, dropped=[*survey.taxonomy.dropped, *unknown, ""])  # "": not classified
+    taxonomy = survey.taxonomy
+    of_files = Counter(str(getattr(piece, "label", "")) for piece in pieces_of(survey.reader))
+    unknown = taxonomy.unlisted(of_files)
+    path, _ = _also_dropping(survey, unknown).parsed(cache)
+    unknown |= taxonomy.unlisted(label_counts(path))
     violations = [
         f"the label '{label}' ({count}) belongs to no class and is not listed as dropped: add it to the taxonomy"
         for label, count in unknown.items()
     ]
-    return replace(survey, taxonomy=known), violations
+    return _also_dropping(survey, unknown), violations
+
+
+def _also_dropping(survey: Survey, labels: Iterable[str]) -> Survey:
+    """The survey, with a taxonomy that drops these labels too, and objects without one."""
+    return replace(survey, taxonomy=replace(survey.taxonomy, dropped=[*survey.taxonomy.dropped, *labels, ""]))
 
 
 def _classes(curves: LightCurves, taxonomy: Taxonomy, origin: str) -> Array:
@@ -169,25 +180,6 @@ def compare(target: Inspection, source: Inspection) -> tuple[list[str], list[str
             f"the median flux is {ours:.0f} here and {theirs:.0f} in {source.name}: with a constant flux scale the network's inputs differ by that factor"
         )
     return violations, notes
-
-
-def unknown_labels(survey: Survey, cache: Path) -> dict[str, int]:
-    """Raw labels (of folders or objects) that the taxonomy does not list, with their counts."""
-    taxonomy, pieces = survey.taxonomy, pieces_of(survey.reader)
-    of_files = [getattr(piece, "label", "") for piece in pieces]
-    unknown = _unlisted(Counter(label for label in of_files if label), taxonomy)
-    wanted = [
-        piece
-        for piece, label in zip(pieces, of_files, strict=True)
-        if not label or taxonomy.index_of(label) not in (None, DROPPED)
-    ]
-    if wanted:
-        unknown |= _unlisted(label_counts(cached(wanted, cache / survey.name)), taxonomy)
-    return unknown
-
-
-def _unlisted(labels: Mapping[str, int], taxonomy: Taxonomy) -> dict[str, int]:
-    return {name: count for name, count in sorted(labels.items()) if name and taxonomy.index_of(name.strip()) is None}
 
 
 def count_table(found: Gathered, taxonomy: Taxonomy) -> pd.DataFrame:

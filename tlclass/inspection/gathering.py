@@ -10,8 +10,8 @@ from tlclass.arrays import Array
 from tlclass.inspection.sheet import Examples
 from tlclass.lightcurves.by_survey import SEEN_BY
 from tlclass.lightcurves.curves import LightCurves, concatenate, sum_dropped
+from tlclass.lightcurves.cuts import Cut
 from tlclass.lightcurves.ids import hashes
-from tlclass.lightcurves.selection import Cut
 
 SAMPLE = 5_000_000  # observations that are held at most
 
@@ -123,8 +123,7 @@ class Gathered:
 
 def counted(values: Array) -> Counter[str]:
     """How often each text stands among these."""
-    names, numbers = np.unique(values.astype(str), return_counts=True)
-    return Counter(dict(zip(names.tolist(), numbers.tolist(), strict=True)))
+    return Counter(values.astype(str).tolist())
 
 
 def _fingerprints(curves: LightCurves) -> Array:

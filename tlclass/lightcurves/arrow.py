@@ -86,7 +86,7 @@ class _Arrow:
         self.schema = schema
 
     def write(self, table: pa.Table, part: LightCurves) -> None:
-        batch = pa.RecordBatch.from_arrays([_single_chunk(column) for column in table.columns], schema=self.schema)
+        batch = pa.RecordBatch.from_arrays([single_chunk(column) for column in table.columns], schema=self.schema)
         about = {b"dropped": json.dumps(dict(part.dropped)), CHECKSUM: str(checksum(part))}
         self.writer.write_batch(batch, custom_metadata=about)
 
@@ -250,7 +250,7 @@ def from_arrow(table: pa.Table, origin: str) -> LightCurves:
             f"it has {listed(table.column_names)}"
         )
     table = table.combine_chunks()
-    lists = {name: _list(_single_chunk(table[name]), name, origin) for name in LISTS}
+    lists = {name: _list(single_chunk(table[name]), name, origin) for name in LISTS}
     _refuse_uneven(lists, origin)
     objects = {name: _of_objects(table[name], name, origin) for name in table.column_names if name not in LISTS}
     passbands = tuple(table.schema.metadata[b"passbands"].decode().split())
@@ -345,5 +345,6 @@ def _of_objects(column: pa.ChunkedArray, name: str, origin: str) -> Array:
     return values.astype(str) if values.dtype == object else values
 
 
-def _single_chunk(column: pa.ChunkedArray) -> pa.Array:
+def single_chunk(column: pa.ChunkedArray) -> pa.Array:
+    """The column in one piece."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

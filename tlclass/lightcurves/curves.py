@@ -22,11 +22,8 @@ LONGEST_TEXT = 256  # characters of an id or a label
 HOST_NUMBERS = ("host_photoz", "host_photoz_err")
 HOST_ERRORS = 0.001, 0.05  # over 1 + z: smallest, and that of a redshift whose error is not known
 FARTHEST = 20.0  # beyond it is no redshift
-ROW_NUMBERS = (
-    "mwebv",
-    "redshift",
-    *HOST_NUMBERS,
-)  # of an object, also read where they stand beside each of its observations
+# of an object, also read where they stand beside each of its observations
+ROW_NUMBERS = ("mwebv", "redshift", *HOST_NUMBERS)
 OBJECT_NUMBERS = ("mwebv", "ra", "dec", "redshift", *HOST_NUMBERS, "trigger_mjd")
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tlclass.arrays import Array
 from tlclass.lightcurves.photometry import FACTS, UNKNOWN_PASSBAND
-from tlclass.quoting import listed, shortened
+from tlclass.quoting import as_text, listed, shortened
 from tlclass.wording import option
 
 UNKNOWN = ("error", "drop")  # what may be done with rows of a passband that is not known
@@ -112,7 +112,7 @@ class Passbands:
             raise ValueError(f"unknown_passbands is '{shortened(unknown)}': choose one of {', '.join(UNKNOWN)}")
         encoded = pa.array(raw).dictionary_encode()
         index = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
-        spelled = [*(_spelling(name) for name in encoded.dictionary.to_pylist()), "(missing)"]
+        spelled = [*(as_text(name).strip() for name in encoded.dictionary.to_pylist()), "(missing)"]
         aliases = self._aliases()
         found = [_find(name, aliases) for name in spelled]
         counts = np.bincount(index, minlength=len(spelled))
@@ -196,11 +196,6 @@ def _passband(name: str, row: Mapping[str, Any]) -> Passband:
     if not 0.1 < wavelength < 30:
         raise ValueError(f"passband {name}: wavelength {wavelength} is not between 0.1 and 30 micrometres")
     return Passband(name, wavelength, tuple(str(alias) for alias in row.get("aliases", ())), str(row.get("source", "")))
-
-
-def _spelling(name: object) -> str:
-    text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
-    return text.strip()
 
 
 def _find(name: str, aliases: Mapping[str, int]) -> int | None:

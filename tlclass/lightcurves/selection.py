@@ -10,6 +10,7 @@ import numpy as np
 from tlclass.arrays import Array
 from tlclass.lightcurves.by_survey import SHOWN, counted_by, named_surveys
 from tlclass.lightcurves.curves import LightCurves, refuse_none
+from tlclass.lightcurves.cuts import Cut, log_cuts
 from tlclass.lightcurves.photometry import MEASURED
 from tlclass.quoting import shortened
 from tlclass.seeds import uniform_by_name
@@ -262,7 +263,7 @@ class Selection:
         self.account(len(curves), cuts, origin)
         return selected
 
-    def select(self, curves: LightCurves) -> tuple[LightCurves, list["Cut"]]:
+    def select(self, curves: LightCurves) -> tuple[LightCurves, list[Cut]]:
         """Apply the selection without logging; return the selected light curves, and what each rule removed, in order."""
         near = self.trigger.near_survey_trigger(curves)
         seen = self.photometry.apply(near)
@@ -285,7 +286,7 @@ class Selection:
         ]
         return first.take(enough), cuts
 
-    def account(self, total: int, cuts: Sequence["Cut"], origin: str) -> None:
+    def account(self, total: int, cuts: Sequence[Cut], origin: str) -> None:
         """Log how many of `total` objects, and how many observations, each cut removed.
 
         Raises:
@@ -322,73 +323,6 @@ def alerts_alone(curves: LightCurves, selection: Selection) -> str:
         f"nearly all of the {total} observations measure a flux (|flux| / error of {MEASURED:g} or more), as alerts do, but the card says that they are "
         "forced photometry: for alerts set target.selection.photometry.kind=detections"
     )
-
-
-NAMED = 3  # objects that a message names of those that a rule removed
-
-
-@dataclass(frozen=True)
-class Cut:
-    """The objects that one rule removed, or observations of objects that stay.
-
-    Attributes:
-        reason: completes "dropped so many objects ...", or observations.
-        object_id, label: (n,) of those objects; of several sets together, see `merge_cuts`, a few of them.
-        observations: removed from objects that stay.
-        usual: whether that is what the selection is for and nothing to warn of: a model of detections is given forced photometry.
-        unnamed: objects removed beside those in `object_id`.
-    """
-
-    reason: str
-    object_id: Array
-    label: Array
-    observations: int = 0
-    usual: bool = False
-    unnamed: int = 0
-
-    def __len__(self) -> int:
-        return len(self.object_id) + self.unnamed
-
-    @classmethod
-    def of(cls, curves: LightCurves, removed: Array, reason: str) -> "Cut":
-        """The objects of `curves` where the (n,) mask `removed` is true."""
-        return cls(reason, curves.object_id[removed], curves.label[removed])
-
-    @classmethod
-    def within(cls, before: LightCurves, after: LightCurves, reason: str, usual: bool = True) -> "Cut":
-        """The observations of the same objects that `after` lacks."""
-        nobody = np.empty(0, dtype=str)
-        return cls(reason, nobody, nobody, len(before.mjd) - len(after.mjd), usual)
-
-
-def log_cuts(total: int, cuts: Sequence[Cut], origin: str) -> int:
-    """Log how many of `total` objects, and how many observations, each cut removed; return how many objects are left."""
-    usual = [f"{cut.observations} observations {cut.reason}" for cut in cuts if cut.usual and cut.observations]
-    if usual:
-        log.info("%s: the selection drops %s", origin, "; ".join(usual))
-    for cut in cuts:
-        if len(cut):
-            names = ", ".join(cut.object_id[:NAMED])
-            log.warning("%s: dropped %d of %d objects %s, e.g. %s", origin, len(cut), total, cut.reason, names)
-        if cut.observations and not cut.usual:
-            log.warning("%s: dropped %d observations %s", origin, cut.observations, cut.reason)
-        total -= len(cut)
-    return total
-
-
-def merge_cuts(parts: Sequence[Sequence[Cut]]) -> list[Cut]:
-    """The same rules applied to several sets, as one list whose memory does not grow with the objects: of each rule `NAMED` are named."""
-    return [
-        Cut(
-            cuts[0].reason,
-            (named := np.concatenate([cut.object_id[:NAMED] for cut in cuts])[:NAMED]),
-            np.concatenate([cut.label[:NAMED] for cut in cuts])[:NAMED],
-            sum(cut.observations for cut in cuts),
-            cuts[0].usual,
-            sum(map(len, cuts)) - len(named),
-        )
-        for cuts in zip(*parts, strict=True)
-    ]
 
 
 def first_mjd(curves: LightCurves, mask: Array) -> Array:

@@ -87,6 +87,10 @@ class Taxonomy:
             )
         return np.array(index, dtype=np.int64)[code]
 
+    def unlisted(self, labels: Mapping[str, int]) -> dict[str, int]:
+        """Those of the labels, label -> how often it stands there, that are not listed, in order; no label at all is none."""
+        return {name: count for name, count in sorted(labels.items()) if name and self.index_of(name.strip()) is None}
+
     def _alike(self, label: str) -> str:
         """A question that names the listed label which differs in case, blanks, `-` and `_` alone; empty if none does."""
         listed = (*self.classes, *(name for labels in self.members.values() for name in labels), *self.dropped)

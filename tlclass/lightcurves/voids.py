@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tlclass.arrays import Array
 from tlclass.lightcurves.photometry import FACTS, plain_name, without_prefix
+from tlclass.quoting import as_text
 
 BLANK = ("", "-", "--", "...", "nan", "none", "null", "<na>", "nat")  # written where a value is unknown, in lower case
 TRUE, FALSE = ("t", "true", "yes", "y", "positive"), ("f", "false", "no", "n", "negative")
@@ -64,7 +65,7 @@ class Void:
         if isinstance(array, pa.ChunkedArray):
             array = array.unify_dictionaries().combine_chunks()
             array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
-        judged = [self.judge(_text(value)) for value in array.dictionary.to_pylist()]
+        judged = [self.judge(as_text(value)) for value in array.dictionary.to_pylist()]
         codes = array.indices.fill_null(len(judged)).to_numpy(zero_copy_only=False).astype(np.int64)
         return np.asarray(np.array([*judged, False], dtype=bool)[codes])
 
@@ -125,7 +126,7 @@ def void_reason(row: Mapping[str, Any]) -> str | None:
     """
     for rule, name in _rules_of(tuple(row)):
         value = row[name]
-        if value is not None and rule.judge(_text(value)):
+        if value is not None and rule.judge(as_text(value)):
             return rule.reason
     return None
 
@@ -141,10 +142,6 @@ def says_yes(value: str) -> bool | None:
         return float(text) > 0
     except ValueError:
         return None
-
-
-def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def is_blank(value: str) -> bool:

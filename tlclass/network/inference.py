@@ -2,13 +2,35 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tlclass.arrays import Array
 from tlclass.inputs.batches import EVALUATED, CurveDataset, in_batches
 from tlclass.network.classifier import Classifier, mean_probability
 from tlclass.network.encoders import Encoder
+
+
+@dataclass(frozen=True)
+class Views:
+    """Light curves as they looked after some of their observations; one may have several views.
+
+    Attributes:
+        object: (V,) number of the light curve. observations: (V,) how many of its first ones are looked at.
+        row: (V,) of the last of them in the flat arrays.
+    """
+
+    object: Array
+    observations: Array
+    row: Array
+
+    @property
+    def share(self) -> Array:
+        """(V,) 1 / number of views of the object, so that each object counts once."""
+        return 1.0 / np.bincount(self.object)[self.object]
 
 
 def predict_logits(

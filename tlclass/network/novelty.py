@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-KNEE, BEFORE = (
-    0.99,
-    0.95,
-)  # quantiles: above the first, percentiles approach 100 as they did between the two, and slower
+# quantiles: above the first, percentiles approach 100 as they did between the two, and slower
+KNEE, BEFORE = (0.99, 0.95)
 
 TABLES = ("quantiles", "joint", "entropy", "behaviour", "columns")  # stored as they are
 

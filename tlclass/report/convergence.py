@@ -3,14 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from tlclass.arrays import Array
 from tlclass.report.sweep import Sweep
 from tlclass.report.tables import read_json
 from tlclass.training.leavings import HISTORY
-
-Array = npt.NDArray[np.float64]
 
 SCORE = "val/auroc_macro"
 SHARE = 0.95

@@ -5,21 +5,18 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from tlclass.arrays import Array
 from tlclass.colors import GREY
 from tlclass.report.drawing import WIDTH, add_legend, looks, new_figure, panels
 from tlclass.report.statistics import mean_estimate
 from tlclass.report.svg import hover
 from tlclass.report.sweep import Sweep, data_note
 from tlclass.training.leavings import PREDICTIONS, read_predictions
-
-Array = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
 
 ON_CELL = "#111111"  # dark text on light cells, in a dark page too
 BINS = 15  # as in the expected calibration error
@@ -32,7 +29,7 @@ def arms_with_predictions(sweep: Sweep) -> list[str]:
     return [arm for arm, some in jobs.items() if all((Path(f) / PREDICTIONS).is_file() for f in some)]
 
 
-def confusion_shares(probability: Array, label: Labels) -> Array:
+def confusion_shares(probability: Array, label: Array) -> Array:
     """(K, K) shares of each true class (rows) by predicted class; NaN rows for classes without objects."""
     n = probability.shape[1]
     counts = np.bincount(label * n + probability.argmax(axis=1), minlength=n * n).reshape(n, n).astype(float)
@@ -86,7 +83,7 @@ def draw_shares(axes: Axes, shares: Array, classes: Sequence[str], size: float) 
     axes.set(xlim=(-0.5, len(classes) - 0.5), ylim=(len(classes) - 0.5, -0.5), aspect="equal")
 
 
-def reliability(probability: Array, label: Labels) -> pd.DataFrame:
+def reliability(probability: Array, label: Array) -> pd.DataFrame:
     """Mean confidence of the predicted class, share of correct ones and objects, per bin of confidence."""
     confidence = probability.max(axis=1)
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)

@@ -65,7 +65,7 @@ def add_legend(figure: Figure, drawn: Sequence[Axes] | Axes, columns: int = 3) -
     place_legend(figure, entries, columns)
 
 
-def place_legend(figure: Figure, entries: dict[str, Artist], columns: int = 3) -> None:
+def place_legend(figure: Figure, entries: dict[str, Artist], columns: int) -> None:
     """See `add_legend`."""
     if not entries:
         return

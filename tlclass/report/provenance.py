@@ -1,6 +1,5 @@
 """How the jobs of a report were made: command, versions, dates, machines and duration, from what they left."""
 
-import json
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 import yaml
 
 from tlclass.report.sweep import Sweep, last_sweep
+from tlclass.report.tables import read_json
 from tlclass.training.leavings import TIMING, WORDS, words_of
 
 UNKNOWN = "not recorded"  # by earlier versions, or of results that were copied without it
@@ -23,7 +23,7 @@ def facts(folders: Sequence[Path], sweeps: Sequence[Sweep]) -> list[tuple[str, s
         sweeps: those found there.
     """
     jobs = [Path(job) for sweep in sweeps for job in sweep.jobs["folder"]]
-    timings = [timing for job in jobs if (timing := _json(job / TIMING))]
+    timings = [timing for job in jobs if (timing := read_json(job / TIMING))]
     ended = sorted(timing["ended"] for timing in timings if "ended" in timing)
     versions = [f"{name} {version}" for t in timings for name, version in t.get("versions", {}).items()]
     return [
@@ -72,10 +72,5 @@ def _spread(values: Sequence[str]) -> str:
 
 
 def _yaml(path: Path) -> Any:
-    return yaml.load(
-        path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    )  # ten times as fast
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    # ten times as fast
+    return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from tlclass.arrays import Array
 from tlclass.experiments.result import JOB, read_results
 from tlclass.experiments.sweep import FAILED, is_done, last_command, refusals
 from tlclass.lightcurves.brightness import THIRDS
@@ -19,8 +18,6 @@ from tlclass.quoting import listed
 from tlclass.training.leavings import Row
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[np.float64]
-
 CELL = ["sweep", "source", "target", "arm", "head", "encoding", "labels"]
 NOT_VARIED = ("experiment_name", "seed", "labels", "arm.name", "arm.reference")  # what every job states by itself
 SETTINGS = ("source", "target", "head", "encoding", "encoder")  # of a row: columns with short values

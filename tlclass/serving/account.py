@@ -8,7 +8,7 @@ import numpy as np
 from tlclass.arrays import Array
 from tlclass.inputs.encoding import known_metadata
 from tlclass.lightcurves.curves import LightCurves
-from tlclass.lightcurves.selection import Cut, log_cuts, merge_cuts
+from tlclass.lightcurves.cuts import Cut, log_cuts, merge_cuts
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.serving.recognise import Traits, say_photometry, say_survey
 from tlclass.surveys.tables.columns import naming
@@ -27,7 +27,7 @@ class Account:
         self.model, self.origin = model, origin
         self.given, self.kept = Traits(), Traits()
         self.left_out: dict[str, int] = {}
-        self.cuts: Sequence[Cut] | None = None  # of all parts so far
+        self.cuts: list[Cut] = []  # of all parts so far
         self.told: dict[str, int] = dict.fromkeys(model.metadata, 0)
 
     def add(self, given: LightCurves, kept: LightCurves, left_out: Mapping[str, Array], cuts: Sequence[Cut]) -> None:
@@ -42,7 +42,7 @@ class Account:
         self.kept += traits if kept is given else Traits.of(kept)
         for name, counts in left_out.items():
             self.left_out[name] = self.left_out.get(name, 0) + int(np.sum(counts))
-        self.cuts = merge_cuts([cuts] if self.cuts is None else [self.cuts, cuts])
+        self.cuts = merge_cuts([self.cuts, cuts])
         for name, known in known_metadata(given, self.model.metadata).items():
             self.told[name] += known
 
@@ -52,7 +52,7 @@ class Account:
         say_survey(self.given, self.model.passbands, self.origin)
         released = "release" in self.model.training  # no other model suits a survey better than its own
         say_photometry(self.kept, self.model.selection.photometry.kind, self.origin, suggest=released)
-        log_cuts(self.given.objects, self.cuts or (), self.origin)
+        log_cuts(self.given.objects, self.cuts, self.origin)
         if self.model.calibration is None and self.model.training:
             log.warning(
                 "%s: the probabilities of this model are not calibrated: they may be much too sure", self.origin

@@ -91,9 +91,8 @@ def export(model: TrainedModel, path: Path) -> None:
         raise ValueError(f"output {path}: choose a name that ends in {' or '.join(SUFFIXES)}")
     network, inputs = Probabilities(model).eval(), _example(model)
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # the exporters warn of what the tests run: other numbers of objects, constants, indices
+        # the exporters warn of what the tests run: other numbers of objects, constants, indices
+        warnings.simplefilter("ignore")
         network(*inputs)  # an encoding that cannot be exported is named here
         (_export_onnx if path.suffix == ".onnx" else _export_torch)(model, network, inputs, path)
 

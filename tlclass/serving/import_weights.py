@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tlclass.arrays import Array
 from tlclass.inputs.encoding import Paper
 from tlclass.lightcurves.selection import Photometry, Trigger
 from tlclass.lightcurves.taxonomy import Taxonomy
@@ -16,8 +16,6 @@ from tlclass.network.classifier import build_classifier
 from tlclass.serving.paper_weights import PaperWeights, Recurrent
 from tlclass.serving.surveys import load_survey
 from tlclass.surveys import Survey
-
-Array = npt.NDArray[np.float32]
 
 SURVEY = "ztf_sims"  # what the authors trained on; its card says how they wrote the passbands
 METADATA = ("redshift", "mwebv")  # of the authors' contextual networks, in their order
@@ -48,9 +46,8 @@ def as_model(weights: PaperWeights, classes: Sequence[str] | None, origin: str) 
         encoder["metadata_units"] = len(weights.context.bias)
     encoding, head = Paper(), {"name": "linear"}
     classifier = build_classifier(encoder, head, len(encoding.channels), len(taxonomy.classes))
-    classifier.load_state_dict(
-        _state(adapted(weights, survey)), strict=False
-    )  # but for mean and scale, which stay 0 and 1
+    # but for mean and scale, which stay 0 and 1
+    classifier.load_state_dict(_state(adapted(weights, survey)), strict=False)
     selection = replace(survey.selection, photometry=Photometry("forced"), trigger=Trigger("first_detection"))
     return TrainedModel(
         classifier=classifier.eval(), encoder=encoder, head=head, encoding=encoding, passbands=survey.passbands,

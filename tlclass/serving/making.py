@@ -27,6 +27,7 @@ from tlclass.network.transfer import FreezePolicy, transfer
 from tlclass.serving.evaluating import evaluate
 from tlclass.training.card import CITATION, write_card
 from tlclass.training.distillation import Distillation
+from tlclass.training.folds import ZERO
 from tlclass.training.reliability import made_reliable
 
 log = logging.getLogger(__name__)
@@ -201,6 +202,6 @@ def _zero_shot(training: Training, source: TrainedModel) -> TrainedModel:
     """The source network for the classes of another survey, by its own head; nothing is trained."""
     head = head_settings(training.head, source, training.survey.taxonomy)
     model = new_model(training, head)
-    policy = FreezePolicy("zero", load=("encoder.*", "head.*"), train=())
+    policy = FreezePolicy(ZERO, load=("encoder.*", "head.*"), train=())
     transfer(model.members[0], policy, source_state(source, head), source.classes, model.classes)
     return replace(model, simulated=source.simulated)

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.extras import needs
-
-Array = npt.NDArray[np.float32]
 
 LAYOUT = "GRU, GRU, dense tanh [beside it a linear one of the object's numbers], dense ReLU, dense ReLU, dense softmax"
 ACTIVATIONS = {"state": "tanh", "joint": "relu", "latent": "relu", "head": "softmax", "context": "linear"}
@@ -206,7 +204,7 @@ def _graphs(graph: Any) -> Iterator[Any]:
                 yield from _graphs(attribute.g)
 
 
-def _loops(arrays: Mapping[str, npt.NDArray[Any]]) -> list[Recurrent]:
+def _loops(arrays: Mapping[str, Array]) -> list[Recurrent]:
     """The GRUs that tf2onnx wrote as loops, the one of four channels first: of its two matrices the lower number is the input's."""
     found: dict[str, list[tuple[int, str]]] = {}
     for name, array in arrays.items():
@@ -222,7 +220,7 @@ def _loops(arrays: Mapping[str, npt.NDArray[Any]]) -> list[Recurrent]:
     return sorted(recurrent, key=lambda layer: layer.kernel.shape[0])
 
 
-def _loop_bias(arrays: Mapping[str, npt.NDArray[Any]], place: str) -> Array:
+def _loop_bias(arrays: Mapping[str, Array], place: str) -> Array:
     """(2, 3 units) of the GRU at this place: that of the input, `...unstack-folded-0`, and the recurrent one, `-1`."""
     rows = []
     for number in (0, 1):
@@ -243,7 +241,7 @@ def _shared(name: str, place: str) -> int:
     return len({*name.split("/")} & {*place.split("/")})
 
 
-def _dense_in_order(graph: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[Dense]:
+def _dense_in_order(graph: Any, arrays: Mapping[str, Array]) -> Iterator[Dense]:
     """The dense layers: a product with a constant matrix, then the sum with a constant vector.
 
     Outside of loops; the first step of a loop, which tf2onnx writes before it, multiplies with the loop's own matrices.

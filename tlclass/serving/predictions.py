@@ -19,7 +19,7 @@ from tlclass.inputs.shape import statistics
 from tlclass.lightcurves.curves import LightCurves, check, log_dropped, sum_dropped
 from tlclass.network.calibration import log_probabilities
 from tlclass.network.checkpoint import TrainedModel
-from tlclass.network.inference import encode_all, encode_every_step, logits_of, refuse_lost
+from tlclass.network.inference import Views, encode_all, encode_every_step, logits_of, refuse_lost
 from tlclass.network.sets import usable
 from tlclass.serving.account import Account
 from tlclass.serving.priors import reweighed
@@ -47,15 +47,6 @@ class Rows:
     object: Array
     view: Array
     at: Array | None = None
-
-
-@dataclass(frozen=True)
-class Views:
-    """What is classified: the first `observations` of light curve `object`, the last of them at `row` of the flat arrays."""
-
-    object: Array
-    observations: Array
-    row: Array
 
 
 def predict(
@@ -268,8 +259,9 @@ def _views_and_rows(encoded: Encoded, place: Array, total: int, mjd: Array, aske
         encoded: n classified light curves. place: (n,) where they stand among the `total` of the input.
         mjd: of their observations. asked: which rows.
     """
-    n, owner = len(encoded), encoded.owner
+    n = len(encoded)
     if asked.every_observation:
+        owner = encoded.owner
         rows = np.arange(len(owner))
         views = Views(owner, rows - encoded.offsets[owner] + 1, rows)
         silent = np.setdiff1d(np.arange(total), place)
@@ -278,7 +270,7 @@ def _views_and_rows(encoded: Encoded, place: Array, total: int, mjd: Array, aske
         at = np.concatenate([mjd, np.full(len(silent), np.nan)])
         return views, Rows(objects[order], np.concatenate([rows, np.full(len(silent), -1)])[order], at[order])
     days = [float(day) for day in asked.at_days] or [np.inf]
-    steps = np.stack([np.bincount(owner[encoded.days <= day], minlength=n) for day in days], axis=1)  # (n, D)
+    steps = np.stack([encoded.until(day) for day in days], axis=1)  # (n, D)
     known = steps.ravel() > 0
     number = np.repeat(np.arange(n), len(days))[known]
     observations = steps.ravel()[known]

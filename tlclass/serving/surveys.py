@@ -25,7 +25,7 @@ def load_survey(name: str, data: str | Path = "data", **changes: object) -> Surv
     return build_survey(settings["source"])
 
 
-def stated_survey(words: Sequence[str], config_dir: str | None = None, trust: Sequence[str] = ()) -> Survey:
+def stated_survey(words: Sequence[str], config_dir: str | None, trust: Sequence[str]) -> Survey:
     """The survey that words of a command line such as `survey=NAME survey.key=value paths.data=FOLDER` state.
 
     Args:

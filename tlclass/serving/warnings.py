@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import LightCurves
-from tlclass.lightcurves.selection import Cut
+from tlclass.lightcurves.cuts import Cut
 from tlclass.network.checkpoint import TrainedModel
 
 
@@ -14,7 +14,7 @@ def warnings_for(
     model: TrainedModel,
     given: LightCurves,
     used: LightCurves,
-    left_out: dict[str, npt.NDArray[np.int64]],
+    left_out: dict[str, Array],
     cuts: Sequence[Cut],
 ) -> list[str]:
     """One string per object of `given`, empty where nothing is unusual.

@@ -8,7 +8,7 @@ from tlclass.simulator.card import simulated_survey
 from tlclass.simulator.instrument import Band, Systematics
 from tlclass.simulator.joint import JointSimulation, joint_simulated_survey
 from tlclass.simulator.population import Limits, Population
-from tlclass.simulator.survey import Discovery, Observatory, Simulation, simulate
+from tlclass.simulator.survey import Discovery, Observatory, Simulation
 from tlclass.simulator.transients import Gap, Transient
 
 __all__ = [
@@ -26,6 +26,5 @@ __all__ = [
     "band_flux",
     "joint_simulated_survey",
     "rest_frame_magnitudes",
-    "simulate",
     "simulated_survey",
 ]

@@ -37,7 +37,7 @@ class Simulated(Protocol):
 def observed_in_parts(
     simulation: Simulated, observer: Observer, rows: int | None, progress: Progress | None = None
 ) -> Iterator[LightCurves]:
-    """What an observer sees of the objects of a simulation; see `in_parts`."""
+    """What an observer sees of the objects of a simulation, about so many observations at a time; None: all at once."""
     counts = {name: count for name, count in simulation.counts().items() if count > 0}
     total, done = sum(counts.values()), 0
     held: list[_Batch] = []

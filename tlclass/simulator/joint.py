@@ -89,7 +89,7 @@ class JointSimulation:
         (curves,) = self._in_parts(None, None)
         return curves
 
-    def parts(self, rows: int, progress: Progress | None = None) -> Iterator[LightCurves]:
+    def read_parts(self, rows: int, progress: Progress | None = None) -> Iterator[LightCurves]:
         """What `read` simulates, about so many observations at a time."""
         return self._in_parts(rows, progress)
 

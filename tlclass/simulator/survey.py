@@ -153,13 +153,14 @@ class Simulation:
         """No files are read."""
         return []
 
-    def read(self, progress: Progress | None = None) -> LightCurves:
-        """Simulate; `progress` is called with (objects done, objects in all)."""
-        return simulate(self, progress)
+    def read(self) -> LightCurves:
+        """Simulate all classes: classes in the order of the mix, objects in order of generation."""
+        (curves,) = observed_in_parts(self, Observatory(self), None)
+        return curves
 
-    def parts(self, rows: int, progress: Progress | None = None) -> Iterator[LightCurves]:
-        """What `read` simulates, about so many observations at a time."""
-        return in_parts(self, rows, progress)
+    def read_parts(self, rows: int, progress: Progress | None = None) -> Iterator[LightCurves]:
+        """What `read` simulates, about so many observations at a time; `progress` is called with (objects done, objects in all)."""
+        return observed_in_parts(self, Observatory(self), rows, progress)
 
 
 class Observatory:
@@ -311,14 +312,3 @@ def first_value(objects: Array, values: Array, n: int) -> Array:
     start = np.flatnonzero(np.diff(objects, prepend=-1))
     first[objects[start]] = values[start]
     return first
-
-
-def simulate(simulation: Simulation, progress: Progress | None = None) -> LightCurves:
-    """Simulate all classes: classes in the order of the mix, objects in order of generation."""
-    (curves,) = in_parts(simulation, None, progress)
-    return curves
-
-
-def in_parts(simulation: Simulation, rows: int | None, progress: Progress | None = None) -> Iterator[LightCurves]:
-    """What `simulate` simulates, about so many observations at a time; None: all at once."""
-    yield from observed_in_parts(simulation, Observatory(simulation), rows, progress)

@@ -2,16 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import ROW_NUMBERS, LightCurves, from_columns, settled
 from tlclass.lightcurves.photometry import SAME_EXPOSURE, known_times, one_per_exposure
 from tlclass.surveys.alerts.parsed import HEAD_NUMBERS
-
-Array = npt.NDArray[Any]
 
 # One row as it was sent. `issued` stands last: two rows are the same if all before it is. `band` is a passband's code.
 SEEN = np.dtype(

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tlclass.arrays import Array
 from tlclass.inputs.encoding import Encoded, encode, remembered
 from tlclass.inputs.shape import statistics
 from tlclass.lightcurves.curves import LightCurves
@@ -19,8 +19,6 @@ from tlclass.network.inference import logits_of
 from tlclass.network.sets import usable
 from tlclass.streaming.arrivals import Arrival, contested, distinct, light_curves, newest
 from tlclass.streaming.state import KEPT, Live, Network
-
-Array = npt.NDArray[Any]
 
 STEP, RECOMPUTED, NOTHING_NEW = "step", "recomputed", "nothing new"
 

@@ -6,15 +6,14 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.extras import needs
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.streaming.arrivals import ABOUT
 from tlclass.streaming.state import Live
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 EVERY = 10.0  # seconds between two lines
 MEMORY = 2000.0  # predictions over which shares are averaged

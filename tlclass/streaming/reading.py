@@ -14,17 +14,18 @@ import pyarrow as pa
 from tlclass.lightcurves.curves import LONGEST_TEXT
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import detected_by_snr
-from tlclass.quoting import listed, sentence, shortened
+from tlclass.quoting import as_text, listed, sentence, shortened
 from tlclass.streaming.arrivals import ABOUT, SEEN, UNKNOWN, Arrival, packet_times
 from tlclass.surveys import AlertPackets
+from tlclass.surveys.alerts.files import CONFLUENT, CONTAINER, decoded
 from tlclass.surveys.alerts.packets import FINE, Head, Row, is_rubin, is_ztf
 from tlclass.surveys.alerts.parsed import ROW
 from tlclass.surveys.alerts.reader import SYSTEMS
 from tlclass.surveys.tables.columns import Form, refuse_absent
 from tlclass.surveys.tables.facts import Facts
 from tlclass.surveys.tables.kinds import plain
+from tlclass.surveys.tables.lists import holds_lists
 from tlclass.surveys.tables.measured import is_photflag, kind_of, measured
-from tlclass.surveys.tables.nested import holds_lists
 from tlclass.surveys.tables.observations import converted, observation_columns
 from tlclass.surveys.tables.quantities import stated_in_rows, usable
 from tlclass.surveys.tables.units import only_unit, say_depth
@@ -35,7 +36,6 @@ Packet = Mapping[str, Any]
 ROWS = "rows of a table"
 PASSING = (ImportError, OSError)  # nothing is wrong with the content: a package is missing, the disk or network fails
 ENOUGH = 50  # rows by which the unit is judged
-AVRO = (b"Obj\x01", b"\x00")
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,15 @@ class Reading:
     def content(self, content: bytes, origin: str) -> Iterator[Read]:
         """A message: an Avro packet (whole files, or in Confluent's framing), or JSON of packets or of rows."""
         try:
-            if content.startswith(AVRO):
-                for name, packet in self.packets.decoded(io.BytesIO(content), origin):
+            if content.startswith((CONTAINER, CONFLUENT)):
+                for name, packet in decoded(io.BytesIO(content), origin, self.packets.schema):
                     yield self.packet(name, packet, origin)
                 return
             found = json.loads(content)
         except PASSING:
             raise
         except Exception as error:
-            yield Rejected(origin, _reason(error), content)
+            yield Rejected(origin, sentence(error), content)
             return
         for each in found if isinstance(found, list) else [found]:
             if not isinstance(each, dict):
@@ -108,7 +108,7 @@ class Reading:
         except PASSING:
             raise
         except Exception as error:
-            return Rejected(origin, _reason(error), _as_bytes(packet))
+            return Rejected(origin, sentence(error), _as_bytes(packet))
         self.survey = survey
         return arrival
 
@@ -138,7 +138,7 @@ class Reading:
         try:
             table = pa.Table.from_pylist([dict(row) for row in rows])
         except (pa.ArrowException, TypeError, OverflowError) as error:
-            why = f"it cannot be made a table ({_reason(error)}): give a row for each observation, with a number or a text in each cell"
+            why = f"it cannot be made a table ({sentence(error)}): give a row for each observation, with a number or a text in each cell"
             yield Rejected(origin, why, _as_bytes(rows))
             return
         yield from self.table(table, origin)
@@ -152,7 +152,7 @@ class Reading:
                 for row in range(len(table)):
                     yield from self.table(table.slice(row, 1), origin)
                 return
-            found = [Rejected(origin, _reason(error), _as_bytes(table.to_pylist()))]
+            found = [Rejected(origin, sentence(error), _as_bytes(table.to_pylist()))]
         yield from found
 
     def _converted(self, table: pa.Table, origin: str) -> Iterator[Read]:
@@ -277,13 +277,5 @@ def _refuse_id(name: str, origin: str) -> None:
         )
 
 
-def _reason(error: Exception) -> str:
-    return sentence(error) or type(error).__name__
-
-
 def _as_bytes(content: Any) -> bytes:
-    return json.dumps(content, default=_as_text).encode()
-
-
-def _as_text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return json.dumps(content, default=as_text).encode()

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from tlclass.quoting import sentence
 from tlclass.streaming.reading import PASSING, Read, Reading, Rejected, refuse_lists
 from tlclass.streaming.store import Store
-from tlclass.surveys.alerts.reader import packet_files
+from tlclass.surveys.alerts.files import CONTAINER, TARS, decoded, packet_files, packets_in
 from tlclass.surveys.tables.batches import Batches
 from tlclass.surveys.tables.files import JSON, PACKED, TABLES, is_kind, schema_of
 from tlclass.surveys.tables.observations import observation_columns
@@ -26,7 +26,7 @@ from tlclass.surveys.tables.quantities import usable
 
 log = logging.getLogger(__name__)
 
-KINDS = (".avro", ".tar", ".tar.gz", ".tgz", *JSON, *TABLES)
+KINDS = (".avro", *TARS, *JSON, *TABLES)
 TEMPORARY = (".tmp", ".part", ".partial")  # endings of files that are renamed into place when they are whole
 LOOK = 1.0  # seconds between two looks into a folder
 WAIT = 0.2  # seconds for something to come
@@ -133,13 +133,13 @@ class Folder:
             raise
         except Exception as error:
             with file.open("rb") as content:
-                yield Item([Rejected(str(file), sentence(error) or type(error).__name__, content.read(LETTER))])
+                yield Item([Rejected(str(file), sentence(error), content.read(LETTER))])
         yield Item([], {f"done {name}": size})
 
     def _read(self, file: Path) -> Iterator[list[Read]]:
         origin = str(file)
         if packet_files(file):
-            for where, schema, packet in self.reading.packets.packets(file):
+            for where, schema, packet in packets_in(file, self.reading.packets.schema):
                 yield [self.reading.packet(schema, packet, where)]
         elif is_kind(file, JSON) and _is_document(file):
             yield list(self.reading.content(file.read_bytes(), origin))
@@ -221,14 +221,14 @@ class StandardInput:
         except (*PASSING, Unreadable) as error:
             self.waiting.put(error)
         except Exception as error:
-            self.waiting.put(Item([Rejected("standard input", sentence(error) or type(error).__name__)]))
+            self.waiting.put(Item([Rejected("standard input", sentence(error))]))
 
     def _found(self) -> Iterator[Callable[[str], list[Read]]]:
         """A packet or a line after the other, each as a function that reads it."""
-        start = self.stream.read(4)
-        if start == b"Obj\x01":
+        start = self.stream.read(len(CONTAINER))
+        if start == CONTAINER:
             stream: Any = _Resumed(start, self.stream)
-            for name, packet in self.reading.packets.decoded(stream, "standard input"):
+            for name, packet in decoded(stream, "standard input", self.reading.packets.schema):
                 yield partial(self._packet, name, packet)
             return
         every = chain(
@@ -304,5 +304,5 @@ class _Resumed(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """To the beginning, where the reader of packets looks at the first bytes again."""
-        self.start = b"Obj\x01"
+        self.start = CONTAINER
         return 0

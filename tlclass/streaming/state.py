@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.streaming.arrivals import ABOUT, NOTHING_KNOWN, SEEN
 
-Array = npt.NDArray[Any]
 Network = dict[str, Array]  # `Encoder.step`'s state of one object, as arrays
 
 # The selected observations without which the next cannot be encoded; as in `LightCurves`.

@@ -1,4 +1,8 @@
-"""Surveys: what is known of each data set, and one reader per file format."""
+"""Surveys: what is known of each data set, and one reader per file format.
+
+Three classes make one of several: `Union` reads sets of other objects by the rules of one card, `Several` joins surveys of other
+objects, each with its own rules, and `Joint` merges what surveys have of the same objects.
+"""
 
 from tlclass.surveys.alerts.reader import AlertPackets
 from tlclass.surveys.joint.reader import Joint, joint_survey

@@ -14,13 +14,13 @@ from tlclass.lightcurves.passbands import Passbands
 from tlclass.options import checked_options, nearest
 from tlclass.surveys.alerts.reader import AlertPackets
 from tlclass.surveys.alerts.tables import holds_packets
-from tlclass.surveys.parts import ROWS, parts_of
-from tlclass.surveys.reader import Reader
+from tlclass.surveys.reader import ROWS, Reader, parts_of
 from tlclass.surveys.snana.fits import SnanaFits
 from tlclass.surveys.snana.text import SnanaText
 from tlclass.surveys.survey import Survey
 from tlclass.surveys.tables.columns import Form, TableOptions
-from tlclass.surveys.tables.nested import Nested, holds_lists, is_own, nested_curves
+from tlclass.surveys.tables.lists import holds_lists
+from tlclass.surveys.tables.nested import Nested, is_own, nested_curves
 from tlclass.surveys.tables.table import Table, table_curves
 
 
@@ -92,7 +92,7 @@ def parts(
     """What `read` reads, in parts with other objects in each, so that memory holds one at a time.
 
     Where the format is of many files a part is a file. Tables and packets with more than about `rows` observations come in parts
-    of that size, as their `parts` say; what is decided of a whole table is decided of it all the same. What is dropped is only counted.
+    of that size, as their `read_parts` say; what is decided of a whole table is decided of it all the same. What is dropped is only counted.
 
     Raises:
         FileNotFoundError, ValueError: see `read`. That there is no light curve is found at the end.

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-Array = npt.NDArray[Any]
+from tlclass.arrays import Array
 
 ID = "object_id"
 SAMPLE = 200_000  # ids of rows that are kept to divide the objects into ranges of about as many rows

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import LightCurves, from_columns
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.quoting import listed
@@ -14,18 +13,14 @@ from tlclass.surveys.tables.cells import column_values, numbers
 from tlclass.surveys.tables.files import existing, read_table, schema_of
 from tlclass.surveys.tables.table import Table
 
-Array = npt.NDArray[Any]
-
 # Table 1 of Kessler et al. 2019 (PASP 131, 094501); 991 to 994 occur only in the test set.
 CLASS_NAMES = {
     6: "uLens-Single", 15: "TDE", 16: "EB", 42: "SNII", 52: "SNIax", 53: "Mira", 62: "SNIbc", 64: "KN",
     65: "M-dwarf-flare", 67: "SNIa-91bg", 88: "AGN", 90: "SNIa", 92: "RRL", 95: "SLSN-I",
     991: "uLens-Binary", 992: "ILOT", 993: "CaRT", 994: "PISN",
 }  # fmt: skip
-HOSTS = {
-    "host_photoz": "hostgal_photoz",
-    "host_photoz_err": "hostgal_photoz_err",
-}  # 0 of objects in the Milky Way: unknown
+# 0 of objects in the Milky Way: unknown
+HOSTS = {"host_photoz": "hostgal_photoz", "host_photoz_err": "hostgal_photoz_err"}
 
 
 @dataclass(frozen=True)

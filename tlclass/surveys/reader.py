@@ -1,9 +1,13 @@
-"""What a file format needs to be read as a survey."""
+"""What a file format needs to be read as a survey, and how it is read in parts."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from tlclass.lightcurves.curves import LightCurves
+from tlclass.surveys.saying import Together
+
+ROWS = 400_000  # observations in memory at a time: about 1 GB while they are classified
 
 
 class Reader(Protocol):
@@ -12,7 +16,8 @@ class Reader(Protocol):
     A format of many files has a third method, `pieces() -> list[Reader]`: readers of independent pieces
     (other objects in each), which are parsed in parallel and one at a time in memory. A piece all of whose
     objects have one label, known without opening it, says so in an attribute `label`; where the taxonomy
-    drops that label the piece is not read.
+    drops that label the piece is not read. A format whose files may be larger than memory has a method
+    `read_parts(rows) -> Iterator[LightCurves]`: what `read` reads, about so many observations at a time.
     """
 
     def files(self) -> list[Path]:
@@ -20,3 +25,29 @@ class Reader(Protocol):
 
     def read(self) -> LightCurves:
         """All light curves in canonical units, unselected, labels as the files state them."""
+
+
+def pieces_of(reader: Any) -> list[Reader]:
+    """The independent pieces of a reader, or the reader itself."""
+    return reader.pieces() if hasattr(reader, "pieces") else [reader]
+
+
+def parts_of(reader: Any, rows: int = ROWS) -> Iterator[LightCurves]:
+    """What a reader reads, in parts with other objects in each, so that memory holds one at a time.
+
+    About so many observations at a time where the format allows, in order of the ids or of the file; else a part is a piece.
+
+    Raises:
+        FileNotFoundError, ValueError: see `Reader.read`.
+    """
+    if hasattr(reader, "read_parts"):
+        yield from reader.read_parts(rows)
+    elif hasattr(reader, "pieces"):
+        together = Together()
+        for piece in reader.pieces():
+            with together:
+                part = piece.read()
+            yield part
+        together.log()
+    else:
+        yield reader.read()

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.photometry import detected_by_snr
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 
 @dataclass

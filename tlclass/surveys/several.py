@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import LightCurves, concatenate
 from tlclass.lightcurves.passbands import Passbands, joined
 from tlclass.lightcurves.selection import Selection
@@ -17,7 +17,6 @@ from tlclass.lightcurves.taxonomy import Taxonomy
 from tlclass.surveys.survey import Survey
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 PART = "survey"  # extra column with the name of the part an object comes from
 
@@ -27,7 +26,7 @@ class Several:
     """Several surveys as one source, e.g. simulations of ZTF and of LSST.
 
     Every part keeps its own reader, cuts, photometry kind, trigger, window and passbands; its taxonomy is replaced.
-    (`Union` joins readers only.) Object ids are `part:id`.
+    Object ids are `part:id`.
 
     Attributes:
         parts: name -> survey, in order.

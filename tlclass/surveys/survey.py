@@ -3,27 +3,26 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.atomic import write_text
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check, concatenate, log_dropped
+from tlclass.lightcurves.cuts import Cut, log_cuts, merge_cuts
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.selection import Cut, Selection, alerts_alone, log_cuts, merge_cuts
+from tlclass.lightcurves.selection import Selection, alerts_alone
 from tlclass.lightcurves.taxonomy import DROPPED, Taxonomy
 from tlclass.locking import held
 from tlclass.surveys.parallel import in_order
-from tlclass.surveys.parts import divisible, parts_of
-from tlclass.surveys.reader import Reader
+from tlclass.surveys.reader import Reader, parts_of, pieces_of
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 LARGE = 100_000_000  # bytes of a table (Parquet: some 5 million rows) from which it is read in parts
 CACHE_VERSION = 7  # raise it when a reader's result changes for the same files
@@ -82,17 +81,26 @@ class Survey:
             FileNotFoundError: the raw files are absent.
             ValueError: the files break a rule; the message says which, where and what to do.
         """
-        loaded = self.select(cache)
-        if loaded.curves.simulated and not self.simulated:
+        path, _ = self.parsed(cache)
+        self.check_labels(path)
+        selected, cuts = [], list[Cut]()
+        objects = observations = 0
+        for part in arrow.read_parts(path, verify=False):
+            chosen, cut = self.select(part)
+            objects, observations = objects + len(part), observations + len(part.mjd)
+            selected.append(chosen)
+            cuts = merge_cuts([cuts, cut])
+        curves = concatenate(selected)
+        if curves.simulated and not self.simulated:
             raise ValueError(
                 f"{self.name}: the files state that their light curves are simulated, but the card does not: set target.simulated=true (or "
                 "source.simulated=true), so that everything made from them says so"
             )
-        log_dropped(loaded.curves.dropped, loaded.observations, self.name)
-        self.selection.account(loaded.objects, loaded.cuts, self.name)
-        if found := alerts_alone(loaded.curves, self.selection):
+        log_dropped(curves.dropped, observations, self.name)
+        self.selection.account(objects, cuts, self.name)
+        if found := alerts_alone(curves, self.selection):
             log.warning("%s: %s", self.name, found)
-        return loaded.curves, self.taxonomy.encode(loaded.curves.label, self.name)
+        return curves, self.taxonomy.encode(curves.label, self.name)
 
     def unlabelled(self, cache: Path) -> LightCurves:
         """Selected light curves of the objects that have no label, which `load` leaves out."""
@@ -102,26 +110,10 @@ class Survey:
             chosen = part.take(matching(part, self.where, self.name) & (part.label == ""))
             curves, cut = self.selection.select(chosen)
             selected.append(curves)
-            cuts = merge_cuts([cuts, cut] if cuts else [cut])
+            cuts = merge_cuts([cuts, cut])
             total += len(chosen)
         log_cuts(total, cuts, f"{self.name}, objects without a label")
         return concatenate(selected)
-
-    def rules_of(self, curves: LightCurves) -> dict[str, tuple[Array, Selection]]:
-        """Rows and selection rules of each part among light curves that `load` gave; a single survey is one part."""
-        return {"": (np.arange(len(curves)), self.selection)}
-
-    def select(self, cache: Path) -> "Selected":
-        """What `load` gives, with an account of what was left out; memory holds one part and the result."""
-        path, unread = self.parsed(cache)
-        self.check_labels(path)
-        selected, cuts = [], list[Cut]()
-        objects = observations = 0
-        for part, curves, cut in self.selected(path):
-            objects, observations = objects + len(part), observations + len(part.mjd)
-            selected.append(curves)
-            cuts = merge_cuts([cuts, cut] if cuts else [cut])
-        return Selected(concatenate(selected), cuts, objects, observations, unread)
 
     def parsed(self, cache: Path) -> tuple[Path, dict[str, int]]:
         """The file of all light curves, read now if it is not there; and files by label that the taxonomy drops, which were not read.
@@ -142,13 +134,24 @@ class Survey:
                 else "add a table of objects with one, or name its column with target.reader.columns.label=COLUMN"
             )
             raise ValueError(f"{self.name}: none of its {sum(labels.values())} objects has a class label: {advice}")
-        unknown = {name: n for name, n in labels.items() if name and self.taxonomy.index_of(name.strip()) is None}
-        self.taxonomy.encode(np.array(list(Counter(unknown).elements()), dtype=str), self.name)
+        unknown = Counter(self.taxonomy.unlisted(labels))
+        self.taxonomy.encode(np.array(list(unknown.elements()), dtype=str), self.name)
 
-    def selected(self, path: Path) -> Iterator[tuple[LightCurves, LightCurves, list[Cut]]]:
-        """Part after part of a parsed file: its light curves, those that are selected, and what was cut."""
-        for part in arrow.read_parts(path, verify=False):
-            yield part, *self._select(part)
+    def select(self, curves: LightCurves) -> tuple[LightCurves, list[Cut]]:
+        """What `load` takes of light curves as they were read, and what each rule removed, in order."""
+        chosen = matching(curves, self.where, self.name)
+        cuts = [Cut.of(curves, ~chosen, f"outside {dict(self.where)}")]
+        curves = curves.take(chosen)
+        unlabelled = curves.label == ""
+        cuts.append(Cut.of(curves, unlabelled, "that are not classified (no label)"))
+        curves = curves.take(~unlabelled)
+        dropped = self.taxonomy.encode(curves.label, self.name) == DROPPED
+        cuts.append(Cut.of(curves, dropped, "of classes the taxonomy drops"))
+        curves = curves.take(~dropped)
+        empty = curves.lengths == 0
+        cuts.append(Cut.of(curves, empty, "that have no observation in the data (or none that is usable)"))
+        selected, more = self.selection.select(curves.take(~empty))
+        return selected, [*cuts, *more]
 
     def _wanted(self) -> tuple[dict[str, int], list[Reader]]:
         """Pieces by label that are left unread because the taxonomy drops them, and the readers of the others."""
@@ -165,39 +168,6 @@ class Survey:
         if dropped.all() and len(pieces):
             raise ValueError(f"{self.name}: the taxonomy drops every class of its files: {', '.join(unread)}")
         return unread, [piece for piece, drop in zip(pieces, dropped, strict=True) if not drop]
-
-    def _select(self, curves: LightCurves) -> tuple[LightCurves, list[Cut]]:
-        chosen = matching(curves, self.where, self.name)
-        cuts = [Cut.of(curves, ~chosen, f"outside {dict(self.where)}")]
-        curves = curves.take(chosen)
-        unlabelled = curves.label == ""
-        cuts.append(Cut.of(curves, unlabelled, "that are not classified (no label)"))
-        curves = curves.take(~unlabelled)
-        dropped = self.taxonomy.encode(curves.label, self.name) == DROPPED
-        cuts.append(Cut.of(curves, dropped, "of classes the taxonomy drops"))
-        curves = curves.take(~dropped)
-        empty = curves.lengths == 0
-        cuts.append(Cut.of(curves, empty, "that have no observation in the data (or none that is usable)"))
-        selected, more = self.selection.select(curves.take(~empty))
-        return selected, [*cuts, *more]
-
-
-@dataclass(frozen=True)
-class Selected:
-    """The selected light curves of a survey and what became of the rest.
-
-    Attributes:
-        curves: selected; `dropped` counts the raw observations that were dropped.
-        cuts: the objects each rule removed, in order.
-        objects, observations: read from the files.
-        unread: label -> number of files left unread because the taxonomy drops the label.
-    """
-
-    curves: LightCurves
-    cuts: list[Cut]
-    objects: int
-    observations: int
-    unread: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -236,19 +206,9 @@ def matching(curves: LightCurves, conditions: Mapping[str, Any], origin: str) ->
     return keep
 
 
-def pieces_of(reader: Reader) -> list[Reader]:
-    """The independent pieces of a reader, or the reader itself; see `Reader`."""
-    pieces: list[Reader] = reader.pieces() if hasattr(reader, "pieces") else [reader]
-    return pieces
-
-
 def label_counts(path: Path) -> Counter[str]:
     """How many objects of a parsed file have each raw label."""
-    counts: Counter[str] = Counter()
-    for part in arrow.read_parts(path, verify=False):
-        names, numbers = np.unique(part.label, return_counts=True)
-        counts.update(dict(zip(names.tolist(), numbers.tolist(), strict=True)))
-    return counts
+    return Counter(label for part in arrow.read_parts(path, verify=False) for label in part.label.tolist())
 
 
 def cached(pieces: Sequence[Reader], folder: Path) -> Path:
@@ -267,7 +227,7 @@ def cached(pieces: Sequence[Reader], folder: Path) -> Path:
     """
     files = [file for piece in pieces for file in piece.files()]
     size = sum(file.stat().st_size for file in files)
-    divided = len(pieces) == 1 and divisible(pieces[0]) and (not files or size > LARGE)
+    divided = len(pieces) == 1 and hasattr(pieces[0], "read_parts") and (not files or size > LARGE)
     order = "-parts" if divided and files else ""  # not a file of before, in which they come in another order
     path = folder / f"{_key(pieces, files)}{order}.arrow"
     if path.exists() and arrow.intact(path):  # a complete cache may be read only

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.quoting import sentence
 
-Array = npt.NDArray[Any]
 DEEPEST = 100  # nested tuples
 IN_PYTHON: Any = pickle._Unpickler  # ours is its only use; see `_Reader`
 

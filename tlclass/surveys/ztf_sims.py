@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import LightCurves, concatenate, from_columns
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import DETECTION_BITS, TRIGGER_BITS, known_extinction, known_numbers
@@ -17,7 +17,6 @@ from tlclass.surveys.tables.table import Table
 from tlclass.surveys.unpickle import PickledTable, load
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 BEFORE, DAYS, FLUX = 30.0, 100.0, 500.0  # time is pickled as (t + 30 d) / 100 d, flux as FLUXCAL / 500
 TOLERANCE = 0.0005  # um

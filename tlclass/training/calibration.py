@@ -1,29 +1,18 @@
 """Fit a calibration and prediction sets on objects that the network was not trained on, at every length of a light curve."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from tlclass.inputs.encoding import Encoded
 from tlclass.network.calibration import TYPICAL, Calibration
+from tlclass.network.inference import Views
 from tlclass.network.sets import PredictionSets
 
-Array = npt.NDArray[np.float64]
-
-VIEW_DAYS = (
-    2.0,
-    5.0,
-    10.0,
-    15.0,
-    20.0,
-    30.0,
-    50.0,
-    np.inf,
-)  # since the trigger: how much of a light curve is looked at
+# since the trigger: how much of a light curve is looked at
+VIEW_DAYS = (2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 50.0, np.inf)
 SPREAD = {"log_temperature": 0.7, "slope": 0.3, "bias": 0.5}  # expected size of each, against fits to few objects
 EDGES = (4, 9, 18)  # observations: groups of prediction sets
 COVERAGE = tuple(round(0.5 + 0.01 * step, 2) for step in range(50))
@@ -31,32 +20,14 @@ LEVELS = tuple(round(0.01 * step, 2) for step in range(1, 101))  # of each class
 FEWEST = 30  # objects of a class for thresholds of its own; fewer share those of all classes
 
 
-@dataclass(frozen=True)
-class Views:
-    """Light curves as they looked after some days: each object with several of its lengths.
-
-    Attributes:
-        object: (V,) its number. row: (V,) of the last observation that is looked at, in the flat arrays.
-        observations: (V,) how many are looked at.
-        share: (V,) 1 / number of views of the object, so that each object counts once.
-    """
-
-    object: Array
-    row: Array
-    observations: Array
-    share: Array
-
-
 def views_of(encoded: Encoded) -> Views:
     """The distinct lengths of each light curve after each of `VIEW_DAYS`, at least one observation."""
-    owner = encoded.owner
-    steps = [np.maximum(np.bincount(owner[encoded.days <= day], minlength=len(encoded)), 1) for day in VIEW_DAYS]
+    steps = [np.maximum(encoded.until(day), 1) for day in VIEW_DAYS]
     pairs = np.unique(
         np.column_stack([np.tile(np.arange(len(encoded)), len(VIEW_DAYS)), np.concatenate(steps)]), axis=0
     )
     number, observations = np.ascontiguousarray(pairs.T)
-    count = np.bincount(number, minlength=len(encoded))
-    return Views(number, encoded.offsets[number] + observations - 1, observations, 1.0 / count[number])
+    return Views(number, observations, encoded.offsets[number] + observations - 1)
 
 
 def fit_calibration(

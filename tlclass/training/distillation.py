@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from tlclass.arrays import Array
 from tlclass.inputs.augmentation import Augmentation
 from tlclass.inputs.datamodule import LabelledCurves, LightCurveDataModule
 from tlclass.inputs.split import Split
@@ -129,16 +129,14 @@ def distil(
         )  # fmt: skip
 
 
-def teacher(members: Sequence[Classifier], data: LightCurveDataModule) -> npt.NDArray[np.float32]:
+def teacher(members: Sequence[Classifier], data: LightCurveDataModule) -> Array:
     """(n, K) the ensemble's probabilities for the complete light curves."""
     everything = data.dataset(np.arange(len(data.encoded)))
     logits = [predict_logits(member, everything) for member in members]
     return torch.softmax(mean_probability(logits), dim=1).numpy()
 
 
-def lesson_of(
-    data: LightCurveDataModule, probability: npt.NDArray[np.float32], how: Distillation, seed: int
-) -> LightCurveDataModule:
+def lesson_of(data: LightCurveDataModule, probability: Array, how: Distillation, seed: int) -> LightCurveDataModule:
     """Light curves whose labels are probabilities; those that validate are there at several lengths, behind all others.
 
     Args:

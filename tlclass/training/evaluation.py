@@ -133,10 +133,7 @@ def parts_of_test(data: LightCurveDataModule) -> dict[str, torch.Tensor]:
 
 def steps_by_day(data: LightCurveDataModule) -> dict[int, torch.Tensor]:
     """(n_test,) per day: how many observations there are up to so many days after the trigger, at least the first."""
-    encoded = data.encoded
-    owner = encoded.owner
-    counts = {day: np.bincount(owner[encoded.days <= day], minlength=len(encoded)) for day in DAYS}
-    return {day: torch.from_numpy(np.maximum(count[data.split.test], 1)) for day, count in counts.items()}
+    return {day: torch.from_numpy(np.maximum(data.encoded.until(day)[data.split.test], 1)) for day in DAYS}
 
 
 def early_logits(

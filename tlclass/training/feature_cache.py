@@ -13,7 +13,7 @@ from tlclass.network.encoders import Encoder
 from tlclass.network.inference import encode_all, encode_every_step
 
 
-def with_features(data: LightCurveDataModule, encoder: Encoder, every_step: bool = False) -> LightCurveDataModule:
+def with_features(data: LightCurveDataModule, encoder: Encoder, every_step: bool) -> LightCurveDataModule:
     """The same objects, split and batches with the encoder's output in place of the light curves.
 
     Args:

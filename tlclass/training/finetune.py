@@ -1,7 +1,7 @@
 """Fine-tuning: the stages of a freeze policy, one fit after the other."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -9,13 +9,14 @@ from typing import Any
 
 from torch import Tensor
 
+from tlclass.arrays import Array
 from tlclass.atomic import write_json
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.classifier import Classifier
 from tlclass.network.transfer import FreezePolicy, TransferReport, assert_unchanged, frozen_copy, moved, set_trainable
 from tlclass.training.fit import FitSummary, Process, fit
-from tlclass.training.leavings import HISTORY
+from tlclass.training.leavings import HISTORY, Row
 from tlclass.training.settings import FitSettings
 
 
@@ -43,6 +44,25 @@ class Start:
     def frozen_identical(self) -> bool:
         """Whether what is frozen is to the last bit what it was before the training, its stages, folds and averages."""
         return not moved(self.classifier, self.frozen)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One member of an ensemble after training.
+
+    Attributes:
+        start: holds the network.
+        summary: how its fit went, of folds the first one's; None if nothing was trained.
+        folder: of that fit, with its `history.json`. row: more for the result row.
+        networks: one per fold, before they were averaged, and `parts`: the objects that validated each.
+    """
+
+    start: Start
+    summary: FitSummary | None
+    folder: Path
+    row: Row
+    networks: Sequence[Classifier] = ()
+    parts: Sequence[Array] = ()
 
 
 def finetune(

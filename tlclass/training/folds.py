@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from tlclass.arrays import Array
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.split import cross_validation
 from tlclass.network.classifier import Classifier
 from tlclass.network.inference import predict_logits
-from tlclass.training.finetune import Start, finetune
+from tlclass.training.finetune import Start, Trained, finetune
 from tlclass.training.fit import FitSummary, Process, loss_weights
 from tlclass.training.leavings import Row
 from tlclass.training.losses import weighted_losses
@@ -23,29 +23,8 @@ from tlclass.training.settings import FitSettings
 
 log = logging.getLogger(__name__)
 
-Array = npt.NDArray[np.float64]
-
 ZERO = "zero"  # the candidate that changes nothing
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """What `choose` gives.
-
-    Attributes:
-        start: the winner, with its trained network.
-        summary: how its first fold's fit went, whose `history.json` is left in `<candidate>/fold0/`.
-        row: `chosen`, `folds`, and of every candidate its validation loss and the standard error of that loss's
-            difference from the lowest.
-        networks: of the winner, one per fold, before they were averaged; none without labels.
-        parts: per fold the objects that validated.
-    """
-
-    start: Start
-    summary: FitSummary | None
-    row: Row
-    networks: Sequence[Classifier] = ()
-    parts: Sequence[npt.NDArray[Any]] = ()
+FIRST = "fold0"  # folder of a candidate's first fit
 
 
 def choose(
@@ -55,7 +34,7 @@ def choose(
     folder: Path,
     process: Process,
     logger: Any = None,
-) -> Chosen:
+) -> Trained:
     """Train every candidate in every fold and keep the average of the winner's networks ("model soup", Wortsman et al. 2022).
 
     Every label of the budget validates once, and trains and stops the network that is kept. The fits of a candidate begin
@@ -70,11 +49,13 @@ def choose(
         logger: a Lightning logger or None; gets the first fold of every candidate.
 
     Returns:
-        The winner and what is known about the choice.
+        The winner; its row has `chosen`, `folds`, and of every candidate its validation loss and the standard error of that
+        loss's difference from the lowest.
     """
     budget = parts[0].split.budget
     if not budget:
-        return Chosen(starts[0], None, {"chosen": starts[0].policy.name})
+        name = starts[0].policy.name
+        return Trained(starts[0], None, folder / name / FIRST, {"chosen": name})
     trials = [try_out(start, parts, settings, folder / start.policy.name, process, logger) for start in starts]
     winner, means, errors = pick(*blocks([trial.losses for trial in trials]))
     average(starts[winner].classifier, trials[winner].networks)
@@ -87,8 +68,8 @@ def choose(
     row: Row = {"chosen": names[winner], "folds": len(parts)}
     for name, mean, error in scores:
         row |= {f"choice/{name}/val_loss": mean, f"choice/{name}/standard_error": error}
-    networks = trials[winner].networks
-    return Chosen(starts[winner], trials[winner].summary, row, networks, [part.split.val for part in parts])
+    best, place, validated = trials[winner], folder / names[winner] / FIRST, [part.split.val for part in parts]
+    return Trained(starts[winner], best.summary, place, row, best.networks, validated)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+
+from tlclass.arrays import Array
 
 MACRO = "auroc_macro"  # the main score of a row
 Row = dict[str, Any]  # of a job: coordinates, then scores
@@ -22,10 +23,10 @@ WORDS = "overrides.yaml"  # the words of the command line: its folder of cards, 
 class Predictions(NamedTuple):
     """Probabilities (n, K) of the test objects, the names of the K classes, and by object its id (n,) and the index (n,) of its true class."""
 
-    object_id: npt.NDArray[Any]
+    object_id: Array
     classes: list[str]
-    probability: npt.NDArray[np.float64]
-    label: npt.NDArray[np.int64]
+    probability: Array
+    label: Array
 
 
 def classes_of(columns: Iterable[object]) -> list[str]:

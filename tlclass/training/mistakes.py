@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from tlclass.arrays import Array
 from tlclass.atomic import atomic_path
 from tlclass.inputs.datamodule import LightCurveDataModule
 
@@ -57,5 +57,5 @@ def write_mistakes(
         pq.write_table(pa.table(columns), temporary)
 
 
-def _lists(values: npt.NDArray[Any], offsets: npt.NDArray[Any]) -> Any:
+def _lists(values: Array, offsets: Array) -> Any:
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values))

@@ -7,7 +7,7 @@ from typing import Any
 from tlclass.lightcurves.curves import FARTHEST
 from tlclass.lightcurves.photometry import FRACTION, JULIAN, UPPER_LIMIT, ZERO_POINT, flux_scale
 from tlclass.lightcurves.voids import VOIDS, says_yes, void_reason
-from tlclass.surveys.tables.columns import ALIASES, ERRORS, PHOTOZ
+from tlclass.surveys.tables.names import ALIASES, ERRORS, PHOTOZ
 
 Packet = Mapping[str, Any]
 

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves
 from tlclass.surveys.grouping import Order, by_range
-
-Array = npt.NDArray[Any]
 
 ROW = np.dtype(
     [

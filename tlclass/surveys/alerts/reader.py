@@ -1,25 +1,20 @@
 """Alert packets as ZTF and Rubin send them, many per object, merged into one light curve each."""
 
-import io
 import logging
-import tarfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from tlclass.extras import needs
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves, from_columns, settled
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import ZERO_POINTS, known_times, one_per_exposure, zero_point_of
 from tlclass.lightcurves.voids import blank
 from tlclass.quoting import listed, sentence, shortened
+from tlclass.surveys.alerts.files import packet_files, packets_in
 from tlclass.surveys.alerts.packets import (
     FAULTS,
     FINE,
@@ -34,21 +29,17 @@ from tlclass.surveys.alerts.packets import (
     ztf,
 )
 from tlclass.surveys.alerts.parsed import HEAD, ROW, Parsed, in_parts
-from tlclass.surveys.alerts.schema import refuse_boundless
-from tlclass.surveys.alerts.tables import holds_packets, packets_in, packets_of
+from tlclass.surveys.alerts.tables import packets_of
 from tlclass.surveys.parallel import in_order
 from tlclass.surveys.saying import Together, tell
 from tlclass.surveys.tables.cells import column_values
-from tlclass.surveys.tables.files import PARQUET, is_kind, read_table, refuse_prediction, schema_of
+from tlclass.surveys.tables.files import read_table, refuse_prediction, schema_of
 from tlclass.surveys.tables.units import say_depth
 from tlclass.wording import option
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 SYSTEMS = {"ZTF": "ztf", "Rubin": "lsst"}  # survey -> the photometric system of its filters
-TARS = (".tar", ".tar.gz", ".tgz")
-CONTAINER, CONFLUENT = b"Obj\x01", b"\x00"  # first bytes of an Avro object container file and of a Kafka message
 
 
 @dataclass(frozen=True)
@@ -119,7 +110,7 @@ class AlertPackets:
         size = sum(file.stat().st_size for file in files)
         return self.merged(list(in_order(self._parse, files, Path(self.path).name, size)))
 
-    def parts(self, rows: int) -> Iterator[LightCurves]:
+    def read_parts(self, rows: int) -> Iterator[LightCurves]:
         """What `read` reads, about so many rows of packets at a time, in order of the ids; packets in excess wait in temporary files.
 
         Raises:
@@ -240,19 +231,7 @@ class AlertPackets:
 
     def _parse(self, file: Path) -> Parsed:
         """All packets of one file or archive."""
-        return self._gathered(self.packets(file), file)
-
-    def packets(self, file: Path) -> Iterator[tuple[str, str, Packet]]:
-        """What to call it, the name of its schema, and the content of each packet of a file.
-
-        Raises:
-            ModuleNotFoundError, ValueError: see `decoded`.
-        """
-        if is_kind(file, PARQUET):
-            yield from ((str(file), "", packet) for packet in packets_in(file))
-            return
-        for origin, stream in _streams(file):
-            yield from ((origin, name, packet) for name, packet in self.decoded(stream, origin))
+        return self._gathered(packets_in(file, self.schema), file)
 
     def _gathered(self, packets: Iterable[tuple[str, str, Packet]], file: Path) -> Parsed:
         heads: list[Head] = []
@@ -271,60 +250,6 @@ class AlertPackets:
         if not total:
             raise ValueError(f"{file} holds no alert packet: it is empty or truncated; get it again, or remove it")
         return Parsed(frozenset(surveys), np.array(heads, dtype=HEAD), np.concatenate(rows), orphans)
-
-    def decoded(self, stream: IO[bytes], origin: str) -> Iterator[tuple[str, Packet]]:
-        """The name of the schema and the content of each packet in an open file.
-
-        Raises:
-            ModuleNotFoundError: fastavro is not installed.
-            ValueError: it is damaged, or a Kafka message of an unknown schema.
-        """
-        try:
-            import fastavro
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(needs("reading alert packets", "fastavro", "alerts")) from error
-        start = stream.read(len(CONTAINER))
-        if start[:1] == CONFLUENT:
-            yield self._message(stream.read(), start, origin)
-            return
-        if start != CONTAINER:
-            raise ValueError(
-                f"{origin} is not an Avro file: it starts with {start!r} instead of {CONTAINER!r}; remove it"
-            )
-        stream.seek(0)
-        try:
-            reader = fastavro.reader(stream)
-            name = str(reader.writer_schema["name"])  # type: ignore[call-overload, index]
-        except Exception as error:  # whatever a damaged file makes of fastavro
-            raise ValueError(_damaged(origin, error)) from error
-        refuse_boundless(reader.writer_schema, origin)
-        try:
-            for packet in reader:
-                yield name, packet  # type: ignore[misc]
-        except Exception as error:  # as above
-            raise ValueError(_damaged(origin, error)) from error
-
-    def _message(self, rest: bytes, start: bytes, origin: str) -> tuple[str, Packet]:
-        """A packet in Confluent's framing: a zero byte, four bytes of schema id, the packet."""
-        import fastavro
-
-        framed = start + rest
-        number = int.from_bytes(framed[1:5], "big")
-        if self.schema is None:
-            raise ValueError(
-                f"{origin} is a Kafka message without its schema (Confluent framing, schema id {number}): save alerts as Avro object "
-                "container files, or give the .avsc file of that alert: tlclass stream --schema FILE, or tlclass predict MODEL survey=lsst_alerts "
-                "survey.reader.path=FILE survey.reader.schema=FILE"
-            )
-        schema = _schema(Path(self.schema))
-        stream = io.BytesIO(framed[5:])
-        try:
-            packet = fastavro.schemaless_reader(stream, schema, None)
-        except Exception as error:  # whatever a damaged file makes of fastavro
-            raise ValueError(f"{_damaged(origin, error)}, or {self.schema} is not the schema of id {number}") from error
-        if stream.read(1) or not isinstance(packet, dict):
-            raise ValueError(f"{origin} has another length than {self.schema} gives: give the schema of id {number}")
-        return str(schema["name"]), packet
 
     def convert(self, name: str, packet: Packet, origin: str) -> tuple[str, Head | None, list[Row]]:
         """Survey, head and rows of a packet; no head if it is of no object.
@@ -363,60 +288,6 @@ class AlertPackets:
 
 
 _NAMES = {"flux": "the flux of diaSource", "flux_err": "psfFluxErr"}  # in messages
-
-
-def packet_files(path: Path) -> list[Path]:
-    """The Avro files, tar archives and Parquet files of packets at or below `path`, sorted; empty if there are none."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    named = (file for file in files if is_kind(file, (".avro", *TARS, *PARQUET)) and file.is_file())
-    return sorted(file for file in named if not is_kind(file, PARQUET) or holds_packets(schema_of(file)))
-
-
-def _streams(file: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """What to call it and the open file, for a packet file or each packet file in an archive; nothing is unpacked."""
-    if not is_kind(file, TARS):
-        with file.open("rb") as stream:
-            yield str(file), stream
-        return
-    try:
-        with tarfile.open(file) as archive:
-            for member in archive:
-                if member.isfile() and member.name.endswith(".avro"):
-                    content = archive.extractfile(member)
-                    yield f"{file}:{member.name}", io.BytesIO(content.read() if content else b"")
-            _refuse_truncated(archive)
-    except (tarfile.TarError, zlib.error, OSError, EOFError) as error:
-        raise ValueError(_damaged(str(file), error)) from error
-
-
-def _refuse_truncated(archive: tarfile.TarFile) -> None:
-    """`tarfile` takes a file cut between two members for complete; a whole one ends with blocks of zeros."""
-    if archive.fileobj is not None:
-        archive.fileobj.seek(archive.offset)
-        if len(archive.fileobj.read(tarfile.BLOCKSIZE)) < tarfile.BLOCKSIZE:
-            raise tarfile.ReadError("it ends without an end mark")
-
-
-def _damaged(origin: str, error: Exception) -> str:
-    said = (
-        "" if isinstance(error, tarfile.TarError) else f" ({type(error).__name__}: {sentence(error, 200)})"
-    )  # of four codecs
-    return f"{origin} cannot be read: it is truncated or damaged{said}; get it again, or remove it"
-
-
-@cache
-def _schema(path: Path) -> dict[str, Any]:
-    """A schema with those it refers to, which lie beside it."""
-    from fastavro.schema import load_schema
-
-    try:
-        schema = dict(load_schema(str(path)))  # type: ignore[arg-type]
-    except Exception as error:  # whatever a damaged file makes of fastavro
-        raise ValueError(
-            f"{path} is not an Avro schema that can be used: {type(error).__name__} {sentence(error, 200)}"
-        ) from error
-    refuse_boundless(schema, str(path))
-    return schema
 
 
 def _joined(parts: Sequence[Parsed]) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from tlclass.lightcurves.arrow import parquet
 from tlclass.lightcurves.voids import NAMES
-from tlclass.surveys.tables.columns import ALIASES
+from tlclass.surveys.tables.names import ALIASES
 
 ROWS_AT_ONCE = 1000  # packets are Python objects while they are read
 # What is read of a packet, by the last name of a column.
@@ -35,7 +35,7 @@ def holds_packets(schema: pa.Schema) -> bool:
     return all(name in schema.names for name in names) and bool(pa.types.is_struct(schema.field(names[0]).type))
 
 
-def packets_in(file: Path) -> Iterator[dict[str, Any]]:
+def rows_in(file: Path) -> Iterator[dict[str, Any]]:
     """The packets of a Parquet file; only what is needed of each is read.
 
     Raises:

@@ -1,31 +1,28 @@
 """A cross-match table: which object of one survey is which object of another."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.surveys.tables.cells import identifiers
 from tlclass.surveys.tables.files import existing, read_table, schema_of
-
-Array = npt.NDArray[Any]
 
 JOINT_ID = "object_id"  # column of the table: what the object is to be called
 
 
 @dataclass(frozen=True)
 class Matches:
-    """What the objects of each survey are called together.
+    """What the objects of each survey are called together; without any, as their survey calls them: equal ids are one object.
 
     Attributes:
         known: survey -> its ids, ascending. called: survey -> what each of these is called.
     """
 
-    known: Mapping[str, Array]
-    called: Mapping[str, Array]
+    known: Mapping[str, Array] = field(default_factory=dict)
+    called: Mapping[str, Array] = field(default_factory=dict)
 
     def renamed(self, survey: str, object_id: Array) -> Array:
         """(n,) str, what these objects of a survey are called; one that the table does not list keeps its id."""
@@ -34,11 +31,6 @@ class Matches:
             return object_id
         place = np.minimum(np.searchsorted(known, object_id), len(known) - 1)
         return np.where(known[place] == object_id, called[place], object_id)
-
-
-def no_matches() -> Matches:
-    """Objects are called as their survey calls them: equal ids are one object."""
-    return Matches({}, {})
 
 
 def read_matches(path: Path, surveys: Sequence[str]) -> Matches:

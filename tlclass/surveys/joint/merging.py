@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.by_survey import SEEN_BY, named_surveys
 from tlclass.lightcurves.curves import (
     HOST_NUMBERS,
@@ -20,8 +20,6 @@ from tlclass.lightcurves.curves import (
     with_passbands,
 )
 from tlclass.lightcurves.taxonomy import Taxonomy
-
-Array = npt.NDArray[Any]
 
 TRIGGER = "trigger_mjd"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.by_survey import SHOWN
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.ids import hashes
@@ -18,16 +18,14 @@ from tlclass.lightcurves.selection import JointPhotometry, Photometry, Selection
 from tlclass.lightcurves.taxonomy import Taxonomy
 from tlclass.quoting import shortened
 from tlclass.surveys.grouping import MOST_FILES
-from tlclass.surveys.joint.crossmatch import Matches, no_matches, read_matches
+from tlclass.surveys.joint.crossmatch import Matches, read_matches
 from tlclass.surveys.joint.merging import merged
 from tlclass.surveys.joint.spilling import Spill
-from tlclass.surveys.parts import parts_of
-from tlclass.surveys.reader import Reader
+from tlclass.surveys.reader import parts_of
 from tlclass.surveys.survey import Survey, matching
 from tlclass.surveys.tables.files import existing
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 BYTES = 20  # of a file for each observation in it: of Parquet, the smallest; others give smaller parts
 
@@ -36,8 +34,7 @@ BYTES = 20  # of a file for each observation in it: of Parquet, the smallest; ot
 class Joint:
     """Reads surveys of the same objects: the observations of equal ids are one light curve.
 
-    (`Union` and `Several` join surveys of different objects.) Of each survey its reader, `where` and `selection.trigger.search` are
-    applied; zero points, units and flags are those of its own files.
+    Of each survey its reader, `where` and `selection.trigger.search` are applied; zero points, units and flags are those of its own files.
 
     Attributes:
         name: of all together, for messages.
@@ -67,11 +64,11 @@ class Joint:
             FileNotFoundError, ValueError: what the surveys' readers raise, or the surveys have no object in common.
         """
         matches = self._matches()
-        parts = {name: self._own(name, survey.reader.read(), matches) for name, survey in self._each()}
+        parts = {name: self._own(name, next(self._read(name)), matches) for name in self.surveys}
         self._say({name: hashes(part.object_id) for name, part in parts.items()})
         return merged(parts, self.taxonomy, self.name)
 
-    def parts(self, rows: int) -> Iterator[LightCurves]:
+    def read_parts(self, rows: int) -> Iterator[LightCurves]:
         """What `read` reads, about so many observations at a time, in the order of a hash of the ids.
 
         Each survey's own reader must read in parts, or its files must each fit into memory.
@@ -83,19 +80,23 @@ class Joint:
             return
         matches = self._matches()
         with Spill(number) as spill:
-            for name, survey in self._each():
-                spill.take(name, (self._own(name, part, matches) for part in parts_of(survey.reader, rows)))
+            for name in self.surveys:
+                spill.take(name, (self._own(name, part, matches) for part in self._read(name, rows)))
             self._say(spill.ids)
             for found in spill.read():
                 yield merged(found, self.taxonomy, self.name)
 
     def _matches(self) -> Matches:
-        return no_matches() if self.matches is None else read_matches(Path(self.matches), tuple(self.surveys))
+        return Matches() if self.matches is None else read_matches(Path(self.matches), tuple(self.surveys))
 
-    def _each(self) -> Iterator[tuple[str, Survey]]:
-        """The surveys; what goes wrong with one names it, and its settings as the user writes them."""
-        for name, survey in self.surveys.items():
-            yield name, replace(survey, reader=_Named(survey.reader, name))
+    def _read(self, name: str, rows: int | None = None) -> Iterator[LightCurves]:
+        """Light curves of a survey, about so many observations at a time, None: all. Mistakes name it, and its settings as the user writes them."""
+        reader = self.surveys[name].reader
+        try:
+            yield from [reader.read()] if rows is None else parts_of(reader, rows)
+        except ValueError as error:
+            said = str(error).replace("target.reader.", f"target.surveys.{name}.reader.")
+            raise ValueError(f"{name}: {said}") from error
 
     def _own(self, name: str, curves: LightCurves, matches: Matches) -> LightCurves:
         """Light curves of a survey as they enter: chosen, near its own trigger, with the joint ids."""
@@ -122,30 +123,6 @@ class Joint:
                 f"{self.name}: no object id is in two of the surveys {', '.join(self.surveys)}: where they name an object differently, give a table "
                 "with a column of ids for each survey, matches=FILE; objects of one survey alone are read by its own card"
             )
-
-
-@dataclass(frozen=True)
-class _Named:
-    """A survey's reader, whose mistakes name the survey."""
-
-    reader: Reader
-    name: str
-
-    def files(self) -> list[Path]:
-        """See `Reader`."""
-        return self.reader.files()
-
-    def read(self) -> LightCurves:
-        """See `Reader`."""
-        return next(self.parts(None))
-
-    def parts(self, rows: int | None) -> Iterator[LightCurves]:
-        """About so many observations at a time; None: all."""
-        try:
-            yield from [self.reader.read()] if rows is None else parts_of(self.reader, rows)
-        except ValueError as error:
-            said = str(error).replace("target.reader.", f"target.surveys.{self.name}.reader.")
-            raise ValueError(f"{self.name}: {said}") from error
 
 
 def refuse_overlap(name: str, surveys: Mapping[str, Survey]) -> None:

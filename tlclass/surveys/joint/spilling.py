@@ -10,14 +10,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from tlclass.arrays import Array
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, concatenate, sum_dropped
 from tlclass.lightcurves.ids import hashes
-
-Array = npt.NDArray[Any]
 
 
 class Spill:

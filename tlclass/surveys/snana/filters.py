@@ -1,17 +1,15 @@
 """The survey of SNANA files: which passband a letter stands for."""
 
 import logging
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import FACTS
 from tlclass.surveys.saying import tell
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 SLOAN = "ugriz"  # filters that surveys have nearly alike
 CODES = frozenset("abcd")  # a survey whose FILTERS have all of these numbers them through the alphabet: fghij for UBVri

@@ -1,19 +1,16 @@
 """SNANA FITS: pairs of HEAD and PHOT files, as ELAsTiCC, PLAsTiCC's ZTF simulations and many others publish them."""
 
-import gzip
 import logging
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from astropy.io import fits
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import LightCurves, concatenate, from_columns
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import (
@@ -26,13 +23,13 @@ from tlclass.lightcurves.photometry import (
     known_times,
 )
 from tlclass.lightcurves.voids import voided
-from tlclass.quoting import listed, sentence, shortened
+from tlclass.quoting import listed, shortened
 from tlclass.surveys.saying import say_no_bits, tell
+from tlclass.surveys.snana.binary import header_and_rows
 from tlclass.surveys.snana.filters import passband_names
 from tlclass.surveys.snana.header import KEYS, first_known
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 END_OF_OBJECT = -777  # MJD of the row between two objects
 OBJECT_COLUMNS = {
@@ -41,12 +38,6 @@ OBJECT_COLUMNS = {
     "host_separation": ("HOSTGAL_SNSEP",),
     "host_logmass": ("HOSTGAL_LOGMASS",),
 }
-NUMPY_TYPES = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
-COLUMN_CARD = re.compile(rb"(TTYPE|TFORM)(\d+) *= '([^']*)'")
-SCALED_CARD = re.compile(rb"(?:TSCAL|TZERO)\d+ *=")
-NUMBER_CARD = re.compile(rb"(TFIELDS|NAXIS1|NAXIS2) *= +(\d+)")
-FLAG_KEYS = ("PHOTFLAG_DETECT", "PHOTFLAG_TRIGGER")
-HEADER_KEYS = ("PHOTFILE", "VERSION", "MWEBV_APPLYFLAG", *FLAG_KEYS)
 HEAD_NAME = re.compile(r"(.+)_HEAD(\.fits?(?:\.gz)?)", re.IGNORECASE)
 
 
@@ -157,8 +148,8 @@ class SnanaPair:
             raise ValueError(f"{self.head} or {self.phot} has a damaged header: {shortened(error)}") from None
 
     def _read(self) -> LightCurves:
-        header, objects = _read_table(self.head)
-        phot_header, rows = _read_table(self.phot)
+        header, objects = header_and_rows(self.head)
+        phot_header, rows = header_and_rows(self.phot)
         self._refuse_stranger(header, phot_header)
         first, count = self._pointers(objects, rows)
         dropped = {
@@ -255,56 +246,6 @@ class SnanaPair:
 def _heads_at(path: Path) -> list[Path]:
     files = [path] if path.is_file() else path.rglob("*")
     return sorted(file for file in files if HEAD_NAME.fullmatch(file.name))
-
-
-def _read_table(path: Path) -> tuple[fits.Header, Array]:
-    """The primary header and the rows of the first table, big-endian as in the file."""
-    try:
-        packed = path.name.casefold().endswith(".gz")
-        content = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
-        table = _header_end(content, 0)
-        data = _header_end(content, table)
-        header = fits.Header.fromstring(content[:table])
-        for key in HEADER_KEYS:  # a card is parsed when it is asked for
-            value = header.get(key)
-            if key in FLAG_KEYS and value is not None and not (isinstance(value, int) and 0 <= value < 2**31):
-                raise ValueError(f"the header's {key} is {shortened(value)}: it must be a whole number below 2^31")
-        return header, _rows(content[table:data], content[data:])
-    except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, MemoryError, fits.VerifyError) as error:
-        raise ValueError(f"{path} cannot be read as an SNANA FITS file: {sentence(error)}") from error
-
-
-def _header_end(content: bytes, start: int) -> int:
-    """Where the data after the header at `start` begin; headers are 80-byte cards in blocks of 2880."""
-    cards = range(start, len(content) - 79, 80)
-    end = next((place for place in cards if content[place : place + 8] == b"END     "), None)
-    if end is None:
-        raise ValueError("a header has no END")
-    return start + -(-(end + 80 - start) // 2880) * 2880
-
-
-def _rows(header: bytes, data: bytes) -> Array:
-    """(n,) structured array of a binary table.
-
-    Made from the file's bytes: astropy spends 50 ms on SNANA's 170 columns, as long as reading 400 light curves takes.
-    """
-    if not header.startswith(b"XTENSION= 'BINTABLE'"):
-        raise ValueError("the first header is not followed by a binary table")
-    if SCALED_CARD.search(header):
-        raise ValueError("it has scaled columns (TSCAL, TZERO), which SNANA does not write")
-    text = {(key, int(n)): value.decode().strip() for key, n, value in COLUMN_CARD.findall(header)}
-    number = {key: int(value) for key, value in NUMBER_CARD.findall(header)}
-    columns = range(1, number[b"TFIELDS"] + 1)
-    kind = np.dtype([(text[b"TTYPE", n], _numpy_type(text[b"TFORM", n])) for n in columns])
-    size = number[b"NAXIS2"] * kind.itemsize
-    if kind.itemsize != number[b"NAXIS1"] or len(data) < size:
-        raise ValueError(f"the table ends after {len(data)} of {size} bytes")
-    return np.frombuffer(data, dtype=kind, count=number[b"NAXIS2"])
-
-
-def _numpy_type(form: str) -> str:
-    """Of a FITS column format: `16A` is a string, the others hold one number."""
-    return f"S{form[:-1] or 1}" if form.endswith("A") else NUMPY_TYPES[form.removeprefix("1")]
 
 
 def _field(table: Array, path: Path, *names: str) -> Array:

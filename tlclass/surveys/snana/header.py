@@ -1,14 +1,11 @@
 """What SNANA's headers say of an object: one list of keys for text and for HEAD files."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.photometry import known_extinction, known_numbers, known_times
-
-Array = npt.NDArray[Any]
 
 # ours: theirs, of which the first that is known counts. The true redshift of a simulation, as its truth tables state it, comes first.
 # Of measured ones the heliocentric one does, by which times dilate: REDSHIFT_FINAL is in the frame of the CMB (README of

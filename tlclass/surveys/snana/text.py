@@ -5,12 +5,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import NO_TIME, LightCurves, check, from_columns
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import (
@@ -27,10 +26,9 @@ from tlclass.surveys.saying import say_no_bits
 from tlclass.surveys.snana.filters import passband_names
 from tlclass.surveys.snana.header import KEYS, first_known
 from tlclass.surveys.tables.bands import marked, strangers
-from tlclass.surveys.tables.columns import CONTEXT_NAMES
+from tlclass.surveys.tables.names import CONTEXT_NAMES
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 DAT, TXT = ".dat", ".txt"
 KEYS_OF_TEXT = (re.compile(rb"^\s*SNID:\s*\S", re.MULTILINE), re.compile(rb"^\s*(VARLIST|VARNAMES|OBS):", re.MULTILINE))

@@ -5,17 +5,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import FACTS, plain_name
 from tlclass.lightcurves.voids import is_blank
 from tlclass.surveys.tables.cells import coded, text
-from tlclass.surveys.tables.columns import CONTEXT, Form
+from tlclass.surveys.tables.columns import Form
+from tlclass.surveys.tables.names import CONTEXT
 from tlclass.surveys.tables.units import is_ab
 
-Array = npt.NDArray[Any]
 Columns = Mapping[str, pa.ChunkedArray]
 
 _WORD = "(?<![a-z0-9]){}(?![a-z0-9])"  # a short name is no part of another word

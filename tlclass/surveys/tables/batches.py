@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from tlclass import stopping
 from tlclass.lightcurves.arrow import parquet, readable
-from tlclass.surveys.tables.columns import CONTEXT, FLAG, NUMBERS, TEXT
 from tlclass.surveys.tables.files import FITS, PARQUET, is_kind, opened, parse_options, read_table, schema_of
 from tlclass.surveys.tables.fits_table import fits_table
 from tlclass.surveys.tables.kinds import plain, refuse_doubles
+from tlclass.surveys.tables.names import CONTEXT, FLAG, NUMBERS, TEXT
 
 BLOCK = 8 << 20  # bytes of a CSV file that are parsed at once
 BYTES_PER_ROW = 40  # of CSV, at least; by which its rows are estimated

@@ -2,17 +2,14 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.voids import blank, is_blank, says_yes
-from tlclass.quoting import shortened
-
-Array = npt.NDArray[Any]
+from tlclass.quoting import as_text, shortened
 
 EXACT = 2**53  # whole numbers beyond it share a float of 64 bits
 DATE = re.compile(r"\s*\d{4}([-/.])\d\d?\1\d\d?(\D|$)")
@@ -97,7 +94,7 @@ def coded(column: pa.ChunkedArray) -> tuple[list[str], Array]:
     if not pa.types.is_dictionary(column.type):
         column = pc.dictionary_encode(column)
     column = column.unify_dictionaries().combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    names = [_as_text(value) for value in column.dictionary.to_pylist()]
+    names = [_without_point(value) for value in column.dictionary.to_pylist()]
     return names, np.asarray(column.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False))
 
 
@@ -129,8 +126,8 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def _as_text(value: object) -> str:
-    given = (value.decode(errors="replace") if isinstance(value, bytes) else str(value)).strip()
+def _without_point(value: object) -> str:
+    given = as_text(value).strip()
     whole = given.endswith(".0") and re.fullmatch(r"-?\d+", given[:-2])
     return given[:-2] if whole and abs(int(given[:-2])) < EXACT else given
 

@@ -1,24 +1,21 @@
-"""Names of the columns that are needed, units in column names, and column values as arrays."""
+"""Which columns of a file are ours, by their names or as the user states it."""
 
 import logging
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tlclass.arrays import Array
 from tlclass.dust import R_V
-from tlclass.lightcurves.curves import HOST_NUMBERS, ROW_NUMBERS, SIMULATED
+from tlclass.lightcurves.curves import HOST_NUMBERS, ROW_NUMBERS
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import (
-    FACTS,
     JULIAN,
     MJD_RANGE,
     RELATIVE,
     SNR,
-    ZERO_POINTS,
     are_relative,
     known_times,
     plain_name,
@@ -30,121 +27,32 @@ from tlclass.lightcurves.voids import NAMES, columns_read
 from tlclass.quoting import listed, shortened
 from tlclass.surveys.saying import tell
 from tlclass.surveys.tables.kinds import refuse_doubles
+from tlclass.surveys.tables.names import (
+    ALIASES,
+    CONTEXT,
+    CONTEXT_NAMES,
+    COUNTS,
+    ERRORS,
+    FLAG,
+    OBSERVATION_COLUMNS,
+    PHOTOZ,
+    PHOTOZ_ERR,
+    TWINS,
+    WEAK,
+)
 from tlclass.wording import option
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
-# Our name -> what files call it, in lower case, without Fink's prefixes (`i:`, `d:`, `r:`), blanks as underscores. Sources: the ZTF alert
-# schema 4.02 (objectId, jd, fid, magpsf, ...), ANTARES (ant_*), ALeRCE (oid, e_mag), Fink (i:*, d:tag), Lasair
-# (unforced mag), sncosmo (zp, zpsys), SkyPortal (magsys), the Open Supernova
-# Catalog (upperlimit), SNANA and SuperNNova (SNID, FLT, FLUXCAL), the Rubin data products (dia*, psf*), PLAsTiCC
-# (detected_bool), the BTS explorer (ZTFID, peakt, A_V) and TNS (objname, Name, Obj. Type). `magpsf_corr` and `ant_mag_corrected` are
-# not here: they are magnitudes of the source and its host, not of the difference.
-_JANSKYS = tuple(unit for unit in ZERO_POINTS if unit.endswith("jy"))  # flux_ujy states its unit, see `unit_of_name`
-NO_DETECTION = ("nondetection", "non_detection", "is_nondetection")  # beside a flux it is still one
-ERRORS = ("_err", "_error", "err")  # behind the name of a redshift
-PHOTOZ, PHOTOZ_ERR = HOST_NUMBERS
-_PHOTOZ = (  # of the host galaxy; PLAsTiCC and SNANA (hostgal_photoz), ELAsTiCC's alerts (hostgal_zphot)
-    "host_photoz{}", "hostgal_photoz{}", "hostgal_zphot{}", "host_zphot{}", "host_photo_z{}", "host_phot_z{}", "host_z_phot{}",
-    "photoz{}", "photo_z{}", "zphot{}", "z_phot{}",
-)  # fmt: skip
-ALIASES = {
-    "object_id": ("object_id", "objectid", "obj_id", "oid", "snid", "diaobjectid", "ztf_object_id", "ztfid", "objname"),
-    "mjd": ("mjd", "ant_mjd", "midpointmjdtai", "midpointtai", "expmidptmjd", "hmjd"),
-    "band": ("band", "passband", "ant_passband", "filter", "filters", "filtername", "flt", "band_name"),
-    "flux": ("flux", "fluxcal", "psfdiffflux", *(f"flux_{unit}" for unit in _JANSKYS)),
-    "flux_err": (
-        "flux_err", "fluxerr", "flux_error", "fluxcalerr", "psfdifffluxerr",
-        *(name.format(unit) for unit in _JANSKYS for name in ("flux_err_{}", "flux_{}_err", "fluxerr_{}", "flux_error_{}")),
-    ),
-    "flux_unit": ("flux_unit", "flux_units", "fluxunit"),
-    "zero_point": ("zero_point", "zeropoint", "zp", "zpt", "zeropt", "magzp", "mag_zp", "zero_point_mag", "flux_zp"),
-    "zero_point_system": (
-        "zero_point_system", "zeropoint_system", "zpsys", "zp_sys", "mag_zpsys", "magsys", "mag_sys", "magsystem", "photsys", "phot_sys",
-        "phot_system", "photometric_sys", "photometric_system", "magnitude_system",
-    ),
-    "detected": ("detected", "detected_bool", "is_detected", "is_detection", "isdetected", "is_det"),
-    "mag": ("mag", "magnitude", "magpsf", "ant_mag", "unforced_mag"),
-    "mag_err": ("mag_err", "magerr", "mag_error", "magnitude_error", "sigmapsf", "e_mag", "e_magnitude", "ant_magerr", "unforced_mag_error"),
-    "is_positive": ("is_positive", "isdiffpos", "ztf_isdiffpos"),
-    "limiting_mag": ("limiting_mag", "limmag", "maglim", "diffmaglim", "ant_maglim"),
-    "quality": ("quality", "tag", "unforced_mag_status"),
-    "is_limit": (
-        "is_limit", "islimit", "is_lim", "islim", "is_upper_limit", "isupperlimit", "is_uplim", "upperlimit", "upper_limit", "uplim", "uplims",
-        "ulim", "ul", "limflag", "lim_flag", "limit_flag", *NO_DETECTION,
-    ),
-    "alert_id": tuple(FACTS["detection"]["ids"]),
-    "forced": ("forced",),
-    "label": ("label", "class", "type", "sim_type_name", "spec_class", "obj_type"),
-    "mwebv": ("mwebv", "ebv", "mw_ebv"),
-    "ra": ("ra", "meanra"),
-    "dec": ("dec", "decl", "declination", "meandec"),
-    "redshift": ("redshift", "redshift_helio", "redshift_final", "true_z"),
-    "host_photoz": tuple(name.format("") for name in _PHOTOZ),
-    "host_photoz_err": tuple(name.format(err) for name in _PHOTOZ for err in ERRORS),
-    "trigger_mjd": ("trigger_mjd",),
-    "peak_mjd": ("peak_mjd", "peakmjd", "sim_peakmjd"),
-    "simulated": (SIMULATED,),
-}  # fmt: skip
-# Less exact twins, which count only where none of the names above is there; the first that is found.
-WEAK = {
-    "object_id": (
-        "locus_id", "iauid", "iau_name", "ztf_id", "ztf_name", "objid", "cid", "object_name", "object", "transient", "event", "name", "id", "_healpix_29",
-    ),
-    "mjd": ("jd", "time"),
-    "band": ("fid",),
-    "zero_point_system": ("system", "mag_system"),
-    "flux": ("psfflux", "forcediffimflux", "ujy", "fnu_microjy"),
-    "flux_err": ("psffluxerr", "forcediffimfluxunc", "dujy", "fnu_microjy_unc", "error"),
-    "flux_unit": ("unit", "units"),
-    "detected": ("photflag",),
-    "is_limit": ("limit",),
-    "alert_id": ("_id",),  # ALeRCE's database writes candid there
-    "mwebv": ("a_v",),
-    "redshift": ("z",),
-    "peak_mjd": ("peakt",),
-}  # fmt: skip
-# Fluxes in counts, and what states their zero point, which is none of other fluxes in the table (ZTF's forced photometry).
-COUNTS = {"forcediffimflux": ("zpdiff", "magzpsci")}
-# Both are there: the one that counts. ALeRCE's detections of LSST, whose `band` is a number; SNANA's redshifts, as in its own files.
-TWINS: dict[tuple[str, ...], str] = {
-    ("oid", "diaobjectid"): "oid",
-    ("band", "band_name"): "band_name",
-    ("redshift_helio", "redshift_final"): "redshift_helio",
-}
 _FINK = re.compile(r"[rid]_(?:diaobjectid|objectid)")  # astropy's name for Fink's r:diaObjectId
+_WIDE = re.compile(r"(flux|mag|magnitude)_(ztf|lsst)?[ugrizy]|[ugrizy]_?(flux|mag)", re.IGNORECASE)
 # Flags of tables that no rule knows; `mask` is ATClean's.
 UNREAD_FLAGS = ("flag", "flags", "bad", "is_bad", "bad_flag", "quality_flag", "qflag", "ignore", "mask")
 PACKED = "extra_fields"  # what ALeRCE's API packs into one cell; of forced photometry procstatus is among it
 ADD_ID = "add a column with its name"
-_WIDE = re.compile(r"(flux|mag|magnitude)_(ztf|lsst)?[ugrizy]|[ugrizy]_?(flux|mag)", re.IGNORECASE)
-CONTEXT_NAMES = (*FACTS["context"], *FACTS["context_if_named"], *FACTS["context_codes"])
 _ANY = frozenset(
     name for names in (*ALIASES.values(), *WEAK.values(), *COUNTS.values(), NAMES, CONTEXT_NAMES) for name in names
 )
-FLAG, CONTEXT = "flag ", "context "  # before a file's column in `found`: flags that void rows, and who took them
-OBSERVATION_COLUMNS = (
-    "object_id", "mjd", "band", "flux", "flux_err", "flux_unit", "zero_point", "zero_point_system", "detected", "mag", "mag_err", "is_positive",
-    "limiting_mag", "quality", "is_limit", "alert_id", "forced",
-)  # fmt: skip
-OBJECT_COLUMNS = (
-    "object_id",
-    "label",
-    "mwebv",
-    "ra",
-    "dec",
-    "redshift",
-    *HOST_NUMBERS,
-    "trigger_mjd",
-    "peak_mjd",
-    "simulated",
-)
-TEXT = (
-    "object_id", "band", "flux_unit", "zero_point_system", "detected", "is_positive", "quality", "is_limit", "forced", "label", "simulated",
-)  # fmt: skip
-NUMBERS = tuple(name for name in dict.fromkeys((*OBSERVATION_COLUMNS, *OBJECT_COLUMNS)) if name not in TEXT)
-
 SHIFTS = {"peakt": 2458000 - 2400000.5}  # days to MJD; peakt is JD - 2458000
 SCALES = {"a_v": 1 / R_V}  # A_V to E(B-V)
 

@@ -3,22 +3,21 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.photometry import RELATIVE, are_relative, is_rounded, known_numbers, plain_name, without_prefix
 from tlclass.surveys.saying import tell
 from tlclass.surveys.tables.bands import passbands_of
 from tlclass.surveys.tables.cells import coded, column_values, numbers
-from tlclass.surveys.tables.columns import ADD_ID, WEAK, Form, naming
+from tlclass.surveys.tables.columns import ADD_ID, Form, naming
 from tlclass.surveys.tables.measured import Measured, flagged, is_photflag, kind_of, refuse_without_signs
+from tlclass.surveys.tables.names import WEAK
 from tlclass.surveys.tables.units import flux_factor, only_unit, proved_unit, say_depth, say_unit
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 ROUNDING = 1e-4  # of a tenth of a day
 NEARLY_ALL = 0.9  # of the times: then they are rounded, as no telescope observes at midnight alone

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tlclass.lightcurves.photometry import without_prefix
 from tlclass.quoting import listed, sentence
-from tlclass.surveys.tables.columns import ALIASES, WEAK
+from tlclass.surveys.tables.names import ALIASES, WEAK
 
 COUNTED = ("adu", "dn", "ct", "count", "electron")  # units whose zero point another column states
 FLUXES = {*ALIASES["flux"], *WEAK["flux"]}

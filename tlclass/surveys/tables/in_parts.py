@@ -4,12 +4,11 @@ import copy
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import LightCurves, refuse_unusable, sum_dropped
 from tlclass.surveys.grouping import Order, by_range, consecutive
 from tlclass.surveys.saying import Together, tell
@@ -24,7 +23,6 @@ from tlclass.surveys.tables.observations import ROUNDED, Observations, converted
 from tlclass.surveys.tables.quantities import stated_in_rows, usable
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 BATCH = 250_000  # rows that are converted at once
 IS_ROW = "is_row"  # False: the object is there, but none of its rows in this batch measures a flux

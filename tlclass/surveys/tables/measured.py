@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import sum_dropped
 from tlclass.lightcurves.photometry import (
     DETECTION_BITS,
@@ -22,11 +21,11 @@ from tlclass.lightcurves.photometry import (
 )
 from tlclass.lightcurves.voids import integer, is_blank, voided
 from tlclass.surveys.tables.cells import coded, column_values, flags, is_flag, numbers
-from tlclass.surveys.tables.columns import FLAG, NO_DETECTION, WEAK, Form, naming
+from tlclass.surveys.tables.columns import Form, naming
+from tlclass.surveys.tables.names import FLAG, NO_DETECTION, WEAK
 from tlclass.surveys.tables.units import magnitudes
 from tlclass.wording import option
 
-Array = npt.NDArray[Any]
 Columns = Mapping[str, pa.ChunkedArray]
 
 MAGNITUDE_ALONE = "that have a magnitude and no flux (put them into a table of their own)"

@@ -3,13 +3,12 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import (
     HOST_NUMBERS,
     OBJECT_NUMBERS,
@@ -24,12 +23,12 @@ from tlclass.lightcurves.selection import first_mjd
 from tlclass.lightcurves.voids import blank, says_yes
 from tlclass.quoting import shortened
 from tlclass.surveys.tables.cells import column_values, flags, identifiers, text
-from tlclass.surveys.tables.columns import OBJECT_COLUMNS, PHOTOZ, Form, naming
+from tlclass.surveys.tables.columns import Form, naming
+from tlclass.surveys.tables.names import OBJECT_COLUMNS, PHOTOZ
 from tlclass.surveys.tables.observations import Observations
 from tlclass.surveys.tables.quantities import number_of
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 Objects = dict[str, Array]
 
 HELD = 1_000_000  # statements of rows that are held before they are settled
@@ -210,9 +209,8 @@ def completed(objects: Objects, stated: Objects) -> Objects:
     found = dict(objects)
     for name in names:
         own = objects.get(name, np.full(n, np.nan))
-        deciding = (
-            objects.get(PHOTOZ, np.full(n, np.nan)) if name in HOST_NUMBERS else own
-        )  # redshift and error of one host
+        # redshift and error of one host
+        deciding = objects.get(PHOTOZ, np.full(n, np.nan)) if name in HOST_NUMBERS else own
         given = np.where(rows >= 0, stated[name][rows], np.nan) if len(stated["object_id"]) else np.full(n, np.nan)
         found[name] = np.where(np.isfinite(deciding), own, given)
     return found

@@ -3,13 +3,12 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import NO_ID, NO_TIME, ROW_NUMBERS
 from tlclass.lightcurves.photometry import (
     ALERT_SNR,
@@ -28,7 +27,7 @@ from tlclass.lightcurves.voids import says_yes
 from tlclass.surveys.saying import say_no_bits, tell
 from tlclass.surveys.tables.bands import passbands_of
 from tlclass.surveys.tables.cells import coded, column_values, flags, identifiers, is_flag, numbers
-from tlclass.surveys.tables.columns import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, WEAK, Form, naming
+from tlclass.surveys.tables.columns import Form, naming
 from tlclass.surveys.tables.facts import Facts, Judgement, times
 from tlclass.surveys.tables.measured import (
     BRIGHTNESS,
@@ -40,10 +39,10 @@ from tlclass.surveys.tables.measured import (
     measured,
     sign_of,
 )
+from tlclass.surveys.tables.names import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, WEAK
 from tlclass.surveys.tables.units import GIVE_UNIT, flux_factor, refuse_other_systems
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 Observations = dict[str, Array]
 Columns = Mapping[str, pa.ChunkedArray]
 

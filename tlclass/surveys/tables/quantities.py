@@ -2,21 +2,20 @@
 
 import logging
 from collections.abc import Collection, Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.curves import HOST_NUMBERS, ROW_NUMBERS, settled
 from tlclass.lightcurves.photometry import known_extinction, known_numbers, known_position, without_prefix
 from tlclass.surveys.saying import tell
 from tlclass.surveys.tables.cells import coded, column_values, numbers
-from tlclass.surveys.tables.columns import WEAK, Form, scale_of
+from tlclass.surveys.tables.columns import Form, scale_of
+from tlclass.surveys.tables.names import WEAK
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 
 def number_of(

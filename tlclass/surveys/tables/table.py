@@ -4,10 +4,8 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from tlclass.lightcurves.curves import LightCurves, sum_dropped
@@ -15,7 +13,7 @@ from tlclass.lightcurves.passbands import Passbands
 from tlclass.quoting import listed
 from tlclass.surveys.saying import Together
 from tlclass.surveys.tables.batches import rows_of
-from tlclass.surveys.tables.columns import CONTEXT, FLAG, NUMBERS, TEXT, Form, TableOptions, naming, refuse_absent, say
+from tlclass.surveys.tables.columns import Form, TableOptions, naming, refuse_absent, say
 from tlclass.surveys.tables.facts import DECISIVE
 from tlclass.surveys.tables.files import (
     existing,
@@ -28,6 +26,7 @@ from tlclass.surveys.tables.files import (
 )
 from tlclass.surveys.tables.in_parts import in_parts
 from tlclass.surveys.tables.kinds import plain
+from tlclass.surveys.tables.names import CONTEXT, FLAG, NUMBERS, TEXT
 from tlclass.surveys.tables.nested import is_nested, is_packets, tables_at
 from tlclass.surveys.tables.objects import (
     Listing,
@@ -45,14 +44,13 @@ from tlclass.surveys.tables.observations import Observations, joined, observatio
 from tlclass.surveys.tables.quantities import stated_in_rows, usable
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Table(TableOptions):
     """Reads tables of objects and of observations, Parquet, CSV or FITS: two files, one, or all below a folder.
 
-    Columns are found by their names (`tlclass.surveys.tables.columns.ALIASES`): plain ones, those of ZTF alerts
+    Columns are found by their names (`tlclass.surveys.tables.names.ALIASES`): plain ones, those of ZTF alerts
     and of the brokers ANTARES, ALeRCE, Fink and Lasair, of SNANA, the Rubin data products, PLAsTiCC, the
     BTS explorer and TNS. In a folder a table with times and brightnesses is of observations, any other
     with ids is of objects; several of a kind are joined, an exposure that two tables hold enters once.
@@ -109,7 +107,7 @@ class Table(TableOptions):
         objects = observed if listed is None else self._listed(listed, observed, origin)
         return pack(objects, seen, form, origin, dropped)
 
-    def parts(self, rows: int, decisive: int = DECISIVE) -> Iterator[LightCurves]:
+    def read_parts(self, rows: int, decisive: int = DECISIVE) -> Iterator[LightCurves]:
         """What `read` reads, about so many observations at a time, so that tables may be larger than memory.
 
         Objects come in the order of their ids; in that of the file where their rows stand together there in ascending order. A table

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from tlclass.arrays import Array
 from tlclass.lightcurves.photometry import (
     FACTS,
     ZERO_POINT,
@@ -28,7 +28,6 @@ from tlclass.wording import option
 
 log = logging.getLogger(__name__)
 AB = ("ab", "abmag", "ab_mag", "ab mag", "mag(ab)", "mag", "mags", "sdss", "ps1", "panstarrs", "ztf")
-Array = npt.NDArray[Any]
 Columns = Mapping[str, pa.ChunkedArray]
 
 BRIGHT = 20  # flux / error of objects whose own light makes the errors
