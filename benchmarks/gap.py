@@ -355,7 +355,9 @@ def score_section(real: Sample, seen: Seen, described: Mapping[str, Array], clas
         for k, word in enumerate(("low", "middle", "high")):
             lines.append(row(f"{name}: {word} ({quantiles(values[third == k])})", third == k))
     origin = real.curves.extra["phot_origin"]
-    lines += [row(str(name), origin == name) for name in np.unique(origin) if {*classes} <= {*real.group[origin == name]}]
+    lines += [
+        row(str(name), origin == name) for name in np.unique(origin) if {*classes} <= {*real.group[origin == name]}
+    ]
     chosen = seen.probability.argmax(1)
     lines += [
         "",
