@@ -9,6 +9,7 @@ WIDTH = 118
 GROUP = re.compile(r"  - (?P<name>[\w@.]+): (?P<option>(?!null)\S+)(?: +# .*)?")
 KEY = re.compile(r"(?P<indent> *)(?P<name>\w+):(?: (?P<value>[^#]*?))?(?: *# (?P<comment>.*))?$")
 
+LABELS = "labels of the target that are used: a number (100), a percentage (5%), or all"
 ADDED = ("experiment", "arm", "debug")  # groups of which no file is chosen by default
 
 USAGE = """\
@@ -27,8 +28,7 @@ def help_text(conf: Path) -> str:
     defaults = [f"{found['name']}={found['option']}" for line in lines if (found := GROUP.fullmatch(line))]
     groups = f"groups with their defaults: {' '.join(defaults)}; none by default: {' '.join(f'{n}=...' for n in ADDED)}"
     listed = "names in a group: tlclass train GROUP=?"
-    labels = _shown("labels", "all", "objects of the target with a label: a number (100), a percentage (5%), all")
-    keys = [labels, *(_shown(*key) for key in commented(lines))]
+    keys = [_shown("labels", "all", LABELS), *(_shown(*key) for key in commented(lines))]
     return "\n".join([USAGE, *textwrap.wrap(groups, WIDTH, subsequent_indent="  "), listed, "", "keys:", *keys, ""])
 
 
