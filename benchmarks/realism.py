@@ -302,17 +302,21 @@ def real_section(folder: Path, cache: Path) -> list[str]:
     }
     names = list(dict.fromkeys(GROUPS.values()))
     figure, axes = plt.subplots(3, len(names), figsize=(15, 8), sharex=True)
-    sample = ["| class | set | detections | duration, d | per night | peak mag | redshift | best S/N | worst S/N |"]
-    sample.append("|---" * 9 + "|")
     shown = np.searchsorted(PHASES, (-10, 0, 10, 20, 30, 40))
-    table = ["| class | set | curves | " + " | ".join(
-        f"{what} {PHASES[i]:+.0f}" for what in ("dg", "dr", "g-r") for i in shown) + " |"]  # fmt: skip
-    table.append("|---" * (3 + 3 * len(shown)) + "|")
+    dg, dr, colour = ([f"{what} {PHASES[i]:+.0f}" for i in shown] for what in ("dg", "dr", "g-r"))
+    sample, declines, colours = (
+        [f"| {' | '.join(('class', 'set', *heads))} |", "|---" * (2 + len(heads)) + "|"]
+        for heads in (
+            ("detections", "duration, d", "per night", "peak mag", "redshift", "best S/N", "worst S/N"),
+            ("curves", *dg, *dr),
+            colour,
+        )
+    )
     for column, name in zip(axes.T, names, strict=True):
         for (which, curves), color in zip(sets.items(), ("black", "tab:orange", "tab:green", "tab:blue"), strict=True):
             count, middle, spread = class_medians(curves, name)
-            cells = [f"{v:.2f}" if np.isfinite(v) else "-" for row in middle for v in row[shown]]
-            for rows, row in ((table, [str(count), *cells]), (sample, sampling(curves, name))):
+            dg, dr, colour = ([f"{v:.2f}" if np.isfinite(v) else "-" for v in row[shown]] for row in middle)
+            for rows, row in ((sample, sampling(curves, name)), (declines, [str(count), *dg, *dr]), (colours, colour)):
                 if not any(line.endswith(" | ".join(row) + " |") for line in rows):  # else it is that of `transients`
                     rows.append(f"| {name} | {which} | " + " | ".join(row) + " |")
             for axis, m, s in zip(column, middle, spread, strict=True):
@@ -329,7 +333,7 @@ def real_section(folder: Path, cache: Path) -> list[str]:
     figure.tight_layout()
     figure.savefig(DOCS / "figures" / "realism_real.png", dpi=70)
     plt.close(figure)
-    return [*sample, "", *table]
+    return [*sample, "", *declines, "", *colours]
 
 
 def main() -> None:
