@@ -115,7 +115,7 @@ def rest_frame_section() -> tuple[list[str], dict[str, str]]:
         axis.set(title=name, ylim=(low + 5, low - 1), xlim=(0, 150))
     axes.ravel()[-1].axis("off")
     figure.suptitle(
-        "simulated, rest frame, no dust: median absolute magnitude in g, r, i, z (dashed: transients, dotted: literature)"
+        "simulated, rest frame, no dust: median absolute magnitude in g, r, i, z (solid: observed, dashed: transients, dotted: literature)"
     )
     figure.supxlabel("days since explosion")
     figure.tight_layout()
