@@ -44,7 +44,11 @@ def test_a_recipe_with_an_adaptation_needs_the_light_curves_and_says_what_it_use
     model = make(recipe, released_words, tmp_path / "adapted")
     card = (tmp_path / "adapted" / "README.md").read_text()
     objects = model.training["adapted"]["objects"]
-    assert f"Adapted to {objects:,} light curves of bts without their labels" in card and "--data" in card and "Fremling" in card
+    assert (
+        f"Adapted to {objects:,} light curves of bts without their labels" in card
+        and "--data" in card
+        and "Fremling" in card
+    )
     assert "Fremling" not in (released_folder / "README.md").read_text()
     assert model.calibration is not None and released_model.calibration is not None
     assert model.calibration.prior == released_model.calibration.prior

@@ -101,7 +101,12 @@ def tables(row: Row, found: Intervals, folder: Path) -> list[Block]:
         for name in OTHER_SCORES:
             if f"{name}@{days[0]}d" in row:
                 frame[title(name)] = [number(row[f"{name}@{day}d"]) for day in days]
-        made.append(Table(frame, "Scores from the observations up to this number of days after the trigger, at least the first observation."))
+        made.append(
+            Table(
+                frame,
+                "Scores from the observations up to this number of days after the trigger, at least the first observation.",
+            )
+        )
     subsets = [name.removesuffix(f"/{MACRO}") for name in row if name.endswith(f"/{MACRO}")]
     if subsets:
         made.append(Table(pd.DataFrame([subset(row, name) for name in subsets]), "Subsets."))
