@@ -47,7 +47,7 @@ LEAST = 600  # and at least so many in all
 MAGNITUDE_WIDTH = 0.15  # mag, within which a simulated partner's peak should lie
 TREES = 400
 LEAST_AXIS = 0.05  # principal axes of the latent space weaker than this part of the strongest are left out
-TOLD = 4  # features named per class and kind
+TOLD = 2  # features named per class and kind
 SEED = 20
 DRAWN = (
     "sampling nights", "sampling longest step", "sampling first S/N", "sampling last S/N", "sampling day of peak",
@@ -355,7 +355,9 @@ def score_section(real: Sample, seen: Seen, described: Mapping[str, Array], clas
         for k, word in enumerate(("low", "middle", "high")):
             lines.append(row(f"{name}: {word} ({quantiles(values[third == k])})", third == k))
     origin = real.curves.extra["phot_origin"]
-    lines += [row(str(name), origin == name) for name in np.unique(origin) if np.sum(origin == name) > 40]
+    lines += [
+        row(str(name), origin == name) for name in np.unique(origin) if {*classes} <= {*real.group[origin == name]}
+    ]
     chosen = seen.probability.argmax(1)
     lines += [
         "",

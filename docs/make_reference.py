@@ -13,6 +13,7 @@ from typing import Any
 from tlclass.config import CONF
 from tlclass.experiments.composition import compose
 from tlclass.experiments.plan import Paths, Pretraining, Scalars
+from tlclass.experiments.usage import LABELS, commented
 from tlclass.inputs.augmentation import Augmentation
 from tlclass.inputs.split import Protocol
 from tlclass.training.settings import FitSettings
@@ -56,6 +57,10 @@ WORDS = {
     "Sequence": "list",
     "tuple": "list",
 }
+OTHERS = {
+    "sizes": "whole number per survey",
+    "trust": "true, false or list of packages",
+}  # of `train.yaml`, with their kinds
 GROUPS = {
     "experiment": "A source, a target, a recipe and the axes of a sweep.",
     "survey": "Cards of surveys; `source=NAME` and `target=NAME` choose one. A card states where to get the data. See [Which file goes where](surveys.md).",
@@ -71,7 +76,8 @@ GROUPS = {
     "loss": "Loss of an object.",
     "optimizer": "The optimizer.",
     "schedule": "Schedule of the learning rate.",
-    "taxonomy": "Classes and the labels that belong to them.",
+    "taxonomy": "Classes and the labels that belong to them; `taxonomy@target.taxonomy=NAME`.",
+    "passbands": "Passbands with their wavelengths; `passbands@target.passbands=NAME`.",
     "population": "Populations of transients for the simulator.",
     "trainer": "Devices.",
     "launcher": "Where the jobs of a sweep run.",
@@ -102,6 +108,17 @@ def rows(place: str, kind: type, documented: type, default: Mapping[str, Any]) -
         name = f"{place}.{field.name}" if place else field.name
         text = texts.get(field.name, "").replace("|", "\\|")
         yield f"| `{name}` | {spelled(types[field.name])} | `{shown(default.get(field.name, field.default))}` | {text} |"
+
+
+def others() -> Iterator[str]:
+    """A line of the table per setting that is no field of the plan."""
+    yield f"| `labels` | {WORDS['Labels']} | `all` | {LABELS}. |"
+    lines = (CONF / "train.yaml").read_text(encoding="utf-8").splitlines()
+    yield from (
+        f"| `{name}` | {OTHERS[name]} | `{value}` | {text}. |"
+        for name, value, text in commented(lines)
+        if name in OTHERS
+    )
 
 
 def spelled(kind: Any) -> str:
@@ -148,7 +165,7 @@ def reference() -> str:
     default = compose([])
     parts = [HEAD]
     for heading, (place, kind, documented, introduction) in SECTIONS.items():
-        lines = rows(place, kind, documented, default[place] if place else default)
+        lines = [*([] if place else others()), *rows(place, kind, documented, default[place] if place else default)]
         parts.append(
             "\n".join(
                 [

@@ -5,6 +5,7 @@ import json
 import pkgutil
 import re
 import runpy
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,22 @@ def test_the_readme_is_short_and_names_only_commands_that_exist() -> None:
     assert len(text.split()) < 700
     commands = set(re.findall(r"^tlclass (\w+)", text, flags=re.M))
     assert commands and commands <= set(COMMANDS)
+
+
+def test_commands_with_several_values_are_sweeps() -> None:
+    """`tlclass train` refuses `labels=0,100` without `-m`."""
+    found = 0
+    for path in PAGES:
+        for line in markdown(path).replace("\\\n", " ").splitlines():
+            command, _, words = (
+                line.partition("tlclass train ") if "tlclass train " in line else line.partition("tlclass.train ")
+            )
+            if command.strip() in ("", "python -m") and words:
+                given = shlex.split(words, comments=True)
+                found += 1
+                several = [word for word in given if re.search(r"=[^\[\"'{]*,", word)]
+                assert not several or "-m" in given, f"{path}: {line}"
+    assert found > 40
 
 
 def test_metadata_state_this_version_and_licence() -> None:

@@ -79,7 +79,7 @@ def test_a_jobs_own_test_part_gives_the_scores_of_its_row(
     ):
         assert name in said and name in report, name
     assert (tmp_path / "scores" / "report.html").read_text().count("<svg") == 3
-    assert "taken for" in (tmp_path / "scores" / "objects.html").read_text()
+    assert "classified as" in (tmp_path / "scores" / "objects.html").read_text()
 
 
 def test_a_model_that_was_trained_after_pretraining_names_both() -> None:

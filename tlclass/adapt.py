@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="N",
         help="largest number of light curves to learn from; N are drawn if there are more",
     )
-    add("--seed", type=int, default=0, help="of all draws")
+    add("--seed", type=int, default=0, help="number from which all draws follow (0)")
     add(
         "--set",
         action="append",

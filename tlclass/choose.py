@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="objects that have a label already: a table (object_id, class), or one id a line",
     )
-    add("--seed", type=int, default=0, help="of all draws (0)")
+    add("--seed", type=int, default=0, help="number from which all draws follow (0)")
     add("-o", "--output", type=Path, help="the list: .csv, .parquet or .jsonl (without: CSV on standard output)")
     add_arguments(parser)
     return parser

@@ -114,15 +114,21 @@ def _parser() -> argparse.ArgumentParser:
         "--dead-letters",
         type=Path,
         metavar="FILE.jsonl",
-        help="what cannot be used, with the reason (FOLDER/dead_letters.jsonl)",
+        help="file for packets that cannot be used, with the reasons (dead_letters.jsonl in the folder of --state)",
     )
-    add("--follow", action="store_true", help="wait for more files in the folder")
-    add("--min-change", type=float, default=0.0, metavar="0.05", help="least change of a probability that is written")
+    add("--follow", action="store_true", help="wait for more files in the input folder")
+    add(
+        "--min-change",
+        type=float,
+        default=0.0,
+        metavar="0.05",
+        help="write a prediction only if a probability changed by so much or the class changed (0: every change)",
+    )
     add("--coverage", type=float, metavar="0.9", help="a set of classes that holds the true one with this probability")
-    add("--grace", type=float, default=30.0, metavar="DAYS", help="keep objects for DAYS after their window")
-    add("--forget", type=float, default=365.0, metavar="DAYS", help="keep ids of finished objects for DAYS")
-    add("--batch", type=int, default=256, help="arrivals between two commits, at most")
-    add("--seconds", type=float, default=1.0, help="time between two commits, about")
+    add("--grace", type=float, default=30.0, metavar="DAYS", help="keep objects for DAYS after their window (30)")
+    add("--forget", type=float, default=365.0, metavar="DAYS", help="keep ids of finished objects for DAYS (365)")
+    add("--batch", type=int, default=256, help="largest number of arrivals between two commits (256)")
+    add("--seconds", type=float, default=1.0, help="longest time between two commits, about (1)")
     add("--schema", type=Path, metavar="FILE.avsc", help="Avro schema of packets in Confluent's framing")
     add(
         "--kafka-settings",
@@ -134,8 +140,8 @@ def _parser() -> argparse.ArgumentParser:
         "--replay",
         type=float,
         metavar="DAYS",
-        help="read messages again so far back where a partition is taken over from another process (as long as objects are kept); 0 for packets "
-        "that hold all earlier observations",
+        help="when a partition is taken over from another process, read its messages of the last DAYS again (as long as objects are kept); "
+        "0 for packets that hold all earlier observations",
     )
     add("--metrics-port", type=int, metavar="PORT", help="serve metrics for Prometheus")
     add_arguments(parser)

@@ -138,7 +138,7 @@ def test_a_job_starts_from_the_adapted_networks(settings: Job, tmp_path: Path) -
     assert row["adapt"] == "distill" and row["unlabelled"] == row["pool"] > row["labels"] == 60
     model = load_model(tmp_path / "job")
     assert model.training["adapted"]["objects"] == row["pool"]
-    assert f"{row['pool']} light curves" in (tmp_path / "job" / "README.md").read_text()
+    assert f"{row['pool']:,} light curves" in (tmp_path / "job" / "README.md").read_text()
     assert not (tmp_path / "job" / "checkpoints").exists()
     (source,) = pretraining.source_models(plan, pretraining.source_folders(plan))
     assert not same(*(one.members[0].encoder.state_dict() for one in (model, source)))

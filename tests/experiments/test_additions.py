@@ -67,6 +67,7 @@ def test_a_launcher_has_the_settings_of_its_card_alone(word: str) -> None:
         ("trainer.precision=bf16-mixed", "trainer.precison=bf16-mixed", "precision"),
         ("freeze_policy.allow_untrained=true", "freeze_policy.alow_untrained=true", "allow_untrained"),
         ("callbacks.lr_monitor.log_momentum=true", "callbacks.lr_monitor.log_momentu=true", "log_momentum"),
+        ("target.selection.photometry.seed=3", "target.selection.photometry.sed=3", "seed"),
         ("target.reader.columns.host=galaxy", "target.reader.colums.host=galaxy", "columns"),
     ],
 )

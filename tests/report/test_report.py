@@ -88,7 +88,7 @@ def test_every_point_says_its_value(reported: tuple[Path, str]) -> None:
 
 def test_mistakes_are_drawn_with_their_probabilities(reported: tuple[Path, str]) -> None:
     page = (reported[0] / "objects.html").read_text()
-    for said in ("object0", "TDE, taken for SN Ia", "p(TDE) after 10 d: 0.100", "ztfg, day 5.0: 150 ± 10"):
+    for said in ("object0", "TDE, classified as SN Ia", "p(TDE) after 10 d: 0.100", "ztfg, day 5.0: 150 ± 10"):
         assert said in page, said
 
 
@@ -175,7 +175,7 @@ def test_one_job_makes_a_report_without_intervals(undrawn: None, tmp_path: Path)
     said = (folder / "report.md").read_text()
     assert "One seed: there are no intervals" in said
     assert "no reference arm" in said
-    assert "there is no goal to measure the convergence by" in said
+    assert "training from scratch sets the goal" in said
 
 
 def test_jobs_without_predictions_history_and_counts_are_named(undrawn: None, tmp_path: Path) -> None:
@@ -185,8 +185,8 @@ def test_jobs_without_predictions_history_and_counts_are_named(undrawn: None, tm
             path.unlink()
     write_report([folder])
     said = (folder / "report.md").read_text()
-    assert "No predictions.parquet in every job of from_scratch, full" in said
-    assert "No job of from_scratch left a history.json" in said and "No job left a survey.json" in said
+    assert "because a job has no predictions.parquet: from_scratch, full" in said
+    assert "no job of from_scratch has a history.json" in said and "No job has a survey.json" in said
 
 
 def test_two_folders_are_compared_side_by_side(

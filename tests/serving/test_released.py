@@ -27,7 +27,7 @@ def test_a_released_model_is_small_and_says_what_it_is(
     header, text = (released_folder / "README.md").read_text().split("---\n")[1:]
     about = yaml.safe_load(header)
     assert about["library_name"] == "tlclass" and "simulated-training-data" in about["tags"]
-    assert "**simulated**" in text and "ztfg, ztfr" in text and "Temperature" in text
+    assert "**simulated**" in text and "ztfg, ztfr" in text and "The temperature is" in text
     assert released_model.simulated and released_model.trained_on is not None and released_model.novelty is not None
     sources = Path(released_words[-1].removeprefix("paths.models="))
     assert list(sources.rglob(HELDOUT)) and not (released_folder / HELDOUT).exists()
@@ -44,7 +44,11 @@ def test_a_recipe_with_an_adaptation_needs_the_light_curves_and_says_what_it_use
     model = make(recipe, released_words, tmp_path / "adapted")
     card = (tmp_path / "adapted" / "README.md").read_text()
     objects = model.training["adapted"]["objects"]
-    assert f"Adapted to {objects} light curves of bts" in card and "--data" in card and "Fremling" in card
+    assert (
+        f"Adapted to {objects:,} light curves of bts without their labels" in card
+        and "--data" in card
+        and "Fremling" in card
+    )
     assert "Fremling" not in (released_folder / "README.md").read_text()
     assert model.calibration is not None and released_model.calibration is not None
     assert model.calibration.prior == released_model.calibration.prior

@@ -7,16 +7,19 @@ from collections.abc import Iterator
 from tlclass.config import CONF
 
 WIDTH = 118
-GROUP = re.compile(r"  - (?P<name>[\w@.]+): (?P<option>\S+)")
+GROUP = re.compile(r"  - (?P<name>[\w@.]+): (?P<option>(?!null)\S+)(?: +# .*)?")
 KEY = re.compile(r"(?P<indent> *)(?P<name>\w+):(?: (?P<value>[^#]*?))?(?: *# (?P<comment>.*))?$")
 
+LABELS = "labels of the target that are used: a number (100), a percentage (5%), or all"
+ADDED = ("experiment", "arm", "debug")  # groups of which no file is chosen by default
+
 USAGE = """\
-usage: tlclass train [GROUP=OPTION ...] [KEY=VALUE ...] [-m]
+usage: tlclass train [GROUP=NAME ...] [KEY=VALUE ...] [-m]
 
 Pretrain on a source survey, transfer to a target survey with few labels, score on objects never seen.
-  tlclass train +experiment=plasticc2bts paths.data=FOLDER
-  tlclass train +experiment=plasticc2bts -m seed=0,1,2 freeze_policy=from_scratch,full    every combination
-  tlclass train ... --cfg job                                      shows all settings and runs nothing
+  tlclass train experiment=best_transfer paths.data=FOLDER labels=100       the recommended recipe with 100 labels
+  tlclass train experiment=ztf2bts_quick -m labels=100,1000 seed=0,1,2      every combination
+  tlclass train ... --cfg job                                               shows all settings and runs nothing
 """
 
 
@@ -24,12 +27,9 @@ def help_text() -> str:
     """The text."""
     lines = (CONF / "train.yaml").read_text(encoding="utf-8").split("\nhydra:")[0].splitlines()
     defaults = [f"{found['name']}={found['option']}" for line in lines if (found := GROUP.fullmatch(line))]
-    added = sorted(folder.name for folder in CONF.iterdir() if folder.name in ("arm", "debug", "experiment"))
-    groups = (
-        f"groups, as they are by default: {' '.join(defaults)}; to be added: {' '.join(f'+{n}=...' for n in added)}"
-    )
-    listed = "a group's options: tlclass train GROUP=?"
-    keys = [_shown(*key) for key in commented(lines)]
+    groups = f"groups with their defaults: {' '.join(defaults)}; none by default: {' '.join(f'{n}=...' for n in ADDED)}"
+    listed = "names in a group: tlclass train GROUP=?"
+    keys = [_shown("labels", "all", LABELS), *(_shown(*key) for key in commented(lines))]
     return "\n".join([USAGE, *textwrap.wrap(groups, WIDTH, subsequent_indent="  "), listed, "", "keys:", *keys, ""])
 
 
@@ -45,6 +45,5 @@ def commented(lines: list[str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _shown(key: str, value: str, comment: str) -> str:
-    word = f"{key}={value}" if value and not value.startswith("{") else key
-    room = WIDTH - max(len(word), 34) - 3
-    return f"  {word:<34} {textwrap.shorten(comment, room, placeholder=' ...')}"
+    word = f"{key}={value}" if value and not value.startswith(("{", "$")) else key
+    return f"  {word:<34} {comment}"

@@ -69,11 +69,11 @@ class LightCurveDataModule(L.LightningDataModule):
     Args:
         survey: the data set, e.g. built from its card.
         encoding: of observations, or its name, as in `conf/encoding/`.
-        metadata: columns for the encoder's metadata branch.
+        metadata: columns that enter the network beside the light curve, such as `mwebv`.
         labels: how many labels are used: `100`, `"5%"`, `"all"`.
-        protocol: which objects test, and how many validate.
+        protocol: which objects are scored, and which share of the labels validates.
         cache: folder of the parsed surveys; by default `TLCLASS_CACHE`, or `~/.cache/tlclass`.
-        seed: of the split and the shuffling.
+        seed: number from which the split and the order of the batches follow.
         batch_size: objects per training batch.
         balance: draw training batches in which every class is equally likely.
         augmentation: of the training part; validation and test are never augmented.
@@ -121,22 +121,22 @@ class LightCurveDataModule(L.LightningDataModule):
 
     @property
     def curves(self) -> LightCurves:
-        """See `LabelledCurves`."""
+        """The selected light curves."""
         return self._loaded.curves
 
     @property
     def encoded(self) -> Encoded:
-        """See `LabelledCurves`."""
+        """The input of the network."""
         return self._loaded.encoded
 
     @property
     def label(self) -> Array:
-        """See `LabelledCurves`."""
+        """Of each object its class index, (n,), or its class probabilities, (n, K)."""
         return self._loaded.label
 
     @property
     def split(self) -> Split:
-        """See `LabelledCurves`."""
+        """Indices of the objects that train, validate and test."""
         return self._loaded.split
 
     @property

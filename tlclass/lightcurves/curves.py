@@ -44,11 +44,14 @@ class LightCurves:
         object_id: (n,) str, unique.
         label: (n,) str, the class as the survey states it; empty where unknown.
         mwebv: (n,) Milky Way E(B-V) in mag; NaN where unknown, as all that follow.
-        ra: (n,) degrees. dec: (n,) degrees. redshift: (n,), measured in a spectrum, or the true one of a simulation.
-        host_photoz: (n,) photometric redshift of the host galaxy. host_photoz_err: (n,) its standard deviation; see `known_hosts`.
+        ra: (n,) degrees.
+        dec: (n,) degrees.
+        redshift: (n,) measured in a spectrum, or the true one of a simulation.
+        host_photoz: (n,) photometric redshift of the host galaxy.
+        host_photoz_err: (n,) its standard deviation; see `known_hosts`.
         trigger_mjd: (n,) the survey's own trigger time.
         extra: further columns per object, (n,) each.
-        dropped: reason -> how many raw observations were dropped for it.
+        dropped: reason -> number of raw observations that were dropped for it.
     """
 
     passbands: tuple[str, ...]

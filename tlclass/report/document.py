@@ -64,7 +64,7 @@ def opening(
     if unfinished:
         blocks += [
             Heading("Jobs without a result"),
-            Paragraph("These jobs left no result of their own, so nothing below includes one."),
+            Paragraph("These jobs have no result, so the scores below do not include them."),
         ]
         blocks.append(Items([f"{name}: {why}" for name, why in unfinished.items()]))
     if objects:
@@ -144,7 +144,7 @@ def absences(sweep: Sweep) -> Iterator[Block]:
         yield Items(missing)
     if untested:
         yield Heading("Classes without a score", 3)
-        yield Paragraph("No test object has the class, so macro AUROC there is the mean over the other classes.")
+        yield Paragraph("Here no test object has the class, so the macro AUROC is the mean over the other classes.")
         yield Items(untested)
 
 
@@ -214,7 +214,7 @@ def predictions(sweep: Sweep, gallery: Gallery) -> Iterator[Block]:
     present = diagnostics.arms_with_predictions(sweep)
     absent = [arm for arm in sweep.arms if arm not in present]
     if absent:
-        yield Paragraph(f"No predictions.parquet in every job of {', '.join(absent)}: not shown.")
+        yield Paragraph(f"Not shown, because a job has no predictions.parquet: {', '.join(absent)}.")
     if present:
         caption = "Confusion matrices: shares of each true class, summed over the seeds of each arm's largest number of labels."
         yield gallery.keep("confusion", diagnostics.confusion_matrices(sweep), caption)
@@ -231,20 +231,20 @@ def speed(sweep: Sweep, gallery: Gallery) -> Iterator[Block]:
     found = convergence_table(sweep)
     if found.empty:
         yield Paragraph(
-            "No job of from_scratch left a history.json, or the targets differ: there is no goal to measure the convergence by."
+            "Not shown, because no job of from_scratch has a history.json, or the targets differ: training from scratch sets the goal."
         )
         return
     absent = [arm for arm in sweep.arms if arm not in set(found["arm"])]
     if absent:
-        yield Paragraph(f"No history.json, so not shown: {', '.join(absent)}.")
+        yield Paragraph(f"Not shown, because no job has a history.json: {', '.join(absent)}.")
     caption = (
         "The goal is 95 % of from_scratch's best validation macro AUROC with as many labels (mean over seeds). "
-        "Below: median over seeds, where most reach it; a point per seed that does. Step 0: before any training."
+        "Lower panels: median over seeds, where most of them reach the goal; a point per seed that reaches it. Step 0 is before any training."
     )
     yield gallery.keep("convergence", figures.convergence_figure(sweep), caption)
     yield Table(
         found,
-        "Optimizer steps and seconds until the goal: median over seeds and range. Seconds are of the machine each job ran on.",
+        "Optimizer steps and seconds until the goal: median over seeds and range. Seconds depend on the machine of each job.",
     )
 
 
@@ -253,7 +253,7 @@ def class_counts(sweep: Sweep) -> Iterator[Block]:
     yield Heading("Class counts", 3)
     surveys = tables.survey_counts(sweep)
     if not surveys:
-        yield Paragraph("No job left a survey.json, so the class counts are not known.")
+        yield Paragraph("No job has a survey.json, so the class counts are not known.")
     for counts in surveys:
         kind = "simulated" if counts["simulated"] else "real"
         tested = counts["role"] == "target" and same_test(sweep)

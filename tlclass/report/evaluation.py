@@ -101,7 +101,12 @@ def tables(row: Row, found: Intervals, folder: Path) -> list[Block]:
         for name in OTHER_SCORES:
             if f"{name}@{days[0]}d" in row:
                 frame[title(name)] = [number(row[f"{name}@{day}d"]) for day in days]
-        made.append(Table(frame, "From the observations up to so many days after the trigger, at least the first."))
+        made.append(
+            Table(
+                frame,
+                "Scores from the observations up to this number of days after the trigger, at least the first observation.",
+            )
+        )
     subsets = [name.removesuffix(f"/{MACRO}") for name in row if name.endswith(f"/{MACRO}")]
     if subsets:
         made.append(Table(pd.DataFrame([subset(row, name) for name in subsets]), "Subsets."))
@@ -109,7 +114,7 @@ def tables(row: Row, found: Intervals, folder: Path) -> list[Block]:
         Heading("Scores"),
         *made,
         Heading("Confusion"),
-        Table(confusion(folder), "Objects: rows true, columns predicted."),
+        Table(confusion(folder), "Number of objects: a row per true class, a column per predicted class."),
     ]
 
 

@@ -103,7 +103,8 @@ def _curve(axes: Axes, one: "pd.Series[Any]") -> dict[str, Artist]:
     axes.axvline(0, color=GREY, lw=0.6, zorder=0)
     said = _redshift(one)
     axes.set_title(
-        f"{one['object_id']}\n{one['class']}, taken for {one['predicted']}" + (f", z = {said}" if said != "-" else ""),
+        f"{one['object_id']}\n{one['class']}, classified as {one['predicted']}"
+        + (f", z = {said}" if said != "-" else ""),
         fontsize=7.5,
     )
     axes.yaxis.set_major_locator(MaxNLocator(4))

@@ -18,16 +18,22 @@ class Explanation:
     """One light curve of T observations, as the model sees it, and what it makes of it.
 
     Attributes:
-        object_id: of the object. model: what the model is called. history: what it was trained on.
-        classes: K names. passbands: (T,) names.
-        mjd: (T,). days: (T,) since time zero. flux, flux_err: (T,) at zero point 27.5.
-        probability: (T, K) from the observations up to each.
+        object_id: of the object.
+        model: name of the model.
+        history: what the model was trained on.
+        classes: K names.
+        passbands: (T,) names.
+        mjd: (T,) times.
+        days: (T,) since time zero.
+        flux: (T,) at zero point 27.5 AB.
+        flux_err: (T,) in the same unit.
+        probability: (T, K) from the observations up to each one.
         before: (K,) before any observation: the proportions that the model assumes.
-        without: (T, K) from all observations but this one, time zero kept.
+        without: (T, K) from all observations except this one, with the same time zero.
         metadata: numbers of the object that the model also uses, such as `host_photoz`; NaN where unknown.
-        without_metadata: (K,) in the end, without any of them.
+        without_metadata: (K,) from all observations, without these numbers.
         novelty: percentile among known objects; None where the model has no score.
-        warning: what is unusual, in plain words; empty if nothing is.
+        warning: how the light curve differs from the training data; empty if it does not.
     """
 
     object_id: str

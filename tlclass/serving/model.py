@@ -30,7 +30,7 @@ class Model:
     """A trained model that classifies light curves; `tlclass.load_model` makes one.
 
     Attributes:
-        trained: the networks and all that using them needs.
+        trained: the networks, and everything that is needed to use them.
     """
 
     def __init__(self, trained: TrainedModel):
@@ -43,13 +43,13 @@ class Model:
 
     @property
     def passbands(self) -> tuple[str, ...]:
-        """Names of the passbands that it was trained on; all passbands it knows if that is not recorded."""
+        """Names of the passbands that it was trained on; where that is not recorded, of all that it knows."""
         seen = self.trained.trained_on
         return seen.passbands if seen else self.trained.passbands.names
 
     @property
     def card(self) -> str:
-        """What it is, what it was trained on, its scores and limits: Markdown."""
+        """The card of the model in Markdown: what it was trained on, its scores and its limits."""
         folder = self.trained.folder
         if folder is not None and (folder / CARD).is_file():
             return (folder / CARD).read_text(encoding="utf-8")
@@ -71,13 +71,12 @@ class Model:
         keep_passbands: bool = False,
         **options: Any,
     ) -> pd.DataFrame:
-        """Class probabilities, one row per object (`object_id`, text; merge on it, rows are sorted); see `tlclass.serving.predictions.predict`.
+        """Class probabilities, one row per object; merge on `object_id` (text), because the rows are sorted by it.
 
         Args:
             source: a file or folder, a pandas, polars or Arrow table, `LightCurves`, or a survey (`tlclass.load_survey`), such as one of several
-                surveys of the same objects; see `tlclass.surveys.door.read`.
-            at_days, every_observation, embedding, top, coverage, prior, keep_passbands: see
-                `tlclass.serving.request.Request`.
+                surveys of the same objects.
+            at_days, every_observation, embedding, top, coverage, prior, keep_passbands: which rows and columns the table has, see `Request`.
             options: how to read the source, such as `columns={"mjd": "time"}` or `flux_unit="ujy"`.
 
         Raises:
@@ -98,7 +97,8 @@ class Model:
         """Which observations decided the classification of one object.
 
         Args:
-            source, keep_passbands, options: see `predict`. object_id: the object's name.
+            source, keep_passbands, options: see `predict`.
+            object_id: name of the object.
 
         Returns:
             Its `frame` has a row per observation; `write("NAME")` draws NAME.png and NAME.html.
@@ -120,15 +120,16 @@ class Model:
         seed: int = 0,
         **options: Any,
     ) -> pd.DataFrame:
-        """The n objects to label next, the most wanted first; see `tlclass.serving.choosing.choose`.
+        """The n objects to label next, the best one first.
 
         Args:
-            source: see `predict`. n: how many objects. options: see `predict`.
-            strategy: how to choose, one of `tlclass.inputs.labelling.STRATEGIES`.
+            source, options: see `predict`.
+            n: number of objects.
+            strategy: how to choose, a name of `conf/labelling/`.
             where: a condition that the objects fulfil, e.g. `"peak_mag < 19 and p(TDE) > 0.1"`.
             random: share of the n that is drawn at random instead.
             labelled: ids of objects that have a label already; they are not chosen again.
-            seed: of all draws.
+            seed: number from which all draws follow.
 
         Raises:
             FileNotFoundError, ValueError: the source cannot be read, or fewer than n objects may be chosen.

@@ -19,16 +19,17 @@ Prior = str | Path | Mapping[str, float] | Estimated
 
 @dataclass(frozen=True)
 class Request:
-    """Which rows and columns a table of predictions has.
+    """Which rows and columns a table of predictions has: the options of `Model.predict`.
 
     Attributes:
-        at_days: one row per object and number of days since time zero, from the observations up to then.
-        every_observation: one row per observation, from those up to it.
-        embedding: the latent vector too.
-        top: only the so many most probable classes, as `class_1`, `p_1`, ...
-        coverage: a set of classes that holds the true one with this probability.
-        prior: class proportions, instead of those the model assumes; see `tlclass.serving.priors`.
-        keep_passbands: use passbands that the model was not trained on.
+        at_days: one row per object and number of days since time zero; each row uses the observations up to then.
+        every_observation: one row per observation; each row uses the observations up to it.
+        embedding: whether to add the latent vector, as `latent_0`, `latent_1`, ...
+        top: number of classes to give, the most probable ones, as `class_1`, `p_1`, ...; None: all classes.
+        coverage: probability with which the column `set` holds the true class, such as 0.9; None: no such column.
+        prior: class proportions in place of those that the model assumes: `flat`, `balanced` (half-way to flat), `estimate` (from the input),
+            the name of a survey, a file of `class: share`, or a dictionary.
+        keep_passbands: whether to use passbands that the model was not trained on.
 
     Raises:
         ValueError: a number is out of range, or two of them exclude one another.

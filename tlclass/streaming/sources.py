@@ -119,8 +119,8 @@ class Folder:
             ending = "".join(file.suffixes[-2:] if file.suffix in PACKED else file.suffixes[-1:])
             if ending not in self.unread and ending not in TEMPORARY:
                 self.unread.add(ending)
-                message = "%s is not read, nor are others like it: its name ends in '%s', and a stream reads %s"
-                log.warning(message, file, ending, ", ".join(KINDS))
+                others = f"whose names end in '{ending}'" if ending else "without an ending"
+                log.warning("%s is not read, like all files %s: a stream reads %s", file, others, ", ".join(KINDS))
 
     def _of(self, file: Path, name: str, start: int) -> Iterator[Item]:
         """What a file holds, from item number `start` on."""

@@ -71,7 +71,9 @@ class PlasticcCSV:
         needed = [*wanted.values(), "object_id", "ddf_bool"]
         absent = [name for name in needed if name not in names]
         if absent:
-            raise ValueError(f"{path} lacks the column(s) {', '.join(absent)}; it has {listed(names)}")
+            raise ValueError(
+                f"{path} lacks the column(s) {', '.join(absent)}; it has {listed(names)}: use the published files (tlclass fetch plasticc)"
+            )
         table = read_table(path, needed)
         columns = {
             name: numbers(column_values(table[file_name]), file_name, str(path)) for name, file_name in wanted.items()

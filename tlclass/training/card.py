@@ -80,7 +80,8 @@ def _training(model: TrainedModel) -> str:
     learnt = before_adaptation(model).replace("simulated", "**simulated**")
     lines = [f"{learnt[0].upper()}{learnt[1:]}."]
     if seen:
-        lines.append(f"Objects in all: {seen.objects} (each network of an ensemble counts its own).")
+        added = " (the numbers of all networks added up)" if len(model.members) > 1 else ""
+        lines.append(f"Light curves in all: {seen.objects:,}{added}.")
     if about.get("source"):
         lines.append(f"Source of the transfer: `{about['source']}`.")
     row = model.row
@@ -89,7 +90,7 @@ def _training(model: TrainedModel) -> str:
     adapted = about.get(ADAPTED) or {}
     if adapted:
         lines.append(
-            f"Adapted to {adapted['objects']} light curves of {adapted['survey']} without looking at labels ({adapted['name']})."
+            f"Adapted to {adapted['objects']:,} light curves of {adapted['survey']} without their labels (adapt={adapted['name']})."
         )
     if about.get("command"):
         lines.append(f"Made by `{about['command']}`.")
@@ -163,14 +164,15 @@ def _calibration(model: TrainedModel) -> str:
     )
     return (
         "## Calibration\n\n"
-        f"Temperature {found.temperature:.2f} for ten observations, times (observations / 10)^{found.slope:.2f}; fitted to {found.objects} {found.fitted_on}. "
-        f"The probabilities assume these proportions: {proportions}. Where yours differ, give `--prior`."
+        f"The temperature is {found.temperature:.2f} for ten observations and changes as (observations / 10)^{found.slope:.2f}. "
+        f"It was fitted to {found.objects:,} {found.fitted_on}. "
+        f"The probabilities assume these class proportions: {proportions}. If yours differ, give `--prior`."
     )
 
 
 def _limits(model: TrainedModel) -> str:
     lines = [
-        "It gives one of its classes for any object, also for kinds that it was not trained on: check the novelty and the warning of each row."
+        "It gives every object one of its classes, also objects of kinds that it was not trained on: look at `novelty` and `warning` of each row."
     ]
     lines = [*model.training.get("limits", ()), *lines]
     if model.simulated:

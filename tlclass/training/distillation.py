@@ -108,8 +108,8 @@ def distil(
     refuse_few(count, how)
     if count < MEASURED:
         log.warning(
-            "adapt=%s learns from %d light curves, and was seen to help with %d or more: with fewer the networks may become worse, so compare "
-            "both on labelled light curves (tlclass evaluate)",
+            "adapt=%s learns from %d light curves; it was found to help with %d or more. With fewer the networks may become worse: compare both "
+            "on labelled light curves (tlclass evaluate)",
             how.name, count, MEASURED,
         )  # fmt: skip
     members = [start.classifier for start in starts]

@@ -283,10 +283,10 @@ class Summary(Callback):
         state = torch.load(self.best.best_model_path, weights_only=True, map_location="cpu")
         reached = float(self.best.best_model_score)  # type: ignore[arg-type]
         better = reached < start if MONITORS[self.monitor] == "min" else reached > start
-        kept = f"those of epoch {int(state['epoch'])}" if better else "the first ones"
+        kept = f"weights of epoch {int(state['epoch'])}" if better else "initial weights"
         if diverged:
             log.warning(
-                "training diverged (val/loss is %s after step %d), the weights kept are %s: lower fit.learning_rate",
+                "training diverged (val/loss is %s after step %d), so the %s are kept: lower fit.learning_rate",
                 end["val/loss"], end["step"], kept,
             )  # fmt: skip
         elif not better:

@@ -62,7 +62,7 @@ def choose(
     names = [start.policy.name for start in starts]
     scores = list(zip(names, means.tolist(), errors.tolist(), strict=True))
     log.info(
-        "chosen: %s, by validation loss in %d fold(s) of %d labels (+- of its difference from the lowest): %s",
+        "chosen: %s, by validation loss in %d fold(s) of %d labels; loss (+- error of its difference from the lowest): %s",
         names[winner], len(parts), budget, ", ".join(f"{n} {mean:.4f} (+- {error:.4f})" for n, mean, error in scores),
     )  # fmt: skip
     row: Row = {"chosen": names[winner], "folds": len(parts)}

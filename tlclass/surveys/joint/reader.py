@@ -137,7 +137,7 @@ def refuse_overlap(name: str, surveys: Mapping[str, Survey]) -> None:
         if shared:
             raise ValueError(
                 f"{name}: the surveys {one} and {two} both have the passband {', '.join(shared)}, so that one exposure could count twice: put "
-                "their tables into one folder, where an exposure of several tables enters once, or name the passbands differently"
+                "their tables into one folder, where an exposure of several tables counts once, or name the passbands differently"
             )
 
 

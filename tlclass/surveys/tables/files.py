@@ -124,7 +124,7 @@ def schema_of(path: Path) -> pa.Schema:
         )
     raise ValueError(
         f"{path}: unknown kind of file '{''.join(path.suffixes[-2:])}': {', '.join(TABLES)} are read as tables; write it as one of these, e.g. with "
-        "pandas.read_csv(FILE, sep=r'\\s+').to_csv(NEW, index=False) of columns between blanks, or "
+        "pandas.read_csv(FILE, sep=r'\\s+').to_csv(NEW, index=False) if blanks separate its columns, or "
         "astropy.table.Table.read(FILE).write('NEW.fits') (which keeps units), or rename it"
     )
 
