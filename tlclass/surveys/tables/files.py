@@ -118,6 +118,8 @@ def schema_of(path: Path) -> pa.Schema:
             return pa.schema([(name, pa.string()) for name in _header(path)])
     if is_kind(path, JSON):
         raise ValueError(f"{path} is JSON, which is not read as a table: {_out_of_json(path)}")
+    if path.name.casefold().endswith(FITS):
+        raise ValueError(f"{path} is half of a pair of SNANA files: give its HEAD file, or the folder that holds both")
     if path.suffix.casefold() in PACKED:
         raise ValueError(
             f"{path}: packed files are read as {', '.join(name for name in TABLES if name.endswith('.gz'))}: unpack it and give what it holds"
