@@ -12,6 +12,7 @@ from tlclass.arrays import Array
 from tlclass.lightcurves.photometry import FACTS, plain_name, without_prefix
 
 BLANK = ("", "-", "--", "...", "nan", "none", "null", "<na>", "nat")  # written where a value is unknown, in lower case
+UNKNOWN_TIMES = (0, *FACTS["missing"]["times"])
 TRUE, FALSE = ("t", "true", "yes", "y", "positive"), ("f", "false", "no", "n", "negative")
 
 
@@ -46,7 +47,7 @@ class Void:
         if is_blank(value):
             return False
         if self.condition == "known":
-            return True
+            return integer(value) not in UNKNOWN_TIMES
         if self.condition == "set":
             return says_yes(value) is True
         if self.condition == "not_in":

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -296,13 +297,13 @@ class AlertPackets:
             reader = fastavro.reader(stream)
             name = str(reader.writer_schema["name"])  # type: ignore[call-overload, index]
         except Exception as error:  # whatever a damaged file makes of fastavro
-            raise ValueError(_damaged(origin, error)) from error
+            raise _refusal(origin, error) from error
         refuse_boundless(reader.writer_schema, origin)
         try:
             for packet in reader:
                 yield name, packet  # type: ignore[misc]
         except Exception as error:  # as above
-            raise ValueError(_damaged(origin, error)) from error
+            raise _refusal(origin, error) from error
 
     def _message(self, rest: bytes, start: bytes, origin: str) -> tuple[str, Packet]:
         """A packet in Confluent's framing: a zero byte, four bytes of schema id, the packet."""
@@ -312,7 +313,8 @@ class AlertPackets:
         number = int.from_bytes(framed[1:5], "big")
         if self.schema is None:
             raise ValueError(
-                f"{origin} is a Kafka message without its schema (Confluent framing, schema id {number}): save alerts as Avro object "
+                f"{origin} is a Kafka message without its schema (Confluent framing, schema id {number}; Rubin's {number} is schema "
+                f"{number // 100}.{number % 100} of github.com/lsst/alert_packet): save alerts as Avro object "
                 "container files, or give the .avsc file of that alert: tlclass stream --schema FILE, or tlclass predict MODEL survey=lsst_alerts "
                 "survey.reader.path=FILE survey.reader.schema=FILE"
             )
@@ -395,6 +397,16 @@ def _refuse_truncated(archive: tarfile.TarFile) -> None:
         archive.fileobj.seek(archive.offset)
         if len(archive.fileobj.read(tarfile.BLOCKSIZE)) < tarfile.BLOCKSIZE:
             raise tarfile.ReadError("it ends without an end mark")
+
+
+def _refusal(origin: str, error: Exception) -> Exception:
+    """What to raise where fastavro cannot read a file."""
+    lacking = re.search(r"(\w+) codec is supported but .*'([\w.]+)'", str(error))
+    if lacking is None:
+        return ValueError(_damaged(origin, error))
+    return ModuleNotFoundError(
+        f"{origin} is packed with {lacking[1]}, which needs {lacking[2]}: pip install {lacking[2]}"
+    )
 
 
 def _damaged(origin: str, error: Exception) -> str:
