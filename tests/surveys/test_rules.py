@@ -523,7 +523,7 @@ def test_an_error_that_marks_a_limit_is_none(code: float) -> None:
     assert door.read(pd.DataFrame(rows), ZTF).mjd.tolist() == [60001.25]
 
 
-@pytest.mark.parametrize("name", ["is_limit", "upper_limit", "ul", "limflag", "nondetection"])
+@pytest.mark.parametrize("name", ["is_limit", "upper_limit", "ul", "limflag", "nondetection", "nondet"])
 def test_a_column_may_mark_limits(name: str) -> None:
     rows = {
         "object_id": "a",

@@ -634,6 +634,24 @@ def test_tables_of_other_names_are_read_as_csv_is(name: str, rows: int, tmp_path
     assert door.accepted(path) == [path]
 
 
+def test_fluxes_and_errors_in_two_units_are_refused(tmp_path: Path) -> None:
+    from astropy.table import Table as FitsTable
+
+    table = FitsTable({"object_id": ["a"], "mjd": [60000.5], "band": ["g"], "flux": [9.0], "flux_err": [1.0]})
+    table["flux"].unit, table["flux_err"].unit = "nJy", "uJy"
+    table.write(tmp_path / "a.fits")
+    with pytest.raises(ValueError, match=r"a\.fits: its fluxes are in nJy and their errors in uJy: convert them"):
+        Table(tmp_path / "a.fits", BANDS).read()
+
+
+def test_two_columns_of_one_name_are_named(tmp_path: Path) -> None:
+    rows = pd.DataFrame(
+        [["a", 60000.5, "g", 9.0, 1.0, 2.0]], columns=["object_id", "mjd", "band", "flux", "flux_err", "flux"]
+    )
+    with pytest.raises(ValueError, match=r"the table: the column\(s\) flux appear twice: rename or remove one of each"):
+        door.read(rows, BANDS)
+
+
 def test_fits_tables_keep_their_unit_and_what_is_missing(tmp_path: Path) -> None:
     from astropy.table import MaskedColumn
     from astropy.table import Table as FitsTable

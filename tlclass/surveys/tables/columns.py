@@ -42,7 +42,7 @@ Array = npt.NDArray[Any]
 # (detected_bool), the BTS explorer (ZTFID, peakt, A_V) and TNS (objname, Name, Obj. Type). `magpsf_corr` and `ant_mag_corrected` are
 # not here: they are magnitudes of the source and its host, not of the difference.
 _JANSKYS = tuple(unit for unit in ZERO_POINTS if unit.endswith("jy"))  # flux_ujy states its unit, see `unit_of_name`
-NO_DETECTION = ("nondetection", "non_detection", "is_nondetection")  # beside a flux it is still one
+NO_DETECTION = ("nondetection", "non_detection", "is_nondetection", "nondet")  # beside a flux it is still one
 ERRORS = ("_err", "_error", "err")  # behind the name of a redshift
 PHOTOZ, PHOTOZ_ERR = HOST_NUMBERS
 _PHOTOZ = (  # of the host galaxy; PLAsTiCC and SNANA (hostgal_photoz), ELAsTiCC's alerts (hostgal_zphot)
