@@ -140,11 +140,23 @@ def test_the_margin_of_a_catalogue_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_wrong_unit_of_bright_objects_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    door.read(table(flux=FLUX * 1e9, flux_err=ERROR * 1e9), ZTF, {"flux_unit": "njy"})
+    door.read(table(flux=FLUX * 3e4, flux_err=ERROR * 3e4), ZTF, {"flux_unit": "njy"})
     assert "mag shallower than this one: check the unit" in caplog.text
     caplog.clear()
     door.read(table(flux=FLUX * 10, flux_err=FLUX / 4), ZTF, {"flux_unit": "ujy"})
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+def test_a_unit_in_which_no_survey_has_such_errors_is_refused() -> None:
+    babamul = table(flux=FLUX * 1e6, flux_err=ERROR * 1e6).rename(columns={"flux": "psfFlux", "flux_err": "psfFluxErr"})
+    with pytest.raises(ValueError, match=r"psfFlux is in another unit than its name.*1\d\.\d mag shallower.*convert it"):
+        door.read(babamul, ZTF)
+    magnitudes_too = babamul.assign(magpsf=46.4 - 2.5 * np.log10(babamul["psfFlux"]) - 7.5)
+    with pytest.raises(ValueError, match=r"psfFlux is in another unit .*beside it \(magpsf\) its fluxes are 7\.5 mag too"):
+        door.read(magnitudes_too, ZTF)
+    rows = table(mag=31.4 - 2.5 * np.log10(FLUX)).rename(columns={"flux": "flux_njy", "flux_err": "flux_err_njy"})
+    assert len(door.read(rows, BANDS).mjd) == N
+    assert len(door.read(rows.assign(mag=rows["mag"] - 5), BANDS, {"flux_unit": "njy"}).mjd) == N
 
 
 def test_the_hint_for_other_kinds_of_files_keeps_headers_and_units(tmp_path: Path) -> None:

@@ -547,7 +547,7 @@ def test_a_stated_unit_that_does_not_fit_the_errors_is_warned_of(
 ) -> None:
     rows = {**ROWS, "object_id": "a", "flux": flux, "flux_err": error, **stated}
     door.read(pd.DataFrame(rows), ZTF)
-    assert (said in caplog.text) and bool(said) == ("in the unit that is stated" in caplog.text)
+    assert (said in caplog.text) and bool(said) == ("in the unit that is taken" in caplog.text)
 
 
 @pytest.mark.parametrize(

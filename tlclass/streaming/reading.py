@@ -167,7 +167,7 @@ class Reading:
                 "nothing says whether its difference is positive or negative (isdiffpos): state --positive if all are"
             )
         seen, _ = converted(rows, found, self.form, ROWS, facts, part=True)
-        if facts.unit is not None and facts.unit != self.form.default_unit:
+        if facts.unit is not None:
             self._say_depth(seen, found)
         if is_photflag(found.get("detected", "")):
             self._say_no_bits(seen)
@@ -186,7 +186,7 @@ class Reading:
             yield Nameless(origin)
 
     def _say_depth(self, seen: Mapping[str, Any], found: Mapping[str, str]) -> None:
-        """Warn once, by the first rows, of a stated unit in which the errors are far from the depth of the survey."""
+        """Warn once, by the first rows, of a unit in which the errors are far from the depth of the survey."""
         if not len(seen["passband"]) or sum(len(band) for _, _, band in self._first) >= ENOUGH:
             return
         self._first.append((seen["flux"], seen["flux_err"], seen["passband"]))
