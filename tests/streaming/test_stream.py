@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -250,6 +251,14 @@ def test_the_unit_that_is_taken_is_said_once(
     (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row | {'mjd': 59000 + k})}\n" for k in range(5)))
     stream(tmp_path / "rows.jsonl")
     assert caplog.text.count("flux: it is taken as") == caplog.text.count("--flux-unit") == 1
+
+
+def test_a_unit_of_the_model_that_does_not_fit_the_errors_is_doubted(
+    trained: Trained, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{"object_id": "a", "band": "g", "mjd": 59000.25 + k, "flux": 30.0, "flux_err": 3.0} for k in range(60)]
+    read = list(reading(trained("ztf-alerts")).table(pa.Table.from_pylist(rows), "rows"))
+    assert len(read) == 60 and caplog.text.count("mag deeper than this one: check the unit") == 1
 
 
 def test_rows_without_a_named_number_of_the_object_are_used(

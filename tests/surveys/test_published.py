@@ -149,10 +149,14 @@ def test_a_wrong_unit_of_bright_objects_is_named(caplog: pytest.LogCaptureFixtur
 
 def test_a_unit_in_which_no_survey_has_such_errors_is_refused() -> None:
     babamul = table(flux=FLUX * 1e6, flux_err=ERROR * 1e6).rename(columns={"flux": "psfFlux", "flux_err": "psfFluxErr"})
-    with pytest.raises(ValueError, match=r"psfFlux is in another unit than its name.*1\d\.\d mag shallower.*convert it"):
+    with pytest.raises(
+        ValueError, match=r"psfFlux is in another unit than its name.*1\d\.\d mag shallower.*convert it"
+    ):
         door.read(babamul, ZTF)
     magnitudes_too = babamul.assign(magpsf=46.4 - 2.5 * np.log10(babamul["psfFlux"]) - 7.5)
-    with pytest.raises(ValueError, match=r"psfFlux is in another unit .*beside it \(magpsf\) its fluxes are 7\.5 mag too"):
+    with pytest.raises(
+        ValueError, match=r"psfFlux is in another unit .*beside it \(magpsf\) its fluxes are 7\.5 mag too"
+    ):
         door.read(magnitudes_too, ZTF)
     rows = table(mag=31.4 - 2.5 * np.log10(FLUX)).rename(columns={"flux": "flux_njy", "flux_err": "flux_err_njy"})
     assert len(door.read(rows, BANDS).mjd) == N
