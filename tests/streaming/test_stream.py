@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import ROOT, said
-from tests.data.raw_alerts import Packet
+from tests.data.raw_alerts import Packet, rubin_packet, rubin_seen
 from tests.streaming.conftest import of_batch, reading
 from tlclass.extras import install
 from tlclass.network.checkpoint import TrainedModel
@@ -251,6 +251,26 @@ def test_the_unit_that_is_taken_is_said_once(
     (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row | {'mjd': 59000 + k})}\n" for k in range(5)))
     stream(tmp_path / "rows.jsonl")
     assert caplog.text.count("flux: it is taken as") == caplog.text.count("--flux-unit") == 1
+
+
+@pytest.mark.parametrize("form", ["message", "lite", "object"])
+def test_records_of_lasair_are_the_packets_that_they_hold(form: str, trained: Trained) -> None:
+    number, place = 169760235333878021, {"ra": 150.0, "decl": 2.0}
+    seen = [rubin_seen("9.0", 61000.0 + k, "gr"[k % 2], 900.0 + k, diaObjectId=number) for k in range(4)]
+    forced = [rubin_seen("9.0", 60990.5, "i", -12.5)]
+    of_rubin = rubin_packet("9.0", number, seen[3], seen[:3], forced)
+    lite = [{name: row[name] for name in ("midpointMjdTai", "band", "psfFlux", "psfFluxErr")} for row in seen]
+    lists = {"diaSourcesList": lite if form == "lite" else seen[::-1], "diaForcedSourcesList": forced}
+    about = {"diaObject": of_rubin["diaObject"]} if form == "message" else {}
+    record = {"diaObjectId": str(number) if form == "object" else number, **place}
+    record |= {**lists, "lasairData": {}} if form == "object" else {"UTC": "2026-01-29", "alert": {**about, **lists}}
+    reader = reading(trained("lsst"))
+    (expected,) = reader.content(json.dumps(of_rubin).encode(), "a")
+    (read,) = reader.content(json.dumps(record).encode(), "a")
+    assert read.object_id == expected.object_id == str(number)
+    assert np.array_equal(np.sort(read.rows), np.sort(expected.rows)) and len(read.rows) == 5
+    (bad,) = reader.content(json.dumps({"diaObjectId": 1, "diaSourcesList": [{}]}).encode(), "a")
+    assert "not laid out as Lasair's records are" in bad.reason
 
 
 def test_a_unit_of_the_model_that_does_not_fit_the_errors_is_doubted(

@@ -147,6 +147,15 @@ def test_a_wrong_unit_of_bright_objects_is_named(caplog: pytest.LogCaptureFixtur
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
+def test_the_id_of_the_object_in_a_list_too_is_the_objects_own() -> None:
+    lists = [{"midpointMjdTai": t, "band": "g", "psfFlux": 900.0, "psfFluxErr": 40.0, "diaObjectId": 5} for t in TIMES]
+    rows = pa.Table.from_pylist([{"diaSourcesList": lists, "diaForcedSourcesList": lists[:1], "diaObjectId": 5}])
+    read = door.read(rows, BANDS, {"columns": {"mjd": "diaSourcesList.midpointMjdTai"}})
+    assert read.object_id.tolist() == ["5"] and len(read.mjd) == N
+    with pytest.raises(ValueError, match=r"a\.objectId and b\.objectId both mean object_id"):
+        door.read(table(**{"a.objectId": "x", "b.objectId": "y"}).drop(columns="object_id"), BANDS)
+
+
 def test_a_unit_in_which_no_survey_has_such_errors_is_refused() -> None:
     babamul = table(flux=FLUX * 1e6, flux_err=ERROR * 1e6).rename(columns={"flux": "psfFlux", "flux_err": "psfFluxErr"})
     with pytest.raises(

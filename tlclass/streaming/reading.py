@@ -17,7 +17,7 @@ from tlclass.lightcurves.photometry import detected_by_snr
 from tlclass.quoting import listed, sentence, shortened
 from tlclass.streaming.arrivals import ABOUT, SEEN, UNKNOWN, Arrival, packet_times
 from tlclass.surveys import AlertPackets
-from tlclass.surveys.alerts.packets import FINE, Head, Row, is_rubin, is_ztf
+from tlclass.surveys.alerts.packets import FINE, Head, Row, is_rubin, is_ztf, of_lasair
 from tlclass.surveys.alerts.parsed import ROW
 from tlclass.surveys.alerts.reader import SYSTEMS
 from tlclass.surveys.tables.columns import Form, refuse_absent
@@ -87,12 +87,22 @@ class Reading:
             yield Rejected(origin, _reason(error), content)
             return
         for each in found if isinstance(found, list) else [found]:
-            if not isinstance(each, dict):
-                yield Rejected(origin, "it is JSON of neither a packet nor a row of a table", content)
-            elif is_ztf(each) or is_rubin(each):
-                yield self.packet("", each, origin)
+            if isinstance(each, dict):
+                yield from self._record(each, origin)
             else:
-                yield from self.rows([each], origin)
+                yield Rejected(origin, "it is JSON of neither a packet nor a row of a table", content)
+
+    def _record(self, record: Packet, origin: str) -> Iterator[Read]:
+        """A record of JSON: a packet, or a row of a table."""
+        try:
+            packet = of_lasair(record)
+        except (KeyError, TypeError, ValueError) as error:
+            yield Rejected(origin, f"it is not laid out as Lasair's records are ({_reason(error)})", _as_bytes(record))
+            return
+        if is_ztf(packet) or is_rubin(packet):
+            yield self.packet("", packet, origin)
+        else:
+            yield from self.rows([packet], origin)
 
     def packet(self, name: str, packet: Packet, origin: str) -> Read:
         """One alert packet, and the name of its schema."""

@@ -16,6 +16,9 @@ FORCED_MISSING = -99998.0  # ZTF writes -99999 where forced photometry has no va
 RUBIN_UNIT = "njy"  # of the fluxes of Rubin's own schemas, and of every psfFlux (LSE-163)
 OLD_FLUX = "psFlux"  # its name before schema 5; other surveys' packets use it in other units (ELAsTiCC)
 
+TIMES = ("midpointMjdTai", "midPointTai")  # before schema 5 the latter
+LASAIR_SOURCES = "diaSourcesList"
+
 # What an exposure offers, best first; why it offers nothing.
 DETECTION, FORCED, NOTHING = range(3)
 FAULTS = (
@@ -38,6 +41,17 @@ def is_ztf(packet: Packet) -> bool:
 def is_rubin(packet: Packet) -> bool:
     """Whether a record is an alert of Rubin."""
     return "diaSource" in packet
+
+
+def of_lasair(record: Packet) -> Packet:
+    """The packet of Rubin that a record of Lasair holds (its Kafka messages and API; lsst-uk/lasair-lsst); another record as it is."""
+    held = record.get("alert", record)
+    if not isinstance(held, dict) or not held.get(LASAIR_SOURCES):
+        return record
+    *previous, newest = sorted(held[LASAIR_SOURCES], key=lambda seen: float(_either(seen, *TIMES)))
+    about = held.get("diaObject") or {**record, "diaObjectId": int(record["diaObjectId"])}
+    forced = held.get("diaForcedSourcesList")
+    return {"diaSource": newest, "prvDiaSources": previous, "prvDiaForcedSources": forced, "diaObject": about}
 
 
 def ztf(packet: Packet, forced: bool) -> tuple[Head, list[Row]]:
@@ -120,7 +134,7 @@ def rubin(packet: Packet, forced: bool, zero_point: float) -> tuple[Head | None,
 
 def _rubin_row(seen: Packet, scale: float, rank: int) -> Row:
     """Names changed with schema 5: midPointTai, filterName, psFlux and decl before; is_negative before 8."""
-    mjd, band = _number(_either(seen, "midpointMjdTai", "midPointTai")), _either(seen, "band", "filterName")
+    mjd, band = _number(_either(seen, *TIMES)), _either(seen, "band", "filterName")
     flux, error = (
         _number(_either(seen, new, old)) for new, old in (("psfFlux", OLD_FLUX), ("psfFluxErr", "psFluxErr"))
     )

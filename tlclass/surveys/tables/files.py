@@ -26,7 +26,7 @@ JSON = (".json", ".jsonl", ".ndjson")
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 LOOKED_AT = 64 << 20  # bytes of a JSON file that are read to say what to do with it
 TIME = re.compile(r"(?i)m?jd|time|midpoint\w*")  # what observations have, in records of JSON
-PACKET = ("candidate", "diaSource")  # where ZTF and Rubin put the measurement of an alert
+PACKET = ("candidate", "diaSource", "diaSourcesList")  # where ZTF, Rubin and Lasair put the measurements of an alert
 TABLES = (*PARQUET, *CSV, *FITS)  # in capitals too
 
 
