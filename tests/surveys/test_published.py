@@ -116,6 +116,14 @@ def test_alerce_states_names_and_numbers_of_passbands_and_one_object_twice() -> 
     assert door.read(rows, BANDS, {"flux_unit": "njy"}).passband.tolist() == [0, 1] * 3
 
 
+def test_alerce_numbers_u_six() -> None:
+    numbered = {f"lsst{b}": {"wavelength": 0.5, "aliases": [b, str(k)]} for k, b in enumerate("ugrizy")}
+    rows = table(band=[6, 1, 2, 3, 4, 5])
+    for band in (rows["band"], rows["band"].astype(float), rows["band"].astype(str)):
+        read = door.read(rows.assign(band=band), Passbands.from_mapping(numbered), {"flux_unit": "njy"})
+        assert read.passband.tolist() == [0, 1, 2, 3, 4, 5]
+
+
 def test_a_heliocentric_redshift_counts_before_that_of_the_cmb() -> None:
     rows = table(REDSHIFT_FINAL=0.11, REDSHIFT_HELIO=0.2)
     assert door.read(rows, BANDS, {"flux_unit": "njy"}).redshift == pytest.approx(0.2)
