@@ -285,6 +285,15 @@ def test_a_blank_line_before_the_names_of_columns_is_passed_over(tmp_path: Path)
     assert whole.mjd.tolist() == TIMES.tolist() and sum(len(part.mjd) for part in parts) == N
 
 
+@pytest.mark.parametrize("comment", ["# NAME: 2020oi", "# %ECSV 1.0"])
+def test_comments_above_the_names_of_columns_are_to_be_removed(comment: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"{comment}\n# RA: 185.7\n" + table().to_csv(index=False))
+    with pytest.raises(
+        ValueError, match=r"first line '# .*' is a comment: the names of the columns must be in the first line$"
+    ):
+        door.read(tmp_path / "a.csv", ZTF)
+
+
 def test_a_large_json_file_is_not_read_whole_to_refuse_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.json").write_text(json.dumps({"detections": [{"mjd": 1}] * 30}))
     monkeypatch.setattr(files, "LOOKED_AT", 100)

@@ -177,6 +177,10 @@ def _header(path: Path) -> list[str]:
             raise pa.ArrowInvalid(f"its first line is not a list of column names: {error}") from error
     if not header:
         raise ValueError(f"{path} cannot be read: the file is empty")
+    if len(header) == 1 and re.match(r"#\s", header[0]):
+        raise ValueError(
+            f"{path} cannot be read: its first line '{shortened(header[0])}' is a comment: the names of the columns must be in the first line"
+        )
     if len(header) == 1 and re.search(r"\w[;\t| ]+\w", header[0]):
         raise ValueError(
             f"{path} cannot be read: its first line '{shortened(header[0])}' has no commas: put the names of the columns there, and "
