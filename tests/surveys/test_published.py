@@ -91,6 +91,12 @@ def test_antares_says_by_a_number_which_survey_took_a_row() -> None:
     assert len(door.read(other, ZTF, {"positive": True, "unknown_passbands": "drop"}).mjd) == 4
 
 
+def test_forced_photometry_of_pan_starrs_names_its_camera() -> None:
+    rows = table(pscamera=["GPC1", "GPC2"] * 3, zero_pt=24.5).rename(columns={"flux": "ujy", "flux_err": "dujy"})
+    with pytest.raises(ValueError, match="unknown passband 'g of GPC1'"):
+        door.read(rows, BANDS)
+
+
 def test_a_file_of_another_survey_is_known_by_its_columns() -> None:
     rows = table(Camera="bA", FWHM=1.5, Limit=17.2)
     with pytest.raises(ValueError, match=r"has the columns of ASAS-SN .*train with a card of ASAS-SN"):
