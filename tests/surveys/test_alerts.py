@@ -238,6 +238,15 @@ def test_a_negative_rubin_source_is_no_detection(version: str, flag: str, tmp_pa
     assert curves.detected.tolist() == [False]
 
 
+def test_an_alert_that_is_too_faint_is_no_detection_as_in_tables(tmp_path: Path) -> None:
+    seen = [rubin_seen("9.0", 61000.0 + k, "r", 20.0 * snr, 20.0, diaSourceId=k) for k, snr in enumerate((1.9, 2.1))]
+    assert rubin(tmp_path, "9.0", [rubin_packet("9.0", 1, seen[1], seen[:1])]).detected.tolist() == [False, True]
+    assert door.read(pd.DataFrame(seen).assign(diaObjectId=1), LSST).detected.tolist() == [False, True]
+    packet = ztf_packet("ZTF1", ztf_seen(JD + 1, 1, 20.0, 0.5), [ztf_seen(JD, 1, 20.0, 0.6)])
+    (tmp_path / "ztf").mkdir()
+    assert ztf(tmp_path / "ztf", packet).detected.tolist() == [False, True]
+
+
 def test_packets_without_an_object_are_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     lost = rubin_packet("9.0", None, rubin_seen("9.0", 61000.0, "r", 900.0, diaObjectId=0))
     with caplog.at_level(logging.INFO):

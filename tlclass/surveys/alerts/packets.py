@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tlclass.lightcurves.curves import FARTHEST
-from tlclass.lightcurves.photometry import FRACTION, JULIAN, UPPER_LIMIT, ZERO_POINT, flux_scale
+from tlclass.lightcurves.photometry import ALERT_SNR, FRACTION, JULIAN, UPPER_LIMIT, ZERO_POINT, flux_scale
 from tlclass.lightcurves.voids import VOIDS, says_yes, void_reason
 from tlclass.surveys.tables.columns import ALIASES, ERRORS, PHOTOZ
 
@@ -70,8 +70,8 @@ def _ztf_candidate(seen: Packet) -> Row:
         return mjd, band, math.nan, math.nan, False, NOTHING, LIMIT
     size = 10 ** (-0.4 * (seen["magpsf"] - ZERO_POINT))
     error = size * _number(seen["sigmapsf"]) * FRACTION
-    positive = _is_positive(seen["isdiffpos"])
-    return mjd, band, size if positive else -size, error, positive, DETECTION, _fault(seen)
+    flux = size if _is_positive(seen["isdiffpos"]) else -size
+    return mjd, band, flux, error, flux >= ALERT_SNR * error, DETECTION, _fault(seen)
 
 
 def _ztf_forced(seen: Packet) -> Row:
@@ -138,7 +138,7 @@ def _rubin_row(seen: Packet, scale: float, rank: int) -> Row:
     flux, error = (
         _number(_either(seen, new, old)) for new, old in (("psfFlux", OLD_FLUX), ("psfFluxErr", "psFluxErr"))
     )
-    negative = flux < 0 or bool(seen.get("isNegative") or seen.get("is_negative"))
+    detected = flux >= ALERT_SNR * error and not (seen.get("isNegative") or seen.get("is_negative"))
     fault = FINE
     if math.isnan(flux) or math.isnan(error):
         rank, fault = NOTHING, NO_FLUX
@@ -146,7 +146,7 @@ def _rubin_row(seen: Packet, scale: float, rank: int) -> Row:
         fault = NO_BAND
     else:
         fault = _fault(seen)
-    return mjd, (band or "").encode(), flux * scale, error * scale, rank == DETECTION and not negative, rank, fault
+    return mjd, (band or "").encode(), flux * scale, error * scale, detected and rank == DETECTION, rank, fault
 
 
 def _either(seen: Packet, new: str, old: str) -> Any:
