@@ -154,7 +154,7 @@ def test_the_margin_of_a_catalogue_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_wrong_unit_of_bright_objects_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    door.read(table(flux=FLUX * 3e4, flux_err=ERROR * 3e4), ZTF, {"flux_unit": "njy"})
+    door.read(table(flux=FLUX * 1e9, flux_err=ERROR * 1e9), ZTF, {"flux_unit": "njy"})
     assert "mag shallower than this one: check the unit" in caplog.text
     caplog.clear()
     door.read(table(flux=FLUX * 10, flux_err=FLUX / 4), ZTF, {"flux_unit": "ujy"})

@@ -511,9 +511,9 @@ def test_without_a_flag_signal_to_noise_decides_and_that_is_said(
     ("name", "zero_point"), [("flux_mJy", 16.4), ("fluxnJy", 31.4), ("flux(Jy)", 8.9), ("flux_µJy", 23.9)]
 )
 def test_the_name_of_a_flux_may_hold_its_unit(name: str, zero_point: float, tmp_path: Path) -> None:
-    frame = pd.DataFrame(FLUXES).rename(columns={"flux": name})
-    got = read(frame, tmp_path, ".csv", columns={"flux": name})
-    assert np.allclose(got.flux, 1000 * 10 ** (0.4 * (27.5 - zero_point)))
+    size = 10 ** (0.4 * (zero_point - 27.5))
+    frame = pd.DataFrame(FLUXES | {"flux": 1000 * size, "flux_err": 50 * size}).rename(columns={"flux": name})
+    assert np.allclose(read(frame, tmp_path, ".csv", columns={"flux": name}).flux, 1000)
 
 
 def test_a_column_may_hold_the_unit(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ from tlclass.surveys.parallel import in_order
 from tlclass.surveys.saying import Together, tell
 from tlclass.surveys.tables.cells import column_values
 from tlclass.surveys.tables.files import PARQUET, is_kind, read_table, refuse_prediction, schema_of
-from tlclass.surveys.tables.units import refuse_depth, say_depth
+from tlclass.surveys.tables.units import say_depth
 from tlclass.wording import option
 
 log = logging.getLogger(__name__)
@@ -203,7 +203,6 @@ class AlertPackets:
         observations["object_id"] = names[owner[rows["packet"]]]
         observations["passband"] = codes
         if self.zero_point is not None:
-            refuse_depth(observations["flux_err"], codes, _NAMES, self.passbands.names, str(self.path))
             say_depth(observations, codes, _NAMES, self.passbands.names, str(self.path))
         return from_columns(objects, observations, self.passbands.names, str(self.path), dropped, part)
 

@@ -179,7 +179,7 @@ class Judgement:
         value = {name: values * factor for name, values in value.items()}
         if self.form.flux_unit is None:
             refuse_magnitudes(column, self.found, value["flux"], self.origin)
-        refuse_depth(value["flux_err"], band, self.found, self.form.passbands.names, self.origin)
+            refuse_depth(value["flux_err"], band, self.found, self.form.passbands.names, self.origin)
         say_depth(value, band, self.found, self.form.passbands.names, self.origin)
         return unit
 

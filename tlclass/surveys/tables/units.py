@@ -87,7 +87,7 @@ def refuse_depth(flux_err: Array, band: Array, found: Mapping[str, str], passban
     offset = depth_offset(flux_err, band, passbands)
     if offset is not None and offset + ZERO_POINT < -float(FACTS["depth_impossible"]):
         raise ValueError(
-            f"{origin}: {found['flux']} is in another unit than its name or the settings say: its errors would be those of a survey "
+            f"{origin}: {found['flux']} is in another unit than its name or a column says: its errors would be those of a survey "
             f"{_compared(offset + ZERO_POINT)}: convert it, or state the unit with {GIVE_UNIT}, one of {', '.join(ZERO_POINTS)} or the AB zero point"
         )
 
