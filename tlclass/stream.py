@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--forget", type=float, default=365.0, metavar="DAYS", help="keep ids of finished objects for DAYS")
     add("--batch", type=int, default=256, help="arrivals between two commits, at most")
     add("--seconds", type=float, default=1.0, help="time between two commits, about")
-    add("--schema", type=Path, metavar="FILE.avsc", help="Avro schema of packets in Confluent's framing")
+    add("--schema", type=Path, metavar="FILE.avsc", help="Avro schema of packets that Kafka sends without it")
     add(
         "--kafka-settings",
         type=Path,

@@ -21,15 +21,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import ROOT, said
-from tests.data.raw_alerts import Packet, rubin_packet, rubin_seen
+from tests.data.raw_alerts import Packet, confluent, rubin_packet, rubin_schema, rubin_seen
 from tests.streaming.conftest import of_batch, reading
 from tlclass.extras import install
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.stream import main
 from tlclass.streaming import outputs, run
 from tlclass.streaming.kafka import settings
+from tlclass.streaming.reading import for_model
 from tlclass.streaming.state import Live
 from tlclass.streaming.store import Store
+from tlclass.surveys import door
 
 Trained = Callable[[str], TrainedModel]
 
@@ -271,6 +273,22 @@ def test_records_of_lasair_are_the_packets_that_they_hold(form: str, trained: Tr
     assert np.array_equal(np.sort(read.rows), np.sort(expected.rows)) and len(read.rows) == 5
     (bad,) = reader.content(json.dumps({"diaObjectId": 1, "diaSourcesList": [{}]}).encode(), "a")
     assert "not laid out as Lasair's records are" in bad.reason
+
+
+def test_messages_without_framing_need_the_schema_too(trained: Trained, tmp_path: Path) -> None:
+    schema = rubin_schema("9.0")
+    framed = confluent(schema, rubin_packet("9.0", 5, rubin_seen("9.0", 61000.0, "r", 900.0)))
+    named = {name: part for name, part in schema.items() if not name.startswith("__")}
+    (tmp_path / "fink.avsc").write_text(json.dumps(named))
+    model = trained("lsst")
+    reader = for_model(model.passbands, door.reader_settings({}, model.input), tmp_path / "fink.avsc")
+    for message in (framed, framed[5:]):
+        (read,) = reader.content(message, "a")
+        assert read.object_id == "5" and len(read.rows) == 1
+    (bad,) = reader.content(framed[5:-3], "a")
+    assert "is not its schema: give the schema" in bad.reason
+    (bad,) = reading(model).content(b"\x00" + b"\xf0" * 9, "a")
+    assert "schema id 4042322160): save alerts" in bad.reason
 
 
 def test_a_unit_of_the_model_that_does_not_fit_the_errors_is_doubted(

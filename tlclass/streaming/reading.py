@@ -74,9 +74,10 @@ class Reading:
         self._codes: dict[tuple[str, bytes], int] = {}
 
     def content(self, content: bytes, origin: str) -> Iterator[Read]:
-        """A message: an Avro packet (whole files, or in Confluent's framing), or JSON of packets or of rows."""
+        """A message: an Avro packet (whole files, or without their schema), or JSON of packets or of rows."""
+        is_json = content.lstrip()[:1] in (b"{", b"[")
         try:
-            if content.startswith(AVRO):
+            if content.startswith(AVRO) or (self.packets.schema is not None and not is_json):
                 for name, packet in self.packets.decoded(io.BytesIO(content), origin):
                     yield self.packet(name, packet, origin)
                 return

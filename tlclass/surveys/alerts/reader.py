@@ -49,6 +49,7 @@ Array = npt.NDArray[Any]
 
 SYSTEMS = {"ZTF": "ztf", "Rubin": "lsst"}  # survey -> the photometric system of its filters
 TARS = (".tar", ".tar.gz", ".tgz")
+RUBIN_IDS = 10_000  # below: 100 times the version, and two digits (README of lsst/alert_packet)
 CONTAINER, CONFLUENT = b"Obj\x01", b"\x00"  # first bytes of an Avro object container file and of a Kafka message
 
 
@@ -285,8 +286,8 @@ class AlertPackets:
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(needs("reading alert packets", "fastavro", "alerts")) from error
         start = stream.read(len(CONTAINER))
-        if start[:1] == CONFLUENT:
-            yield self._message(stream.read(), start, origin)
+        if start[:1] == CONFLUENT or (self.schema is not None and start != CONTAINER):
+            yield self._message(start + stream.read(), origin)
             return
         if start != CONTAINER:
             raise ValueError(
@@ -305,28 +306,31 @@ class AlertPackets:
         except Exception as error:  # as above
             raise _refusal(origin, error) from error
 
-    def _message(self, rest: bytes, start: bytes, origin: str) -> tuple[str, Packet]:
-        """A packet in Confluent's framing: a zero byte, four bytes of schema id, the packet."""
+    def _message(self, content: bytes, origin: str) -> tuple[str, Packet]:
+        """A packet as Kafka sends it: Confluent's framing (a zero byte, four bytes of schema id) or none (Fink), and the packet."""
         import fastavro
 
-        framed = start + rest
-        number = int.from_bytes(framed[1:5], "big")
+        number = int.from_bytes(content[1:5], "big")
         if self.schema is None:
+            known = f"; Rubin's {number} is schema {number // 100}.{number % 100} of github.com/lsst/alert_packet"
             raise ValueError(
-                f"{origin} is a Kafka message without its schema (Confluent framing, schema id {number}; Rubin's {number} is schema "
-                f"{number // 100}.{number % 100} of github.com/lsst/alert_packet): save alerts as Avro object "
-                "container files, or give the .avsc file of that alert: tlclass stream --schema FILE, or tlclass predict MODEL survey=lsst_alerts "
-                "survey.reader.path=FILE survey.reader.schema=FILE"
+                f"{origin} is a Kafka message without its schema (Confluent framing, schema id {number}{known if number < RUBIN_IDS else ''}): "
+                "save alerts as Avro object container files, or give the .avsc file of that alert: tlclass stream --schema FILE, or "
+                "tlclass predict MODEL survey=lsst_alerts survey.reader.path=FILE survey.reader.schema=FILE"
             )
         schema = _schema(Path(self.schema))
-        stream = io.BytesIO(framed[5:])
-        try:
-            packet = fastavro.schemaless_reader(stream, schema, None)
-        except Exception as error:  # whatever a damaged file makes of fastavro
-            raise ValueError(f"{_damaged(origin, error)}, or {self.schema} is not the schema of id {number}") from error
-        if stream.read(1) or not isinstance(packet, dict):
-            raise ValueError(f"{origin} has another length than {self.schema} gives: give the schema of id {number}")
-        return str(schema["name"]), packet
+        framed = content[:1] == CONFLUENT
+        said = f"{origin} has another length than {self.schema} gives"
+        for packed in (content[5:], content) if framed else (content,):
+            stream = io.BytesIO(packed)
+            try:
+                packet = fastavro.schemaless_reader(stream, schema, None)
+            except Exception as error:  # whatever a damaged file makes of fastavro
+                said = f"{_damaged(origin, error)}, or {self.schema} is not its schema"
+                continue
+            if isinstance(packet, dict) and not stream.read(1):
+                return str(schema["name"]), packet
+        raise ValueError(f"{said}: give the schema {f'of id {number}' if framed else 'with which it was written'}")
 
     def convert(self, name: str, packet: Packet, origin: str) -> tuple[str, Head | None, list[Row]]:
         """Survey, head and rows of a packet; no head if it is of no object.
