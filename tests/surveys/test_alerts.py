@@ -38,6 +38,7 @@ from tlclass.network.checkpoint import load_model
 from tlclass.predict import main
 from tlclass.surveys import AlertPackets, door
 from tlclass.surveys.alerts.packets import rubin as rubin_of
+from tlclass.surveys.alerts.packets import ztf as ztf_of
 
 JD = 2460000.5  # MJD 60000
 NJY = 10 ** (-0.4 * (31.4 - 27.5))
@@ -236,6 +237,18 @@ def test_a_negative_rubin_source_is_no_detection(version: str, flag: str, tmp_pa
         tmp_path, version, [rubin_packet(version, 1, rubin_seen(version, 61000.0, "r", 9.0, **{flag: True}))]
     )
     assert curves.detected.tolist() == [False]
+
+
+@pytest.mark.parametrize(
+    ("publisher", "read"), [("ZTF (www.ztf.caltech.edu)", True), ("Fink", True), ("WINTER-mirar", False)]
+)
+def test_packets_of_another_survey_in_the_layout_of_ztf_are_refused(publisher: str, read: bool) -> None:
+    packet = ztf_packet("WNTR24awati", ztf_seen(JD, 2, 20.0)) | {"publisher": publisher}
+    if read:
+        assert ztf_of(packet, True)[1][0][1] == b"r"
+    else:
+        with pytest.raises(ValueError, match="publisher is WINTER-mirar, whose filters are not those of ZTF"):
+            ztf_of(packet, True)
 
 
 def test_an_alert_that_is_too_faint_is_no_detection_as_in_tables(tmp_path: Path) -> None:

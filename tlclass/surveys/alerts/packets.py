@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tlclass.lightcurves.curves import FARTHEST
-from tlclass.lightcurves.photometry import ALERT_SNR, FRACTION, JULIAN, UPPER_LIMIT, ZERO_POINT, flux_scale
+from tlclass.lightcurves.photometry import ALERT_SNR, FACTS, FRACTION, JULIAN, UPPER_LIMIT, ZERO_POINT, flux_scale
 from tlclass.lightcurves.voids import VOIDS, says_yes, void_reason
 from tlclass.surveys.tables.columns import ALIASES, ERRORS, PHOTOZ
 
@@ -56,6 +56,9 @@ def of_lasair(record: Packet) -> Packet:
 
 def ztf(packet: Packet, forced: bool) -> tuple[Head, list[Row]]:
     """Head and rows of a packet of ZTF, with its forced photometry or without."""
+    publisher = str(packet.get("publisher") or "")
+    if any(name in publisher.casefold() for name in FACTS["other_publishers"]):
+        raise ValueError(f"its publisher is {publisher}, whose filters are not those of ZTF")
     newest = packet["candidate"]
     rows = [_ztf_candidate(seen) for seen in (newest, *(packet.get("prv_candidates") or ()))]
     if forced:
