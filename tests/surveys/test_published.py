@@ -252,6 +252,7 @@ def test_a_candid_of_alerce_that_names_object_and_image_is_of_forced_photometry(
         ([{"time": 1}], r"json.load\(open\(FILE\)\), dtype=object"),
         ({"it's": [{"mjd": 1}]}, r"json.load\(open\(FILE\)\)\[\"it's\"\]"),
         ({"candidate": {}, "prv_candidates": [{"jd": 1}]}, "it is an alert packet, which tlclass stream reads"),
+        ({"diaObjectId": 1, "diaSourcesList": [{"midpointMjdTai": 1}]}, "it is an alert packet, which tlclass stream reads"),
         ({"a": 1}, "write a CSV file with a row for each observation"),
         (None, r"tlclass stream reads it, and pandas.read_json\(FILE, lines=True, dtype=False"),
     ],
