@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--forget", type=float, default=365.0, metavar="DAYS", help="keep ids of finished objects for DAYS (365)")
     add("--batch", type=int, default=256, help="largest number of arrivals between two commits (256)")
     add("--seconds", type=float, default=1.0, help="longest time between two commits, about (1)")
-    add("--schema", type=Path, metavar="FILE.avsc", help="Avro schema of packets in Confluent's framing")
+    add("--schema", type=Path, metavar="FILE.avsc", help="Avro schema of packets that Kafka sends without it")
     add(
         "--kafka-settings",
         type=Path,

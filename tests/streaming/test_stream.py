@@ -16,19 +16,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import ROOT, said
-from tests.data.raw_alerts import Packet
+from tests.data.raw_alerts import Packet, confluent, rubin_packet, rubin_schema, rubin_seen
 from tests.streaming.conftest import of_batch, reading
 from tlclass.extras import install
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.stream import main
 from tlclass.streaming import outputs, run
 from tlclass.streaming.kafka import settings
+from tlclass.streaming.reading import for_model
 from tlclass.streaming.state import Live
 from tlclass.streaming.store import Store
+from tlclass.surveys import door
 
 Trained = Callable[[str], TrainedModel]
 
@@ -250,6 +253,50 @@ def test_the_unit_that_is_taken_is_said_once(
     (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row | {'mjd': 59000 + k})}\n" for k in range(5)))
     stream(tmp_path / "rows.jsonl")
     assert caplog.text.count("flux: it is taken as") == caplog.text.count("--flux-unit") == 1
+
+
+@pytest.mark.parametrize("form", ["message", "lite", "object"])
+def test_records_of_lasair_are_the_packets_that_they_hold(form: str, trained: Trained) -> None:
+    number, place = 169760235333878021, {"ra": 150.0, "decl": 2.0}
+    seen = [rubin_seen("9.0", 61000.0 + k, "gr"[k % 2], 900.0 + k, diaObjectId=number) for k in range(4)]
+    forced = [rubin_seen("9.0", 60990.5, "i", -12.5)]
+    of_rubin = rubin_packet("9.0", number, seen[3], seen[:3], forced)
+    lite = [{name: row[name] for name in ("midpointMjdTai", "band", "psfFlux", "psfFluxErr")} for row in seen]
+    lists = {"diaSourcesList": lite if form == "lite" else seen[::-1], "diaForcedSourcesList": forced}
+    about = {"diaObject": of_rubin["diaObject"]} if form == "message" else {}
+    record = {"diaObjectId": str(number) if form == "object" else number, **place}
+    record |= {**lists, "lasairData": {}} if form == "object" else {"UTC": "2026-01-29", "alert": {**about, **lists}}
+    reader = reading(trained("lsst"))
+    (expected,) = reader.content(json.dumps(of_rubin).encode(), "a")
+    (read,) = reader.content(json.dumps(record).encode(), "a")
+    assert read.object_id == expected.object_id == str(number)
+    assert np.array_equal(np.sort(read.rows), np.sort(expected.rows)) and len(read.rows) == 5
+    (bad,) = reader.content(json.dumps({"diaObjectId": 1, "diaSourcesList": [{}]}).encode(), "a")
+    assert "not laid out as Lasair's records are" in bad.reason
+
+
+def test_messages_without_framing_need_the_schema_too(trained: Trained, tmp_path: Path) -> None:
+    schema = rubin_schema("9.0")
+    framed = confluent(schema, rubin_packet("9.0", 5, rubin_seen("9.0", 61000.0, "r", 900.0)))
+    named = {name: part for name, part in schema.items() if not name.startswith("__")}
+    (tmp_path / "fink.avsc").write_text(json.dumps(named))
+    model = trained("lsst")
+    reader = for_model(model.passbands, door.reader_settings({}, model.input), tmp_path / "fink.avsc")
+    for message in (framed, framed[5:]):
+        (read,) = reader.content(message, "a")
+        assert read.object_id == "5" and len(read.rows) == 1
+    (bad,) = reader.content(framed[5:-3], "a")
+    assert "is not its schema: give the schema" in bad.reason
+    (bad,) = reading(model).content(b"\x00" + b"\xf0" * 9, "a")
+    assert "schema id 4042322160): save alerts" in bad.reason
+
+
+def test_a_unit_of_the_model_that_does_not_fit_the_errors_is_doubted(
+    trained: Trained, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{"object_id": "a", "band": "g", "mjd": 59000.25 + k, "flux": 30.0, "flux_err": 3.0} for k in range(60)]
+    read = list(reading(trained("ztf-alerts")).table(pa.Table.from_pylist(rows), "rows"))
+    assert len(read) == 60 and caplog.text.count("mag deeper than this one: check the unit") == 1
 
 
 def test_rows_without_a_named_number_of_the_object_are_used(

@@ -4,7 +4,7 @@ import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import fastavro
 import numpy as np
@@ -38,6 +38,7 @@ from tlclass.network.checkpoint import load_model
 from tlclass.predict import main
 from tlclass.surveys import AlertPackets, door
 from tlclass.surveys.alerts.packets import rubin as rubin_of
+from tlclass.surveys.alerts.packets import ztf as ztf_of
 
 JD = 2460000.5  # MJD 60000
 NJY = 10 ** (-0.4 * (31.4 - 27.5))
@@ -207,12 +208,56 @@ def test_unusable_rubin_sources_are_dropped_and_counted(
     assert curves.mjd.tolist() == [61000] and count == 1 and said.startswith(reason)
 
 
+def test_a_time_of_zero_withdraws_nothing(tmp_path: Path) -> None:
+    seen = rubin_seen("9.0", 61000.0, "r", 900.0, timeWithdrawnMjdTai=0.0)
+    assert rubin(tmp_path, "9.0", [rubin_packet("9.0", 1, seen)]).mjd.tolist() == [61000]
+    table = pd.DataFrame([{**seen, "diaObjectId": 1}])
+    assert door.read(table, LSST).mjd.tolist() == [61000]
+
+
+def test_a_compression_that_needs_a_package_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(_: object) -> NoReturn:
+        raise ValueError(
+            "snappy codec is supported but you need to install one of the following libraries: ('cramjam',)"
+        )
+
+    path = write_packets(
+        tmp_path / "a.avro", rubin_schema("9.0"), [rubin_packet("9.0", 1, rubin_seen("9.0", 61000.0, "r", 9.0))]
+    )
+    monkeypatch.setattr(fastavro, "reader", lacking)
+    with pytest.raises(
+        ModuleNotFoundError, match=r"a\.avro is packed with snappy, which needs cramjam: pip install cramjam$"
+    ):
+        read(path, LSST)
+
+
 @pytest.mark.parametrize(("version", "flag"), [("7.4", "is_negative"), ("9.0", "isNegative")])
 def test_a_negative_rubin_source_is_no_detection(version: str, flag: str, tmp_path: Path) -> None:
     curves = rubin(
         tmp_path, version, [rubin_packet(version, 1, rubin_seen(version, 61000.0, "r", 9.0, **{flag: True}))]
     )
     assert curves.detected.tolist() == [False]
+
+
+@pytest.mark.parametrize(
+    ("publisher", "read"), [("ZTF (www.ztf.caltech.edu)", True), ("Fink", True), ("WINTER-mirar", False)]
+)
+def test_packets_of_another_survey_in_the_layout_of_ztf_are_refused(publisher: str, read: bool) -> None:
+    packet = ztf_packet("WNTR24awati", ztf_seen(JD, 2, 20.0)) | {"publisher": publisher}
+    if read:
+        assert ztf_of(packet, True)[1][0][1] == b"r"
+    else:
+        with pytest.raises(ValueError, match="publisher is WINTER-mirar, whose filters are not those of ZTF"):
+            ztf_of(packet, True)
+
+
+def test_an_alert_that_is_too_faint_is_no_detection_as_in_tables(tmp_path: Path) -> None:
+    seen = [rubin_seen("9.0", 61000.0 + k, "r", 20.0 * snr, 20.0, diaSourceId=k) for k, snr in enumerate((1.9, 2.1))]
+    assert rubin(tmp_path, "9.0", [rubin_packet("9.0", 1, seen[1], seen[:1])]).detected.tolist() == [False, True]
+    assert door.read(pd.DataFrame(seen).assign(diaObjectId=1), LSST).detected.tolist() == [False, True]
+    packet = ztf_packet("ZTF1", ztf_seen(JD + 1, 1, 20.0, 0.5), [ztf_seen(JD, 1, 20.0, 0.6)])
+    (tmp_path / "ztf").mkdir()
+    assert ztf(tmp_path / "ztf", packet).detected.tolist() == [False, True]
 
 
 def test_packets_without_an_object_are_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -405,7 +450,9 @@ def test_kafka_messages_need_their_schema(tmp_path: Path) -> None:
     packet = rubin_packet("9.0", 5, rubin_seen("9.0", 61000.0, "r", 900.0))
     path = tmp_path / "message.avro"
     path.write_bytes(confluent(rubin_schema("9.0"), packet))
-    with pytest.raises(ValueError, match=r"is a Kafka message without its schema \(Confluent framing, schema id 703\)"):
+    with pytest.raises(
+        ValueError, match=r"is a Kafka message without its schema .* schema id 703; Rubin's 703 is schema 7\.3 of"
+    ):
         read(path, LSST)
     official = official_schema("9.0")
     if official is None:

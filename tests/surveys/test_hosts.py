@@ -265,8 +265,9 @@ def test_lists_of_candidates_are_no_redshift_of_the_host(column: dict[str, pa.Ar
         assert len(curves.mjd) == 3 and np.isnan(curves.host_photoz[0])
 
 
-def test_snana_text_states_it_with_an_error(tmp_path: Path) -> None:
-    curves = read_text(tmp_path, HEADER + "HOSTGAL_PHOTOZ: 0.31 +- 0.04\n" + TABLE)
+@pytest.mark.parametrize("key", ["HOSTGAL_PHOTOZ", "HOST_GALAXY_PHOTO-Z"])
+def test_snana_text_states_it_with_an_error(key: str, tmp_path: Path) -> None:
+    curves = read_text(tmp_path, f"{HEADER}{key}: 0.31 +- 0.04\n{TABLE}")
     assert host_of(curves) == pytest.approx([0.31, 0.04])
 
 

@@ -91,6 +91,12 @@ def test_antares_says_by_a_number_which_survey_took_a_row() -> None:
     assert len(door.read(other, ZTF, {"positive": True, "unknown_passbands": "drop"}).mjd) == 4
 
 
+def test_forced_photometry_of_pan_starrs_names_its_camera() -> None:
+    rows = table(pscamera=["GPC1", "GPC2"] * 3, zero_pt=24.5).rename(columns={"flux": "ujy", "flux_err": "dujy"})
+    with pytest.raises(ValueError, match="unknown passband 'g of GPC1'"):
+        door.read(rows, BANDS)
+
+
 def test_a_file_of_another_survey_is_known_by_its_columns() -> None:
     rows = table(Camera="bA", FWHM=1.5, Limit=17.2)
     with pytest.raises(ValueError, match=r"has the columns of ASAS-SN .*train with a card of ASAS-SN"):
@@ -114,6 +120,14 @@ def test_flags_of_published_forced_photometry_void_rows(caplog: pytest.LogCaptur
 def test_alerce_states_names_and_numbers_of_passbands_and_one_object_twice() -> None:
     rows = table(oid="a", diaObjectId="a", band=[6, 1] * 3, band_name=["g", "r"] * 3).drop(columns="object_id")
     assert door.read(rows, BANDS, {"flux_unit": "njy"}).passband.tolist() == [0, 1] * 3
+
+
+def test_alerce_numbers_u_six() -> None:
+    numbered = {f"lsst{b}": {"wavelength": 0.5, "aliases": [b, str(k)]} for k, b in enumerate("ugrizy")}
+    rows = table(band=[6, 1, 2, 3, 4, 5])
+    for band in (rows["band"], rows["band"].astype(float), rows["band"].astype(str)):
+        read = door.read(rows.assign(band=band), Passbands.from_mapping(numbered), {"flux_unit": "njy"})
+        assert read.passband.tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_heliocentric_redshift_counts_before_that_of_the_cmb() -> None:
@@ -145,6 +159,31 @@ def test_a_wrong_unit_of_bright_objects_is_named(caplog: pytest.LogCaptureFixtur
     caplog.clear()
     door.read(table(flux=FLUX * 10, flux_err=FLUX / 4), ZTF, {"flux_unit": "ujy"})
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+def test_the_id_of_the_object_in_a_list_too_is_the_objects_own() -> None:
+    lists = [{"midpointMjdTai": t, "band": "g", "psfFlux": 900.0, "psfFluxErr": 40.0, "diaObjectId": 5} for t in TIMES]
+    rows = pa.Table.from_pylist([{"diaSourcesList": lists, "diaForcedSourcesList": lists[:1], "diaObjectId": 5}])
+    read = door.read(rows, BANDS, {"columns": {"mjd": "diaSourcesList.midpointMjdTai"}})
+    assert read.object_id.tolist() == ["5"] and len(read.mjd) == N
+    with pytest.raises(ValueError, match=r"a\.objectId and b\.objectId both mean object_id"):
+        door.read(table(**{"a.objectId": "x", "b.objectId": "y"}).drop(columns="object_id"), BANDS)
+
+
+def test_a_unit_in_which_no_survey_has_such_errors_is_refused() -> None:
+    babamul = table(flux=FLUX * 1e6, flux_err=ERROR * 1e6).rename(columns={"flux": "psfFlux", "flux_err": "psfFluxErr"})
+    with pytest.raises(
+        ValueError, match=r"psfFlux is in another unit than its name.*1\d\.\d mag shallower.*convert it"
+    ):
+        door.read(babamul, ZTF)
+    magnitudes_too = babamul.assign(magpsf=46.4 - 2.5 * np.log10(babamul["psfFlux"]) - 7.5)
+    with pytest.raises(
+        ValueError, match=r"psfFlux is in another unit .*beside it \(magpsf\) its fluxes are 7\.5 mag too"
+    ):
+        door.read(magnitudes_too, ZTF)
+    rows = table(mag=31.4 - 2.5 * np.log10(FLUX)).rename(columns={"flux": "flux_njy", "flux_err": "flux_err_njy"})
+    assert len(door.read(rows, BANDS).mjd) == N
+    assert len(door.read(rows.assign(mag=rows["mag"] - 5), BANDS, {"flux_unit": "njy"}).mjd) == N
 
 
 def test_the_hint_for_other_kinds_of_files_keeps_headers_and_units(tmp_path: Path) -> None:
@@ -213,6 +252,7 @@ def test_a_candid_of_alerce_that_names_object_and_image_is_of_forced_photometry(
         ([{"time": 1}], r"json.load\(open\(FILE\)\), dtype=object"),
         ({"it's": [{"mjd": 1}]}, r"json.load\(open\(FILE\)\)\[\"it's\"\]"),
         ({"candidate": {}, "prv_candidates": [{"jd": 1}]}, "it is an alert packet, which tlclass stream reads"),
+        ({"diaObjectId": 1, "diaSourcesList": [{"midpointMjdTai": 1}]}, "it is an alert packet, which tlclass stream reads"),
         ({"a": 1}, "write a CSV file with a row for each observation"),
         (None, r"tlclass stream reads it, and pandas.read_json\(FILE, lines=True, dtype=False"),
     ],
@@ -250,6 +290,15 @@ def test_a_blank_line_before_the_names_of_columns_is_passed_over(tmp_path: Path)
     whole = door.read(tmp_path / "a.csv", BANDS, {"flux_unit": "njy"})
     parts = list(door.parts(tmp_path / "a.csv", BANDS, {"flux_unit": "njy"}, rows=2))
     assert whole.mjd.tolist() == TIMES.tolist() and sum(len(part.mjd) for part in parts) == N
+
+
+@pytest.mark.parametrize("comment", ["# NAME: 2020oi", "# %ECSV 1.0"])
+def test_comments_above_the_names_of_columns_are_to_be_removed(comment: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"{comment}\n# RA: 185.7\n" + table().to_csv(index=False))
+    with pytest.raises(
+        ValueError, match=r"first line '# .*' is a comment: the names of the columns must be in the first line$"
+    ):
+        door.read(tmp_path / "a.csv", ZTF)
 
 
 def test_a_large_json_file_is_not_read_whole_to_refuse_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -523,7 +523,7 @@ def test_an_error_that_marks_a_limit_is_none(code: float) -> None:
     assert door.read(pd.DataFrame(rows), ZTF).mjd.tolist() == [60001.25]
 
 
-@pytest.mark.parametrize("name", ["is_limit", "upper_limit", "ul", "limflag", "nondetection"])
+@pytest.mark.parametrize("name", ["is_limit", "upper_limit", "ul", "limflag", "nondetection", "nondet"])
 def test_a_column_may_mark_limits(name: str) -> None:
     rows = {
         "object_id": "a",
@@ -547,7 +547,7 @@ def test_a_stated_unit_that_does_not_fit_the_errors_is_warned_of(
 ) -> None:
     rows = {**ROWS, "object_id": "a", "flux": flux, "flux_err": error, **stated}
     door.read(pd.DataFrame(rows), ZTF)
-    assert (said in caplog.text) and bool(said) == ("in the unit that is stated" in caplog.text)
+    assert (said in caplog.text) and bool(said) == ("in the unit that is taken" in caplog.text)
 
 
 @pytest.mark.parametrize(

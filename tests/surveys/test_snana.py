@@ -17,7 +17,7 @@ from tlclass.lightcurves.curves import LightCurves, check, concatenate
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.selection import Photometry, Selection, Trigger
 from tlclass.lightcurves.taxonomy import Taxonomy
-from tlclass.surveys import SnanaFits, Survey
+from tlclass.surveys import SnanaFits, Survey, door
 
 LSST = Passbands.from_mapping(
     {f"lsst{band.lower()}": {"wavelength": 0.3 + 0.1 * k, "aliases": [band]} for k, band in enumerate("ugrizY")}
@@ -53,6 +53,21 @@ def test_every_value_of_the_files_arrives(tmp_path: Path) -> None:
     assert np.float32(curves.mwebv) == np.float32(0.05) and np.float32(curves.redshift) == np.float32(0.1)
     assert (curves.ra, curves.dec, curves.extra["host_separation"]) == (150, -30, 1.5)
     assert curves.dropped == {"that are saturated (PHOTFLAG 1024)": 1}
+
+
+def test_names_of_a_pair_may_be_in_small_letters(tmp_path: Path) -> None:
+    head, phot = pair(tmp_path)
+    expected = check(SnanaFits(tmp_path, LSST).read(), "t")
+    with pytest.raises(
+        ValueError, match=r"a_PHOT\.FITS is half of a pair of SNANA files: give its HEAD file, or the folder"
+    ):
+        door.read(phot, LSST)
+    for file in (head, phot):
+        file.rename(file.with_name(file.name.lower()))
+    assert equal_curves(door.read(tmp_path, LSST), expected)
+    (tmp_path / "X" / "a_phot.fits").unlink()
+    with pytest.raises(FileNotFoundError, match=r"a_head\.fits has no a_phot\.fits beside it"):
+        door.read(tmp_path, LSST)
 
 
 def test_a_photflag_without_the_bit_of_a_detection_says_nothing(

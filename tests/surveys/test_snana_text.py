@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import compose
+from tests.conftest import compose, equal_curves
 from tests.data.raw_snana_text import CLASSES, write_snana_text
 from tlclass.experiments.cards import build_survey
 from tlclass.lightcurves.curves import LightCurves, check
@@ -134,6 +134,13 @@ def test_one_file_with_all_objects_and_a_file_each_are_the_same(tmp_path: Path) 
 def test_an_object_without_observations_is_kept(tmp_path: Path) -> None:
     curves = read(tmp_path, HEADER.replace("a1", "empty") + "NOBS: 0\nEND:\n" + HEADER + TABLE)
     assert curves.object_id.tolist() == ["empty", "a1"] and curves.lengths.tolist() == [0, 3]
+
+
+def test_marks_among_the_observations_are_passed_over(tmp_path: Path) -> None:
+    marked = TABLE.replace("OBS: 56002.0", "DETECTION: 6 MJDs satisfy g+r+i+z\nOBS: 56002.0")
+    assert marked != TABLE
+    expected = read(tmp_path, HEADER + TABLE)
+    assert equal_curves(read(tmp_path, HEADER + marked), expected)
 
 
 def test_labels_from_a_key_or_from_the_folder(tmp_path: Path) -> None:

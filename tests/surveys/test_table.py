@@ -511,9 +511,9 @@ def test_without_a_flag_signal_to_noise_decides_and_that_is_said(
     ("name", "zero_point"), [("flux_mJy", 16.4), ("fluxnJy", 31.4), ("flux(Jy)", 8.9), ("flux_µJy", 23.9)]
 )
 def test_the_name_of_a_flux_may_hold_its_unit(name: str, zero_point: float, tmp_path: Path) -> None:
-    frame = pd.DataFrame(FLUXES).rename(columns={"flux": name})
-    got = read(frame, tmp_path, ".csv", columns={"flux": name})
-    assert np.allclose(got.flux, 1000 * 10 ** (0.4 * (27.5 - zero_point)))
+    size = 10 ** (0.4 * (zero_point - 27.5))
+    frame = pd.DataFrame(FLUXES | {"flux": 1000 * size, "flux_err": 50 * size}).rename(columns={"flux": name})
+    assert np.allclose(read(frame, tmp_path, ".csv", columns={"flux": name}).flux, 1000)
 
 
 def test_a_column_may_hold_the_unit(tmp_path: Path) -> None:
@@ -632,6 +632,24 @@ def test_tables_of_other_names_are_read_as_csv_is(name: str, rows: int, tmp_path
     found = list(Table(path, BANDS, **STATED).read_parts(rows))
     assert len(found) == len(expected) and all(map(same, found, expected))
     assert door.accepted(path) == [path]
+
+
+def test_fluxes_and_errors_in_two_units_are_refused(tmp_path: Path) -> None:
+    from astropy.table import Table as FitsTable
+
+    table = FitsTable({"object_id": ["a"], "mjd": [60000.5], "band": ["g"], "flux": [9.0], "flux_err": [1.0]})
+    table["flux"].unit, table["flux_err"].unit = "nJy", "uJy"
+    table.write(tmp_path / "a.fits")
+    with pytest.raises(ValueError, match=r"a\.fits: its fluxes are in nJy and their errors in uJy: convert them"):
+        Table(tmp_path / "a.fits", BANDS).read()
+
+
+def test_two_columns_of_one_name_are_named(tmp_path: Path) -> None:
+    rows = pd.DataFrame(
+        [["a", 60000.5, "g", 9.0, 1.0, 2.0]], columns=["object_id", "mjd", "band", "flux", "flux_err", "flux"]
+    )
+    with pytest.raises(ValueError, match=r"the table: the column\(s\) flux appear twice: rename or remove one of each"):
+        door.read(rows, BANDS)
 
 
 def test_fits_tables_keep_their_unit_and_what_is_missing(tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def readable(path: Path | str, what: str) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        if getattr(error, "errno", None):  # the system's: nothing is wrong with the file
+        if getattr(error, "errno", None) or isinstance(error, FileNotFoundError):  # nothing is wrong with the file
             raise
         said = sentence(error, 200).rstrip(".")
         raise ValueError(

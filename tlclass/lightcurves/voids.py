@@ -13,6 +13,7 @@ from tlclass.lightcurves.photometry import FACTS, plain_name, without_prefix
 from tlclass.quoting import as_text
 
 BLANK = ("", "-", "--", "...", "nan", "none", "null", "<na>", "nat")  # written where a value is unknown, in lower case
+UNKNOWN_TIMES = (0, *FACTS["missing"]["times"])
 TRUE, FALSE = ("t", "true", "yes", "y", "positive"), ("f", "false", "no", "n", "negative")
 
 
@@ -47,7 +48,7 @@ class Void:
         if is_blank(value):
             return False
         if self.condition == "known":
-            return True
+            return integer(value) not in UNKNOWN_TIMES
         if self.condition == "set":
             return says_yes(value) is True
         if self.condition == "not_in":

@@ -18,7 +18,7 @@ from tlclass.quoting import as_text, listed, sentence, shortened
 from tlclass.streaming.arrivals import ABOUT, SEEN, UNKNOWN, Arrival, packet_times
 from tlclass.surveys import AlertPackets
 from tlclass.surveys.alerts.files import CONFLUENT, CONTAINER, decoded
-from tlclass.surveys.alerts.packets import FINE, Head, Row, is_rubin, is_ztf
+from tlclass.surveys.alerts.packets import FINE, Head, Row, is_rubin, is_ztf, of_lasair
 from tlclass.surveys.alerts.parsed import ROW
 from tlclass.surveys.alerts.reader import SYSTEMS
 from tlclass.surveys.tables.columns import Form, refuse_absent
@@ -74,9 +74,10 @@ class Reading:
         self._codes: dict[tuple[str, bytes], int] = {}
 
     def content(self, content: bytes, origin: str) -> Iterator[Read]:
-        """A message: an Avro packet (whole files, or in Confluent's framing), or JSON of packets or of rows."""
+        """A message: an Avro packet (whole files, or without their schema), or JSON of packets or of rows."""
+        is_json = content.lstrip()[:1] in (b"{", b"[")
         try:
-            if content.startswith((CONTAINER, CONFLUENT)):
+            if content.startswith((CONTAINER, CONFLUENT)) or (self.packets.schema is not None and not is_json):
                 for name, packet in decoded(io.BytesIO(content), origin, self.packets.schema):
                     yield self.packet(name, packet, origin)
                 return
@@ -87,12 +88,22 @@ class Reading:
             yield Rejected(origin, sentence(error), content)
             return
         for each in found if isinstance(found, list) else [found]:
-            if not isinstance(each, dict):
-                yield Rejected(origin, "it is JSON of neither a packet nor a row of a table", content)
-            elif is_ztf(each) or is_rubin(each):
-                yield self.packet("", each, origin)
+            if isinstance(each, dict):
+                yield from self._record(each, origin)
             else:
-                yield from self.rows([each], origin)
+                yield Rejected(origin, "it is JSON of neither a packet nor a row of a table", content)
+
+    def _record(self, record: Packet, origin: str) -> Iterator[Read]:
+        """A record of JSON: a packet, or a row of a table."""
+        try:
+            packet = of_lasair(record)
+        except (KeyError, TypeError, ValueError) as error:
+            yield Rejected(origin, f"it is not laid out as Lasair's records are ({sentence(error)})", _as_bytes(record))
+            return
+        if is_ztf(packet) or is_rubin(packet):
+            yield self.packet("", packet, origin)
+        else:
+            yield from self.rows([packet], origin)
 
     def packet(self, name: str, packet: Packet, origin: str) -> Read:
         """One alert packet, and the name of its schema."""
@@ -167,7 +178,7 @@ class Reading:
                 "nothing says whether its difference is positive or negative (isdiffpos): state --positive if all are"
             )
         seen, _ = converted(rows, found, self.form, ROWS, facts, part=True)
-        if facts.unit is not None and facts.unit != self.form.default_unit:
+        if facts.unit is not None:
             self._say_depth(seen, found)
         if is_photflag(found.get("detected", "")):
             self._say_no_bits(seen)
@@ -186,7 +197,7 @@ class Reading:
             yield Nameless(origin)
 
     def _say_depth(self, seen: Mapping[str, Any], found: Mapping[str, str]) -> None:
-        """Warn once, by the first rows, of a stated unit in which the errors are far from the depth of the survey."""
+        """Warn once, by the first rows, of a unit in which the errors are far from the depth of the survey."""
         if not len(seen["passband"]) or sum(len(band) for _, _, band in self._first) >= ENOUGH:
             return
         self._first.append((seen["flux"], seen["flux_err"], seen["passband"]))

@@ -19,6 +19,7 @@ from tlclass.surveys.snana.fits import SnanaFits
 from tlclass.surveys.snana.text import SnanaText
 from tlclass.surveys.survey import Survey
 from tlclass.surveys.tables.columns import Form, TableOptions
+from tlclass.surveys.tables.kinds import refuse_doubles
 from tlclass.surveys.tables.lists import holds_lists
 from tlclass.surveys.tables.nested import Nested, is_own, nested_curves
 from tlclass.surveys.tables.table import Table, table_curves
@@ -265,6 +266,7 @@ def _arrow(source: Any) -> pa.Table:
         return source
     if not isinstance(source, pd.DataFrame):
         return _arrow_of_others(source)
+    refuse_doubles([*map(str, source.columns)], IN_MEMORY)
     try:
         return pa.Table.from_pandas(source)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:

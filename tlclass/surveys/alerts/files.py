@@ -1,6 +1,7 @@
 """Alert packets in files: Avro, tar archives of it, Parquet with a row per packet, and messages as Kafka sends them."""
 
 import io
+import re
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tlclass.surveys.alerts.tables import holds_packets, rows_in
 from tlclass.surveys.tables.files import PARQUET, is_kind, schema_of
 
 TARS = (".tar", ".tar.gz", ".tgz")
+RUBIN_IDS = 10_000  # below: 100 times the version, and two digits (README of lsst/alert_packet)
 CONTAINER, CONFLUENT = b"Obj\x01", b"\x00"  # first bytes of an Avro object container file and of a Kafka message
 
 
@@ -43,7 +45,7 @@ def decoded(stream: IO[bytes], origin: str, schema: Path | None) -> Iterator[tup
     """The name of the schema and the content of each packet in an open file.
 
     Args:
-        stream: the file. origin: what to call it. schema: of packets in Confluent's framing, see `AlertPackets`.
+        stream: the file. origin: what to call it. schema: of packets that Kafka sends without it, see `AlertPackets`.
 
     Raises:
         ModuleNotFoundError: fastavro is not installed.
@@ -54,7 +56,7 @@ def decoded(stream: IO[bytes], origin: str, schema: Path | None) -> Iterator[tup
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(needs("reading alert packets", "fastavro", "alerts")) from error
     start = stream.read(len(CONTAINER))
-    if start[:1] == CONFLUENT:
+    if start[:1] == CONFLUENT or (schema is not None and start != CONTAINER):
         yield _message(start + stream.read(), origin, schema)
         return
     if start != CONTAINER:
@@ -64,35 +66,40 @@ def decoded(stream: IO[bytes], origin: str, schema: Path | None) -> Iterator[tup
         reader = fastavro.reader(stream)
         name = str(reader.writer_schema["name"])  # type: ignore[call-overload, index]
     except Exception as error:  # whatever a damaged file makes of fastavro
-        raise ValueError(_damaged(origin, error)) from error
+        raise _refusal(origin, error) from error
     refuse_boundless(reader.writer_schema, origin)
     try:
         for packet in reader:
             yield name, packet  # type: ignore[misc]
     except Exception as error:  # as above
-        raise ValueError(_damaged(origin, error)) from error
+        raise _refusal(origin, error) from error
 
 
-def _message(framed: bytes, origin: str, given: Path | None) -> tuple[str, Packet]:
-    """A packet in Confluent's framing: a zero byte, four bytes of schema id, the packet."""
+def _message(content: bytes, origin: str, given: Path | None) -> tuple[str, Packet]:
+    """A packet as Kafka sends it: Confluent's framing (a zero byte, four bytes of schema id) or none (Fink), and the packet."""
     import fastavro
 
-    number = int.from_bytes(framed[1:5], "big")
+    number = int.from_bytes(content[1:5], "big")
     if given is None:
+        known = f"; Rubin's {number} is schema {number // 100}.{number % 100} of github.com/lsst/alert_packet"
         raise ValueError(
-            f"{origin} is a Kafka message without its schema (Confluent framing, schema id {number}): save alerts as Avro object "
-            "container files, or give the .avsc file of that alert: tlclass stream --schema FILE, or tlclass predict MODEL survey=lsst_alerts "
-            "survey.reader.path=FILE survey.reader.schema=FILE"
+            f"{origin} is a Kafka message without its schema (Confluent framing, schema id {number}{known if number < RUBIN_IDS else ''}): "
+            "save alerts as Avro object container files, or give the .avsc file of that alert: tlclass stream --schema FILE, or "
+            "tlclass predict MODEL survey=lsst_alerts survey.reader.path=FILE survey.reader.schema=FILE"
         )
     schema = _schema(Path(given))
-    stream = io.BytesIO(framed[5:])
-    try:
-        packet = fastavro.schemaless_reader(stream, schema, None)
-    except Exception as error:  # whatever a damaged file makes of fastavro
-        raise ValueError(f"{_damaged(origin, error)}, or {given} is not the schema of id {number}") from error
-    if stream.read(1) or not isinstance(packet, dict):
-        raise ValueError(f"{origin} has another length than {given} gives: give the schema of id {number}")
-    return str(schema["name"]), packet
+    framed = content[:1] == CONFLUENT
+    said = f"{origin} has another length than {given} gives"
+    for packed in (content[5:], content) if framed else (content,):
+        stream = io.BytesIO(packed)
+        try:
+            packet = fastavro.schemaless_reader(stream, schema, None)
+        except Exception as error:  # whatever a damaged file makes of fastavro
+            said = f"{_damaged(origin, error)}, or {given} is not its schema"
+            continue
+        if isinstance(packet, dict) and not stream.read(1):
+            return str(schema["name"]), packet
+    raise ValueError(f"{said}: give the schema {f'of id {number}' if framed else 'with which it was written'}")
 
 
 def _streams(file: Path) -> Iterator[tuple[str, IO[bytes]]]:
@@ -118,6 +125,16 @@ def _refuse_truncated(archive: tarfile.TarFile) -> None:
         archive.fileobj.seek(archive.offset)
         if len(archive.fileobj.read(tarfile.BLOCKSIZE)) < tarfile.BLOCKSIZE:
             raise tarfile.ReadError("it ends without an end mark")
+
+
+def _refusal(origin: str, error: Exception) -> Exception:
+    """What to raise where fastavro cannot read a file."""
+    lacking = re.search(r"(\w+) codec is supported but .*'([\w.]+)'", str(error))
+    if lacking is None:
+        return ValueError(_damaged(origin, error))
+    return ModuleNotFoundError(
+        f"{origin} is packed with {lacking[1]}, which needs {lacking[2]}: pip install {lacking[2]}"
+    )
 
 
 def _damaged(origin: str, error: Exception) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tlclass.lightcurves.curves import FARTHEST
-from tlclass.lightcurves.photometry import FRACTION, JULIAN, UPPER_LIMIT, ZERO_POINT, flux_scale
+from tlclass.lightcurves.photometry import ALERT_SNR, FACTS, FRACTION, JULIAN, UPPER_LIMIT, ZERO_POINT, flux_scale
 from tlclass.lightcurves.voids import VOIDS, says_yes, void_reason
 from tlclass.surveys.tables.names import ALIASES, ERRORS, PHOTOZ
 
@@ -15,6 +15,9 @@ ZTF_BANDS = {1: "g", 2: "r", 3: "i"}  # fid
 FORCED_MISSING = -99998.0  # ZTF writes -99999 where forced photometry has no value
 RUBIN_UNIT = "njy"  # of the fluxes of Rubin's own schemas, and of every psfFlux (LSE-163)
 OLD_FLUX = "psFlux"  # its name before schema 5; other surveys' packets use it in other units (ELAsTiCC)
+
+TIMES = ("midpointMjdTai", "midPointTai")  # before schema 5 the latter
+LASAIR_SOURCES = "diaSourcesList"
 
 # What an exposure offers, best first; why it offers nothing.
 DETECTION, FORCED, NOTHING = range(3)
@@ -40,8 +43,22 @@ def is_rubin(packet: Packet) -> bool:
     return "diaSource" in packet
 
 
+def of_lasair(record: Packet) -> Packet:
+    """The packet of Rubin that a record of Lasair holds (its Kafka messages and API; lsst-uk/lasair-lsst); another record as it is."""
+    held = record.get("alert", record)
+    if not isinstance(held, dict) or not held.get(LASAIR_SOURCES):
+        return record
+    *previous, newest = sorted(held[LASAIR_SOURCES], key=lambda seen: float(_either(seen, *TIMES)))
+    about = held.get("diaObject") or {**record, "diaObjectId": int(record["diaObjectId"])}
+    forced = held.get("diaForcedSourcesList")
+    return {"diaSource": newest, "prvDiaSources": previous, "prvDiaForcedSources": forced, "diaObject": about}
+
+
 def ztf(packet: Packet, forced: bool) -> tuple[Head, list[Row]]:
     """Head and rows of a packet of ZTF, with its forced photometry or without."""
+    publisher = str(packet.get("publisher") or "")
+    if any(name in publisher.casefold() for name in FACTS["other_publishers"]):
+        raise ValueError(f"its publisher is {publisher}, whose filters are not those of ZTF")
     newest = packet["candidate"]
     rows = [_ztf_candidate(seen) for seen in (newest, *(packet.get("prv_candidates") or ()))]
     if forced:
@@ -56,8 +73,8 @@ def _ztf_candidate(seen: Packet) -> Row:
         return mjd, band, math.nan, math.nan, False, NOTHING, LIMIT
     size = 10 ** (-0.4 * (seen["magpsf"] - ZERO_POINT))
     error = size * _number(seen["sigmapsf"]) * FRACTION
-    positive = _is_positive(seen["isdiffpos"])
-    return mjd, band, size if positive else -size, error, positive, DETECTION, _fault(seen)
+    flux = size if _is_positive(seen["isdiffpos"]) else -size
+    return mjd, band, flux, error, flux >= ALERT_SNR * error, DETECTION, _fault(seen)
 
 
 def _ztf_forced(seen: Packet) -> Row:
@@ -120,11 +137,11 @@ def rubin(packet: Packet, forced: bool, zero_point: float) -> tuple[Head | None,
 
 def _rubin_row(seen: Packet, scale: float, rank: int) -> Row:
     """Names changed with schema 5: midPointTai, filterName, psFlux and decl before; is_negative before 8."""
-    mjd, band = _number(_either(seen, "midpointMjdTai", "midPointTai")), _either(seen, "band", "filterName")
+    mjd, band = _number(_either(seen, *TIMES)), _either(seen, "band", "filterName")
     flux, error = (
         _number(_either(seen, new, old)) for new, old in (("psfFlux", OLD_FLUX), ("psfFluxErr", "psFluxErr"))
     )
-    negative = flux < 0 or bool(seen.get("isNegative") or seen.get("is_negative"))
+    detected = flux >= ALERT_SNR * error and not (seen.get("isNegative") or seen.get("is_negative"))
     fault = FINE
     if math.isnan(flux) or math.isnan(error):
         rank, fault = NOTHING, NO_FLUX
@@ -132,7 +149,7 @@ def _rubin_row(seen: Packet, scale: float, rank: int) -> Row:
         fault = NO_BAND
     else:
         fault = _fault(seen)
-    return mjd, (band or "").encode(), flux * scale, error * scale, rank == DETECTION and not negative, rank, fault
+    return mjd, (band or "").encode(), flux * scale, error * scale, detected and rank == DETECTION, rank, fault
 
 
 def _either(seen: Packet, new: str, old: str) -> Any:

@@ -14,8 +14,8 @@ KEYS = {
     "mwebv": ("MWEBV",),
     "redshift": ("SIM_REDSHIFT_CMB", "REDSHIFT_HELIO", "REDSHIFT_FINAL", "REDSHIFT_CMB"),
     "peak_mjd": ("PEAKMJD", "SIM_PEAKMJD", "SEARCH_PEAKMJD"),
-    "host_photoz": ("HOSTGAL_PHOTOZ",),
-    "host_photoz_err": ("HOSTGAL_PHOTOZ_ERR", "HOSTGAL_PHOTOZERR", "HOSTGAL_PHOTOZ+-"),
+    "host_photoz": ("HOSTGAL_PHOTOZ", "HOST_GALAXY_PHOTO-Z"),
+    "host_photoz_err": ("HOSTGAL_PHOTOZ_ERR", "HOSTGAL_PHOTOZERR", "HOSTGAL_PHOTOZ+-", "HOST_GALAXY_PHOTO-Z+-"),
 }
 KNOWN = {"mwebv": known_extinction, "peak_mjd": known_times}
 

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 DAT, TXT = ".dat", ".txt"
 KEYS_OF_TEXT = (re.compile(rb"^\s*SNID:\s*\S", re.MULTILINE), re.compile(rb"^\s*(VARLIST|VARNAMES|OBS):", re.MULTILINE))
 HEADER_BYTES = 65536  # within which a file names its first object
+# among the observations: spectra; marks of the Supernova Photometric Classification Challenge
+PASSED_OVER = ("SPEC:", "DETECTION:")
 BAND_NAMES = ("BAND", "FLT", "FILTER")
 OBSERVED = {"mjd": "MJD", "flux": "FLUXCAL", "flux_err": "FLUXCALERR"}
 UNKNOWN = ("+-", "na", "n/a", "unknown")  # written where the value of a header key is not known
@@ -236,7 +238,7 @@ def _objects(file: Path) -> Iterator[_Object]:
     found = _Lines(file)
     for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         words = line.partition("#")[0].split()
-        if not words or words[0] == "SPEC:":
+        if not words or words[0] in PASSED_OVER:
             continue
         if words[0] == "OBS:":
             found.add_row(words, number)

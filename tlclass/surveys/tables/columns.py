@@ -306,8 +306,12 @@ def _only(ours: str, free: Sequence[tuple[str, str]], origin: str, sure: bool) -
                 refuse_doubles(exact, origin)
             plain_of = dict(names)
             best = TWINS.get(tuple(sorted((plain_of[column] for column in exact), key=ALIASES[ours].index)))
-            same = ours == "object_id" and names is not free and len({plain_of[column] for column in exact}) == 1
-            if best or same:  # `same`: the id of the object in several records of an alert
+            several = names is not free or sum("." not in column for column in exact) == 1
+            same = ours == "object_id" and several and len({plain_of[column] for column in exact}) == 1
+            if (
+                best or same
+            ):  # `same`: the id of the object in several records of an alert, or also in a list of its own
+                exact.sort(key=lambda column: column.count("."))
                 return next(column for column in exact if same or plain_of[column] == best)
             if sure:
                 raise ValueError(

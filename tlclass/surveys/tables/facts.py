@@ -15,7 +15,15 @@ from tlclass.surveys.tables.cells import coded, column_values, numbers
 from tlclass.surveys.tables.columns import ADD_ID, Form, naming
 from tlclass.surveys.tables.measured import Measured, flagged, is_photflag, kind_of, refuse_without_signs
 from tlclass.surveys.tables.names import WEAK
-from tlclass.surveys.tables.units import flux_factor, only_unit, proved_unit, say_depth, say_unit
+from tlclass.surveys.tables.units import (
+    flux_factor,
+    only_unit,
+    proved_unit,
+    refuse_depth,
+    refuse_magnitudes,
+    say_depth,
+    say_unit,
+)
 
 log = logging.getLogger(__name__)
 
@@ -167,13 +175,11 @@ class Judgement:
         say_unit(unit, self.found, self.origin)
         column, value, band = self._decisive_values()
         factor = flux_factor(column, self.found, unit, self.origin)
-        say_depth(
-            {name: values * factor for name, values in value.items()},
-            band,
-            self.found,
-            self.form.passbands.names,
-            self.origin,
-        )
+        value = {name: values * factor for name, values in value.items()}
+        if self.form.flux_unit is None:
+            refuse_magnitudes(column, self.found, value["flux"], self.origin)
+            refuse_depth(value["flux_err"], band, self.found, self.form.passbands.names, self.origin)
+        say_depth(value, band, self.found, self.form.passbands.names, self.origin)
         return unit
 
     def _proved(self) -> str | float:

@@ -26,7 +26,7 @@ JSON = (".json", ".jsonl", ".ndjson")
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 LOOKED_AT = 64 << 20  # bytes of a JSON file that are read to say what to do with it
 TIME = re.compile(r"(?i)m?jd|time|midpoint\w*")  # what observations have, in records of JSON
-PACKET = ("candidate", "diaSource")  # where ZTF and Rubin put the measurement of an alert
+PACKET = ("candidate", "diaSource", "diaSourcesList")  # where ZTF, Rubin and Lasair put the measurements of an alert
 TABLES = (*PARQUET, *CSV, *FITS)  # in capitals too
 
 
@@ -118,6 +118,8 @@ def schema_of(path: Path) -> pa.Schema:
             return pa.schema([(name, pa.string()) for name in _header(path)])
     if is_kind(path, JSON):
         raise ValueError(f"{path} is JSON, which is not read as a table: {_out_of_json(path)}")
+    if path.name.casefold().endswith(FITS):
+        raise ValueError(f"{path} is half of a pair of SNANA files: give its HEAD file, or the folder that holds both")
     if path.suffix.casefold() in PACKED:
         raise ValueError(
             f"{path}: packed files are read as {', '.join(name for name in TABLES if name.endswith('.gz'))}: unpack it and give what it holds"
@@ -175,6 +177,10 @@ def _header(path: Path) -> list[str]:
             raise pa.ArrowInvalid(f"its first line is not a list of column names: {error}") from error
     if not header:
         raise ValueError(f"{path} cannot be read: the file is empty")
+    if len(header) == 1 and re.match(r"#\s", header[0]):
+        raise ValueError(
+            f"{path} cannot be read: its first line '{shortened(header[0])}' is a comment: the names of the columns must be in the first line"
+        )
     if len(header) == 1 and re.search(r"\w[;\t| ]+\w", header[0]):
         raise ValueError(
             f"{path} cannot be read: its first line '{shortened(header[0])}' has no commas: put the names of the columns there, and "

@@ -14,6 +14,7 @@ from tlclass.surveys.tables.names import ALIASES, WEAK
 
 COUNTED = ("adu", "dn", "ct", "count", "electron")  # units whose zero point another column states
 FLUXES = {*ALIASES["flux"], *WEAK["flux"]}
+ERRORS = {*ALIASES["flux_err"], *WEAK["flux_err"]}
 UNIT = "flux_unit"  # column that a table gets where the header states the unit of its fluxes
 
 
@@ -43,7 +44,14 @@ def _read(path: Path, _time: int, _size: int) -> pa.Table:
         raise ValueError(
             f"{path}: the column(s) {listed(wide)} have several values in a row: write one row per observation, or remove them"
         )
-    units = {str(table[name].unit) for name in table.colnames if without_prefix(name) in FLUXES and table[name].unit}
+    units, of_errors = (
+        {str(table[name].unit) for name in table.colnames if without_prefix(name) in names and table[name].unit}
+        for names in (FLUXES, ERRORS)
+    )
+    if units and of_errors and units != of_errors:
+        raise ValueError(
+            f"{path}: its fluxes are in {listed(sorted(units))} and their errors in {listed(sorted(of_errors))}: convert them to one unit"
+        )
     table.convert_bytestring_to_unicode()
     plain = pa.Table.from_pandas(table.to_pandas(), preserve_index=False).replace_schema_metadata(None)
     if len(units) == 1 and UNIT not in map(without_prefix, table.colnames) and not units <= set(COUNTED):

@@ -4,7 +4,7 @@ from tlclass.lightcurves.curves import HOST_NUMBERS, SIMULATED
 from tlclass.lightcurves.photometry import FACTS, ZERO_POINTS
 
 _JANSKYS = tuple(unit for unit in ZERO_POINTS if unit.endswith("jy"))  # flux_ujy states its unit, see `unit_of_name`
-NO_DETECTION = ("nondetection", "non_detection", "is_nondetection")  # beside a flux it is still one
+NO_DETECTION = ("nondetection", "non_detection", "is_nondetection", "nondet")  # beside a flux it is still one
 ERRORS = ("_err", "_error", "err")  # behind the name of a redshift
 PHOTOZ, PHOTOZ_ERR = HOST_NUMBERS
 _PHOTOZ = (  # of the host galaxy; PLAsTiCC and SNANA (hostgal_photoz), ELAsTiCC's alerts (hostgal_zphot)

@@ -64,7 +64,7 @@ def say_unit(unit: str | float | None, found: Mapping[str, str], origin: str) ->
 def say_depth(
     value: Mapping[str, Array], band: Array, found: Mapping[str, str], passbands: Sequence[str], origin: str
 ) -> None:
-    """Warn where errors in the unit that is stated are far from the depth of the survey; large errors of bright objects are not.
+    """Warn where errors in the unit that is taken are far from the depth of the survey; large errors of bright objects are not.
 
     Args:
         value: `flux` and `flux_err` (n,) at zero point 27.5. band: (n,) passband codes. found: their columns in the file.
@@ -77,8 +77,36 @@ def say_depth(
     with np.errstate(divide="ignore", invalid="ignore"):
         bright = -BRIGHTEST < deeper < 0 and np.nanmedian(np.abs(value["flux"]) / value["flux_err"]) > BRIGHT
     if abs(deeper) > 2 * float(FACTS["depth_tolerance"]) and not bright:
-        message = "%s: in the unit that is stated, %s has errors of a survey %s: check the unit (%s), and that %s are errors of one sigma in it"
+        message = "%s: in the unit that is taken, %s has errors of a survey %s: check the unit (%s), and that %s are errors of one sigma in it"
         tell(log, logging.WARNING, message, origin, found["flux"], _compared(deeper), GIVE_UNIT, found["flux_err"])
+
+
+def refuse_depth(flux_err: Array, band: Array, found: Mapping[str, str], passbands: Sequence[str], origin: str) -> None:
+    """Raise ValueError where errors in the unit that is taken are larger than those of any survey. See `say_depth`."""
+    offset = depth_offset(flux_err, band, passbands)
+    if offset is not None and offset + ZERO_POINT < -float(FACTS["depth_impossible"]):
+        raise ValueError(
+            f"{origin}: {found['flux']} is in another unit than its name or a column says: its errors would be those of a survey "
+            f"{_compared(offset + ZERO_POINT)}: convert it, or state the unit with {GIVE_UNIT}, one of {', '.join(ZERO_POINTS)} or the AB zero point"
+        )
+
+
+def refuse_magnitudes(column: Columns, found: Mapping[str, str], flux: Array, origin: str) -> None:
+    """Raise ValueError where magnitudes in the same table contradict the unit of the fluxes (n,), which are at zero point 27.5 by it."""
+    implied = _unit_beside(column, found, flux, origin)
+    if implied is not None and abs(implied - ZERO_POINT) > float(FACTS["depth_tolerance"]):
+        raise ValueError(
+            f"{origin}: {found['flux']} is in another unit than its name or a column says: by the magnitudes beside it ({found['mag']}) its "
+            f"fluxes are {abs(implied - ZERO_POINT):.1f} mag too {'bright' if implied > ZERO_POINT else 'faint'}: state the unit with "
+            f"{GIVE_UNIT}, or leave {found['mag']} out"
+        )
+
+
+def _unit_beside(column: Columns, found: Mapping[str, str], flux: Array, origin: str) -> float | None:
+    """The AB zero point that magnitudes in the same table give to these fluxes (n,); None if there are none, or no one does."""
+    if "mag" not in column:
+        return None
+    return unit_by_magnitudes(flux, magnitudes(column["mag"], found["mag"], origin))
 
 
 def proved_unit(
@@ -93,12 +121,11 @@ def proved_unit(
     Raises:
         ValueError: nothing states or proves the unit.
     """
-    if "mag" in column:
-        by_magnitudes = unit_by_magnitudes(value["flux"], magnitudes(column["mag"], found["mag"], origin))
-        if by_magnitudes is not None:
-            message = "%s: %s is at zero point %g, which the magnitudes beside it (%s) give"
-            tell(log, logging.INFO, message, origin, found["flux"], by_magnitudes, found["mag"])
-            return by_magnitudes
+    by_magnitudes = _unit_beside(column, found, value["flux"], origin)
+    if by_magnitudes is not None:
+        message = "%s: %s is at zero point %g, which the magnitudes beside it (%s) give"
+        tell(log, logging.INFO, message, origin, found["flux"], by_magnitudes, found["mag"])
+        return by_magnitudes
     offset = depth_offset(value["flux_err"], band, form.passbands.names)
     by_depth = unit_by_depth(offset)
     if form.default_unit is not None:
