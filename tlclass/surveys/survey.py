@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlclass.atomic import write_text
+from tlclass.config import cache_folder
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check, concatenate, log_dropped
 from tlclass.lightcurves.passbands import Passbands
@@ -75,14 +76,17 @@ class Survey:
                     write_text(path, _contents(files))
         return _hash((CACHE_VERSION, names, path.read_text(encoding="utf-8")))
 
-    def load(self, cache: Path) -> tuple[LightCurves, Array]:
+    def load(self, cache: str | Path | None = None) -> tuple[LightCurves, Array]:
         """Selected light curves of the taxonomy's classes, and the class index (n,) int64 of each.
+
+        Args:
+            cache: see `tlclass.config.cache_folder`.
 
         Raises:
             FileNotFoundError: the raw files are absent.
             ValueError: the files break a rule; the message says which, where and what to do.
         """
-        loaded = self.select(cache)
+        loaded = self.select(cache_folder(cache))
         if loaded.curves.simulated and not self.simulated:
             raise ValueError(
                 f"{self.name}: the files state that their light curves are simulated, but the card does not: set target.simulated=true (or "
