@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlclass.atomic import write_text
-from tlclass.config import cache_folder
+from tlclass.config import cache_folder, writable_cache
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check, concatenate, log_dropped
 from tlclass.lightcurves.passbands import Passbands
@@ -71,6 +71,7 @@ class Survey:
         names = [str(file.relative_to(root) if file.is_relative_to(root) else file) for file in files]
         path = cache / self.name / f"{reader_key(self.reader)}.sha256"
         if not path.exists():  # a complete cache may be read only
+            writable_cache(path.parent)
             with held(path.with_suffix(".lock")):
                 if not path.exists():
                     write_text(path, _contents(files))
@@ -276,6 +277,7 @@ def cached(pieces: Sequence[Reader], folder: Path) -> Path:
     path = folder / f"{_key(pieces, files)}{order}.arrow"
     if path.exists() and arrow.intact(path):  # a complete cache may be read only
         return path
+    writable_cache(folder)
     with held(path.with_suffix(".lock"), f"{folder.name}: another process is reading the files, waiting for it"):
         if path.exists() and not arrow.intact(path):
             log.warning("%s is damaged or from an earlier version: reading the files again", path)
