@@ -41,6 +41,8 @@ def _run(given: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     letters_file = given.dead_letters or given.state / "dead_letters.jsonl"
     _refuse_own_words(given.input, given.output, given.state, letters_file)
+    if Path(given.output).resolve() == letters_file.resolve():
+        raise ValueError(f"{given.output} is the output and the file of dead letters: name two files")
     plugins.use(given.trust)
     model = named_model(given.model)
     engine = Engine(model, given.coverage)

@@ -479,6 +479,14 @@ def test_two_streams_do_not_write_one_file_at_the_same_time(tmp_path: Path) -> N
     assert lines(tmp_path / "out.jsonl") == [{"x": 1.0}]
 
 
+def test_dead_letters_have_a_file_of_their_own(
+    folder: Path, tmp_path: Path, stream: Callable[..., list[dict[str, Any]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        stream(folder, "--dead-letters", str(tmp_path / "out.jsonl"))
+    assert "out.jsonl is the output and the file of dead letters: name two files" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("inside", ["out.jsonl", "out.parquet", "state", "dead.jsonl"])
 def test_what_a_stream_writes_is_not_what_it_reads(
     inside: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
