@@ -119,7 +119,7 @@ def test_a_network_for_other_data_is_refused(module: LightCurveDataModule, tmp_p
 
 @pytest.mark.filterwarnings("ignore:You requested to overfit")
 def test_other_batches_are_refused(module: LightCurveDataModule, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"use_distributed_sampler=False; instead of overfit_batches .* few labels"):
+    with pytest.raises(ValueError, match=r"use_distributed_sampler=False; instead of overfit_batches use few labels"):
         trainer(tmp_path, overfit_batches=1).fit(ClassifierTask(module.channels, module.classes), datamodule=module)
     module.setup()
     loader = module.train_dataloader()

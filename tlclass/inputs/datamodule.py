@@ -70,8 +70,8 @@ class Batches(DataLoader[Batch]):
     def __init__(self, dataset: CurveDataset, *, sampler: Iterable[Any], **options: Any):
         if isinstance(sampler, SequentialSampler | DistributedSampler):
             raise ValueError(
-                "Lightning's trainer would replace the batches of LightCurveDataModule: on several devices give Trainer use_distributed_sampler=False; "
-                "instead of overfit_batches give LightCurveDataModule few labels"
+                "Lightning's trainer would replace the batches of light curves: on several devices set use_distributed_sampler=False; instead of "
+                "overfit_batches use few labels, labels=30"
             )
         super().__init__(dataset, sampler=sampler, **{**options, "batch_size": None})
 
