@@ -43,6 +43,13 @@ def test_the_report_starts_as_a_process_of_its_own(tmp_path: Path) -> None:
     assert ended.returncode == 2 and str(tmp_path) in said and said.startswith("error: ")
 
 
+def test_a_model_does_not_wait_for_what_only_training_needs() -> None:
+    """Importing Lightning takes longer than torch and all that a prediction needs."""
+    code = "import sys, tlclass\ntlclass.Model\nprint([name for name in ('lightning', 'matplotlib') if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=170, check=True)
+    assert run.stdout == "[]\n"
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["--version"])
     assert __version__ in capsys.readouterr().out

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import SMALL, make_curves, run_process, said
 from tlclass.atomic import write_text
 from tlclass.experiments.composition import compose
-from tlclass.network.checkpoint import load_model
+from tlclass.network.checkpoint import load_model, save_model
 from tlclass.network.released import RELEASED
 from tlclass.options import reported_mistakes
 from tlclass.serving import publishing
@@ -36,6 +36,16 @@ def test_a_file_has_the_rights_of_the_umask_and_a_link_stays_one(tmp_path: Path)
     with pytest.raises(OSError, match=r"could not write .*file/a\.txt: "):
         write_text(tmp_path / "file" / "a.txt", "x")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "file", "link.txt"]
+
+
+def test_a_model_may_be_read_by_those_who_may_read_its_folder(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        save_model(load_model(RELEASED / "ztf"), tmp_path / "mine")
+    finally:
+        os.umask(before)
+    rights = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "mine").iterdir()}
+    assert len(rights) > 2 and set(rights.values()) == {0o640}, rights
 
 
 def test_an_interrupted_command_says_so_in_a_word(capsys: Any) -> None:

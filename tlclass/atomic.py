@@ -24,7 +24,10 @@ def atomic_path(path: Path, flush: bool = True) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # the user's umask holds
+        rights = temporary.stat().st_mode
         yield temporary
+        if temporary.stat().st_mode != rights:  # safetensors puts a file for its owner alone in the place
+            temporary.chmod(rights)
         if flush:
             _flush(temporary)
         temporary.replace(path)

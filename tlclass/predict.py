@@ -4,6 +4,7 @@ A survey's card instead of the input: `tlclass predict MODEL survey=NAME [paths.
 """
 
 import argparse
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tlclass.surveys import Survey
 
 STDIN = "-"
+STDIN_FILE = "tlclass-stdin"
 SURVEY = "survey="
 
 
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
     given = _parser().parse_intermixed_args(arguments)
     log_to_terminal()
-    words = _of_card if given.input.startswith(SURVEY) else in_flags
+    words = _of_card if given.input.startswith(SURVEY) else _of_file
     with reported_mistakes(words), _input(given) as source:
         message = _run(given, source)
     sys.stdout.write(message)
@@ -37,6 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _of_card(message: str) -> str:
     """A message in the words of a card's settings; the package is named by a flag here too."""
     return of_survey(message.replace(TRUST, in_flags(TRUST)))
+
+
+def _of_file(message: str) -> str:
+    """A message in the words of flags; the temporary file of standard input is called so."""
+    return re.sub(rf"\S*{STDIN_FILE}\.\w+", "standard input", in_flags(message))
 
 
 def _run(given: argparse.Namespace, source: "Path | Survey") -> str:
@@ -92,7 +99,7 @@ def _input(given: argparse.Namespace) -> Iterator["Path | Survey"]:
         yield Path(given.input)
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"stdin.{given.format}"
+        path = Path(folder) / f"{STDIN_FILE}.{given.format}"
         with path.open("wb") as file:
             while block := sys.stdin.buffer.read(1 << 20):
                 file.write(block)

@@ -39,6 +39,10 @@ def _run(given: argparse.Namespace) -> None:
     from tlclass.surveys.door import reader_settings
 
     torch.set_num_threads(1)
+    letters_file = given.dead_letters or given.state / "dead_letters.jsonl"
+    _refuse_own_words(given.input, given.output, given.state, letters_file)
+    if Path(given.output).resolve() == letters_file.resolve():
+        raise ValueError(f"{given.output} is the output and the file of dead letters: name two files")
     plugins.use(given.trust)
     model = named_model(given.model)
     engine = Engine(model, given.coverage)
@@ -50,9 +54,22 @@ def _run(given: argparse.Namespace) -> None:
         store = stack.enter_context(Store(given.state / "state.sqlite", identity))
         output: Any = _output(given, store)
         stack.callback(output.close)
-        letters = Lines(given.dead_letters or given.state / "dead_letters.jsonl", store, "dead letters")
+        letters = Lines(letters_file, store, "dead letters")
         stack.callback(letters.close)
         Stream(model, engine, store, output, letters, Metrics(model, given.metrics_port), pace).run(source)
+
+
+def _refuse_own_words(source: str, *written: str | Path) -> None:
+    """Raise ValueError if the stream would read what it writes, and that again."""
+    if source == STDIN or source.startswith(TOPIC):
+        return
+    for path in map(str, written):
+        if (
+            path != STDOUT
+            and not path.startswith(TOPIC)
+            and Path(path).resolve().is_relative_to(Path(source).resolve())
+        ):
+            raise ValueError(f"{path} is in the input {source} and would be read as alerts: name a place outside of it")
 
 
 def _source(given: argparse.Namespace, reading: Any, model: Any) -> Any:

@@ -15,8 +15,8 @@ from tlclass.experiments.arm import Trees
 from tlclass.experiments.run import run_job
 from tlclass.inputs import datamodule as data_module
 from tlclass.surveys.survey import Survey
-from tlclass.training.evaluation import SETS
 from tlclass.training.fit import FitSummary
+from tlclass.training.leavings import SETS
 
 for package in ("light_curve", "sklearn", "lightgbm"):
     pytest.importorskip(package, reason="needs the extra baselines")

@@ -88,6 +88,7 @@ def test_the_reader_of_one_survey_of_several() -> None:
 
 def test_objects_are_chosen_by_a_column() -> None:
     assert compose(["target=bts", "target.where.seen_by=[ztf,both]"])["target"]["where"]["seen_by"] == ["ztf", "both"]
+    assert compose(["target=bts", "target.where={seen_by: ztf}"])["target"]["where"] == {"seen_by": "ztf"}
 
 
 def test_no_message_ends_in_an_empty_list() -> None:

@@ -1,4 +1,6 @@
 import logging
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -49,6 +51,17 @@ def test_the_probabilities_are_those_of_predict(
     assert found.novelty == pytest.approx(own.novelty.iloc[-1], abs=1e-3)
     ends = log_odds(np.array([found.before[found.best], found.probability[-1, found.best]]))
     assert found.change.sum() == pytest.approx(ends[1] - ends[0])
+
+
+def test_threads_may_share_a_model(model: TrainedModel, curves: LightCurves, name: str, found: Explanation) -> None:
+    often, before = 1e-6, sys.getswitchinterval()
+    sys.setswitchinterval(often)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            each = list(threads.map(lambda _: explain(model, curves, name).probability, range(60)))
+    finally:
+        sys.setswitchinterval(before)
+    assert all(np.allclose(one, found.probability) for one in each)
 
 
 def test_passbands_without_training_may_be_kept(model: TrainedModel) -> None:

@@ -124,6 +124,15 @@ def test_standard_input(
     assert len(pd.read_parquet(tmp_path / "out.parquet")) > 100
 
 
+def test_standard_input_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    with pytest.raises(SystemExit):
+        main(["ztf", "-", "-o", str(tmp_path / "out.csv")])
+    assert capsys.readouterr().err == "error: standard input cannot be read: the file is empty\n"
+
+
 def test_importing_the_package_does_not_import_torch(tmp_path: Path) -> None:
     code = "import sys, tlclass; sys.exit('torch' in sys.modules)"
     import subprocess

@@ -514,6 +514,41 @@ def test_lines_of_another_state_are_not_cut_off(tmp_path: Path) -> None:
     assert len(lines(tmp_path / "moved" / "a.jsonl")) == 4
 
 
+def test_two_streams_do_not_write_one_file_at_the_same_time(tmp_path: Path) -> None:
+    with Store(tmp_path / "a", "m") as one, Store(tmp_path / "b", "m") as other:
+        first = outputs.Lines(tmp_path / "out.jsonl", one, outputs.PREDICTIONS)
+        with pytest.raises(ValueError, match=r"another stream writes .*out\.jsonl now: name another output"):
+            outputs.Lines(tmp_path / "out.jsonl", other, outputs.PREDICTIONS)
+        first.write([{"x": 1.0}])
+        one.commit(-1.0, 0)
+        first.close()
+        outputs.Lines(tmp_path / "out.jsonl", one, outputs.PREDICTIONS).close()
+    assert lines(tmp_path / "out.jsonl") == [{"x": 1.0}]
+
+
+def test_dead_letters_have_a_file_of_their_own(
+    folder: Path, tmp_path: Path, stream: Callable[..., list[dict[str, Any]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        stream(folder, "--dead-letters", str(tmp_path / "out.jsonl"))
+    assert "out.jsonl is the output and the file of dead letters: name two files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("inside", ["out.jsonl", "out.parquet", "state", "dead.jsonl"])
+def test_what_a_stream_writes_is_not_what_it_reads(
+    inside: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def place(name: str) -> str:
+        return name if name == inside else str(tmp_path / name)
+
+    monkeypatch.chdir(folder)
+    output, before = place("out.parquet" if inside == "out.parquet" else "out.jsonl"), sorted(folder.iterdir())
+    with pytest.raises(SystemExit):
+        main(["ztf-alerts", ".", "-o", output, "--state", place("state"), "--dead-letters", place("dead.jsonl")])
+    assert f"{inside} is in the input . and would be read as alerts" in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before
+
+
 def test_files_of_one_name_are_read_and_one_that_grew_is_named(
     stream: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

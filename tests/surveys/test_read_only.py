@@ -37,3 +37,13 @@ def test_neither_cache_nor_models_are_written_or_locked_once_complete(
     after = {path: path.stat().st_mtime_ns for name in ("cache", "models") for path in (tmp_path / name).rglob("*")}
     assert after == before
     assert not [path for path in kept if str(tmp_path / "cache") in path or str(tmp_path / "models") in path]
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_the_setting(tmp_path: Path, settings: Job) -> None:
+    (tmp_path / "file").write_text("")
+    survey = settings("target=bts").target
+    for call in (survey.load, lambda cache: survey.digest(tmp_path, cache)):
+        with pytest.raises(
+            OSError, match=r"^the cache .*file/cache/bts cannot be written \(Not a directory\): give paths.cache="
+        ):
+            call(tmp_path / "file" / "cache")

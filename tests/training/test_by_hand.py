@@ -8,10 +8,12 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DistributedSampler
 
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.split import Protocol
 from tlclass.network.inference import predict_logits
+from tlclass.serving.surveys import load_survey
 from tlclass.surveys import Several, Survey
 from tlclass.training.by_hand import ClassifierTask
 from tlclass.training.callbacks import GradientNorm
@@ -99,10 +101,30 @@ def test_loss_optimizer_schedule_and_callbacks_are_the_users(module: LightCurveD
     assert (task.class_weights == 1).all()
 
 
-def test_classes_that_are_not_the_datas_are_refused(module: LightCurveDataModule, tmp_path: Path) -> None:
-    task = ClassifierTask(module.channels, ["a", "b"], SMALL["gru"])
+def test_a_network_for_other_data_is_refused(module: LightCurveDataModule, tmp_path: Path) -> None:
+    run, classes = trainer(tmp_path), ["a", "b"]
     with pytest.raises(ValueError, match=rf"a, b.*{module.classes[0]}.*data.classes"):
-        trainer(tmp_path).fit(task, datamodule=module)
+        run.fit(ClassifierTask(module.channels, classes, SMALL["gru"]), datamodule=module)
+    with pytest.raises(ValueError, match=r"a, b.*data.classes"):
+        run.test(ClassifierTask(module.channels, classes, SMALL["gru"]), datamodule=module)
+    with pytest.raises(ValueError, match=r"the task has the channels c, d, the data wave.*channels=data.channels"):
+        run.predict(ClassifierTask(["c", "d"], classes, SMALL["gru"]), datamodule=module)
+    other = {**SMALL["gru"], "metadata": ["redshift"]}
+    with pytest.raises(ValueError, match=r"the metadata redshift, the data mwebv: give .*'metadata': data.metadata"):
+        run.fit(ClassifierTask(module.channels, module.classes, other), datamodule=module)
+    assert (
+        torch.cat(run.predict(ClassifierTask(module.channels, classes, SMALL["gru"]), datamodule=module)).shape[1] == 2
+    )  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore:You requested to overfit")
+def test_other_batches_are_refused(module: LightCurveDataModule, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"use_distributed_sampler=False; instead of overfit_batches use few labels"):
+        trainer(tmp_path, overfit_batches=1).fit(ClassifierTask(module.channels, module.classes), datamodule=module)
+    module.setup()
+    loader = module.train_dataloader()
+    with pytest.raises(ValueError, match="use_distributed_sampler=False"):
+        type(loader)(loader.dataset, sampler=DistributedSampler(loader.dataset, 2, 0))
 
 
 def test_the_data_module_has_simple_arguments(survey: Survey, cache: Path) -> None:
@@ -119,6 +141,21 @@ def test_the_data_module_has_simple_arguments(survey: Survey, cache: Path) -> No
         LightCurveDataModule(survey, "papre", cache=cache)
     with pytest.raises(ValueError, match="labels is 'many'"):
         LightCurveDataModule(survey, labels="many", cache=cache)
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        LightCurveDataModule(survey, batch_size=0)
+    name: Any = "bts"
+    with pytest.raises(ValueError, match=r"survey is 'bts': .*tlclass.load_survey\('bts'\)"):
+        LightCurveDataModule(name)
+
+
+def test_a_survey_takes_values_of_python(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    survey = load_survey("bts_simulated", n_objects=8, where={"redshift": None})
+    assert survey.where == {"redshift": None} and load_survey("bts_simulated", n_objects=None).reader.n_objects is None  # type: ignore[union-attr]
+    columns = load_survey("table", reader__columns={"mjd": "time, UTC"}, reader__positive=True).reader.columns  # type: ignore[union-attr]
+    assert columns["mjd"] == "time, UTC" and columns["flux"] == "auto"
+    few = load_survey("bts_simulated", n_objects=8)
+    monkeypatch.setenv("TLCLASS_CACHE", str(cache))
+    assert len(few.load()[0]) == len(few.load(str(cache))[0]) == 8
 
 
 def test_what_holds_other_objects_leaves_the_first_as_it_is(module: LightCurveDataModule) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from tlclass.arrays import Array
 from tlclass.atomic import atomic_path
+from tlclass.config import writable_cache
 from tlclass.extras import needs
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
@@ -102,6 +103,7 @@ def cached_features(curves: LightCurves, passbands: Passbands, folder: Path) -> 
     path = folder / f"features-{digest.hexdigest()[:16]}.npz"
     found = _stored(path)
     if found is None:
+        writable_cache(folder)
         found = features(curves, passbands)
         with atomic_path(path) as temporary:
             np.savez(temporary, values=found.values, names=np.array(found.names))

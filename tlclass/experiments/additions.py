@@ -12,7 +12,7 @@ from tlclass.options import nearest
 OPEN = re.compile(
     r"(pretrain\.)?(trainer|optimizer|schedule|loss|freeze_policy)\.\w+"
     r"|callbacks\.\w+\.\w+"
-    r"|(source|target)(\.(parts|surveys)\.\w+)*\.(where|subsets|reader|selection)\.[\w.]+"
+    r"|(source|target)(\.(parts|surveys)\.\w+)*\.((where|subsets)(\.[\w.]+)?|(reader|selection)\.[\w.]+)"
 )
 CLOSED = "launcher."  # its entries are all in the cards, and nothing else looks at them
 SIZES = "sizes"

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -40,6 +40,21 @@ def quoted(text: str) -> str:
     inner = re.sub(r"(\\*)'", lambda found: found[1] * 2 + r"\'", text)
     slashes = len(inner) - len(inner.rstrip("\\"))
     return f"'{inner}{chr(92) * slashes}'"
+
+
+def written(value: object) -> str:
+    """A value of Python as Hydra reads it.
+
+    >>> print(written({"mjd": "time, UTC", "zp": None, "all": [True, 1.5]}))
+    {mjd: 'time, UTC', zp: null, all: [true, 1.5]}
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {written(one)}' for key, one in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(written, value))}]"
+    return quoted(str(value)) if isinstance(value, str | Path) else str(value)
 
 
 def _readable(word: str, multirun: bool) -> str:

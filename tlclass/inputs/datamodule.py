@@ -1,6 +1,6 @@
 """The LightningDataModule of a survey: from its card to batches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,12 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
 
 from tlclass.arrays import Array
 from tlclass.config import cache_folder
 from tlclass.inputs.augmentation import Augmentation, augmented
-from tlclass.inputs.batches import CurveDataset, LengthBucketSampler, in_batches
+from tlclass.inputs.batches import Batch, CurveDataset, LengthBucketSampler, in_batches
 from tlclass.inputs.encoding import Encoded, Encoding, encode, encoding_from
 from tlclass.inputs.split import Labels, Protocol, Split, class_weights, draw_split, pool_and_test
 from tlclass.lightcurves.brightness import peak_magnitudes
@@ -60,6 +60,22 @@ class LabelledCurves:
     beside: Beside | None = None
 
 
+class Batches(DataLoader[Batch]):
+    """The batches that a sampler of `tlclass.inputs.batches` draws.
+
+    Raises:
+        ValueError: Lightning puts a sampler of single objects, or of a part of the batches, in its place.
+    """
+
+    def __init__(self, dataset: CurveDataset, *, sampler: Iterable[Any], **options: Any):
+        if isinstance(sampler, SequentialSampler | DistributedSampler):
+            raise ValueError(
+                "Lightning's trainer would replace the batches of light curves: on several devices set use_distributed_sampler=False; instead of "
+                "overfit_batches use few labels, labels=30"
+            )
+        super().__init__(dataset, sampler=sampler, **{**options, "batch_size": None})
+
+
 class LightCurveDataModule(L.LightningDataModule):
     """Encoded light curves of one survey, split by a label budget.
 
@@ -72,7 +88,7 @@ class LightCurveDataModule(L.LightningDataModule):
         metadata: columns that enter the network beside the light curve, such as `mwebv`.
         labels: how many labels are used: `100`, `"5%"`, `"all"`.
         protocol: which objects are scored, and which share of the labels validates.
-        cache: folder of the parsed surveys; by default `TLCLASS_CACHE`, or `~/.cache/tlclass`.
+        cache: folder of the parsed surveys, see `tlclass.config.cache_folder`.
         seed: number from which the split and the order of the batches follow.
         batch_size: objects per training batch.
         balance: draw training batches in which every class is equally likely.
@@ -83,7 +99,7 @@ class LightCurveDataModule(L.LightningDataModule):
         device: where a network runs over these light curves outside of a fit, to validate its start and to score it.
 
     Raises:
-        ValueError: the encoding or the number of labels is unknown.
+        ValueError: the encoding or the number of labels is unknown, or the survey is no survey.
     """
 
     device: torch.device = torch.device("cpu")
@@ -95,13 +111,17 @@ class LightCurveDataModule(L.LightningDataModule):
         metadata: Sequence[str] = (),
         labels: Labels | int | str = "all",
         protocol: Protocol = FIXED,
-        cache: Path | None = None,
+        cache: str | Path | None = None,
         seed: int = 0,
         batch_size: int = 128,
         balance: bool = False,
         augmentation: Augmentation | None = None,
     ):
         super().__init__()
+        if isinstance(survey, str):
+            raise ValueError(f"survey is '{survey}': give the survey of that card, tlclass.load_survey('{survey}')")
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}: choose a number above 0")
         self.survey, self.metadata = survey, tuple(metadata)
         self.encoding = encoding_from({"name": encoding}) if isinstance(encoding, str) else encoding
         self.labels, self.protocol, self.cache = Labels.of(labels), protocol, cache_folder(cache)
@@ -252,7 +272,7 @@ class LightCurveDataModule(L.LightningDataModule):
         label = data.label.cpu() if data.label.ndim == 1 else data.label.argmax(1).cpu()
         balance = label if self.balance else None
         sampler = LengthBucketSampler(lengths, self.batch_size, self.seed, rank, ranks, balance)
-        return DataLoader(data, sampler=sampler, batch_size=None)
+        return Batches(data, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """The validation part, sorted by length; whole in every process of a distributed fit, so nothing counts twice."""
@@ -265,11 +285,11 @@ class LightCurveDataModule(L.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Any]:
         """All objects in their order, that of `curves.object_id`: whatever was used for training is among them."""
         data = self.dataset(np.arange(len(self.label)), self._device())
-        return DataLoader(data, sampler=in_batches(torch.arange(len(data))), batch_size=None)
+        return Batches(data, sampler=in_batches(torch.arange(len(data))))
 
     def _by_length(self, part: Array) -> DataLoader[Any]:
         data = self.dataset(part, self._device())
-        return DataLoader(data, sampler=in_batches(torch.argsort(data.lengths, stable=True)), batch_size=None)
+        return Batches(data, sampler=in_batches(torch.argsort(data.lengths, stable=True)))
 
     def _device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")

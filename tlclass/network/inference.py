@@ -93,13 +93,19 @@ def logits_of(members: Sequence[Classifier], latents: Sequence[Tensor]) -> Tenso
 
 @contextmanager
 def evaluating(network: nn.Module, device: torch.device) -> Iterator[None]:
-    """The network in evaluation mode on this device; afterwards it is back where it was."""
+    """The network in evaluation mode on this device; afterwards it is back where it was.
+
+    It is moved only if it must be: meanwhile a GRU has no weights, and another thread that uses it fails.
+    """
     home = next((parameter.device for parameter in network.parameters()), device)
-    network.eval().to(device)
+    network.eval()
+    if home != device:
+        network.to(device)
     try:
         yield
     finally:
-        network.to(home)
+        if home != device:
+            network.to(home)
 
 
 @torch.inference_mode()

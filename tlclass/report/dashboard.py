@@ -1,6 +1,7 @@
 """Weights & Biases: the run that sums up a sweep; see docs/dashboard.md."""
 
 import logging
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,17 @@ def log_sweep(folder: Path) -> None:
     run.log(contents(folder, results))
     run.finish()
     if mode() != "online":
-        places = f"{folder} {settings.paths.models}"  # models: runs of pretraining
-        log.warning(
-            "W&B was offline; upload the runs later with: wandb sync $(find %s -type d -name 'offline-run-*')", places
-        )
+        command = sync_command(folder, settings.paths.models)  # models: runs of pretraining
+        log.warning("W&B was offline; upload the runs later with: %s", command)
+
+
+def sync_command(*folders: str | Path) -> str:
+    """What uploads the offline runs below folders.
+
+    >>> print(sync_command("my results/quick", "models"))
+    find 'my results/quick' models -type d -name 'offline-run-*' -exec wandb sync {} +
+    """
+    return f"find {shlex.join(map(str, folders))} -type d -name 'offline-run-*' -exec wandb sync {{}} +"
 
 
 def tags(results: pd.DataFrame) -> list[str]:

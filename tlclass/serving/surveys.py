@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tlclass.experiments.cards import build_survey
 from tlclass.experiments.composition import about_survey, compose
+from tlclass.experiments.words import written
 from tlclass.surveys import Several, Survey
 from tlclass.wording import of_survey
 
@@ -15,12 +16,13 @@ def load_survey(name: str, data: str | Path = "data", **changes: object) -> Surv
     Args:
         name: of the card, such as `bts`.
         data: folder of the raw files.
-        changes: keys of the card and what they become, with `__` for a dot: `n_objects=100`, `reader__flux_unit="ujy"`.
+        changes: keys of the card and what they become, with `__` for a dot: `n_objects=100`, `reader__flux_unit="ujy"`,
+            `reader__columns={"mjd": "time"}`; None is the `null` of a card.
 
     Raises:
         ValueError: there is no such card, or it has no such key.
     """
-    words = [f"{key.replace('__', '.')}={value}" for key, value in changes.items()]
+    words = [f"{key.replace('__', '.')}={written(value)}" for key, value in changes.items()]
     settings = compose([f"source={name}", f"paths.data={Path(data).resolve()}", *(f"source.{word}" for word in words)])
     return build_survey(settings["source"])
 

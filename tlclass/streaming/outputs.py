@@ -1,5 +1,6 @@
 """Where predictions go: JSON lines, Parquet files, or a topic; each of them once, whenever the stream was killed."""
 
+import fcntl
 import hashlib
 import json
 import math
@@ -7,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -54,6 +55,9 @@ class Lines:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.store, self.length, self.end = store, f"length of {name}", f"end of {name}"
         self.file = path.open("a+b")
+        if path.is_file() and not _alone(self.file):
+            self.file.close()
+            raise ValueError(f"another stream writes {path} now: name another output, or end that stream first")
         size, committed = self.file.seek(0, 2), store.fact(self.length)
         ours = committed is not None and (not size or self._ends_at(committed))
         if size and not ours and name == PREDICTIONS:
@@ -147,6 +151,20 @@ class Parts:
             if owner != self.store.key.encode() and not unnamed:
                 raise _of_another_state(self.folder)
             self._ours.add(file)
+
+
+def _alone(file: IO[bytes]) -> bool:
+    """Lock a file until it is closed or its process ends; False if another one holds it.
+
+    Some file systems have no locks; there a second stream is only refused if it begins after the first has written.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _of_another_state(path: Path) -> ValueError:

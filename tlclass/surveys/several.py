@@ -83,7 +83,7 @@ class Several:
         digests = [(name, part.digest(root, cache)) for name, part in self.parts.items()]
         return hashlib.sha256(repr(digests).encode()).hexdigest()[:16]
 
-    def load(self, cache: Path) -> tuple[LightCurves, Array]:
+    def load(self, cache: str | Path | None = None) -> tuple[LightCurves, Array]:
         """Selected light curves of all parts, part after part, and their class indices; see `Survey.load`."""
         loaded = [self._load(name, part, cache) for name, part in self.parts.items()]
         curves, labels = zip(*loaded, strict=True)
@@ -97,7 +97,7 @@ class Several:
         """Rows and selection rules of each part among light curves that `load` gave."""
         return {name: (np.flatnonzero(curves.extra[PART] == name), part.selection) for name, part in self.parts.items()}
 
-    def _load(self, name: str, part: Survey, cache: Path) -> tuple[LightCurves, Array]:
+    def _load(self, name: str, part: Survey, cache: str | Path | None) -> tuple[LightCurves, Array]:
         curves, label = replace(part, taxonomy=self.taxonomy).load(cache)
         counts = np.bincount(label, minlength=len(self.taxonomy.classes)).tolist()
         listed = ", ".join(f"{one} {count}" for one, count in zip(self.taxonomy.classes, counts, strict=True))

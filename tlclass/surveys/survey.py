@@ -12,6 +12,7 @@ import numpy as np
 
 from tlclass.arrays import Array
 from tlclass.atomic import write_text
+from tlclass.config import cache_folder, writable_cache
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check, concatenate, log_dropped
 from tlclass.lightcurves.cuts import Cut, log_cuts, merge_cuts
@@ -69,19 +70,23 @@ class Survey:
         names = [str(file.relative_to(root) if file.is_relative_to(root) else file) for file in files]
         path = cache / self.name / f"{reader_key(self.reader)}.sha256"
         if not path.exists():  # a complete cache may be read only
+            writable_cache(path.parent)
             with held(path.with_suffix(".lock")):
                 if not path.exists():
                     write_text(path, _contents(files))
         return _hash((CACHE_VERSION, names, path.read_text(encoding="utf-8")))
 
-    def load(self, cache: Path) -> tuple[LightCurves, Array]:
+    def load(self, cache: str | Path | None = None) -> tuple[LightCurves, Array]:
         """Selected light curves of the taxonomy's classes, and the class index (n,) int64 of each.
+
+        Args:
+            cache: see `tlclass.config.cache_folder`.
 
         Raises:
             FileNotFoundError: the raw files are absent.
             ValueError: the files break a rule; the message says which, where and what to do.
         """
-        path, _ = self.parsed(cache)
+        path, _ = self.parsed(cache_folder(cache))
         self.check_labels(path)
         selected, cuts = [], list[Cut]()
         objects = observations = 0
@@ -232,6 +237,7 @@ def cached(pieces: Sequence[Reader], folder: Path) -> Path:
     path = folder / f"{_key(pieces, files)}{order}.arrow"
     if path.exists() and arrow.intact(path):  # a complete cache may be read only
         return path
+    writable_cache(folder)
     with held(path.with_suffix(".lock"), f"{folder.name}: another process is reading the files, waiting for it"):
         if path.exists() and not arrow.intact(path):
             log.warning("%s is damaged or from an earlier version: reading the files again", path)

@@ -73,17 +73,32 @@ class ClassifierTask(FitTask):
     def setup(self, stage: str) -> None:
         """Take from the training part what belongs to the data."""
         data = getattr(self.trainer, "datamodule", None)
-        if stage != "fit" or not isinstance(data, LightCurveDataModule):
+        if not isinstance(data, LightCurveDataModule):
             return
-        if tuple(self.classes) != data.classes:
-            raise ValueError(
-                f"the task has the classes {', '.join(self.classes)}, the data {', '.join(data.classes)}: "
-                "give ClassifierTask classes=data.classes"
-            )
+        self._refuse_other("channels", data.channels)
+        if "metadata" in self.hparams["encoder"]:
+            self._refuse_other("metadata", data.metadata)
+        if stage != "predict":  # which looks at no class
+            self._refuse_other("classes", data.classes)
+        if stage != "fit":
+            return
         self.settings = replace(self.settings, balance=data.balance)
         if self.settings.class_weights:
             self.class_weights.copy_(data.class_weights())
         self.classifier.encoder.standardise_by(torch.from_numpy(data.encoded.metadata[data.split.train]))
+
+    def _refuse_other(self, kind: str, of_data: Sequence[str]) -> None:
+        """Raise ValueError if the network was made for other data."""
+        own = (self.hparams["encoder"] if kind == "metadata" else self.hparams)[kind]
+        if list(own) != list(of_data):
+            where = (
+                "ClassifierTask encoder={..., 'metadata': data.metadata}"
+                if kind == "metadata"
+                else f"ClassifierTask {kind}=data.{kind}"
+            )
+            raise ValueError(
+                f"the task has the {kind} {', '.join(own)}, the data {', '.join(of_data) or 'none'}: give {where}"
+            )
 
     def on_test_epoch_end(self) -> None:
         """Log every score of the test part: `test/auroc_macro`, `test/auroc/TDE`, `test/log_loss`, ..."""

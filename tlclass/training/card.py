@@ -10,8 +10,7 @@ import yaml
 from tlclass.atomic import write_text
 from tlclass.network.checkpoint import CARD, TrainedModel
 from tlclass.network.history import ADAPTED, before_adaptation
-from tlclass.training.evaluation import SETS
-from tlclass.training.leavings import MACRO
+from tlclass.training.leavings import MACRO, SETS
 
 PAPER = "Gupta et al. 2025, Transfer Learning for Transient Classification, arXiv:2502.18558"
 EVALUATIONS = "evaluations"  # of a model's `training`: title -> scores of it on another survey, by the names of a row

@@ -18,14 +18,14 @@ from tlclass.network.checkpoint import TrainedModel
 from tlclass.network.heads import membership, summed
 from tlclass.network.inference import predict_logits
 from tlclass.surveys.survey import matching
-from tlclass.training.leavings import MISTAKES, PREDICTIONS, SPLIT
+from tlclass.training.leavings import MISTAKES, PREDICTIONS, SETS, SPLIT
 from tlclass.training.metrics import Scores, classification_scores, confusion_matrix, probability_scores
 from tlclass.training.mistakes import write_mistakes
 
 log = logging.getLogger(__name__)
 
 DAYS = (0, 5, 10, 20, 30, 50, 70)  # since the trigger, for early classification
-COVERAGE, SETS = 0.9, "sets_90"  # of prediction sets; name of the score, the share of sets that hold the true class
+COVERAGE = 0.9  # of the prediction sets of which SETS is the score
 
 
 def evaluate(

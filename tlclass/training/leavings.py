@@ -9,6 +9,7 @@ import numpy as np
 from tlclass.arrays import Array
 
 MACRO = "auroc_macro"  # the main score of a row
+SETS = "sets_90"  # the share of 90 % prediction sets that hold the true class
 Row = dict[str, Any]  # of a job: coordinates, then scores
 HISTORY = "history.json"  # of the validations during the fit
 MISTAKES = "mistakes.parquet"
