@@ -119,6 +119,13 @@ def test_a_single_class_is_a_violation(inspect: Inspect, changed: Callable[..., 
     assert code == 1 and "all objects are of class TDE: training needs two classes or more" in said
 
 
+def test_light_curves_without_any_label_are_described(inspect_and_draw: Inspect, changed: Callable[..., Path]) -> None:
+    folder = changed(lambda objects, seen: (objects.assign(**{"class": ""}), seen))
+    code, said = inspect_and_draw("survey=bts", data=folder)
+    assert code == 0 and "no object has a class label: `tlclass predict` and `tlclass adapt` need none" in said
+    assert re.search(r"\(no label\) +168\b", said) and "no object of class" not in said
+
+
 @pytest.mark.parametrize(("unit", "shift"), [(1 / 27.54, "+3.6"), (36.3, "-3.9")])
 def test_a_wrong_flux_unit_jumps_out(
     unit: float, shift: str, inspect: Inspect, changed: Callable[..., Path], data: Path
@@ -256,7 +263,7 @@ def test_a_reader_that_is_not_installed_is_said_and_exits_with_2(
 
 
 def test_settings_are_named_by_the_word_of_this_command(inspect: Inspect) -> None:
-    code, said = inspect("survey=bts", "survey.reader.columns.label=null")
+    code, said = inspect("survey=bts", "survey.reader.columns.label=nope")
     assert code == 2 and "survey.reader.columns.label" in said and "target" not in said.partition("error: ")[2]
 
 

@@ -27,6 +27,7 @@ PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 ORDER = "ugrizy"  # of the wavelengths, by the last letter of a passband's name
 SAME_PLACE = 1.0  # arcsec
 DEPTH_RANGE = (15.0, 28.5)  # mag; a survey whose 5-sigma depth is outside has another flux unit
+UNLABELLED = "(no label)"  # the one class of a survey of which no object has a label
 SAME_PASSBAND_SHIFT = 2.0  # mag that the depth of one and the same passband may differ between surveys
 
 
@@ -69,6 +70,8 @@ class Inspection:
 def inspect_survey(survey: Survey, cache: Path, limit: int = SAMPLE) -> Inspection:
     """Read a survey and check it; unknown labels are reported as violations, not raised.
 
+    A survey without labels, such as a stream's packets, is one class and gets a note.
+
     Memory holds a part of the survey, a sample of it, and about 60 bytes for each object. A table with a row per observation may be
     larger than memory, as may one file with a row per object; of many files, each must fit.
 
@@ -79,11 +82,16 @@ def inspect_survey(survey: Survey, cache: Path, limit: int = SAMPLE) -> Inspecti
         FileNotFoundError, ValueError: the files are absent or not readable, or hold no light curve.
     """
     survey, violations = _with_unknown_dropped(survey, cache)
-    known = survey.taxonomy
     path, unread = survey.parsed(cache)
-    survey.check_labels(path)
+    labels = label_counts(path)
+    unlabelled = bool(labels) and not any(labels)
+    if unlabelled:
+        survey = replace(survey, taxonomy=Taxonomy({UNLABELLED: ()}))
+    known = survey.taxonomy
     found = Gathered(limit)
     for part in read_parts(path, verify=False):
+        if unlabelled:
+            part = replace(part, label=np.full(len(part), UNLABELLED))
         selected, cuts = survey.select(part)
         found.look(part, selected, _classes(selected, known, survey.name), cuts)
     refuse_none(sum(found.labels.values()), survey.name)
@@ -112,7 +120,9 @@ def inspect_survey(survey: Survey, cache: Path, limit: int = SAMPLE) -> Inspecti
         violations.append("no object is left after the cuts: check times, detections and the window in the card")
     else:
         present = sorted(found.classes)
-        if len(present) < 2:
+        if unlabelled:
+            notes.append("no object has a class label: `tlclass predict` and `tlclass adapt` need none, training does")
+        elif len(present) < 2:
             violations.append(f"all objects are of class {present[0]}: training needs two classes or more")
         violations += [*wrong_times(*found.mjd), *wrong_depths(fluxes)]
         kind = survey.selection.photometry.kind
