@@ -103,7 +103,7 @@ def test_an_object_stands_in_one_file(tmp_path: Path, long: LightCurves) -> None
 
 def nested(tmp_path: Path, **columns: Any) -> LightCurves:
     pq.write_table(pa.table(columns), tmp_path / "n.parquet")
-    return Nested(tmp_path / "n.parquet", BANDS, default_unit="fluxcal").read()
+    return Nested(tmp_path / "n.parquet", BANDS, flux_unit="fluxcal").read()
 
 
 def test_only_what_is_needed_of_a_wide_catalogue_is_read(tmp_path: Path, long: LightCurves) -> None:

@@ -67,7 +67,7 @@ def table(
 ) -> LightCurves:
     return check(
         Table(
-            passbands=ZTF, **write(folder, objects, observations, suffix), **{"default_unit": "fluxcal", **options}
+            passbands=ZTF, **write(folder, objects, observations, suffix), **{"flux_unit": "fluxcal", **options}
         ).read(),
         "t",
     )
@@ -133,7 +133,7 @@ def test_compressed_csv(tmp_path: Path) -> None:
     for name, path in paths.items():
         paths[name] = path.with_suffix(".csv.gz")
         paths[name].write_bytes(gzip.compress(path.read_bytes()))
-    assert len(Table(passbands=ZTF, default_unit="fluxcal", **paths).read()) == 3
+    assert len(Table(passbands=ZTF, flux_unit="fluxcal", **paths).read()) == 3
 
 
 def test_numeric_ids_and_bands(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_numeric_ids_and_bands(tmp_path: Path) -> None:
     )
     for suffix in (".parquet", ".csv"):
         paths = write(tmp_path, OBJECTS | {"object_id": [2, 1, 3]}, numbered, suffix)
-        curves = Table(passbands=passbands, default_unit="fluxcal", **paths).read()
+        curves = Table(passbands=passbands, flux_unit="fluxcal", **paths).read()
         assert curves.object_id.tolist() == ["2", "1", "3"] and curves.lengths.tolist() == [1, 2, 0]
 
 
@@ -164,7 +164,7 @@ def test_columns_are_renamed_and_null_is_not_read(tmp_path: Path) -> None:
 
 def test_one_table_alone(tmp_path: Path) -> None:
     path = write(tmp_path)["observations"]
-    curves = Table(path, ZTF, default_unit="fluxcal").read()
+    curves = Table(path, ZTF, flux_unit="fluxcal").read()
     assert curves.object_id.tolist() == ["a", "b"] and curves.label.tolist() == ["", ""]
 
 
@@ -277,7 +277,7 @@ def test_rows_of_objects_that_say_the_same_count_once(
     once = {"object_id": ["b", "a"], "class": ["TDE", "SN Ia"], "z": [np.nan, 0.1]}
     twice = {name: [values[0], *values, values[0]] for name, values in once.items()}
     paths = [write(folder, objects) for folder, objects in ((tmp_path / "once", once), (tmp_path / "twice", twice))]
-    reader = [Table(passbands=ZTF, default_unit="fluxcal", **files) for files in paths]
+    reader = [Table(passbands=ZTF, flux_unit="fluxcal", **files) for files in paths]
     seen = [each.read() if rows is None else concatenate(list(each.read_parts(rows, 1))) for each in reader]
     assert equal_curves(*seen)
     assert f"{paths[1]['objects']}: left out 2 row(s) of objects that say the same as another row" in caplog.text
@@ -291,7 +291,7 @@ def test_objects_without_an_observation_are_a_cut_of_their_own(
     observations = {"object_id": ["a"] * 4 + ["b"] * 4, "mjd": days * 2, "band": ["g", "r"] * 4}
     observations |= {"flux": [100.0] * 8, "flux_err": [1.0] * 8}
     words = [f"target.reader.{name}={path}" for name, path in write(tmp_path, objects, observations).items()]
-    built = build_survey(compose(["target=table", *words, "target.reader.default_unit=fluxcal"])["target"])
+    built = build_survey(compose(["target=table", *words, "target.reader.flux_unit=fluxcal"])["target"])
     curves, _ = built.load(tmp_path / "cache")
     assert curves.object_id.tolist() == ["a", "b"]
     why = "that have no observation in the data (or none that is usable)"
@@ -304,7 +304,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     paths = write(tmp_path)
     paths["observations"].write_bytes(b"PAR1 nonsense")
     with pytest.raises(ValueError, match=f"{paths['observations']} cannot be read"):
-        Table(passbands=ZTF, default_unit="fluxcal", **paths).read()
+        Table(passbands=ZTF, flux_unit="fluxcal", **paths).read()
     other = tmp_path / "observations.hdf5"
     other.touch()
     with pytest.raises(
@@ -357,7 +357,7 @@ def test_plasticc_refuses_unknown_class_numbers_and_missing_columns(data: Path, 
 
 def test_the_cache_is_read_instead_of_the_files_until_they_change(tmp_path: Path) -> None:
     paths = write(tmp_path)
-    reader = Table(passbands=ZTF, default_unit="fluxcal", **paths)
+    reader = Table(passbands=ZTF, flux_unit="fluxcal", **paths)
     first = read_cached(reader, tmp_path / "cache")
     stats = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*.arrow")}
     assert len(stats) == 1

@@ -98,14 +98,15 @@ def test_order_extra_columns_and_repeated_rows_do_not_matter(
     frame: pd.DataFrame, layout: str, suffix: str, random: Any
 ) -> None:
     with tempfile.TemporaryDirectory() as name:
-        expected = read(plain(frame), Path(name) / "plain")
+        expected = read(plain(frame), Path(name) / "plain", flux_unit="fluxcal")
         rows = LAYOUTS[layout](frame)
         rows = pd.concat([rows, rows.iloc[[random.randrange(len(rows))]]]).assign(
             note="x", chi2=[np.nan] * (len(rows) + 1)
         )
         order = list(range(len(rows)))
         random.shuffle(order)
-        assert same(read(rows.iloc[order], Path(name) / "other", suffix), expected)
+        unit = {} if layout == "rubin" else {"flux_unit": "fluxcal"}
+        assert same(read(rows.iloc[order], Path(name) / "other", suffix, **unit), expected)
 
 
 @LAWFUL
@@ -115,11 +116,11 @@ def test_overlapping_downloads_are_their_union(frame: pd.DataFrame, data: st.Dat
     parts = [frame[[where in (place, "both") for where in inside]] for place in ("one", "other")]
     layouts = data.draw(st.permutations([ztf, antares, alerce, fink]))[:2]
     with tempfile.TemporaryDirectory() as name:
-        expected = read(plain(frame), Path(name) / "plain")
+        expected = read(plain(frame), Path(name) / "plain", flux_unit="fluxcal")
         for number, (part, layout) in enumerate(zip(parts, layouts, strict=True)):
             if len(part):
                 write(layout(part), Path(name) / "all" / f"{number}.csv")
-        got = Table(folder=Path(name) / "all", passbands=BANDS, **STATED).read()
+        got = Table(folder=Path(name) / "all", passbands=BANDS, **STATED, flux_unit="fluxcal").read()
         assert same(got, expected)
         measured = frame[frame.mag.notna()]
         twice = sum(where == "both" for where, mag in zip(inside, frame.mag, strict=True) if not np.isnan(mag))
@@ -132,9 +133,11 @@ def test_of_one_exposure_the_kept_row_does_not_depend_on_the_order(tmp_path: Pat
         "band": ["g", "g", "g", "g", "r", "g", "g", "r"], "flux": [5.0, np.nan, 7.0, 8.0, 8.0, 8.5, 9.5, 8.0], "flux_err": [1.0] * 5 + [2.0] * 3,
     })  # fmt: skip
     for seed in range(5):
-        curves = read(rows.sample(frac=1, random_state=seed), tmp_path)
+        curves = read(rows.sample(frac=1, random_state=seed), tmp_path, flux_unit="fluxcal")
         assert curves.flux.tolist() == [5, 7, 8, 8] and curves.dropped == {REPEATED: 4}
-        curves = read(rows.assign(flux_err=rows.flux_err / 5).sample(frac=1, random_state=seed), tmp_path)
+        curves = read(
+            rows.assign(flux_err=rows.flux_err / 5).sample(frac=1, random_state=seed), tmp_path, flux_unit="fluxcal"
+        )
         assert curves.flux.tolist() == [5, 7, 8, 8] and curves.dropped == {REPEATED: 2, CONTRADICTED: 2}
 
 
@@ -359,14 +362,14 @@ def test_ids_keep_their_spelling(suffix: str, tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {"SNID": ["007", "été", "7"], "mjd": 59000.0, "band": "g", "flux": [1e30, -1e30, 2.0], "flux_err": 1.0}
     )
-    assert sorted(read(frame, tmp_path, suffix).object_id) == ["007", "7", "été"]
-    assert sorted(read(frame, tmp_path, suffix).flux) == [np.float32(-1e30), 2, np.float32(1e30)]
+    assert sorted(read(frame, tmp_path, suffix, flux_unit="fluxcal").object_id) == ["007", "7", "été"]
+    assert sorted(read(frame, tmp_path, suffix, flux_unit="fluxcal").flux) == [np.float32(-1e30), 2, np.float32(1e30)]
 
 
 def test_ids_may_look_like_missing_values(tmp_path: Path) -> None:
     frame = pd.DataFrame({"object_id": ["NA", "nan", "null", "x", ""], "mjd": 59000.0, "band": "g"})
     frame = frame.assign(flux=[1.0, 2.0, 3.0, np.nan, 5.0], flux_err=1.0)
-    curves = read(frame, tmp_path, ".csv")
+    curves = read(frame, tmp_path, ".csv", flux_unit="fluxcal")
     assert curves.object_id.tolist() == ["NA", "nan", "null", "x"] and curves.lengths.tolist() == [1, 1, 1, 0]
     assert curves.dropped[NO_ID] == 1
 
@@ -379,18 +382,18 @@ def test_ids_that_floats_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
         ValueError,
         match=r"column objectId: ids up to 9007199254740994 are stored as floating-point .* as integers or as text",
     ):
-        read(frame, tmp_path)
+        read(frame, tmp_path, flux_unit="fluxcal")
     write_nested(
         frame.rename(columns={"objectId": "object_id"}),
         pd.DataFrame({"object_id": [2.0**53 + 2]}),
         tmp_path / "n.parquet",
     )
     with pytest.raises(ValueError, match=r"column objectId: ids like 9007199254740994\.0 are rounded"):
-        read(frame, tmp_path, ".csv")
+        read(frame, tmp_path, ".csv", flux_unit="fluxcal")
     with pytest.raises(ValueError, match="column object_id: ids up to 9007199254740994 are stored"):
         Nested(tmp_path / "n.parquet", BANDS).read()
     for suffix in (".parquet", ".csv"):
-        assert read(frame[1:], tmp_path, suffix).object_id.tolist() == ["5"]
+        assert read(frame[1:], tmp_path, suffix, flux_unit="fluxcal").object_id.tolist() == ["5"]
 
 
 def test_ids_that_lost_their_zeros_are_shown(tmp_path: Path) -> None:
@@ -400,7 +403,7 @@ def test_ids_that_lost_their_zeros_are_shown(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"no object with observations \(e.g. '00229'\) is in an object table \(e.g. '229'\)"
     ):
-        Table(folder=tmp_path, passbands=BANDS, **STATED).read()
+        Table(folder=tmp_path, passbands=BANDS, **STATED, flux_unit="fluxcal").read()
 
 
 def test_one_observation_one_band_and_objects_without_any(tmp_path: Path) -> None:
@@ -409,7 +412,7 @@ def test_one_observation_one_band_and_objects_without_any(tmp_path: Path) -> Non
         tmp_path / "lc.csv",
     )
     write(pd.DataFrame({"oid": ["a", "b"], "class": ["TDE", "-"]}), tmp_path / "objects.csv")
-    curves = check(Table(folder=tmp_path, passbands=BANDS, **STATED).read(), "t")
+    curves = check(Table(folder=tmp_path, passbands=BANDS, **STATED, flux_unit="fluxcal").read(), "t")
     assert (
         curves.lengths.tolist() == [0, 1] and curves.label.tolist() == ["TDE", ""] and curves.passband.tolist() == [1]
     )
@@ -493,7 +496,9 @@ def test_fluxes_under_unknown_names_are_not_taken_as_limits(tmp_path: Path) -> N
         read(pd.DataFrame(FIVE | {"diffmaglim": 20.5, "flux": 10.0, "sigma": 1.0}), tmp_path, ".csv")
     assert np.allclose(read(forced, tmp_path, ".csv").flux, 10 * 10 ** (0.4 * (27.5 - 26.2)))
     converted = forced.assign(flux=1000.0, flux_err=1.0)
-    assert np.allclose(read(converted, tmp_path, ".csv").flux, 1000), "zpdiff is of the counts alone"
+    assert np.allclose(read(converted, tmp_path, ".csv", flux_unit="fluxcal").flux, 1000), (
+        "zpdiff is of the counts alone"
+    )
 
 
 def test_without_a_flag_signal_to_noise_decides_and_that_is_said(
@@ -501,10 +506,16 @@ def test_without_a_flag_signal_to_noise_decides_and_that_is_said(
 ) -> None:
     frame = pd.DataFrame(FLUXES | {"flux": [4.9, -9, 5, 9, -1], "flux_err": 1.0})
     with caplog.at_level(logging.INFO):
-        assert read(frame, tmp_path).detected.tolist() == [False, False, True, True, False]
+        assert read(frame, tmp_path, flux_unit="fluxcal").detected.tolist() == [False, False, True, True, False]
     assert "2 of 5 with flux / error of 5 or more" in caplog.text and "detection_snr" in caplog.text
     assert "flux is taken as fluxcal" in caplog.text
-    assert read(frame, tmp_path, detection_snr=3).detected.tolist() == [True, False, True, True, False]
+    assert read(frame, tmp_path, detection_snr=3, flux_unit="fluxcal").detected.tolist() == [
+        True,
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -145,15 +145,25 @@ def proved_unit(
 
 
 def _say_default(unit: str | float, offset: float | None, name: str, origin: str) -> None:
-    """Log that the unit of the model or card is taken: a warning where the errors do not have the survey's depth in it."""
+    """Log that the unit of the model or card is taken: a warning where the errors do not have the survey's depth in it.
+
+    Raises:
+        ValueError: they have it in another unit.
+    """
     taken = "%s: %s is taken as %s, the unit of the model or card (default_unit): the table states none"
     if offset is None or fits_depth(offset, unit):
         tell(log, logging.INFO, taken, origin, name, _spelled(unit))
         return
     deeper, fitting = offset + zero_point_of(unit), unit_by_depth(offset)
+    compared = _compared(deeper)
+    if fitting and abs(deeper) > float(FACTS["depth_refuted"]):
+        raise ValueError(
+            f"{origin}: nothing states the unit of {name}: in {_spelled(unit)}, the unit of the model or card (default_unit), its errors are those of "
+            f"a survey {compared}, in {fitting} they fit its depth: state the unit with {GIVE_UNIT}"
+        )
     fits = f", and fit its depth in {fitting}" if fitting else ""
     but = f"{taken}; but then its errors are those of a survey %s%s: state the unit with %s"
-    tell(log, logging.WARNING, but, origin, name, _spelled(unit), _compared(deeper), fits, GIVE_UNIT)
+    tell(log, logging.WARNING, but, origin, name, _spelled(unit), compared, fits, GIVE_UNIT)
 
 
 def _compared(deeper: float) -> str:
