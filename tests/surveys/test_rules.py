@@ -292,13 +292,19 @@ def test_the_depth_of_the_survey_decides_or_the_unit_is_asked_for(
             np.allclose(curves.flux, 8 / 5 * 10 ** (0.4 * 6.8), rtol=1e-4) and f"it is taken as {unit}" in caplog.text
         )
         caplog.clear()
-        trained = {
-            "default_unit": "njy"
-        }  # refused where the errors say that it is another unit, doubted where they may say so
-        with nullcontext() if unit == "njy" else pytest.raises(ValueError, match=f"in {unit} they fit its depth.*--flux-unit"):
+        trained = {"default_unit": "njy"}  # refused where the errors are those of another unit
+        with (
+            nullcontext()
+            if unit == "njy"
+            else pytest.raises(ValueError, match=f"in {unit} they fit its depth.*--flux-unit")
+        ):
             door.read(path, ZTF, trained=trained)
         assert not caplog.text
         door.read(path, ZTF, {"flux_unit": "njy"}, trained)  # what the user states counts
+    bright = rows.assign(flux_err=5e3, flux=2e5)  # FLUXCAL, magnitude 14.2: its own light makes such errors
+    caplog.clear()
+    door.read(_write(reader, bright, tmp_path / "bright"), ZTF, trained={"default_unit": "fluxcal"})
+    assert "mag shallower than this one, and fit its depth in njy" in caplog.text
     path = _write(reader, rows.assign(flux=8 * error / 10**1.5, flux_err=error / 10**1.5), tmp_path / "between")
     caplog.clear()
     door.read(path, ZTF, trained={"default_unit": "ujy"})

@@ -74,11 +74,15 @@ def say_depth(
     if offset is None:
         return
     deeper = offset + ZERO_POINT
-    with np.errstate(divide="ignore", invalid="ignore"):
-        bright = -BRIGHTEST < deeper < 0 and np.nanmedian(np.abs(value["flux"]) / value["flux_err"]) > BRIGHT
-    if abs(deeper) > 2 * float(FACTS["depth_tolerance"]) and not bright:
+    if abs(deeper) > 2 * float(FACTS["depth_tolerance"]) and not _bright(deeper, value):
         message = "%s: in the unit that is taken, %s has errors of a survey %s: check the unit (%s), and that %s are errors of one sigma in it"
         tell(log, logging.WARNING, message, origin, found["flux"], _compared(deeper), GIVE_UNIT, found["flux_err"])
+
+
+def _bright(deeper: float, value: Mapping[str, Array]) -> bool:
+    """Whether errors are large (`deeper` mag, negative) because they are those of bright objects."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return -BRIGHTEST < deeper < 0 and np.nanmedian(np.abs(value["flux"]) / value["flux_err"]) > BRIGHT
 
 
 def refuse_depth(flux_err: Array, band: Array, found: Mapping[str, str], passbands: Sequence[str], origin: str) -> None:
@@ -129,7 +133,7 @@ def proved_unit(
     offset = depth_offset(value["flux_err"], band, form.passbands.names)
     by_depth = unit_by_depth(offset)
     if form.default_unit is not None:
-        _say_default(form.default_unit, offset, found["flux"], origin)
+        _say_default(form.default_unit, offset, value, found["flux"], origin)
         return form.default_unit
     if by_depth is not None:
         message = "%s: nothing states the unit of %s; it is taken as %s, the only unit that gives the depth of the survey: if that is wrong, give %s"
@@ -144,11 +148,11 @@ def proved_unit(
     )
 
 
-def _say_default(unit: str | float, offset: float | None, name: str, origin: str) -> None:
+def _say_default(unit: str | float, offset: float | None, value: Mapping[str, Array], name: str, origin: str) -> None:
     """Log that the unit of the model or card is taken: a warning where the errors do not have the survey's depth in it.
 
     Raises:
-        ValueError: they have it in another unit.
+        ValueError: they have it in another unit, and are not those of bright objects.
     """
     taken = "%s: %s is taken as %s, the unit of the model or card (default_unit): the table states none"
     if offset is None or fits_depth(offset, unit):
@@ -156,7 +160,7 @@ def _say_default(unit: str | float, offset: float | None, name: str, origin: str
         return
     deeper, fitting = offset + zero_point_of(unit), unit_by_depth(offset)
     compared = _compared(deeper)
-    if fitting and abs(deeper) > float(FACTS["depth_refuted"]):
+    if fitting and abs(deeper) > float(FACTS["depth_refuted"]) and not _bright(deeper, value):
         raise ValueError(
             f"{origin}: nothing states the unit of {name}: in {_spelled(unit)}, the unit of the model or card (default_unit), its errors are those of "
             f"a survey {compared}, in {fitting} they fit its depth: state the unit with {GIVE_UNIT}"
