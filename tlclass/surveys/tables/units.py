@@ -82,7 +82,7 @@ def say_depth(
 def _bright(deeper: float, value: Mapping[str, Array]) -> bool:
     """Whether errors are large (`deeper` mag, negative) because they are those of bright objects."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return -BRIGHTEST < deeper < 0 and np.nanmedian(np.abs(value["flux"]) / value["flux_err"]) > BRIGHT
+        return -BRIGHTEST < deeper < 0 and bool(np.nanmedian(np.abs(value["flux"]) / value["flux_err"]) > BRIGHT)
 
 
 def refuse_depth(flux_err: Array, band: Array, found: Mapping[str, str], passbands: Sequence[str], origin: str) -> None:
