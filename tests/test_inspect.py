@@ -122,7 +122,7 @@ def test_a_single_class_is_a_violation(inspect: Inspect, changed: Callable[..., 
 def test_light_curves_without_any_label_are_described(inspect_and_draw: Inspect, changed: Callable[..., Path]) -> None:
     folder = changed(lambda objects, seen: (objects.assign(**{"class": ""}), seen))
     code, said = inspect_and_draw("survey=bts", data=folder)
-    assert code == 0 and "no object has a class label: `tlclass predict` and `tlclass adapt` need none" in said
+    assert code == 0 and "no object has a class label: tlclass predict and tlclass adapt need none" in said
     assert re.search(r"\(no label\) +168\b", said) and "no object of class" not in said
 
 

@@ -121,7 +121,7 @@ def inspect_survey(survey: Survey, cache: Path, limit: int = SAMPLE) -> Inspecti
     else:
         present = sorted(found.classes)
         if unlabelled:
-            notes.append("no object has a class label: `tlclass predict` and `tlclass adapt` need none, training does")
+            notes.append("no object has a class label: tlclass predict and tlclass adapt need none, training does")
         elif len(present) < 2:
             violations.append(f"all objects are of class {present[0]}: training needs two classes or more")
         violations += [*wrong_times(*found.mjd), *wrong_depths(fluxes)]
