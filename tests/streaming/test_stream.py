@@ -517,8 +517,10 @@ def test_lines_of_another_state_are_not_cut_off(tmp_path: Path) -> None:
 def test_two_streams_do_not_write_one_file_at_the_same_time(tmp_path: Path) -> None:
     with Store(tmp_path / "a", "m") as one, Store(tmp_path / "b", "m") as other:
         first = outputs.Lines(tmp_path / "out.jsonl", one, outputs.PREDICTIONS)
-        with pytest.raises(ValueError, match=r"another stream writes .*out\.jsonl now: name another output"):
+        with pytest.raises(ValueError, match=r"another stream writes .*out\.jsonl now: give another file with -o"):
             outputs.Lines(tmp_path / "out.jsonl", other, outputs.PREDICTIONS)
+        with pytest.raises(ValueError, match=r"out\.jsonl now: give another file with --dead-letters"):
+            outputs.Lines(tmp_path / "out.jsonl", other, "dead letters")
         first.write([{"x": 1.0}])
         one.commit(-1.0, 0)
         first.close()
