@@ -286,7 +286,7 @@ def test_messages_without_framing_need_the_schema_too(trained: Trained, tmp_path
         (read,) = reader.content(message, "a")
         assert read.object_id == "5" and len(read.rows) == 1
     (bad,) = reader.content(framed[5:-3], "a")
-    assert "is not its schema: give the schema" in bad.reason
+    assert "it is truncated or damaged, or has another schema: get it again, or give the schema" in bad.reason
     (bad,) = reading(model).content(b"\x00" + b"\xf0" * 9, "a")
     assert "schema id 4042322160): save alerts" in bad.reason
 

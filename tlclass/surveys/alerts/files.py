@@ -89,17 +89,21 @@ def _message(content: bytes, origin: str, given: Path | None) -> tuple[str, Pack
         )
     schema = _schema(Path(given))
     framed = content[:1] == CONFLUENT
-    said = f"{origin} has another length than {given} gives"
+    why = ""  # it cannot be read in the framing that its first byte states
     for packed in (content[5:], content) if framed else (content,):
         stream = io.BytesIO(packed)
         try:
             packet = fastavro.schemaless_reader(stream, schema, None)
         except Exception as error:  # whatever a damaged file makes of fastavro
-            said = f"{_damaged(origin, error)}, or {given} is not its schema"
+            why = why or f"{type(error).__name__}: {sentence(error, 200)}"
             continue
         if isinstance(packet, dict) and not stream.read(1):
             return str(schema["name"]), packet
-    raise ValueError(f"{said}: give the schema {f'of id {number}' if framed else 'with which it was written'}")
+        why = why or "its length is another"
+    raise ValueError(
+        f"{origin} cannot be read with the schema {given} ({why}): it is truncated or damaged, or has another schema: get it again, or give the "
+        f"schema {f'of id {number}' if framed else 'with which it was written'}"
+    )
 
 
 def _streams(file: Path) -> Iterator[tuple[str, IO[bytes]]]:
