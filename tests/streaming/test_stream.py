@@ -287,6 +287,15 @@ def test_messages_without_framing_need_the_schema_too(trained: Trained, tmp_path
         assert read.object_id == "5" and len(read.rows) == 1
     (bad,) = reader.content(framed[5:-3], "a")
     assert "it is truncated or damaged, or has another schema: get it again, or give the schema" in bad.reason
+    (bad,) = reader.content(framed[:-3], "a")
+    assert "(EOFError" in bad.reason and "give the schema of id 703" in bad.reason
+    for content in (b"\x084.02" + framed[5:], b"\xff", b"no alert"):
+        (bad,) = reading(model).content(content, "a")
+        assert "it is neither JSON nor an Avro file" in bad.reason and "--schema FILE.avsc" in bad.reason
+    (bad,) = reading(model).content(b'{"object_id": 1', "a")
+    assert bad.reason.startswith("it is not valid JSON (")
+    (bad,) = reading(model).content(bytes(9), "a")
+    assert "schema id 0): save alerts" in bad.reason
     (bad,) = reading(model).content(b"\x00" + b"\xf0" * 9, "a")
     assert "schema id 4042322160): save alerts" in bad.reason
 

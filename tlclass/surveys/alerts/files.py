@@ -17,7 +17,7 @@ from tlclass.surveys.alerts.tables import holds_packets, rows_in
 from tlclass.surveys.tables.files import PARQUET, is_kind, schema_of
 
 TARS = (".tar", ".tar.gz", ".tgz")
-RUBIN_IDS = 10_000  # below: 100 times the version, and two digits (README of lsst/alert_packet)
+RUBIN_IDS = range(100, 10_000)  # 100 times the version, and two digits (README of lsst/alert_packet)
 CONTAINER, CONFLUENT = b"Obj\x01", b"\x00"  # first bytes of an Avro object container file and of a Kafka message
 
 
@@ -83,7 +83,7 @@ def _message(content: bytes, origin: str, given: Path | None) -> tuple[str, Pack
     if given is None:
         known = f"; Rubin's {number} is schema {number // 100}.{number % 100} of github.com/lsst/alert_packet"
         raise ValueError(
-            f"{origin} is a Kafka message without its schema (Confluent framing, schema id {number}{known if number < RUBIN_IDS else ''}): "
+            f"{origin} is a Kafka message without its schema (Confluent framing, schema id {number}{known if number in RUBIN_IDS else ''}): "
             "save alerts as Avro object container files, or give the .avsc file of that alert: tlclass stream --schema FILE, or "
             "tlclass predict MODEL survey=lsst_alerts survey.reader.path=FILE survey.reader.schema=FILE"
         )
