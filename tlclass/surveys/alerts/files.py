@@ -18,6 +18,10 @@ from tlclass.surveys.tables.files import PARQUET, is_kind, schema_of
 
 TARS = (".tar", ".tar.gz", ".tgz")
 RUBIN_IDS = range(100, 10_000)  # 100 times the version, and two digits (README of lsst/alert_packet)
+GIVE_SCHEMA = (
+    "give the .avsc file of that alert: tlclass stream --schema FILE, or tlclass predict MODEL survey=lsst_alerts survey.reader.path=FILE "
+    "survey.reader.schema=FILE"
+)
 CONTAINER, CONFLUENT = b"Obj\x01", b"\x00"  # first bytes of an Avro object container file and of a Kafka message
 
 
@@ -60,7 +64,10 @@ def decoded(stream: IO[bytes], origin: str, schema: Path | None) -> Iterator[tup
         yield _message(start + stream.read(), origin, schema)
         return
     if start != CONTAINER:
-        raise ValueError(f"{origin} is not an Avro file: it starts with {start!r} instead of {CONTAINER!r}; remove it")
+        raise ValueError(
+            f"{origin} is not an Avro file: it starts with {start!r} instead of {CONTAINER!r}: remove it, or, if it is an alert that Kafka sends "
+            f"without its schema, {GIVE_SCHEMA}"
+        )
     stream.seek(0)
     try:
         reader = fastavro.reader(stream)
@@ -84,8 +91,7 @@ def _message(content: bytes, origin: str, given: Path | None) -> tuple[str, Pack
         known = f"; Rubin's {number} is schema {number // 100}.{number % 100} of github.com/lsst/alert_packet"
         raise ValueError(
             f"{origin} is a Kafka message without its schema (Confluent framing, schema id {number}{known if number in RUBIN_IDS else ''}): "
-            "save alerts as Avro object container files, or give the .avsc file of that alert: tlclass stream --schema FILE, or "
-            "tlclass predict MODEL survey=lsst_alerts survey.reader.path=FILE survey.reader.schema=FILE"
+            f"save alerts as Avro object container files, or {GIVE_SCHEMA}"
         )
     schema = _schema(Path(given))
     framed = content[:1] == CONFLUENT
