@@ -119,6 +119,17 @@ def test_a_single_class_is_a_violation(inspect: Inspect, changed: Callable[..., 
     assert code == 1 and "all objects are of class TDE: training needs two classes or more" in said
 
 
+def test_the_report_names_settings_by_the_word_of_this_command(inspect: Inspect) -> None:
+    _, said = inspect("survey=bts", "survey.selection.photometry.kind=forced")
+    assert "for alerts set survey.selection.photometry.kind=detections" in said
+
+
+def test_objects_without_a_label_have_a_row_with_a_name(inspect: Inspect, changed: Callable[..., Path]) -> None:
+    folder = changed(lambda objects, seen: (objects.assign(**{"class": ["", "", *objects["class"][2:]]}), seen))
+    _, said = inspect("survey=bts", data=folder)
+    assert re.search(r"\n\(no label\) +\(dropped\) +2\n", said)
+
+
 def test_light_curves_without_any_label_are_described(inspect_and_draw: Inspect, changed: Callable[..., Path]) -> None:
     folder = changed(lambda objects, seen: (objects.assign(**{"class": ""}), seen))
     code, said = inspect_and_draw("survey=bts", data=folder)

@@ -43,8 +43,8 @@ def sections(target: Inspection, source: Inspection | None) -> list[Section]:
         violations, notes = violations + worse, notes + more
         violations += [f"{source.name}: {sentence}" for sentence in source.violations]
     found: list[Section] = [
-        (f"violations: {len(violations)}", violations),
-        ("notes", notes),
+        (f"violations: {len(violations)}", [*map(of_survey, violations)]),
+        ("notes", [*map(of_survey, notes)]),
         ("objects per class, as read and after each cut", target.counts),
         ("raw labels", target.labels),
         ("raw observations that were dropped", _counts(target.dropped)),

@@ -286,7 +286,16 @@ def test_messages_without_framing_need_the_schema_too(trained: Trained, tmp_path
         (read,) = reader.content(message, "a")
         assert read.object_id == "5" and len(read.rows) == 1
     (bad,) = reader.content(framed[5:-3], "a")
-    assert "is not its schema: give the schema" in bad.reason
+    assert "it is truncated or damaged, or has another schema: get it again, or give the schema" in bad.reason
+    (bad,) = reader.content(framed[:-3], "a")
+    assert "(EOFError" in bad.reason and "give the schema of id 703" in bad.reason
+    for content in (b"\x084.02" + framed[5:], b"\xff", b"no alert"):
+        (bad,) = reading(model).content(content, "a")
+        assert "it is neither JSON nor an Avro file" in bad.reason and "--schema FILE.avsc" in bad.reason
+    (bad,) = reading(model).content(b'{"object_id": 1', "a")
+    assert bad.reason.startswith("it is not valid JSON (")
+    (bad,) = reading(model).content(bytes(9), "a")
+    assert "schema id 0): save alerts" in bad.reason
     (bad,) = reading(model).content(b"\x00" + b"\xf0" * 9, "a")
     assert "schema id 4042322160): save alerts" in bad.reason
 
@@ -517,8 +526,10 @@ def test_lines_of_another_state_are_not_cut_off(tmp_path: Path) -> None:
 def test_two_streams_do_not_write_one_file_at_the_same_time(tmp_path: Path) -> None:
     with Store(tmp_path / "a", "m") as one, Store(tmp_path / "b", "m") as other:
         first = outputs.Lines(tmp_path / "out.jsonl", one, outputs.PREDICTIONS)
-        with pytest.raises(ValueError, match=r"another stream writes .*out\.jsonl now: name another output"):
+        with pytest.raises(ValueError, match=r"another stream writes .*out\.jsonl now: give another file with -o"):
             outputs.Lines(tmp_path / "out.jsonl", other, outputs.PREDICTIONS)
+        with pytest.raises(ValueError, match=r"out\.jsonl now: give another file with --dead-letters"):
+            outputs.Lines(tmp_path / "out.jsonl", other, "dead letters")
         first.write([{"x": 1.0}])
         one.commit(-1.0, 0)
         first.close()

@@ -401,7 +401,7 @@ def test_a_truncated_archive_is_named(name: str, share: float | str, stream: Pat
 def test_other_content_is_refused_in_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "a.avro"
     path.write_bytes(b"PK\x03\x04 a zip")
-    with pytest.raises(ValueError, match=r"a.avro is not an Avro file: it starts with"):
+    with pytest.raises(ValueError, match=r"a.avro is not an Avro file: it starts with .*reader\.schema=FILE"):
         read(path)
     row = {"type": "record", "name": "row", "fields": [{"name": "flux", "type": "float"}]}
     write_packets(path, row, [{"flux": 1.0}])

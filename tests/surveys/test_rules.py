@@ -271,6 +271,18 @@ def test_magnitudes_beside_fluxes_prove_the_unit(reader: str, tmp_path: Path) ->
         assert np.allclose(door.read(path, BANDS).flux, [1000, 10**3.4], rtol=1e-4)
 
 
+def test_magnitudes_that_are_all_alike_say_nothing_of_the_unit(tmp_path: Path) -> None:
+    rows = {
+        "mjd": [60001.25, 60002.5],
+        "band": ["g", "g"],
+        "flux_ujy": [30.0, 30.2],
+        "flux_ujy_err": [3.0, 3.0],
+        "mag": [17.0, 17.01],
+    }
+    curves = door.read(write(frame(rows), tmp_path / "source_and_difference.csv"), BANDS)
+    assert np.allclose(curves.flux, [30 * 10 ** (0.4 * 3.6), 30.2 * 10 ** (0.4 * 3.6)], rtol=1e-4)
+
+
 def _write(reader: str, table: pd.DataFrame, folder: Path) -> Path:
     if reader == "nested":
         return write_nested(table, table[["object_id"]].drop_duplicates(), folder / "n.parquet")
@@ -292,12 +304,9 @@ def test_the_depth_of_the_survey_decides_or_the_unit_is_asked_for(
             np.allclose(curves.flux, 8 / 5 * 10 ** (0.4 * 6.8), rtol=1e-4) and f"it is taken as {unit}" in caplog.text
         )
         caplog.clear()
-        trained = {"default_unit": "njy"}  # refused where the errors are those of another unit
-        with (
-            nullcontext()
-            if unit == "njy"
-            else pytest.raises(ValueError, match=f"in {unit} they fit its depth.*--flux-unit")
-        ):
+        trained = {"default_unit": "njy"}  # refused where the errors fit another unit
+        told = f"in {unit} they fit its depth.*--flux-unit.*one of fluxcal"
+        with nullcontext() if unit == "njy" else pytest.raises(ValueError, match=told):
             door.read(path, ZTF, trained=trained)
         assert not caplog.text
         door.read(path, ZTF, {"flux_unit": "njy"}, trained)  # what the user states counts

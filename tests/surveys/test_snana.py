@@ -70,6 +70,11 @@ def test_names_of_a_pair_may_be_in_small_letters(tmp_path: Path) -> None:
         door.read(tmp_path, LSST)
 
 
+def test_the_ending_of_a_pair_decides_and_not_the_words_before_it(tmp_path: Path) -> None:
+    pair(tmp_path, "a_header")
+    assert door.read(tmp_path, LSST).object_id.tolist() == ["a_header1", "a_header2"]
+
+
 def test_a_photflag_without_the_bit_of_a_detection_says_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

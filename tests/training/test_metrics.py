@@ -42,6 +42,13 @@ def test_auroc_is_the_rank_statistic(logits: torch.Tensor, label: torch.Tensor) 
     assert macro_auroc(logits, label) == pytest.approx(scores["auroc_macro"], abs=1e-12)
 
 
+def test_probabilities_close_to_one_are_told_apart() -> None:
+    sure = torch.linspace(23.0, 80.0, 100)
+    label = torch.arange(100) < 50  # the class of the less probable half
+    scores = classification_scores(torch.stack([-sure, sure], 1), label.long(), ("a", "b"))
+    assert scores["auroc/a"] == scores["auroc/b"] == 0
+
+
 def test_the_most_probable_class_of_soft_labels_counts(logits: torch.Tensor, label: torch.Tensor) -> None:
     soft = 0.4 * torch.nn.functional.one_hot(label, 4) + 0.15
     assert macro_auroc(logits, soft) == macro_auroc(logits, label)

@@ -27,7 +27,7 @@ PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 ORDER = "ugrizy"  # of the wavelengths, by the last letter of a passband's name
 SAME_PLACE = 1.0  # arcsec
 DEPTH_RANGE = (15.0, 28.5)  # mag; a survey whose 5-sigma depth is outside has another flux unit
-UNLABELLED = "(no label)"  # the one class of a survey of which no object has a label
+UNLABELLED = "(no label)"  # of objects without one; the one class of a survey of which no object has a label
 SAME_PASSBAND_SHIFT = 2.0  # mag that the depth of one and the same passband may differ between surveys
 
 
@@ -215,9 +215,9 @@ def label_table(labels: Mapping[str, int], taxonomy: Taxonomy) -> pd.DataFrame:
     names = sorted(labels)
     owners = [taxonomy.index_of(name.strip()) for name in names]
     classes = ["(dropped)" if owner in (None, DROPPED) else taxonomy.classes[int(owner or 0)] for owner in owners]
-    return pd.DataFrame({"class": classes, "objects": [labels[name] for name in names]}, index=names).sort_values(
-        ["class", "objects"], ascending=[True, False]
-    )
+    return pd.DataFrame(
+        {"class": classes, "objects": [labels[name] for name in names]}, index=[name or UNLABELLED for name in names]
+    ).sort_values(["class", "objects"], ascending=[True, False])
 
 
 def median_table(curves: LightCurves, classes: Array, taxonomy: Taxonomy) -> pd.DataFrame:

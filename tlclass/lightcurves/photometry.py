@@ -138,12 +138,13 @@ def magnitude_of_flux(flux: Any) -> Any:
 def unit_by_magnitudes(flux: Array, mag: Array) -> float | None:
     """The AB zero point that turns these fluxes (n,) into these magnitudes (n,); None if no one does.
 
-    Magnitudes of the source and fluxes of the difference, as some tables have them side by side, do not agree.
+    Magnitudes of the source and fluxes of the difference, as some tables have them side by side, do not agree, unless neither changes:
+    magnitudes that are all alike give no zero point.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         implied = mag + 2.5 * np.log10(flux)
     use = np.isfinite(implied) & (flux > 0) & (mag > MAG_RANGE[0]) & (mag < MAG_RANGE[1])
-    if np.count_nonzero(use) < 2:
+    if np.count_nonzero(use) < 2 or np.ptp(mag[use]) < 0.1:
         return None
     middle = float(np.median(implied[use]))
     if float(np.median(np.abs(implied[use] - middle))) > 0.02:

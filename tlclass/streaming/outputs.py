@@ -57,7 +57,10 @@ class Lines:
         self.file = path.open("a+b")
         if path.is_file() and not _alone(self.file):
             self.file.close()
-            raise ValueError(f"another stream writes {path} now: name another output, or end that stream first")
+            option = "-o" if name == PREDICTIONS else "--dead-letters"
+            raise ValueError(
+                f"another stream writes {path} now: give another file with {option}, or end that stream first"
+            )
         size, committed = self.file.seek(0, 2), store.fact(self.length)
         ours = committed is not None and (not size or self._ends_at(committed))
         if size and not ours and name == PREDICTIONS:

@@ -36,6 +36,7 @@ Packet = Mapping[str, Any]
 ROWS = "rows of a table"
 PASSING = (ImportError, OSError)  # nothing is wrong with the content: a package is missing, the disk or network fails
 ENOUGH = 50  # rows by which the unit is judged
+NEITHER = "it is neither JSON nor an Avro file: if it is an alert that Kafka sends without its schema, as Fink does, give that with --schema FILE.avsc"
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,9 @@ class Reading:
                     yield self.packet(name, packet, origin)
                 return
             found = json.loads(content)
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            yield Rejected(origin, f"it is not valid JSON ({sentence(error)})" if is_json else NEITHER, content)
+            return
         except PASSING:
             raise
         except Exception as error:

@@ -16,7 +16,7 @@ from torchmetrics.functional.classification import (
 
 Scores = dict[str, float]
 
-TIED = 9  # decimals of log probabilities; a forest gives many objects the same votes, which rounding differently must not rank
+TIED = 9  # decimals of log odds; a forest gives many objects the same votes, which rounding differently must not rank
 
 
 def classification_scores(
@@ -62,11 +62,14 @@ def macro_auroc(logits: Tensor, label: Tensor) -> float:
 def ranks(logits: Tensor) -> Tensor:
     """(N, K) the rank of each object's probability of a class, from 0 to below 1; NaN for a class with a probability that is not a number.
 
-    Equal probabilities have equal ranks on every processor, although they differ in their last digits.
+    Equal probabilities have equal ranks on every processor, although they differ in their last digits. Ranked by the log odds, which also
+    tell probabilities close to 1 apart.
     """
-    surprise = torch.log_softmax(logits.double(), dim=1).round(decimals=TIED)
-    columns = [torch.unique(column, return_inverse=True)[1].double() / len(column) for column in surprise.T]
-    return torch.where(surprise.isnan().any(0), torch.nan, torch.stack(columns, 1))
+    logits = logits.double()
+    others = [torch.cat([logits[:, :k], logits[:, k + 1 :]], 1).logsumexp(1) for k in range(logits.shape[1])]
+    odds = (logits - torch.stack(others, 1)).round(decimals=TIED)
+    columns = [torch.unique(column, return_inverse=True)[1].double() / len(column) for column in odds.T]
+    return torch.where(odds.isnan().any(0), torch.nan, torch.stack(columns, 1))
 
 
 def decision_scores(logits: Tensor, label: Tensor) -> Scores:

@@ -17,7 +17,11 @@ from tlclass.surveys.alerts.tables import holds_packets, rows_in
 from tlclass.surveys.tables.files import PARQUET, is_kind, schema_of
 
 TARS = (".tar", ".tar.gz", ".tgz")
-RUBIN_IDS = 10_000  # below: 100 times the version, and two digits (README of lsst/alert_packet)
+RUBIN_IDS = range(100, 10_000)  # 100 times the version, and two digits (README of lsst/alert_packet)
+GIVE_SCHEMA = (
+    "give the .avsc file of that alert: tlclass stream --schema FILE, or tlclass predict MODEL survey=lsst_alerts survey.reader.path=FILE "
+    "survey.reader.schema=FILE"
+)
 CONTAINER, CONFLUENT = b"Obj\x01", b"\x00"  # first bytes of an Avro object container file and of a Kafka message
 
 
@@ -60,7 +64,10 @@ def decoded(stream: IO[bytes], origin: str, schema: Path | None) -> Iterator[tup
         yield _message(start + stream.read(), origin, schema)
         return
     if start != CONTAINER:
-        raise ValueError(f"{origin} is not an Avro file: it starts with {start!r} instead of {CONTAINER!r}; remove it")
+        raise ValueError(
+            f"{origin} is not an Avro file: it starts with {start!r} instead of {CONTAINER!r}: remove it, or, if it is an alert that Kafka sends "
+            f"without its schema, {GIVE_SCHEMA}"
+        )
     stream.seek(0)
     try:
         reader = fastavro.reader(stream)
@@ -83,23 +90,26 @@ def _message(content: bytes, origin: str, given: Path | None) -> tuple[str, Pack
     if given is None:
         known = f"; Rubin's {number} is schema {number // 100}.{number % 100} of github.com/lsst/alert_packet"
         raise ValueError(
-            f"{origin} is a Kafka message without its schema (Confluent framing, schema id {number}{known if number < RUBIN_IDS else ''}): "
-            "save alerts as Avro object container files, or give the .avsc file of that alert: tlclass stream --schema FILE, or "
-            "tlclass predict MODEL survey=lsst_alerts survey.reader.path=FILE survey.reader.schema=FILE"
+            f"{origin} is a Kafka message without its schema (Confluent framing, schema id {number}{known if number in RUBIN_IDS else ''}): "
+            f"save alerts as Avro object container files, or {GIVE_SCHEMA}"
         )
     schema = _schema(Path(given))
     framed = content[:1] == CONFLUENT
-    said = f"{origin} has another length than {given} gives"
+    why = ""  # it cannot be read in the framing that its first byte states
     for packed in (content[5:], content) if framed else (content,):
         stream = io.BytesIO(packed)
         try:
             packet = fastavro.schemaless_reader(stream, schema, None)
         except Exception as error:  # whatever a damaged file makes of fastavro
-            said = f"{_damaged(origin, error)}, or {given} is not its schema"
+            why = why or f"{type(error).__name__}: {sentence(error, 200)}"
             continue
         if isinstance(packet, dict) and not stream.read(1):
             return str(schema["name"]), packet
-    raise ValueError(f"{said}: give the schema {f'of id {number}' if framed else 'with which it was written'}")
+        why = why or "its length is another"
+    raise ValueError(
+        f"{origin} cannot be read with the schema {given} ({why}): it is truncated or damaged, or has another schema: get it again, or give the "
+        f"schema {f'of id {number}' if framed else 'with which it was written'}"
+    )
 
 
 def _streams(file: Path) -> Iterator[tuple[str, IO[bytes]]]:

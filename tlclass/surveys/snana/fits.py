@@ -317,8 +317,8 @@ def _phot_of(head: Path) -> Path:
     """The PHOT file beside a HEAD file, packed or not."""
     match = HEAD_NAME.fullmatch(head.name)
     assert match is not None
-    ends = "_phot" if "_head" in head.name else "_PHOT"
-    plain = head.name[: match.end(1)] + ends + head.name[match.end(1) + len("_HEAD") :]
+    rest = head.name[match.end(1) :]
+    plain = head.name[: match.end(1)] + ("_phot" if rest.startswith("_head") else "_PHOT") + rest[len("_HEAD") :]
     swapped = plain.removesuffix(".gz") if plain.endswith(".gz") else f"{plain}.gz"
     for name in (plain, swapped):
         if (head.parent / name).is_file():

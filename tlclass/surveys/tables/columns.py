@@ -308,9 +308,8 @@ def _only(ours: str, free: Sequence[tuple[str, str]], origin: str, sure: bool) -
             best = TWINS.get(tuple(sorted((plain_of[column] for column in exact), key=ALIASES[ours].index)))
             several = names is not free or sum("." not in column for column in exact) == 1
             same = ours == "object_id" and several and len({plain_of[column] for column in exact}) == 1
-            if (
-                best or same
-            ):  # `same`: the id of the object in several records of an alert, or also in a list of its own
+            # `same`: the id of the object in several records of an alert, or also in a list of its own
+            if best or same:
                 exact.sort(key=lambda column: column.count("."))
                 return next(column for column in exact if same or plain_of[column] == best)
             if sure:

@@ -167,6 +167,7 @@ def _header(path: Path) -> list[str]:
         try:
             rows = csv.reader(lines, delimiter=separator(path))
             header = next((row for row in rows if row), [])  # the BTS explorer's file begins with a blank line
+            after = next((row for row in rows if row), []) if header and header[0].startswith("#") else []
         except UnicodeDecodeError:
             with path.open("rb") as file:
                 other = "it is a Parquet file: call it .parquet" if file.read(4) == b"PAR1" else ""
@@ -177,9 +178,10 @@ def _header(path: Path) -> list[str]:
             raise pa.ArrowInvalid(f"its first line is not a list of column names: {error}") from error
     if not header:
         raise ValueError(f"{path} cannot be read: the file is empty")
-    if len(header) == 1 and re.match(r"#\s", header[0]):
+    if header[0].startswith("#") and (len(header) < len(after) or (len(header) == 1 and header[0][1:2].isspace())):
         raise ValueError(
-            f"{path} cannot be read: its first line '{shortened(header[0])}' is a comment: the names of the columns must be in the first line"
+            f"{path} cannot be read: its first line '{shortened(','.join(header))}' is a comment: put the names of the columns there, with "
+            "commas between them"
         )
     if len(header) == 1 and re.search(r"\w[;\t| ]+\w", header[0]):
         raise ValueError(

@@ -163,7 +163,8 @@ def _say_default(unit: str | float, offset: float | None, value: Mapping[str, Ar
     if fitting and abs(deeper) > float(FACTS["depth_refuted"]) and not _bright(deeper, value):
         raise ValueError(
             f"{origin}: nothing states the unit of {name}: in {_spelled(unit)}, the unit of the model or card (default_unit), its errors are those of "
-            f"a survey {compared}, in {fitting} they fit its depth: state the unit with {GIVE_UNIT}"
+            f"a survey {compared}, in {fitting} they fit its depth: give the unit of your file with {GIVE_UNIT}, "
+            f"one of {', '.join(ZERO_POINTS)} or the AB zero point"
         )
     fits = f", and fit its depth in {fitting}" if fitting else ""
     but = f"{taken}; but then its errors are those of a survey %s%s: state the unit with %s"
