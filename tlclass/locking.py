@@ -1,11 +1,13 @@
 """Locks between processes, by files."""
 
+import fcntl
 import logging
 import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from filelock import FileLock, Timeout
 
@@ -46,6 +48,20 @@ def held(path: Path, waiting: str = "", timeout: float = math.inf) -> Iterator[N
         yield
     finally:
         lock.release()
+
+
+def taken(file: IO[bytes]) -> bool:
+    """Lock an open file itself, until it is closed or its process ends; False if another process holds it.
+
+    True, without a lock, on file systems that have none.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _wait(lock: FileLock, until: float) -> None:

@@ -62,3 +62,8 @@ def test_other_test_objects_or_no_predictions_give_no_interval(tmp_path: Path) -
     one, other = write(tmp_path / "a", label, 1, 0), write(tmp_path / "b", label, 1, 0, prefix="x")
     assert np.isnan(object_interval([(one, other)])).all()
     assert np.isnan(object_interval([(one, tmp_path)])).all()
+
+
+def test_votes_that_differ_by_rounding_are_ties() -> None:
+    score, positive = np.array([0.1 + 0.2, 0.3, 0.9, 0.9]), np.array([True, False, True, False])
+    assert weighted_auroc(score, positive, np.ones((1, 4)))[0] == (0.5 + 0 + 1 + 0.5) / 4

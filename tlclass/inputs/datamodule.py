@@ -60,7 +60,7 @@ class LabelledCurves:
     beside: Beside | None = None
 
 
-class Batches(DataLoader[Batch]):
+class BatchLoader(DataLoader[Batch]):
     """The batches that a sampler of `tlclass.inputs.batches` draws.
 
     Raises:
@@ -272,7 +272,7 @@ class LightCurveDataModule(L.LightningDataModule):
         label = data.label.cpu() if data.label.ndim == 1 else data.label.argmax(1).cpu()
         balance = label if self.balance else None
         sampler = LengthBucketSampler(lengths, self.batch_size, self.seed, rank, ranks, balance)
-        return Batches(data, sampler=sampler)
+        return BatchLoader(data, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """The validation part, sorted by length; whole in every process of a distributed fit, so nothing counts twice."""
@@ -285,11 +285,11 @@ class LightCurveDataModule(L.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Any]:
         """All objects in their order, that of `curves.object_id`: whatever was used for training is among them."""
         data = self.dataset(np.arange(len(self.label)), self._device())
-        return Batches(data, sampler=in_batches(torch.arange(len(data))))
+        return BatchLoader(data, sampler=in_batches(torch.arange(len(data))))
 
     def _by_length(self, part: Array) -> DataLoader[Any]:
         data = self.dataset(part, self._device())
-        return Batches(data, sampler=in_batches(torch.argsort(data.lengths, stable=True)))
+        return BatchLoader(data, sampler=in_batches(torch.argsort(data.lengths, stable=True)))
 
     def _device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")

@@ -86,8 +86,10 @@ def weighted_auroc(score: Array, positive: Array, weights: Array) -> Array:
     """(draws,) probability that a positive scores above a negative, ties one half, of weighted objects.
 
     Args:
-        score: (n,). positive: (n,) bool. weights: (draws, n).
+        score: (n,); equal in float32 is equal, because equal votes of a forest differ in their last digits.
+        positive: (n,) bool. weights: (draws, n).
     """
+    score = score.astype(np.float32)
     order = np.argsort(score, kind="stable")
     weights, positive = weights[:, order], positive[order]
     _, start, tied, count = np.unique(score[order], return_index=True, return_inverse=True, return_counts=True)

@@ -1,6 +1,5 @@
 """Where predictions go: JSON lines, Parquet files, or a topic; each of them once, whenever the stream was killed."""
 
-import fcntl
 import hashlib
 import json
 import math
@@ -8,13 +7,14 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tlclass.atomic import atomic_path
 from tlclass.lightcurves.arrow import parquet, readable
+from tlclass.locking import taken
 from tlclass.streaming.store import Store
 
 Row = Mapping[str, Any]
@@ -55,7 +55,7 @@ class Lines:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.store, self.length, self.end = store, f"length of {name}", f"end of {name}"
         self.file = path.open("a+b")
-        if path.is_file() and not _alone(self.file):
+        if path.is_file() and not taken(self.file):
             self.file.close()
             option = "-o" if name == PREDICTIONS else "--dead-letters"
             raise ValueError(
@@ -154,20 +154,6 @@ class Parts:
             if owner != self.store.key.encode() and not unnamed:
                 raise _of_another_state(self.folder)
             self._ours.add(file)
-
-
-def _alone(file: IO[bytes]) -> bool:
-    """Lock a file until it is closed or its process ends; False if another one holds it.
-
-    Some file systems have no locks; there a second stream is only refused if it begins after the first has written.
-    """
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _of_another_state(path: Path) -> ValueError:

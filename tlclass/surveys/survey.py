@@ -87,7 +87,7 @@ class Survey:
             ValueError: the files break a rule; the message says which, where and what to do.
         """
         path, _ = self.parsed(cache_folder(cache))
-        self.check_labels(path)
+        self._check_labels(path)
         selected, cuts = [], list[Cut]()
         objects = observations = 0
         for part in arrow.read_parts(path, verify=False):
@@ -129,7 +129,7 @@ class Survey:
         unread, pieces = self._wanted()
         return cached(pieces, cache / self.name), unread
 
-    def check_labels(self, path: Path) -> None:
+    def _check_labels(self, path: Path) -> None:
         """Raise ValueError if no object of a parsed file has a label, or one has an unknown label."""
         labels = label_counts(path)
         if labels and not any(labels):
