@@ -35,6 +35,8 @@ def test_settings_name_what_they_allow() -> None:
         ValueError, match=r"fit.truncate is 60: choose the share of batches to cut, from 0 \(none\) to 1"
     ):
         FitSettings(truncate=60)
+    with pytest.raises(ValueError, match=r"fit.truncation is 'late': choose one of even, early"):
+        FitSettings(truncation="late")
     with pytest.raises(
         ValueError, match=r"fit.balance=true trains .* fit.class_weights=false validates in their natural"
     ):

@@ -20,6 +20,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from tests.conftest import Job
 from tlclass.inputs.augmentation import Augmentation
+from tlclass.inputs.batches import Batch
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.inputs.split import Labels, Protocol
 from tlclass.network.classifier import Classifier, build_classifier
@@ -29,7 +30,7 @@ from tlclass.training.fit import FitSummary, Process, fit, refuse_reserved, vali
 from tlclass.training.leavings import HISTORY
 from tlclass.training.metrics import macro_auroc
 from tlclass.training.schedules import Constant, OneCycle
-from tlclass.training.settings import MONITORS, FitSettings
+from tlclass.training.settings import MONITORS, TRUNCATIONS, FitSettings
 from tlclass.training.task import FitTask, truncated
 
 PROCESS = Process({"accelerator": "cpu", "devices": 1, "deterministic": True}, progress=False)
@@ -292,14 +293,24 @@ def test_frozen_tensors_stay_bit_identical_with_every_option(module: LightCurveD
             assert torch.equal(tensor, network().state_dict()[name]) == (not fnmatchcase(name, train)), name
 
 
-def test_truncated_batches_are_the_beginnings_of_whole_ones(module: LightCurveDataModule) -> None:
+@pytest.mark.parametrize("truncation", TRUNCATIONS)
+def test_truncated_batches_are_the_beginnings_of_whole_ones(module: LightCurveDataModule, truncation: str) -> None:
     batch = module.dataset(module.split.train)[torch.arange(40)]
-    cut = truncated(batch, 1.0, seed=3)
+    cut = truncated(batch, 1.0, truncation, seed=3)
     assert (cut.lengths >= 1).all() and (cut.lengths <= batch.lengths).all() and (cut.lengths < batch.lengths).any()
     assert cut.x.shape[1] == cut.lengths.max()
     assert torch.equal(cut.x, batch.x[:, : cut.x.shape[1]])
-    assert truncated(batch, 0.0, seed=3) is batch
-    assert torch.equal(truncated(batch, 1.0, seed=3).lengths, cut.lengths)
+    assert truncated(batch, 0.0, truncation, seed=3) is batch
+    assert torch.equal(truncated(batch, 1.0, truncation, seed=3).lengths, cut.lengths)
+
+
+@pytest.mark.parametrize(("truncation", "few"), [("even", 3 / 63), ("early", 1 / 3)])
+def test_early_truncation_shows_few_observations_as_often_as_many(truncation: str, few: float) -> None:
+    n, nothing = 20_000, torch.zeros(0)
+    batch = Batch(torch.zeros(n, 63, 1), torch.full((n,), 63), nothing, nothing, nothing)
+    lengths = truncated(batch, 1.0, truncation, seed=1).lengths
+    assert (lengths <= 3).double().mean() == pytest.approx(few, abs=0.01)
+    assert lengths.min() == 1 and lengths.max() == 63
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tlclass.training.schedules import Constant, Schedule
 log = logging.getLogger(__name__)
 
 MONITORS = {"val/loss": "min", "val/auroc_macro": "max"}
+EVEN, EARLY = TRUNCATIONS = ("even", "early")
 
 MakeOptimizer = Callable[..., torch.optim.Optimizer]  # takes parameter groups
 
@@ -32,6 +33,8 @@ class FitSettings:
             learns the class proportions of its labels; use this with a head that starts with them (`head=source`).
         truncate: share of training batches whose light curves are truncated at a random observation, so that early light curves
             are learnt too.
+        truncation: where they are truncated. `even`: every number of observations is equally likely. `early`: the logarithm of the
+            number of observations is uniform, so that the first observations are learnt as well as the later ones.
         balance: draw training objects with replacement, so that every class is equally likely, instead of class weights in the
             training loss. The validation loss keeps the class weights, so this needs class_weights.
         batch_size: objects per step.
@@ -53,6 +56,7 @@ class FitSettings:
     average: float = 0.0
     class_weights: bool = True
     truncate: float = 0.0
+    truncation: str = EVEN
     balance: bool = False
     batch_size: int = 128
     max_epochs: int = 100
@@ -84,6 +88,8 @@ class FitSettings:
             raise ValueError(
                 f"fit.truncate is {self.truncate}: choose the share of batches to cut, from 0 (none) to 1 (all)"
             )
+        if self.truncation not in TRUNCATIONS:
+            raise ValueError(f"fit.truncation is '{self.truncation}': choose one of {', '.join(TRUNCATIONS)}")
         if self.max_epochs < 1 and self.min_steps < 1:
             raise ValueError(
                 f"fit.max_epochs is {self.max_epochs} and fit.min_steps is {self.min_steps}, so nothing would be trained: "

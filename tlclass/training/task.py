@@ -14,7 +14,7 @@ from tlclass.network.transfer import rate_of
 from tlclass.seeds import stream
 from tlclass.training.losses import weighted_losses
 from tlclass.training.metrics import macro_auroc
-from tlclass.training.settings import FitSettings
+from tlclass.training.settings import EARLY, FitSettings
 
 
 class FitTask(L.LightningModule):
@@ -75,9 +75,8 @@ class FitTask(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step; returns the loss."""
         if self.settings.truncate:
-            batch = truncated(
-                batch, self.settings.truncate, stream(self.seed, f"truncate/{self.current_epoch}/{batch_idx}")
-            )
+            seed = stream(self.seed, f"truncate/{self.current_epoch}/{batch_idx}")
+            batch = truncated(batch, self.settings.truncate, self.settings.truncation, seed)
         loss = self._step("train", batch)
         return loss + self.penalty() if self.settings.l2_sp else loss
 
@@ -179,15 +178,19 @@ def follow(averaged: nn.Module, moving: nn.Module, decay: float) -> None:
             average.lerp_(parameter, 1 - decay)
 
 
-def truncated(batch: Batch, share: float, seed: int) -> Batch:
+def truncated(batch: Batch, share: float, truncation: str, seed: int) -> Batch:
     """With probability `share` the batch cut at a random observation of each light curve, else the batch.
 
-    On the CPU its padding is cut as well; elsewhere the processor would have to wait for the new lengths.
+    `truncation` is one of `TRUNCATIONS`. On the CPU the padding of the batch is cut as well; elsewhere the processor would have to wait
+    for the new lengths.
     """
     generator = torch.Generator().manual_seed(seed)
     if torch.rand((), generator=generator) >= share:
         return batch
     part = torch.rand(len(batch.lengths), generator=generator).to(batch.lengths.device, non_blocking=True)
-    lengths = (part * batch.lengths).long() + 1
+    if truncation == EARLY:
+        lengths = ((batch.lengths + 1) ** part).long().clamp(max=batch.lengths)  # 1 to lengths
+    else:
+        lengths = (part * batch.lengths).long() + 1
     x = batch.x[:, : int(lengths.max())] if batch.x.device.type == "cpu" else batch.x
     return batch._replace(x=x, lengths=lengths)
