@@ -138,9 +138,7 @@ def absences(sweep: Sweep) -> Iterator[Block]:
     missing, untested = missing_cells(sweep), untested_classes(sweep)
     if missing:
         yield Heading("Missing jobs", 3)
-        yield Paragraph(
-            "These combinations have no finished job, so their means are over fewer seeds (column seeds)."
-        )
+        yield Paragraph("These combinations have no finished job, so their means are over fewer seeds (column seeds).")
         yield Items(missing)
     if untested:
         yield Heading("Classes without a score", 3)

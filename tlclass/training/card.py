@@ -180,10 +180,10 @@ def _limits(model: TrainedModel) -> str:
         )
     seen = model.trained_on
     if seen:
-        low, high = seen.flux_err
+        low, high = map(_three_digits, seen.flux_err)
         fewest, most = seen.observations
         lines.append(
-            f"Flux errors in training were {_three_digits(low)} to {_three_digits(high)} (zero point 27.5), and light curves had {fewest:g} to {most:g} observations."
+            f"Flux errors in training were {low} to {high} (zero point 27.5), and light curves had {fewest:g} to {most:g} observations."
         )
     return f"## Known limits\n\n{_list(lines)}"
 
