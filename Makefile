@@ -29,8 +29,8 @@ install: $(BIN)/.installed ## create .venv with pinned versions, for use
 develop: $(BIN)/.dev ## the same with all that tests, lint and types need
 
 demo: install ## pretrain, transfer and compare with training from scratch, in a few minutes
-	$(BIN)/python -m tlclass.train -m +experiment=demo_bts
-	$(BIN)/python -m tlclass.train -m +experiment=demo_lsst
+	$(BIN)/python -m tlclass.train -m experiment=demo_bts
+	$(BIN)/python -m tlclass.train -m experiment=demo_lsst
 	$(BIN)/python -m tlclass.report results/demo
 
 plasticc: install ## download the PLAsTiCC training set (82 MB, from a Python package) into data/plasticc

@@ -1,6 +1,6 @@
 """What the observations of a second survey add: the same simulated objects as ZTF alone, LSST alone and both see them. SIMULATED.
 
-    python -m tlclass.train +experiment=several_surveys -m
+    tlclass train experiment=several_surveys -m
     python -m benchmarks.several_surveys results/several_surveys/*/all/seed*
 
 The objects are drawn with another seed than those of training, and both surveys observe each of them. Days count from the first

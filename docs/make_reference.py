@@ -23,9 +23,9 @@ HEAD = """# Configuration
 
 This page lists the settings of `tlclass train`, `evaluate` and `inspect`, and the files of each group.
 
-- Replace a default on the command line, e.g. `fit.learning_rate=3e-3`.
-- `tlclass train --cfg job` prints the composed configuration of a command.
-- Details and options of a single file, such as `adapt.beside`, are in that file, `conf/GROUP/NAME.yaml`.
+- Set a value on the command line: `fit.learning_rate=3e-3`. Choose a file of a group by its name: `encoding=context`.
+- `tlclass train ... --cfg job` shows all settings of a command and runs nothing.
+- The options of a single file, such as `adapt.beside`, are in that file, `conf/GROUP/NAME.yaml`.
 
 `docs/make_reference.py` writes this page from the typed plan and from `conf/`.
 """
@@ -73,17 +73,17 @@ GROUPS = {
     "adapt": "Adaptation of the source networks to unlabelled light curves of the target.",
     "labelling": "Which objects of the pool get the labels.",
     "augmentation": "Changes of training light curves.",
-    "loss": "Loss of an object.",
-    "optimizer": "The optimizer.",
-    "schedule": "Schedule of the learning rate.",
+    "loss": "The loss of an object; `loss@pretrain.loss` is that of the source model.",
+    "optimizer": "The optimizer; its learning rate is `fit.learning_rate`.",
+    "schedule": "Schedule of the learning rate; `schedule@pretrain.schedule` is that of the source model.",
     "taxonomy": "Classes and the labels that belong to them; `taxonomy@target.taxonomy=NAME`.",
     "passbands": "Passbands with their wavelengths; `passbands@target.passbands=NAME`.",
     "population": "Populations of transients for the simulator.",
-    "trainer": "Devices.",
+    "trainer": "The devices that train.",
     "launcher": "Where the jobs of a sweep run.",
     "logger": "Dashboards; several as `logger=[csv,wandb]`.",
     "callbacks": "Callbacks of Lightning.",
-    "debug": "Short runs that look for mistakes, `+debug=NAME`.",
+    "debug": "Short runs that look for mistakes.",
 }
 
 

@@ -110,6 +110,7 @@ def test_the_help_of_train_fits_a_screen_and_keeps_the_comments_of_its_file() ->
     ):
         assert word in text
     assert "null" not in text.split("keys:")[0] and "${" not in text
+    assert "data_fraction" not in text  # its word is labels
     assert "paths.data=FOLDER" in text
 
 

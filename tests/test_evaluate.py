@@ -70,9 +70,9 @@ def test_a_jobs_own_test_part_gives_the_scores_of_its_row(
     report = (tmp_path / "scores" / "report.md").read_text()
     for name in (
         "macro AUROC",
-        "f1 macro",
+        "macro F1",
         "balanced accuracy",
-        "ece",
+        "ECE",
         "SN Ib/c",
         "antares_alert",
         "days since trigger",

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add(
         "input",
         type=Path,
-        help="unlabelled light curves: a table (.parquet, .csv), a folder, alert packets, SNANA files",
+        help="unlabelled light curves: a table (.parquet, .csv, .tsv, .fits), a folder, alert packets, SNANA files",
     )
     add("-o", "--output", type=Path, required=True, help="folder of the adapted model")
     add(

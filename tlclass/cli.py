@@ -17,7 +17,7 @@ COMMANDS = {  # name -> what it does; the module `tlclass.NAME` or `tlclass.NAME
     "inspect": "what is in a survey or a table of light curves, and what is wrong with it",
     "simulate": "light curves of a simulated survey as a table",
     "fetch": "download a public data set",
-    "models": "released models: list, download, describe",
+    "models": "the models that ship with the package, and the card of a model",
     "explain": "which observations decided a classification",
     "stream": "classify alerts as they arrive",
     "export": "a model as ONNX or torch.export, for other programs",

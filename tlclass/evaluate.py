@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "settings", nargs="*", metavar="key=value", help="target=NAME, paths.data=FOLDER, target.key=value"
     )
     parser.add_argument("--test-part", action="store_true", help="score the test part of protocol.test=fixed alone")
-    parser.add_argument("-o", "--output", type=Path, help="folder of the scores (evaluate/NAME)")
+    parser.add_argument("-o", "--output", type=Path, help="folder of the scores (evaluate/MODEL/SURVEY)")
     parser.add_argument("--card", metavar="TITLE", help="add the scores to the card of the model, under this title")
     parser.add_argument("--config-dir", help="folder with cards of your own")
     given = parser.parse_intermixed_args(arguments)

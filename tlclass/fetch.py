@@ -1,4 +1,4 @@
-"""`python -m tlclass.fetch plasticc --folder data/plasticc`: download a public data set that needs no account."""
+"""`tlclass fetch plasticc --folder data/plasticc`: download a public data set that needs no account."""
 
 import argparse
 import hashlib

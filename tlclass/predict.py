@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "input",
-        help="light curves: a table (.parquet, .csv), a folder, alert packets (.avro, tar), SNANA files, - for standard input, or survey=NAME",
+        help="light curves: a table (.parquet, .csv, .tsv, .fits), a folder, alert packets (.avro, tar), SNANA files, - for standard input, or survey=NAME",
     )
     add(
         "settings",

@@ -161,7 +161,9 @@ def test_a_label_budget_reads_its_own_name(word: Any) -> None:
 
 
 def test_everything_drawn_leaves_no_remainder_to_test_on() -> None:
-    with pytest.raises(ValueError, match=r"takes all 500 objects, so test=remainder leaves no.*protocol.test=fixed"):
+    with pytest.raises(
+        ValueError, match=r"take all 500 objects, so protocol.test=remainder leaves no.*protocol.test=fixed"
+    ):
         draw(fraction=1.0)
     assert len(draw(fraction=1.0, test="fixed").test) == 100
 

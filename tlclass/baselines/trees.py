@@ -127,7 +127,7 @@ def check_budget(baseline: Baseline, data: LightCurveDataModule, used: Array) ->
     missing = absent_classes(data.label[used], data.classes)
     if len(missing) > len(data.classes) - 2:
         raise ValueError(
-            f"{baseline.name}: the {len(used)} labels of seed {data.seed} are all of one class: choose a larger budget"
+            f"{baseline.name}: the {len(used)} labels of seed {data.seed} are all of one class: choose more labels"
         )
     if missing:
         message = "no object of %s among the %d labels of seed %d: expect scores near chance for these classes"

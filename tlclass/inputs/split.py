@@ -204,7 +204,7 @@ def split_of(drawn: Array, label: Array, seed: int, protocol: Protocol, pool: Ar
     tested = np.setdiff1d(pool, drawn) if test is None else test
     if not len(tested):
         raise ValueError(
-            f"the label budget takes all {len(drawn)} objects, so test={protocol.test} leaves no test objects: "
+            f"the labels take all {len(drawn)} objects, so protocol.test={protocol.test} leaves no test objects: "
             "choose fewer labels or protocol.test=fixed"
         )
     return Split(np.sort(train), np.sort(val), tested, len(pool))
@@ -287,7 +287,7 @@ def cross_validation(split: Split, label: Array, folds: int, seed: int) -> list[
     if usable < folds:
         raise ValueError(
             f"{folds} folds of {len(used)} labels, of which {usable} can validate (a class's only object cannot): "
-            "choose fewer folds or a larger budget"
+            "choose fewer folds or more labels"
         )
     fold = np.where(single, -1, (np.cumsum(~single) - 1) % folds)
     return [

@@ -138,9 +138,7 @@ def absences(sweep: Sweep) -> Iterator[Block]:
     missing, untested = missing_cells(sweep), untested_classes(sweep)
     if missing:
         yield Heading("Missing jobs", 3)
-        yield Paragraph(
-            "These cells of the grid have no finished job; their means are over fewer seeds, as the column seeds shows."
-        )
+        yield Paragraph("These combinations have no finished job, so their means are over fewer seeds (column seeds).")
         yield Items(missing)
     if untested:
         yield Heading("Classes without a score", 3)
@@ -220,7 +218,7 @@ def predictions(sweep: Sweep, gallery: Gallery) -> Iterator[Block]:
         yield gallery.keep("confusion", diagnostics.confusion_matrices(sweep), caption)
         caption = (
             f"Reliability at each arm's largest number of labels, all seeds together: {diagnostics.BINS} bins, those with at "
-            f"least {diagnostics.FEWEST} objects. Above the diagonal: too cautious; below: too sure. ECE: mean over seeds."
+            f"least {diagnostics.FEWEST} objects. Above the diagonal: too cautious; below: too confident. ECE: mean over seeds."
         )
         yield gallery.keep("reliability", diagnostics.reliability_diagram(sweep), caption)
 

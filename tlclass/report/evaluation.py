@@ -109,7 +109,7 @@ def tables(row: Row, found: Intervals, folder: Path) -> list[Block]:
         )
     subsets = [name.removesuffix(f"/{MACRO}") for name in row if name.endswith(f"/{MACRO}")]
     if subsets:
-        made.append(Table(pd.DataFrame([subset(row, name) for name in subsets]), "Subsets."))
+        made.append(Table(pd.DataFrame([subset(row, name) for name in subsets]), "Subsets of the objects."))
     return [
         Heading("Scores"),
         *made,
@@ -159,7 +159,7 @@ def subset(row: Row, name: str) -> Mapping[str, str]:
         "objects": f"{objects:,.0f}",
         "macro AUROC": number(row[f"{name}/{MACRO}"]),
         "balanced accuracy": number(row[f"{name}/balanced_accuracy"]),
-        "f1 macro": number(row[f"{name}/f1_macro"]),
+        "macro F1": number(row[f"{name}/f1_macro"]),
     }
 
 

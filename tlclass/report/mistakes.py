@@ -74,7 +74,7 @@ def mistakes_figure(sweep: Sweep, job: str, found: pd.DataFrame) -> Figure:
         _probabilities(lower, one, styles)
         lower.set_xlim(upper.get_xlim())
         if column == 0:
-            upper.set_ylabel("flux (zp 27.5)", fontsize=8)
+            upper.set_ylabel("flux (zero point 27.5)", fontsize=8)
             lower.set_ylabel("probability", fontsize=8)
         lower.set_xlabel("days since trigger", fontsize=8)
     bands = dict(sorted(entries.items(), key=lambda entry: passband_order(entry[0])))

@@ -81,7 +81,8 @@ def magnitude_table(sweep: Sweep) -> pd.DataFrame:
 
 def title(score: str) -> str:
     """Column heading of a score."""
-    return score.replace("auroc_", "").replace("auroc/", "").replace("_", " ")
+    names = {"f1_macro": "macro F1", "ece": "ECE"}
+    return names.get(score, score.replace("auroc_", "").replace("auroc/", "").replace("_", " "))
 
 
 def with_spread(values: "pd.Series[float]", jobs: int) -> str:

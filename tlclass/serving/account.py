@@ -54,9 +54,7 @@ class Account:
         say_photometry(self.kept, self.model.selection.photometry.kind, self.origin, suggest=released)
         log_cuts(self.given.objects, self.cuts, self.origin)
         if self.model.calibration is None and self.model.training:
-            log.warning(
-                "%s: the probabilities of this model are not calibrated: they may be much too sure", self.origin
-            )
+            log.warning("%s: the probabilities of this model are not calibrated: they may be far too high", self.origin)
         _log_told(self.told, self.given.objects, self.origin)
 
 

@@ -245,7 +245,7 @@ def _kind_of(path: Path) -> _Kind:
     """The only kind of files at this path."""
     if not path.exists():
         raise FileNotFoundError(
-            f"no file or folder {path}: give a table of light curves (.parquet, .csv), a folder with objects and observations, or alert packets (.avro)"
+            f"no file or folder {path}: give a table of light curves (.parquet, .csv, .fits), a folder with objects and observations, or alert packets (.avro)"
         )
     found = [(kind, files) for kind in KINDS if (files := kind.accepts(path))]
     if len(found) > 1:

@@ -180,10 +180,10 @@ def _limits(model: TrainedModel) -> str:
         )
     seen = model.trained_on
     if seen:
-        low, high = seen.flux_err
+        low, high = map(_three_digits, seen.flux_err)
         fewest, most = seen.observations
         lines.append(
-            f"Flux errors in training were {low:.3g} to {high:.3g} (zero point 27.5), and light curves had {fewest:g} to {most:g} observations."
+            f"Flux errors in training were {low} to {high} (zero point 27.5), and light curves had {fewest:g} to {most:g} observations."
         )
     return f"## Known limits\n\n{_list(lines)}"
 
@@ -210,3 +210,12 @@ def _list(lines: Sequence[str]) -> str:
 
 def _number(value: Any) -> str:
     return "not defined" if value is None or not math.isfinite(value) else f"{value:.3f}"
+
+
+def _three_digits(value: float) -> str:
+    """Rounded to three digits, without an exponent.
+
+    >>> _three_digits(0.8294), _three_digits(4391.2)
+    ('0.829', '4,390')
+    """
+    return f"{float(f'{value:.3g}'):,g}"

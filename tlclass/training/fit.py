@@ -258,7 +258,7 @@ def refuse_undefined(monitor: str, score: float, data: LightCurveDataModule) -> 
         + (
             "the network's output is not finite: check the input fluxes for extreme values, or use another source model"
             if monitor == "val/loss"
-            else "choose fit.monitor=val/loss, or a larger budget"
+            else "choose fit.monitor=val/loss, or more labels"
         )
     )
 

@@ -165,8 +165,8 @@ def taught(model: TrainedModel, believed: Believed, of: str) -> tuple[Seen, Cali
     start, probability = believed.calibration, believed.probability
     seen = see(model.members, believed.data.encoded, probability, probability.argmax(1), encoding=model.encoding)
     where = (
-        f"{start.fitted_on}; the temperature by what the networks said of {len(probability)} complete light curves of {of} "
-        "before they were adapted to them"
+        f"{start.fitted_on}. Then the temperature was fitted again, to the probabilities that the networks gave to {len(probability):,} "
+        f"complete light curves of {of} before they were adapted to them"
     )
     found = fit_calibration(seen.logits, seen.observations, seen.label, seen.weight, where, start, biased=False)
     return seen, replace(found, prior=start.prior, objects=start.objects)
@@ -191,8 +191,8 @@ def widened(calibration: Calibration) -> Calibration:
         temperature=calibration.temperature * GAP,
         bias=tuple((bias - bias.mean()).tolist()),
         prior=tuple(prior.tolist()),
-        fitted_on=f"{calibration.fitted_on}; for real light curves their evidence counts 1 / {GAP}, and {100 * EVEN:g} % of the proportions are "
-        "given to all classes alike, numbers chosen on real development objects whose classes were known",
+        fitted_on=f"{calibration.fitted_on}. For real light curves the evidence of the networks counts 1 / {GAP}, and {100 * EVEN:g} % of the "
+        "proportions are shared equally among the classes; both numbers were chosen on real development objects whose classes were known",
     )
 
 
