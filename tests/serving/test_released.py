@@ -72,6 +72,8 @@ def test_what_ships_is_whole_and_under_two_megabytes() -> None:
 
 
 def test_an_unknown_name_lists_the_released_ones() -> None:
+    with pytest.raises(ValueError, match="a model of type NoneType: give its name or its folder"):
+        released.model_folder(None)  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError, match="no model 'ztf-nothing'"):
         released.model_folder("ztf-nothing")
 

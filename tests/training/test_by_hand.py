@@ -158,6 +158,22 @@ def test_a_survey_takes_values_of_python(cache: Path, monkeypatch: pytest.Monkey
     assert len(few.load()[0]) == len(few.load(str(cache))[0]) == 8
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("bst", {}, r"^survey 'bst' is unknown \(did you mean bts"),
+        ("bts", {"reader__flux_units": 1}, r"bts.reader: unknown option flux_units \(did you mean flux_unit"),
+        ("bts", {"n_objects": 1}, "^unknown setting n_objects"),
+        ("bts", {"selection__window": [70, -30]}, "selection.window is .*70"),
+        ("bts", {"simulated": "maybe"}, "bts.simulated is 'maybe'"),
+    ],
+)
+def test_a_wrong_card_is_told_in_the_words_of_python(name: str, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said) as caught:
+        load_survey(name, **changes)
+    assert "source." not in str(caught.value) and "target." not in str(caught.value)
+
+
 def test_what_holds_other_objects_leaves_the_first_as_it_is(module: LightCurveDataModule) -> None:
     module.setup()
     split = module.split
