@@ -1,5 +1,6 @@
 """Share the CUDA devices of a machine among jobs: a fixed number of jobs per device, and no device idle while a job waits."""
 
+import logging
 import os
 import tempfile
 import time
@@ -33,11 +34,16 @@ def _refusal(trainer: Mapping[str, Any]) -> str:
     """What Lightning says against these options; empty if nothing."""
     import lightning as L
 
+    speaker = logging.getLogger("lightning.pytorch")
+    level = speaker.level
+    speaker.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(action="ignore"):
             L.Trainer(**trainer, logger=False, enable_progress_bar=False, enable_checkpointing=False)
     except Exception as error:  # Lightning has no common kind for them
         return sentence(error)
+    finally:
+        speaker.setLevel(level)
     return ""
 
 
