@@ -1,5 +1,6 @@
 """Build an object from settings that pydantic checks against its signature; a mistake becomes one sentence."""
 
+import argparse
 import functools
 import inspect
 import logging
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NoReturn, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BeforeValidator, Field, InstanceOf, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -27,6 +28,20 @@ Size = Annotated[int, Field(gt=0)]  # a number of things of which there is at le
 
 MISTAKES = (ValueError, OSError, ImportError)  # of a user: reported in one sentence without a traceback
 LOST = ("concurrent.futures.process.BrokenProcessPool", "joblib.externals.loky.process_executor.TerminatedWorkerError")
+
+
+class CommandLine(argparse.ArgumentParser):
+    """The words of a command; a mistake in them is one sentence and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong: with the nearest option where one is unknown, and what is wanted where it is no number."""
+        number = re.fullmatch(r"argument ([^:]+): invalid (int|float) value: (.*)", message)
+        unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+        if number:
+            message = f"{number[1]} is {number[3]}: give {KINDS[number[2]]}"
+        elif unknown:
+            message += nearest(unknown[1], re.findall(r"--[\w-]+", self.format_help()))
+        self.exit(2, f"error: {message}; {self.prog} --help lists what there is\n")
 
 
 @contextmanager
