@@ -149,3 +149,26 @@ def test_python_m_tlclass_is_tlclass(monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setattr("sys.argv", ["tlclass", "--version"])
     runpy.run_module("tlclass", run_name="__main__")
     assert capsys.readouterr().out.startswith("tlclass ")
+
+
+MISWRITTEN = {
+    "predict ztf x.csv": "required: -o/--output",
+    "predict ztf x.csv -o y --covrage 0.9": "--covrage 0.9 (did you mean --coverage?)",
+    "inspect --ouput x": "--ouput (did you mean --output?)",
+    "adapt ztf x.csv -o y --sed 3": "--sed 3 (did you mean --seed?)",
+    "choose ztf x.csv -n five": "-n is 'five': give a whole number",
+    "stream ztf x.csv -o y --state z --grace long": "--grace is 'long': give a finite number",
+    "fetch nothing --folder x": "'nothing'",
+}
+
+
+@pytest.mark.parametrize("words", MISWRITTEN)
+def test_a_word_that_no_command_takes_is_one_sentence(
+    words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["tlclass"])  # which the command replaces
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words.split())
+    said, command = capsys.readouterr().err, words.split()[0]
+    assert stop.value.code == 2 and said.startswith("error: ") and said.count("\n") == 1
+    assert MISWRITTEN[words] in said and said.endswith(f"; tlclass {command} --help lists what there is\n")

@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import jobs, said, start_forked
 from tlclass import predict, train
+from tlclass.experiments.devices import NO_DEVICE
 from tlclass.report.provenance import command
 
 CLI = Callable[..., None]
@@ -48,6 +49,26 @@ def test_slurm_away_from_a_cluster_is_refused_before_the_sweep(
     assert stop.value.code == 2 and not (tmp_path / "results").exists()
     expected = "no srun: start the sweep on a login node of the cluster, or use launcher=joblib"
     assert said(capsys) == f"error: launcher=slurm: this machine has {expected}"
+
+
+def test_cuda_devices_that_are_not_there_are_missed_once_and_not_in_every_job(
+    train_cli: CLI, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tlclass.experiments.callback.cuda_devices", list)
+    with pytest.raises(SystemExit) as stop:
+        train_cli("launcher=cuda", "seed=0,1", "-m")
+    assert stop.value.code == 2 and not (tmp_path / "results").exists()
+    assert said(capsys) == f"error: {NO_DEVICE}"
+
+
+def test_jobs_that_fail_for_one_reason_are_one_line_at_the_end(
+    train_cli: CLI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        train_cli(SCRATCH, "model.hidden=0", "seed=0,1,2", "-m")
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert stop.value.code == 1 and len(lines) == 1 and lines[0].startswith("error: 3 jobs (")
+    assert all(f"seed{seed}" in lines[0] for seed in range(3)) and lines[0].count("model.hidden is 0") == 1
 
 
 def test_a_refused_job_leaves_no_empty_folder_and_a_path_through_a_file_says_so(

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tlclass.logs import log_to_terminal
-from tlclass.options import reported_mistakes
+from tlclass.options import CommandLine, reported_mistakes
 from tlclass.serving.arguments import MODEL, add_arguments, reading_options
 from tlclass.wording import in_flags
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2. The same command resumes an interrupted run."""
-    parser = argparse.ArgumentParser(prog="tlclass adapt", description=__doc__)
+    parser = CommandLine(prog="tlclass adapt", description=__doc__)
     add = parser.add_argument
     add("model", help=MODEL)
     add(
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given, others = parser.parse_known_args(arguments)
     if others:
         setting = next((word for word in others if "=" in word and not word.startswith("-")), None)
-        parser.error(f"{setting}: write --set {setting}" if setting else f"unknown arguments: {' '.join(others)}")
+        parser.error(f"{setting}: write --set {setting}" if setting else f"unrecognized arguments: {' '.join(others)}")
     log_to_terminal()
     with reported_mistakes(in_flags):
         message = run(given)

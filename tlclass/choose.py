@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tlclass.inputs.labelling import STRATEGIES, Labelling
 from tlclass.logs import log_to_terminal
-from tlclass.options import reported_mistakes
+from tlclass.options import CommandLine, reported_mistakes
 from tlclass.serving.arguments import MODEL, add_arguments, reading_options
 from tlclass.wording import in_flags
 
@@ -48,7 +48,7 @@ def _run(given: argparse.Namespace) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tlclass choose", description=(__doc__ or "").splitlines()[0])
+    parser = CommandLine(prog="tlclass choose", description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
     add("model", help=MODEL)
     add("input", type=Path, help="light curves: whatever tlclass predict reads")

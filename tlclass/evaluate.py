@@ -10,19 +10,18 @@ report.html and figures/; --card writes the scores into the card of the model to
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tlclass.logs import log_to_terminal
-from tlclass.options import reported_mistakes
+from tlclass.options import CommandLine, reported_mistakes
 from tlclass.wording import in_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
-    parser = argparse.ArgumentParser("tlclass evaluate", description=(__doc__ or "").splitlines()[0])
+    parser = CommandLine("tlclass evaluate", description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "model", help="folder of a job or a model, a released model (tlclass models), or hf://USER/NAME"
     )

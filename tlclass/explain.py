@@ -1,19 +1,18 @@
 """`tlclass explain MODEL TABLE --object ID -o NAME`: which observations decided the classification of one object."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tlclass.logs import log_to_terminal
-from tlclass.options import reported_mistakes
+from tlclass.options import CommandLine, reported_mistakes
 from tlclass.serving.arguments import MODEL, add_arguments, add_keep_passbands, reading_options
 from tlclass.wording import in_flags
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
-    parser = argparse.ArgumentParser(prog="tlclass explain", description=__doc__)
+    parser = CommandLine(prog="tlclass explain", description=__doc__)
     parser.add_argument("model", help=MODEL)
     parser.add_argument("input", type=Path, help="light curves, as for tlclass predict")
     parser.add_argument("--object", required=True, metavar="ID", help="the object's name")

@@ -1,18 +1,17 @@
 """`tlclass export MODEL -o FILE.onnx`: a model as one graph that other programs run, with its encoding and calibration."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tlclass.options import reported_mistakes
+from tlclass.options import CommandLine, reported_mistakes
 from tlclass.serving.arguments import MODEL, add_trust
 from tlclass.wording import in_flags
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
-    parser = argparse.ArgumentParser(prog="tlclass export", description=__doc__)
+    parser = CommandLine(prog="tlclass export", description=__doc__)
     parser.add_argument("model", help=MODEL)
     parser.add_argument("-o", "--output", type=Path, required=True, help="FILE.onnx, or FILE.pt2 for torch.export")
     add_trust(parser)

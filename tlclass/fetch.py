@@ -1,6 +1,5 @@
 """`tlclass fetch plasticc --folder data/plasticc`: download a public data set that needs no account."""
 
-import argparse
 import hashlib
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tlclass.atomic import atomic_path
-from tlclass.options import reported_mistakes
+from tlclass.options import CommandLine, reported_mistakes
 
 # The wheel of this package carries the complete PLAsTiCC training set.
 WHEEL = "snmachine==2.0.0.post3"
@@ -55,7 +54,7 @@ def _md5(path: Path) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; failures end with one sentence."""
-    parser = argparse.ArgumentParser(prog="tlclass fetch", description=__doc__)
+    parser = CommandLine(prog="tlclass fetch", description=__doc__)
     parser.add_argument("name", choices=["plasticc"])
     parser.add_argument("--folder", type=Path, required=True, help="where to put the files")
     given = parser.parse_args(arguments)

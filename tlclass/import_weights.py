@@ -1,16 +1,15 @@
 """`tlclass import-weights FILE.h5|FILE.onnx -o FOLDER`: the network of the paper's authors as a model of this package."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tlclass.options import reported_mistakes
+from tlclass.options import CommandLine, reported_mistakes
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
-    parser = argparse.ArgumentParser(prog="tlclass import-weights", description=__doc__)
+    parser = CommandLine(prog="tlclass import-weights", description=__doc__)
     parser.add_argument(
         "weights", type=Path, help="the authors' file, e.g. NoHostClassifier.h5 of the package astromcad"
     )

@@ -9,7 +9,6 @@ Writes report.txt, report.html, sheet.png and distributions.png. Exit code 1: so
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ from tlclass.inspection.account import Inspection, compare, inspect_survey
 from tlclass.inspection.distributions import draw_distributions, title_of
 from tlclass.inspection.sheet import draw_sheet
 from tlclass.logs import log_to_terminal
-from tlclass.options import reported_mistakes
+from tlclass.options import CommandLine, reported_mistakes
 from tlclass.plugins import Trust
 from tlclass.report.pages import Block, Heading, Items, Picture, Table, page
 from tlclass.surveys import Several, Survey
@@ -99,7 +98,7 @@ def one_survey(card: Mapping[str, Any], trust: Trust) -> Survey:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line. Returns 0 if all is well, 1 if there are violations; mistakes end with one sentence and exit code 2."""
-    parser = argparse.ArgumentParser("tlclass inspect", description=(__doc__ or "").splitlines()[0])
+    parser = CommandLine("tlclass inspect", description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "settings", nargs="*", metavar="key=value", help="survey=NAME, source=NAME, paths.data=FOLDER, survey.key=value"
     )

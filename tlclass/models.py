@@ -1,15 +1,14 @@
 """`tlclass models [NAME]`: the models that ship with the package, or the card of one."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 
-from tlclass.options import reported_mistakes
+from tlclass.options import CommandLine, reported_mistakes
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
-    parser = argparse.ArgumentParser(prog="tlclass models", description=__doc__)
+    parser = CommandLine(prog="tlclass models", description=__doc__)
     parser.add_argument("name", nargs="?", help="a released model, a folder, or hf://USER/NAME: print its card")
     given = parser.parse_args(arguments)
     with reported_mistakes():

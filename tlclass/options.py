@@ -1,5 +1,6 @@
 """Build an object from settings that pydantic checks against its signature; a mistake becomes one sentence."""
 
+import argparse
 import functools
 import inspect
 import logging
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NoReturn, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BeforeValidator, Field, InstanceOf, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -21,11 +22,26 @@ from tlclass.quoting import sentence, shortened
 from tlclass.wording import TRUST
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 Size = Annotated[int, Field(gt=0)]  # a number of things of which there is at least one
 
 MISTAKES = (ValueError, OSError, ImportError)  # of a user: reported in one sentence without a traceback
 LOST = ("concurrent.futures.process.BrokenProcessPool", "joblib.externals.loky.process_executor.TerminatedWorkerError")
+
+
+class CommandLine(argparse.ArgumentParser):
+    """The words of a command; a mistake in them is one sentence and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong: with the nearest option where one is unknown, and what is wanted where it is no number."""
+        number = re.fullmatch(r"argument ([^:]+): invalid (int|float) value: (.*)", message)
+        unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+        if number:
+            message = f"{number[1]} is {number[3]}: give {KINDS[number[2]]}"
+        elif unknown:
+            message += nearest(unknown[1], re.findall(r"--[\w-]+", self.format_help()))
+        self.exit(2, f"error: {message}; {self.prog} --help lists what there is\n")
 
 
 @contextmanager
@@ -134,6 +150,40 @@ def checked_options(kind: Callable[..., Any], options: Mapping[str, Any], what: 
     }
 
 
+def checks_arguments(*but: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Have a function of the Python interface check its arguments against their annotations, as `build` does.
+
+    >>> @checks_arguments()
+    ... def cut(days: float, names: Sequence[str] = ()) -> None: ...
+    >>> cut("ten")
+    Traceback (most recent call last):
+    ValueError: days is 'ten': give a finite number
+
+    Args:
+        but: names of arguments that it checks itself.
+    """
+
+    def checking(function: Callable[P, T]) -> Callable[P, T]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            bound = signature.bind(*args, **kwargs)
+            given = {name: value for name, value in bound.arguments.items() if name not in ("self", *but)}
+            try:
+                bound.arguments.update(checked_options(function, given, ""))
+            except ValueError as error:
+                words = str(error).replace("a group of settings", "a dictionary or an object")
+                raise ValueError(
+                    re.sub(r"the settings of an? (\w+), e.g. by a file of conf/", r"\1(...)", words)
+                ) from None
+            return function(*bound.args, **bound.kwargs)
+
+        return call
+
+    return checking
+
+
 def build_named(table: Mapping[str, Callable[..., T]], settings: Mapping[str, Any], what: str, **given: Any) -> T:
     """Build the entry of `table` that `settings["name"]` names from the other settings and `given`.
 
@@ -240,7 +290,7 @@ def _plain(annotation: Any) -> Any:
         return Union[tuple(map(_plain, arguments))]  # noqa: UP007
     if origin in (list, tuple, dict, abc.Sequence, abc.Mapping):
         return origin[tuple(map(_plain, arguments))]
-    if getattr(annotation, "_is_protocol", False):
+    if getattr(annotation, "_is_protocol", False) or origin is abc.Callable:
         return Annotated[Any, BeforeValidator(_no_plain_value)]
     if isinstance(annotation, type):
         return InstanceOf[annotation]  # type: ignore[misc]

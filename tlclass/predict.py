@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlclass.logs import log_to_terminal
-from tlclass.options import reported_mistakes
+from tlclass.options import CommandLine, reported_mistakes
 from tlclass.serving.arguments import MODEL, add_arguments, add_keep_passbands, reading_options
 from tlclass.wording import TRUST, in_flags, of_survey
 
@@ -114,7 +114,7 @@ def _refuse_role(words: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tlclass predict", description=__doc__)
+    parser = CommandLine(prog="tlclass predict", description=__doc__)
     add = parser.add_argument
     add(
         "model",

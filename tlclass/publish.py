@@ -1,16 +1,15 @@
 """`tlclass publish FOLDER USER/NAME`: put a model on the Hugging Face hub."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tlclass.options import reported_mistakes
+from tlclass.options import CommandLine, reported_mistakes
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2."""
-    parser = argparse.ArgumentParser(prog="tlclass publish", description=__doc__)
+    parser = CommandLine(prog="tlclass publish", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder of a model")
     parser.add_argument(
         "name", nargs="?", help="USER/NAME on the hub; left out: check the folder and write its card, upload nothing"

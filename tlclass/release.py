@@ -1,6 +1,5 @@
 """`tlclass release [NAME ...]`: make the models that ship with the package, from a fixed seed."""
 
-import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ import torch
 
 from tlclass.logs import TIMED, log_to_terminal
 from tlclass.network.released import RELEASED
-from tlclass.options import reported_mistakes
+from tlclass.options import CommandLine, reported_mistakes
 from tlclass.serving.making import check_data, make, pretrain_all, recipes, score
 
 log = logging.getLogger(__name__)
@@ -17,7 +16,7 @@ log = logging.getLogger(__name__)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence and exit code 2. Run again, it goes on where it was stopped."""
-    parser = argparse.ArgumentParser(prog="tlclass release", description=__doc__)
+    parser = CommandLine(prog="tlclass release", description=__doc__)
     known = recipes()
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which (default: all): {', '.join(known)}")
     parser.add_argument("--folder", type=Path, default=RELEASED, help="where the models are written, a folder each")

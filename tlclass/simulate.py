@@ -26,7 +26,7 @@ from tlclass.experiments.composition import about_survey, compose, refuse_role
 from tlclass.inspection.sheet import PER_CLASS, Examples, draw_sheet
 from tlclass.lightcurves.arrow import write_parts
 from tlclass.lightcurves.curves import SIMULATED, LightCurves, with_passbands
-from tlclass.options import reported_mistakes
+from tlclass.options import CommandLine, reported_mistakes
 from tlclass.simulator import JointSimulation, Simulation
 from tlclass.surveys import Union
 from tlclass.wording import in_settings
@@ -59,7 +59,7 @@ def load_simulation(survey: str, overrides: Sequence[str] = ()) -> Simulated:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("tlclass simulate", description=(__doc__ or "").splitlines()[0])
+    parser = CommandLine("tlclass simulate", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("settings", nargs="*", metavar="key=value", help="survey=NAME and keys of its card")
     parser.add_argument("-o", "--output", type=Path, help="file to write: .parquet, or .arrow to open memory-mapped")
     parser.add_argument("--plot", type=Path, help="also draw examples of every class into this image")

@@ -8,7 +8,7 @@ from typing import Any
 
 from tlclass import stopping
 from tlclass.logs import TIMED, log_to_terminal
-from tlclass.options import reported_mistakes
+from tlclass.options import CommandLine, reported_mistakes
 from tlclass.serving.arguments import MODEL, add_arguments, reading_options
 from tlclass.wording import in_flags
 
@@ -112,7 +112,7 @@ def _digest(model: Any) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tlclass stream", description=__doc__)
+    parser = CommandLine(prog="tlclass stream", description=__doc__)
     add = parser.add_argument
     add("model", help=MODEL)
     add(

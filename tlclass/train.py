@@ -52,6 +52,10 @@ def app(config: DictConfig) -> float:
 
         plan = plan_from(plain(config))
         row = run_job(plan, folder, words_of(OmegaConf.to_container(hydra_settings, resolve=False)))
+        if alone and "wandb" in plan.logger:
+            from tlclass.report.dashboard import say_offline
+
+            say_offline(folder, plan.paths.models)
         return float(row["auroc_macro"])
     except Exception as error:
         stopping.check()  # what a signal broke is no failure of the job

@@ -10,6 +10,8 @@ from tlclass.experiments.logged_run import Run, job_run, number_of, pretraining_
 from tlclass.experiments.loggers import log_scores, logged, make_loggers
 from tlclass.experiments.plan import plan_from
 from tlclass.experiments.run import run_job
+from tlclass.network.checkpoint import load_model
+from tlclass.report.dashboard import say_offline
 
 CSV = {"_target_": "tlclass.experiments.loggers.csv"}
 ROW = {"auroc_macro": 0.5, "best_score": 0.25, "choice/full/val_loss": 0.125, "policy": "full", "n_test": 3}
@@ -122,6 +124,18 @@ def test_numbers_of_runs_are_kept_in_the_folder(tmp_path: Path) -> None:
     assert number_of(tmp_path, "wandb") == "abc" and number_of(tmp_path, "mlflow") == "1"
 
 
+@pytest.mark.parametrize(("mode", "said"), [("offline", True), ("online", False), ("disabled", False)])
+def test_runs_that_stay_on_this_machine_come_with_the_command_that_uploads_them(
+    mode: str, said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("tlclass.experiments.wandb_runs.mode", lambda: mode)
+    say_offline(tmp_path, "models")
+    assert not caplog.text  # without W&B
+    remember(tmp_path, "wandb", "abc")
+    say_offline(tmp_path, "models")
+    assert (f"find {tmp_path} models" in caplog.text and "wandb sync" in caplog.text) == said
+
+
 def test_tags_say_what_is_simulated_and_facts_what_panels_are_drawn_against(tmp_path: Path) -> None:
     words = [
         "source=[ztf_simulated,bts]",
@@ -138,9 +152,18 @@ def test_tags_say_what_is_simulated_and_facts_what_panels_are_drawn_against(tmp_
     assert run.config is not None and run.config["labels"] == 100 and run.config["arm"] == plan.arm.name
     assert run.config["learning_rate"] == plan.training.fit.learning_rate and run.config["encoder"] == "gru"
     assert run.config["source"] == "ztf_simulated+bts" and run.config["settings"]["tags"] == ["mine"]
+    assert run.config["encoding"] == "paper"
     [(training, _)] = plan.pretraining()
     source = pretraining_run(plan, training, tmp_path, 9)
     assert list(source.tags) == ["ztf_simulated+bts", "target:simulated", "mine"] and source.job_type == "pretraining"
+
+
+def test_a_job_that_starts_from_a_released_model_says_what_that_learnt_from(tmp_path: Path) -> None:
+    plan = plan_from(compose(["arm=transfer", "target=bts", "source_model=ztf-alerts-12"]))
+    assert plan.source_model is not None
+    run = job_run(plan, tmp_path, 100, [plan.source_model], load_model(plan.source_model))
+    assert "source:simulated" in run.tags
+    assert run.config is not None and run.config["source"] == "ztf-alerts-12" and run.config["encoding"] == "context"
 
 
 def test_an_overwritten_job_is_a_new_run(settings: Job, tmp_path: Path) -> None:

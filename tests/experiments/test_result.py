@@ -22,7 +22,7 @@ def key(*overrides: str) -> str:
 
 def test_moved_folders_and_how_it_is_run_are_the_same_experiment() -> None:
     same = ["paths.data=/elsewhere", "paths.models=/m", "paths.results=/r", "paths.cache=/c", "logger=none"]
-    same += ["progress=false", "threads=2", "trainer=cpu", "trainer=ddp", "trainer.devices=2", "+trainer.num_nodes=2"]
+    same += ["progress=false", "threads=2", "trainer=cpu", "trainer=ddp", "trainer.devices=2"]
     same += ["overwrite=true", "target.citation=Nobody 2000"]
     for override in same:
         assert key(override) == key(), override

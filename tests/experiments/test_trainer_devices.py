@@ -23,3 +23,9 @@ def test_a_machine_without_so_many_gpus_is_named_before_anything_is_read(
     with pytest.raises(ValueError) as caught:
         plan_from(compose(["trainer=cuda", f"trainer.devices={asked}"]))
     assert "trainer=cuda" in str(caught.value) and "CUDA device" in str(caught.value)
+
+
+def test_options_are_tried_without_a_word_of_lightning(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "lightning.pytorch"):
+        devices.refuse_unusable({"accelerator": "cpu", "devices": 1})
+    assert not caplog.records

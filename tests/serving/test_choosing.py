@@ -43,6 +43,10 @@ def test_labelled_objects_and_those_that_cannot_be_classified_are_not_chosen(
         choose(released_model, some, 30, Labelling("coreset"), labelled)
     with pytest.raises(ValueError, match="nobody"):
         choose(released_model, some, 5, Labelling(), ["nobody"])
+    with pytest.raises(ValueError, match=r"labelled is 'nobody': give a list of ids, such as \['nobody'\]"):
+        choose(released_model, some, 5, Labelling(), "nobody")
+    with pytest.raises(ValueError, match=r"n is 2\.5: choose a whole number"):
+        choose(released_model, some, 2.5, Labelling())  # type: ignore[arg-type]
 
 
 def test_a_model_of_python_gives_the_same_list(released_model: TrainedModel, curves: LightCurves) -> None:

@@ -137,6 +137,8 @@ def test_a_prior_shifts_probabilities_and_is_stated(prior: object, released_mode
         ({"at_days": "10"}, "at_days is 10: give a list"),
         ({"at_days": 10}, "at_days is 10: give a list"),
         ({"top": 2.5}, "top is 2.5: give a whole number"),
+        ({"coverage": "0.9"}, "coverage is '0.9': give a number"),
+        ({"prior": np.full(5, 0.2)}, "prior is of type ndarray: give a dictionary"),
     ],
 )
 def test_a_wrong_prior_is_refused(wrong: dict[str, object], words: str, released_model: TrainedModel) -> None:

@@ -72,6 +72,8 @@ def test_what_ships_is_whole_and_under_two_megabytes() -> None:
 
 
 def test_an_unknown_name_lists_the_released_ones() -> None:
+    with pytest.raises(ValueError, match="a model of type NoneType: give its name or its folder"):
+        released.model_folder(None)  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError, match="no model 'ztf-nothing'"):
         released.model_folder("ztf-nothing")
 
@@ -165,5 +167,7 @@ def test_a_hub_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp
         raise hub_package.errors.OfflineModeIsEnabled("offline mode is enabled")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
-    with pytest.raises(FileNotFoundError, match="hf://user/none cannot be downloaded"):
+    with pytest.raises(
+        FileNotFoundError, match=r"hf://user/none cannot be downloaded \(.*offline.*\): check the name and the network"
+    ):
         released.model_folder("hf://user/none")

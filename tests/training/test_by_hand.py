@@ -148,6 +148,42 @@ def test_the_data_module_has_simple_arguments(survey: Survey, cache: Path) -> No
         LightCurveDataModule(name)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"balance": "maybe"}, "^balance is 'maybe': give true or false$"),
+        ({"batch_size": 2.5}, r"^batch_size is 2\.5: give a whole number$"),
+        ({"metadata": "mwebv"}, "^metadata is 'mwebv': give a list$"),
+        ({"augmentation": "alerts"}, r"^augmentation is 'alerts': give Augmentation\(...\)$"),
+        ({"protocol": "fixed"}, r"^protocol is 'fixed': give Protocol\(...\)$"),
+    ],
+)
+def test_a_wrong_argument_of_the_data_is_one_sentence(wrong: dict[str, Any], said: str, survey: Survey) -> None:
+    with pytest.raises(ValueError, match=said):
+        LightCurveDataModule(survey, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"classes": "SN Ia"}, "^classes is 'SN Ia': give a list$"),
+        ({"channels": 4}, "^channels is 4: give a list$"),
+        ({"learning_rate": "fast"}, "^learning_rate is 'fast': give a finite number$"),
+        ({"learning_rate": -1}, "^learning_rate is -1"),
+        ({"encoder": "grru"}, "^encoder 'grru' is unknown"),
+        ({"encoder": {"name": "gru", "hiden": 3}}, "^encoder: unknown option hiden"),
+        ({"encoder": {"hidden": 3}}, "^encoder is {'hidden': 3}, which has no name"),
+        ({"loss": "focal"}, "^loss is 'focal': give a dictionary or an object"),
+        ({"optimizer": "adam"}, "^optimizer is 'adam'"),
+        ({"schedule": "cosine"}, "^schedule is 'cosine'"),
+        ({"class_weights": "maybe"}, "^class_weights is 'maybe': give true or false$"),
+    ],
+)
+def test_a_wrong_argument_of_the_task_is_one_sentence(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        ClassifierTask(**{"channels": ["time", "flux"], "classes": ["SN Ia", "SN II"], **wrong})
+
+
 def test_a_survey_takes_values_of_python(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     survey = load_survey("bts_simulated", n_objects=8, where={"redshift": None})
     assert survey.where == {"redshift": None} and load_survey("bts_simulated", n_objects=None).reader.n_objects is None  # type: ignore[union-attr]
@@ -156,6 +192,22 @@ def test_a_survey_takes_values_of_python(cache: Path, monkeypatch: pytest.Monkey
     few = load_survey("bts_simulated", n_objects=8)
     monkeypatch.setenv("TLCLASS_CACHE", str(cache))
     assert len(few.load()[0]) == len(few.load(str(cache))[0]) == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("bst", {}, r"^survey 'bst' is unknown \(did you mean bts"),
+        ("bts", {"reader__flux_units": 1}, r"bts.reader: unknown option flux_units \(did you mean flux_unit"),
+        ("bts", {"n_objects": 1}, "^unknown setting n_objects"),
+        ("bts", {"selection__window": [70, -30]}, "selection.window is .*70"),
+        ("bts", {"simulated": "maybe"}, "bts.simulated is 'maybe'"),
+    ],
+)
+def test_a_wrong_card_is_told_in_the_words_of_python(name: str, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said) as caught:
+        load_survey(name, **changes)
+    assert "source." not in str(caught.value) and "target." not in str(caught.value)
 
 
 def test_what_holds_other_objects_leaves_the_first_as_it_is(module: LightCurveDataModule) -> None:

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from tlclass import stopping
 from tlclass.experiments.axes import replaced, subdir, varied
 from tlclass.experiments.composition import without_lists
+from tlclass.experiments.devices import NO_DEVICE, cuda_devices
 from tlclass.experiments.sweep import Ledger, open_ledger
 from tlclass.options import Size, checked
 from tlclass.quoting import shortened
@@ -35,7 +36,7 @@ class SweepLedger(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Decide the axes and open the ledger, in the process that starts the sweep."""
-        refuse_no_cluster(config)
+        refuse_no_place(config)
         settle_axes(config)
         jobs = jobs_of(config)
         refuse_twice(jobs or ())
@@ -98,8 +99,8 @@ def refuse_wrong_size(number: object, what: str) -> None:
         _exit(str(error))
 
 
-def refuse_no_cluster(config: DictConfig) -> None:
-    """Exit if jobs should go to SLURM from a machine that has none.
+def refuse_no_place(config: DictConfig) -> None:
+    """Exit if jobs should go to SLURM from a machine that has none, or to CUDA devices that are not there.
 
     Raises:
         SystemExit: 2.
@@ -108,6 +109,8 @@ def refuse_no_cluster(config: DictConfig) -> None:
         _exit(
             "launcher=slurm: this machine has no srun: start the sweep on a login node of the cluster, or use launcher=joblib"
         )
+    if config.launcher.name == "cuda" and not cuda_devices():
+        _exit(NO_DEVICE)
 
 
 def refuse_twice(jobs: Sequence[str]) -> None:

@@ -1,8 +1,10 @@
 """Share the CUDA devices of a machine among jobs: a fixed number of jobs per device, and no device idle while a job waits."""
 
+import logging
 import os
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +13,38 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tlclass import stopping
+from tlclass.quoting import sentence
 
+NO_DEVICE = "launcher=cuda found no CUDA device: choose launcher=joblib trainer=cpu, or set CUDA_VISIBLE_DEVICES"
 SECONDS = 0.2  # between two looks for a free device
+
+
+def refuse_unusable(trainer: Mapping[str, Any]) -> None:
+    """Raise ValueError if the trainer's options ask for what this machine does not have, or Lightning takes no trainer of them."""
+    refuse_absent(trainer)
+    said = _refusal(trainer)
+    if said:
+        rest = ({other: value for other, value in trainer.items() if other != name} for name in trainer)
+        name = next((name for name, others in zip(trainer, rest, strict=True) if not _refusal(others)), None)
+        what = f"trainer.{name} is {trainer[name]!r}" if name else "trainer has options that do not go together"
+        raise ValueError(f"{what}, which Lightning does not take on this machine: {said}")
+
+
+def _refusal(trainer: Mapping[str, Any]) -> str:
+    """What Lightning says against these options; empty if nothing."""
+    import lightning as L
+
+    speaker = logging.getLogger("lightning.pytorch")
+    level = speaker.level
+    speaker.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            L.Trainer(**trainer, logger=False, enable_progress_bar=False, enable_checkpointing=False)
+    except Exception as error:  # Lightning has no common kind for them
+        return sentence(error)
+    finally:
+        speaker.setLevel(level)
+    return ""
 
 
 def refuse_absent(trainer: Mapping[str, Any]) -> None:
@@ -72,9 +104,7 @@ def lease(devices: Sequence[str], jobs_per_device: int = 1, folder: Path | None 
         ValueError: there is no device at all, or no place on any.
     """
     if not devices:
-        raise ValueError(
-            "launcher=cuda found no CUDA device: choose launcher=joblib trainer=cpu, or set CUDA_VISIBLE_DEVICES"
-        )
+        raise ValueError(NO_DEVICE)
     check_jobs_per_device(jobs_per_device)
     root = folder or Path(tempfile.gettempdir()) / f"tlclass-devices-{os.getuid()}"
     root.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,8 @@ from tlclass.atomic import write_json
 from tlclass.experiments.job import Training
 from tlclass.experiments.plan import Plan
 from tlclass.experiments.result import RUNS
+from tlclass.inputs.encoding import encoding_settings
+from tlclass.network.checkpoint import TrainedModel
 from tlclass.surveys import Several, Survey
 
 
@@ -35,7 +37,7 @@ class Run:
     inputs: Sequence[Path] = ()
 
 
-def job_run(plan: Plan, folder: Path, labels: int, inputs: Sequence[Path]) -> Run:
+def job_run(plan: Plan, folder: Path, labels: int, inputs: Sequence[Path], model: TrainedModel | None = None) -> Run:
     """What dashboards show of a job.
 
     Args:
@@ -43,9 +45,10 @@ def job_run(plan: Plan, folder: Path, labels: int, inputs: Sequence[Path]) -> Ru
         folder: of the job.
         labels: how many there are.
         inputs: see `Run`.
+        model: that it starts from, which stands for the source where the plan names none.
     """
-    training, source = plan.training, plan.source
-    about = facts(training, plan.arm.name, labels) | {"source": source.name if source else str(plan.source_model or "")}
+    training, source = plan.training, plan.source or model
+    about = facts(training, plan.arm.name, labels) | {"source": source.name if source else ""}
     surveys = {"source": source, "target": plan.target}
     return Run(
         folder, f"{training.labels.name}-seed{training.seed}", plan.experiment_name, plan.arm.name,
@@ -70,12 +73,12 @@ def facts(training: Training, arm: str, labels: int) -> dict[str, Any]:
         "seed": training.seed,
         "target": training.survey.name,
         "encoder": training.encoder["name"],
-        "encoding": type(training.encoding).__name__,
+        "encoding": encoding_settings(training.encoding)["name"],
         "learning_rate": training.fit.learning_rate,
     }
 
 
-def survey_tags(surveys: Mapping[str, Survey | Several | None]) -> list[str]:
+def survey_tags(surveys: Mapping[str, Survey | Several | TrainedModel | None]) -> list[str]:
     """The target's name, and the role of every survey with simulated light curves, e.g. `source:simulated`."""
     names = [survey.name for role, survey in surveys.items() if role == "target" and survey is not None]
     simulated = [f"{role}:simulated" for role, survey in surveys.items() if survey is not None and survey.simulated]

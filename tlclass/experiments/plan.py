@@ -13,7 +13,7 @@ from tlclass.config import CONF, cache_folder
 from tlclass.experiments.adapting import adaptation_from
 from tlclass.experiments.arm import Arm
 from tlclass.experiments.cards import build_survey
-from tlclass.experiments.devices import refuse_absent
+from tlclass.experiments.devices import refuse_unusable
 from tlclass.experiments.fitting import GROUPS, callbacks_from, fit_from, named_from
 from tlclass.experiments.groups import arm_from, encoding_for, named, target_head, trainer_options, with_flux_scale
 from tlclass.experiments.job import Training
@@ -121,7 +121,7 @@ class Plan:
         for name in ("members", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: choose 1 or more")
-        refuse_absent(self.process.trainer)
+        refuse_unusable(self.process.trainer)
         if self.adaptation is not None and not self.arm.needs_source:
             raise ValueError(
                 f"adapt={self.adaptation.name} adapts the networks of a source model, and arm={self.arm.name} has none: choose adapt=none"

@@ -20,7 +20,7 @@ RUNS = "runs.json"  # numbers of the job's runs in dashboards
 DESCRIPTIVE = ("citation", "n_jobs")  # at any depth of the settings
 VOLATILE = ("paths", "logger", "tags", "notes", "overwrite", "progress", "threads", "launcher", "trust")
 # of `trainer`: how a fit is run; whatever else is given to Lightning (precision, gradient_clip_val) decides the result
-HOW = ("accelerator", "devices", "strategy", "num_nodes", "deterministic", "benchmark", "use_distributed_sampler")
+HOW = ("accelerator", "devices", "strategy", "deterministic", "benchmark", "use_distributed_sampler")
 
 
 def config_key(settings: Mapping[str, Any]) -> str:

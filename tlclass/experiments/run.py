@@ -82,7 +82,7 @@ def train_and_score(plan: Plan, folder: Path) -> Row:
             check(plan, Job(plan.training, data, folder, plan.process))
         folders = pretraining.source_folders(plan)
         sources = pretraining.source_models(plan, folders)
-    with logged(plan.logger, job_run(plan, folder, data.split.budget, folders), plan.trust) as loggers:
+    with logged(plan.logger, job_run(plan, folder, data.split.budget, folders, sources[0]), plan.trust) as loggers:
         with on_device(plan.launcher, plan.process.trainer) as trainer:
             process = replace(plan.process, trainer=trainer)
             began = time.perf_counter()

@@ -29,6 +29,7 @@ from tlclass.training.leavings import TIMING
 
 log = logging.getLogger(__name__)
 
+NAMED = 20  # jobs in a line of `by_reason`
 LEDGERS, SWEEP = ".sweep-*", "sweep.json"
 TOTAL, FAILED, LOCK, STOP = "total.json", "failed.json", "lock", "stop"
 JOB, REFUSED = "job", "refused"  # and the number of a job: its folder, and why it never began
@@ -86,6 +87,36 @@ def remove_unused(folder: Path, root: Path, name: str) -> bool:
             break
         place.rmdir()
     return True
+
+
+def failure(folder: Path) -> str:
+    """Why the job in this folder failed."""
+    message: str = json.loads((folder / FAILED).read_text(encoding="utf-8"))["message"]
+    return without_folder(message, folder)
+
+
+def without_folder(message: str, job: Path) -> str:
+    """The message without the folder of the job that it begins with, however that was called."""
+    for place in (job, job.resolve()):
+        message = message.removeprefix(f"{place}: ").removeprefix(f"{place} ")
+    return message
+
+
+def by_reason(reasons: Mapping[str, str]) -> list[str]:
+    """A line per reason, with the jobs that share it.
+
+    >>> by_reason({"full/n10/seed0": "no file", "full/n20/seed0": "no memory", "full/n30/seed0": "no file"})
+    ['2 jobs (full/n10/seed0, full/n30/seed0): no file', 'full/n20/seed0: no memory']
+    """
+    jobs: dict[str, list[str]] = {}
+    for job, why in reasons.items():
+        jobs.setdefault(why, []).append(job)
+    lines = []
+    for why, names in jobs.items():
+        more = f", and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+        several = f"{len(names):,} jobs ({', '.join(names[:NAMED])}{more})"
+        lines.append(f"{names[0] if len(names) == 1 else several}: {why}")
+    return lines
 
 
 def clear_failure(folder: Path) -> None:
@@ -171,19 +202,20 @@ class Ledger:
         return Progress(jobs, done, running, failed + len(command.refused), time.time() - command.began)
 
     def failures(self, lost: str | None = None) -> list[str]:
-        """The message of every failed job, and a line for every job that was interrupted.
+        """Which jobs failed or were interrupted, and why, see `by_reason`.
 
         Args:
             lost: a sentence that stands for all interrupted jobs; the number of jobs without a result is added to it.
         """
-        lines, seen, refused = [], self.progress(), self._refused()
+        reasons, seen, refused = dict[str, str](), self.progress(), self._refused()
         for number, folder in self._noted().items():
             if number in refused:
-                lines.append(refused[number])
+                reasons[str(folder)] = without_folder(refused[number], folder)
             elif (folder / FAILED).exists():
-                lines.append(json.loads((folder / FAILED).read_text(encoding="utf-8"))["message"])
+                reasons[str(folder)] = failure(folder)
             elif not (folder / RESULT).exists() and lost is None:
-                lines.append(f"{folder}: was interrupted; run the same command again to resume it")
+                reasons[str(folder)] = "was interrupted; run the same command again to resume it"
+        lines = by_reason(reasons)
         if lost is not None:
             known = seen and seen.jobs is not None and f"; {seen.jobs - seen.done} of {seen.jobs} jobs have no result"
             lines.append(f"{lost}{known or ''}")

@@ -18,6 +18,7 @@ from tlclass.inputs.encoding import Encoded, Encoding, encode, encoding_from
 from tlclass.inputs.split import Labels, Protocol, Split, class_weights, draw_split, pool_and_test
 from tlclass.lightcurves.brightness import peak_magnitudes
 from tlclass.lightcurves.curves import LightCurves, concatenate
+from tlclass.options import checks_arguments
 from tlclass.seeds import stream
 from tlclass.surveys import Several, Survey
 
@@ -99,11 +100,12 @@ class LightCurveDataModule(L.LightningDataModule):
         device: where a network runs over these light curves outside of a fit, to validate its start and to score it.
 
     Raises:
-        ValueError: the encoding or the number of labels is unknown, or the survey is no survey.
+        ValueError: the encoding or the number of labels is unknown, the survey is no survey, or another argument is of a wrong kind.
     """
 
     device: torch.device = torch.device("cpu")
 
+    @checks_arguments("survey", "labels", "cache")
     def __init__(
         self,
         survey: Survey | Several,

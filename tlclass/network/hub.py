@@ -28,7 +28,9 @@ def download(name: str) -> Path:
         folder = hub.snapshot_download(repository, revision=revision or None, allow_patterns=list(FILES))
     except (OSError, ValueError) as error:  # what the hub's own errors are
         first = str(error).strip().splitlines()[0]
-        raise FileNotFoundError(f"hf://{name} cannot be downloaded: {first}") from error
+        raise FileNotFoundError(
+            f"hf://{name} cannot be downloaded ({first}): check the name and the network, or give the folder of a model"
+        ) from error
     return Path(folder)
 
 

@@ -22,7 +22,10 @@ def model_folder(name: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: there is none; names the released ones.
+        ValueError: it is neither text nor a path.
     """
+    if not isinstance(name, str | Path):
+        raise ValueError(f"a model of type {type(name).__name__}: give its name or its folder")
     text = str(name)
     if text.startswith(HUB):
         from tlclass.network.hub import download

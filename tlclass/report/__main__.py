@@ -1,17 +1,16 @@
 """`tlclass report DIR`: tables and figures of a sweep; `A B`: two sweeps side by side."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tlclass.options import reported_mistakes
+from tlclass.options import CommandLine, reported_mistakes
 from tlclass.report.write import NAMES, report_folder, write_report
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; mistakes end with one sentence."""
-    parser = argparse.ArgumentParser(prog="tlclass report", description=__doc__)
+    parser = CommandLine(prog="tlclass report", description=__doc__)
     parser.add_argument("results", type=Path, nargs="+", help="folder with finished jobs, e.g. results/ztf2lsst")
     parser.add_argument("--published", action="store_true", help="also draw the paper's own curves, marked as such")
     given = parser.parse_args(arguments)

@@ -25,7 +25,7 @@ def log_sweep(folder: Path) -> None:
     jobs = [Path(job) for job in results["folder"] if number_of(Path(job), "wandb")]
     if not jobs:
         return
-    from tlclass.experiments.wandb_runs import begin, mode
+    from tlclass.experiments.wandb_runs import begin
 
     settings: Any = OmegaConf.load(jobs[-1] / SETTINGS)
     number, card = remember(folder, "wandb", number_of(folder, "wandb") or uuid4().hex[:12]), settings.logger.wandb
@@ -38,9 +38,21 @@ def log_sweep(folder: Path) -> None:
     )  # fmt: skip
     run.log(contents(folder, results))
     run.finish()
-    if mode() != "online":
-        command = sync_command(folder, settings.paths.models)  # models: runs of pretraining
-        log.warning("W&B was offline; upload the runs later with: %s", command)
+    say_offline(folder, settings.paths.models)
+
+
+def say_offline(folder: Path, models: str | Path) -> None:
+    """Log how to upload the runs of a job or a sweep later, if W&B is used there and keeps them on this machine.
+
+    Args:
+        folder: of the job or the sweep. models: of the source models, which have runs of their own.
+    """
+    if number_of(folder, "wandb") is None:
+        return
+    from tlclass.experiments.wandb_runs import mode
+
+    if mode() == "offline":
+        log.warning("W&B was offline; upload the runs later with: %s", sync_command(folder, models))
 
 
 def sync_command(*folders: str | Path) -> str:

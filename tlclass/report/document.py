@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tlclass.atomic import atomic_path
+from tlclass.experiments.sweep import by_reason
 from tlclass.report import diagnostics, figures, mistakes, tables
 from tlclass.report.convergence import convergence_table
 from tlclass.report.pages import Block, Facts, Heading, Items, Link, Paragraph, Picture, Table
@@ -66,7 +67,7 @@ def opening(
             Heading("Jobs without a result"),
             Paragraph("These jobs have no result, so the scores below do not include them."),
         ]
-        blocks.append(Items([f"{name}: {why}" for name, why in unfinished.items()]))
+        blocks.append(Items(by_reason(unfinished)))
     if objects:
         blocks.append(Link(OBJECTS_LINK, OBJECTS))
     return blocks

@@ -1,7 +1,6 @@
 """The jobs of a sweep as read from its folder, what is missing from its grid, and which of its data are simulated."""
 
 import itertools
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import pandas as pd
 
 from tlclass.arrays import Array
 from tlclass.experiments.result import JOB, read_results
-from tlclass.experiments.sweep import FAILED, is_done, last_command, refusals
+from tlclass.experiments.sweep import FAILED, failure, is_done, last_command, refusals, without_folder
 from tlclass.lightcurves.brightness import THIRDS
 from tlclass.quoting import listed
 from tlclass.training.leavings import Row
@@ -250,7 +249,7 @@ def unfinished_jobs(folder: Path) -> dict[str, str]:
     begun |= set(last.begun.values()) if last else set()
     refused = refusals(folder)
     found = {
-        job: _without_folder(refused[job], folder / job) if job in refused else _reason(folder / job)
+        job: without_folder(refused[job], folder / job) if job in refused else _reason(folder / job)
         for job in sorted(begun)
         if job in refused or not is_done(folder / job)
     }
@@ -261,18 +260,7 @@ def unfinished_jobs(folder: Path) -> dict[str, str]:
 
 
 def _reason(job: Path) -> str:
-    path = job / FAILED
-    if not path.is_file():
-        return f"interrupted: {RESUME}"
-    message: str = json.loads(path.read_text(encoding="utf-8"))["message"]
-    return _without_folder(message, job)
-
-
-def _without_folder(message: str, job: Path) -> str:
-    """The message without the folder of the job that it begins with, however that was called."""
-    for place in (job, job.resolve()):
-        message = message.removeprefix(f"{place}: ").removeprefix(f"{place} ")
-    return message
+    return failure(job) if (job / FAILED).is_file() else f"interrupted: {RESUME}"
 
 
 def untested_classes(sweep: Sweep) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from tlclass.atomic import write_text
+from tlclass.experiments.sweep import by_reason
 from tlclass.report import tables
 from tlclass.report.document import OBJECTS, comparison, document, objects_page, opening, slug
 from tlclass.report.pages import Block, markdown, page
@@ -59,7 +60,7 @@ def write_report(folders: Sequence[Path], published: bool = False) -> str:
         said.append(tables.comparison_table(sweeps).to_string(index=False))
     said += [f"{given}: {done}" for given in folders if (done := last_sweep(given))]
     if unfinished:
-        said.append("\n".join(["jobs without a result:", *(f"  {name}: {why}" for name, why in unfinished.items())]))
+        said.append("\n".join(["jobs without a result:", *(f"  {line}" for line in by_reason(unfinished))]))
     return "\n\n".join(said)
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.voids import blank
 from tlclass.network.checkpoint import TrainedModel
-from tlclass.quoting import listed
+from tlclass.quoting import listed, shortened
 from tlclass.serving.predictions import predict
 from tlclass.serving.request import Request
 from tlclass.surveys.tables.cells import text
@@ -60,10 +61,12 @@ def choose(
         more wanted) and `why`.
 
     Raises:
-        ValueError: n is below 1, fewer than n objects may be chosen, the condition names an unknown column, or no object of `labelled` is there.
+        ValueError: n is no number above 0, fewer than n objects may be chosen, the condition names an unknown column, or no object of `labelled` is there.
     """
-    if n < 1:
-        raise ValueError(f"n is {n}: choose 1 object or more")
+    if not isinstance(n, Integral) or n < 1:
+        raise ValueError(f"n is {n}: choose a whole number of objects, 1 or more")
+    if isinstance(labelled, str):
+        raise ValueError(f"labelled is {shortened(labelled)!r}: give a list of ids, such as [{shortened(labelled)!r}]")
     predictions = predict(model, curves, origin, Request(embedding=True))
     columns = {name: predictions[name].to_numpy(zero_copy_only=False) for name in predictions.column_names}
     classified = predictions["class"].is_valid().to_numpy()

@@ -32,7 +32,7 @@ class Request:
         keep_passbands: whether to use passbands that the model was not trained on.
 
     Raises:
-        ValueError: a number is out of range, or two of them exclude one another.
+        ValueError: one is of another kind or out of range, or two of them exclude one another.
     """
 
     at_days: Sequence[float] = ()
@@ -51,6 +51,11 @@ class Request:
             raise ValueError("at_days and every_observation are two kinds of rows: choose one of them")
         if self.top is not None and (not isinstance(self.top, Integral) or self.top < 1):
             raise ValueError(f"top is {self.top}: give a whole number of classes, 1 or more")
+        if self.coverage is not None and not isinstance(self.coverage, Real):
+            raise ValueError(f"coverage is {self.coverage!r}: give a number, such as 0.9")
+        if self.prior is not None and not isinstance(self.prior, str | Path | Mapping | Estimated):
+            kind = type(self.prior).__name__
+            raise ValueError(f"prior is of type {kind}: give a dictionary of 'class: share', a word, or a file")
 
 
 def _are_days(given: object) -> bool:

@@ -1,5 +1,6 @@
 """A survey by the name of its card, without Hydra on the caller's side."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,8 +24,21 @@ def load_survey(name: str, data: str | Path = "data", **changes: object) -> Surv
         ValueError: there is no such card, or it has no such key.
     """
     words = [f"{key.replace('__', '.')}={written(value)}" for key, value in changes.items()]
-    settings = compose([f"source={name}", f"paths.data={Path(data).resolve()}", *(f"source.{word}" for word in words)])
-    return build_survey(settings["source"])
+    card = [f"source={name}", f"paths.data={Path(data).resolve()}", *(f"source.{word}" for word in words)]
+    try:
+        return build_survey(compose(card)["source"])
+    except ValueError as error:
+        raise ValueError(_of_python(str(error))) from error
+
+
+def _of_python(message: str) -> str:
+    """A message about the source in the words of `load_survey`.
+
+    >>> _of_python("source 'bt' is unknown; source.reader.flux_unit is 3")
+    "survey 'bt' is unknown; reader__flux_unit is 3"
+    """
+    named = re.sub(r"(?<![\w.])(?:source|target)\.([\w.]*\w)", lambda found: found[1].replace(".", "__"), message)
+    return re.sub(r"(?<![\w.])source(?= ')", "survey", named)
 
 
 def stated_survey(words: Sequence[str], config_dir: str | None, trust: Sequence[str]) -> Survey:

@@ -1,6 +1,8 @@
 """`ClassifierTask`: the same training for a user who assembles data, network and Lightning's trainer by hand."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -8,12 +10,14 @@ import torch
 
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.network.classifier import Classifier, build_classifier
+from tlclass.options import checks_arguments
 from tlclass.seeds import stream
 from tlclass.training.losses import CrossEntropy, Loss
 from tlclass.training.metrics import classification_scores
 from tlclass.training.schedules import Constant, Schedule
 from tlclass.training.settings import FitSettings, MakeOptimizer
 from tlclass.training.task import FitTask
+from tlclass.wording import in_python
 
 
 class ClassifierTask(FitTask):
@@ -41,11 +45,12 @@ class ClassifierTask(FitTask):
         schedule: see `FitSettings`.
 
     Raises:
-        ValueError: the encoder or the head is unknown, or a number is out of range.
+        ValueError: the encoder or the head is unknown, an argument is of a wrong kind, or a number is out of range.
     """
 
     classifier: Classifier
 
+    @checks_arguments()
     def __init__(
         self,
         channels: Sequence[str],
@@ -60,12 +65,14 @@ class ClassifierTask(FitTask):
         optimizer: MakeOptimizer = torch.optim.Adam,
         schedule: Schedule | None = None,
     ):
-        channels, classes, encoder, head = list(channels), list(classes), options_of(encoder), options_of(head)
-        settings = FitSettings(
-            learning_rate=learning_rate, class_weights=class_weights, truncate=truncate,
-            loss=loss or CrossEntropy(), optimizer=optimizer, schedule=schedule or Constant(),
-        )  # fmt: skip
-        built = build_classifier(encoder, head, len(channels), len(classes), stream(seed, "initialisation"))
+        channels, classes = list(channels), list(classes)
+        encoder, head = options_of(encoder, "encoder", "gru"), options_of(head, "head", "linear")
+        with _said_in_python():
+            settings = FitSettings(
+                learning_rate=learning_rate, class_weights=class_weights, truncate=truncate,
+                loss=loss or CrossEntropy(), optimizer=optimizer, schedule=schedule or Constant(),
+            )  # fmt: skip
+            built = build_classifier(encoder, head, len(channels), len(classes), stream(seed, "initialisation"))
         super().__init__(built, torch.ones(len(classes)), settings, seed)
         self.classes = classes
         self.save_hyperparameters(ignore=["loss", "optimizer", "schedule"])
@@ -106,6 +113,23 @@ class ClassifierTask(FitTask):
         self.log_dict({f"test/{name}": value for name, value in scores.items()}, sync_dist=True)
 
 
-def options_of(named: str | Mapping[str, Any]) -> dict[str, Any]:
-    """A name alone as `{name: ...}`; plain types, so that a checkpoint loads without running code."""
-    return {"name": named} if isinstance(named, str) else dict(named)
+def options_of(named: str | Mapping[str, Any], what: str, example: str) -> dict[str, Any]:
+    """A name alone as `{name: ...}`; plain types, so that a checkpoint loads without running code.
+
+    Raises:
+        ValueError: options without a name.
+    """
+    if isinstance(named, str):
+        return {"name": named}
+    if "name" not in named:
+        raise ValueError(f"{what} is {dict(named)}, which has no name: add one, such as 'name': '{example}'")
+    return dict(named)
+
+
+@contextmanager
+def _said_in_python() -> Iterator[None]:
+    """Put a mistake into the words of `ClassifierTask`."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(re.sub("^model(?=[ .:])", "encoder", in_python(str(error)).removeprefix("fit."))) from error

@@ -41,10 +41,11 @@ from tlclass.training.task import FitTask, HeadOnly
 log = logging.getLogger(__name__)
 
 
-# what `_trainer` gives to Lightning's trainer, and what would end or validate a fit by other rules than those of FitSettings
+# what `_trainer` gives to Lightning's trainer, what would end or validate a fit by other rules than those of FitSettings,
+# and other machines, for which it would wait
 RESERVED = (
     *("callbacks", "check_val_every_n_epoch", "default_root_dir", "enable_model_summary", "enable_progress_bar"),
-    *("logger", "log_every_n_steps", "max_epochs", "num_sanity_val_steps", "plugins"),
+    *("logger", "log_every_n_steps", "max_epochs", "num_nodes", "num_sanity_val_steps", "plugins"),
     *("reload_dataloaders_every_n_epochs", "barebones", "enable_checkpointing", "fast_dev_run"),
 )
 SPAWNED = ("ddp_spawn", "ddp_fork", "ddp_notebook")  # strategies whose processes begin inside the fit
@@ -159,12 +160,15 @@ def device_of(trainer_options: Mapping[str, Any]) -> torch.device:
 
 def refuse_reserved(trainer_options: Mapping[str, Any]) -> None:
     """Raise ValueError for an option that Lightning's trainer does not have, or that is not the user's to set."""
-    known = set(inspect.signature(L.Trainer).parameters) - {"self", *RESERVED}
-    refused = sorted(set(trainer_options) - known)
+    every = set(inspect.signature(L.Trainer).parameters) - {"self"}
+    known = sorted(every - {*RESERVED})
+    refused = [
+        name + ("" if name in every else nearest(name, known)) for name in sorted(set(trainer_options) - {*known})
+    ]
     if refused:
         raise ValueError(
-            f"trainer: {', '.join(f'{name}{nearest(name, sorted(known))}' for name in refused)} cannot be set (epochs and validation are "
-            f"options of fit); allowed are {', '.join(sorted(known))}"
+            f"trainer: {', '.join(refused)} cannot be set (epochs and validation are options of fit, devices are of one machine); "
+            f"allowed are {', '.join(known)}"
         )
     refuse_own_processes(trainer_options.get("strategy", "auto"))
 
