@@ -45,7 +45,9 @@ def job_run(plan: Plan, folder: Path, labels: int, inputs: Sequence[Path]) -> Ru
         inputs: see `Run`.
     """
     training, source = plan.training, plan.source
-    about = facts(training, plan.arm.name, labels) | {"source": source.name if source else str(plan.source_model or "")}
+    about = facts(training, plan.arm.name, labels) | {
+        "source": source.name if source else str(plan.source_folder or "")
+    }
     surveys = {"source": source, "target": plan.target}
     return Run(
         folder, f"{training.labels.name}-seed{training.seed}", plan.experiment_name, plan.arm.name,
