@@ -11,7 +11,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tlclass import stopping
+from tlclass.options import Size, checked
 
+JOBS = "launcher.jobs_per_device"
 SECONDS = 0.2  # between two looks for a free device
 
 
@@ -75,7 +77,7 @@ def lease(devices: Sequence[str], jobs_per_device: int = 1, folder: Path | None 
         raise ValueError(
             "launcher=cuda found no CUDA device: choose launcher=joblib trainer=cpu, or set CUDA_VISIBLE_DEVICES"
         )
-    check_jobs_per_device(jobs_per_device)
+    jobs_per_device = checked(jobs_per_device, Size, JOBS)
     root = folder or Path(tempfile.gettempdir()) / f"tlclass-devices-{os.getuid()}"
     root.mkdir(parents=True, exist_ok=True)
     # the first place of every device comes before the second of any, so that jobs spread over the devices
@@ -104,16 +106,7 @@ def workers(jobs_per_device: int) -> int:
     Raises:
         ValueError: it is no whole number of at least 1.
     """
-    check_jobs_per_device(jobs_per_device)
-    return max(1, len(cuda_devices()) * jobs_per_device)
-
-
-def check_jobs_per_device(number: object) -> None:
-    """Raise ValueError unless `number` is a whole number of at least 1."""
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise ValueError(
-            f"launcher.jobs_per_device is {number}: give a whole number of jobs that share a CUDA device, 1 or more"
-        )
+    return max(1, len(cuda_devices()) * int(checked(jobs_per_device, Size, JOBS)))
 
 
 def cuda_devices() -> list[str]:
