@@ -1,4 +1,3 @@
-import gzip
 import logging
 import os
 import shutil
@@ -128,14 +127,6 @@ def test_parquet_and_csv_tables(suffix: str, tmp_path: Path) -> None:
     assert curves.detected.all() and np.isnan(curves.redshift).all()
 
 
-def test_compressed_csv(tmp_path: Path) -> None:
-    paths = write(tmp_path, suffix=".csv")
-    for name, path in paths.items():
-        paths[name] = path.with_suffix(".csv.gz")
-        paths[name].write_bytes(gzip.compress(path.read_bytes()))
-    assert len(Table(passbands=ZTF, flux_unit="fluxcal", **paths).read()) == 3
-
-
 def test_numeric_ids_and_bands(tmp_path: Path) -> None:
     numbered = OBSERVATIONS | {"object_id": [1, 1, 2], "band": [0, 1, 0]}
     passbands = Passbands.from_mapping(
@@ -160,12 +151,6 @@ def test_columns_are_renamed_and_null_is_not_read(tmp_path: Path) -> None:
     }
     curves = table(tmp_path, observations, {"id": ["a"], "type": ["TDE"]}, columns=columns)
     assert curves.label.tolist() == ["TDE"] and curves.detected.tolist() == [True]
-
-
-def test_one_table_alone(tmp_path: Path) -> None:
-    path = write(tmp_path)["observations"]
-    curves = Table(path, ZTF, flux_unit="fluxcal").read()
-    assert curves.object_id.tolist() == ["a", "b"] and curves.label.tolist() == ["", ""]
 
 
 @pytest.mark.parametrize(
@@ -247,14 +232,6 @@ def test_a_misspelt_key_of_the_column_map_is_an_error(tmp_path: Path) -> None:
 def test_text_where_numbers_belong_names_column_and_row(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"observations.csv: column flux, row 2: 'bright' is not a number"):
         table(tmp_path, OBSERVATIONS | {"flux": [1.0, "bright", 3.0]}, suffix=".csv")
-
-
-def test_an_unknown_band_is_an_error_naming_the_known(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError,
-        match=r"observations.parquet: unknown passband 'clear' \(1 observations\); known are ztfg \(g\), ztfr \(r\)",
-    ):
-        table(tmp_path, OBSERVATIONS | {"band": ["g", "clear", "r"]})
 
 
 def test_duplicate_object_ids_are_an_error(tmp_path: Path) -> None:
