@@ -476,6 +476,15 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     return "\n".join(lines)
 
 
+def refused(capsys: pytest.CaptureFixture[str], command: Callable[..., object], *words: Any) -> str:
+    """The one sentence with which a command of the command line refuses these words."""
+    with pytest.raises(SystemExit) as ended:
+        command(*words)
+    (sentence,) = said(capsys).splitlines()
+    assert ended.value.code == 2
+    return sentence
+
+
 def read_cached(reader: Reader, folder: Path) -> LightCurves:
     """What `reader` reads, by way of the cache."""
     from tlclass.lightcurves import arrow
