@@ -477,11 +477,12 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def refused(capsys: pytest.CaptureFixture[str], command: Callable[..., object], *words: Any) -> str:
-    """The one sentence with which a command of the command line refuses these words."""
+    """The one sentence with which a command of the command line refuses these words: the last line that it writes."""
     with pytest.raises(SystemExit) as ended:
         command(*words)
-    (sentence,) = said(capsys).splitlines()
-    assert ended.value.code == 2
+    *before, sentence = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and sentence.startswith("error: ")
+    assert not any(line.startswith(("error: ", "Traceback")) for line in before)
     return sentence
 
 

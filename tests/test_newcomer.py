@@ -85,18 +85,8 @@ def test_an_archive_that_is_not_in_order_of_time_is_warned_of(tmp_path: Path, ca
         for name, start in (("a", 59900.3), ("b", 59000.3))
     ]
     pd.concat(rows).to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
-    main(
-        [
-            "ztf",
-            str(tmp_path / "rows.jsonl"),
-            "-o",
-            str(tmp_path / "o.jsonl"),
-            "--state",
-            str(tmp_path / "s"),
-            "--batch",
-            "10",
-        ]
-    )
+    words = ["-o", str(tmp_path / "o.jsonl"), "--state", str(tmp_path / "s"), "--batch", "10"]
+    main(["ztf", str(tmp_path / "rows.jsonl"), *words])
     assert caplog.text.count("sort an archive by time, or classify it with tlclass predict") == 1
 
 

@@ -19,7 +19,14 @@ CLASS_NAMES = {
     65: "M-dwarf-flare", 67: "SNIa-91bg", 88: "AGN", 90: "SNIa", 92: "RRL", 95: "SLSN-I",
     991: "uLens-Binary", 992: "ILOT", 993: "CaRT", 994: "PISN",
 }  # fmt: skip
-NUMBERS = {"ra": "ra", "dec": "decl", "redshift": "true_z", "mwebv": "mwebv", "code": "true_target", "submodel": "true_submodel"}  # fmt: skip
+NUMBERS = {
+    "ra": "ra",
+    "dec": "decl",
+    "redshift": "true_z",
+    "mwebv": "mwebv",
+    "code": "true_target",
+    "submodel": "true_submodel",
+}
 # 0 of objects in the Milky Way: unknown
 HOSTS = {"host_photoz": "hostgal_photoz", "host_photoz_err": "hostgal_photoz_err"}
 
