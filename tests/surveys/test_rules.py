@@ -627,10 +627,13 @@ def test_magnitudes_of_the_science_image_are_refused() -> None:
     assert len(curves_of(release, columns={"mag": "mag"}, positive=True).mjd) == 6
 
 
-@pytest.mark.parametrize("column", ["unit", "photsys", "phot_system", "magnitude_system", "zeropoint_system", "zp_sys"])
+@pytest.mark.parametrize(
+    "column", ["unit", "magsys", "photsys", "phot_system", "magnitude_system", "zeropoint_system", "zp_sys"]
+)
 def test_vega_magnitudes_are_refused_wherever_they_are_called_so(column: str) -> None:
-    with pytest.raises(ValueError, match=rf"column {column} has VegaMag: only AB"):
-        curves_of(magnitudes(isdiffpos="t", **{column: "VegaMag"}))
+    for system in ("VegaMag", "vega"):
+        with pytest.raises(ValueError, match=rf"column {column} has {system}: only AB"):
+            curves_of(magnitudes(isdiffpos="t", **{column: system}))
     assert len(curves_of(magnitudes(isdiffpos="t", **{column: "ABMag"})).mjd) == 6
     assert len(curves_of(magnitudes(isdiffpos="t", unit="mag", flux_unit="uJy")).mjd) == 6
 

@@ -305,13 +305,6 @@ def test_missing_files_and_folders_say_what_to_set(tmp_path: Path) -> None:
         Table(tmp_path / "o.parquet", ZTF).read()
 
 
-def test_an_unknown_flux_unit_names_the_known(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"flux unit 'Crab': choose one of fluxcal, jy, mjy, ujy, njy, or give the AB zero point"
-    ):
-        table(tmp_path, flux_unit="Crab")
-
-
 def test_plasticc_refuses_unknown_class_numbers_and_missing_columns(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "plasticc"
     shutil.copytree(data / "plasticc", folder)
@@ -412,13 +405,6 @@ def test_a_card_with_a_wrong_key_is_one_sentence(data: Path) -> None:
     card = compose(["target=bts", f"paths.data={data}"])["target"]
     with pytest.raises(ValueError, match=r"survey card bts: .*colour"):
         build_survey({**card, "colour": 1})
-    with pytest.raises(ValueError, match=r"photometry.kind is 'alerts': choose one of"):
-        build_survey(
-            {
-                **card,
-                "selection": {**card["selection"], "photometry": {**card["selection"]["photometry"], "kind": "alerts"}},
-            }
-        )
 
 
 @pytest.mark.slow

@@ -505,12 +505,6 @@ def test_a_column_may_hold_the_unit(tmp_path: Path) -> None:
         read(pd.DataFrame(FLUXES | {"flux_unit": "ABMag"}), tmp_path, ".csv")
 
 
-def test_magnitudes_of_another_system_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="column magsys has vega: only AB"):
-        read(pd.DataFrame(MAGNITUDES | {"magsys": "vega"}), tmp_path, ".csv")
-    assert len(read(pd.DataFrame(MAGNITUDES | {"magsys": "ab"}), tmp_path, ".csv").mjd) == 5
-
-
 def test_calendar_dates_are_refused(tmp_path: Path) -> None:
     for dates in (pd.to_datetime(["2020-05-31"] * 5), pd.to_datetime(["2020-05-31"] * 5).date):
         with pytest.raises(ValueError, match="column mjd holds calendar dates: give Modified Julian Dates"):
