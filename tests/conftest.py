@@ -188,14 +188,6 @@ def scratch_job(settings: Job, once: Once) -> Path:
     return once("scratch", functools.partial(run_job, settings("freeze_policy=from_scratch")))
 
 
-@pytest.fixture(scope="session")
-def transferred_job(settings: Job, once: Once) -> Path:
-    """The folder of a job that transferred to 60 labels, its head alone; read only."""
-    from tlclass.experiments.run import run_job
-
-    return once("transferred", functools.partial(run_job, settings("freeze_policy=head_only", "labels=60")))
-
-
 @pytest.fixture
 def train_cli(
     monkeypatch: pytest.MonkeyPatch, overrides: list[str], restored_logging: None, without_figures: None

@@ -213,7 +213,7 @@ def test_a_class_that_the_model_does_not_know_is_not_scored(
     ],
 )
 def test_mistakes_are_one_sentence(
-    words: list[str], named: list[str], job: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], named: list[str], job: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [str(job) if word == "JOB" else word for word in words]
     sentence = refused(capsys, main, [str(job), *words])

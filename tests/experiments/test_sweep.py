@@ -279,9 +279,7 @@ def test_a_killed_worker_ends_a_sweep_with_one_sentence(overrides: list[str], tm
     assert "killed by SIGKILL (often: out of memory): run the same command again; 4 of 4 jobs have no result" in line
 
 
-def test_a_missing_launcher_is_answered_with_its_pip_line(
-    train_cli: CLI, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_launcher_is_answered_with_its_pip_line(train_cli: CLI, capsys: pytest.CaptureFixture[str]) -> None:
     try:
         import hydra_plugins.hydra_ray_launcher  # noqa: F401
     except ImportError:

@@ -145,7 +145,7 @@ def test_publishing_uploads_the_model_and_its_card(released_folder: Path, monkey
     }  # type: ignore[call-overload]
 
 
-def test_a_hub_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_hub_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     hub_package = pytest.importorskip("huggingface_hub")
 
     def offline(*_: object, **__: object) -> str:

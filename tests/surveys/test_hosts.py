@@ -123,7 +123,7 @@ def test_what_is_no_redshift_is_unknown(photoz: float) -> None:
     assert known_hosts(np.array([1.0]), np.array([999.0]))["host_photoz_err"] == pytest.approx(2 * HOST_ERRORS[1])
 
 
-def test_rows_that_measure_nothing_state_the_host_too(tmp_path: Path) -> None:
+def test_rows_that_measure_nothing_state_the_host_too() -> None:
     table = rows(photoz=[np.nan, 0.3, np.nan], photoz_err=0.02)
     for nothing in ({"MJD": [60001.25, np.nan, 60003.75]}, {"FLUXCALERR": [10.0, 0.0, 10.0]}):
         assert host_of(door.read(table.assign(**nothing), BANDS)) == pytest.approx([0.3, 0.02])

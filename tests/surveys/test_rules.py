@@ -434,7 +434,7 @@ def test_packets_in_parquet_are_read_as_in_avro(in_memory: bool, tmp_path: Path)
     )
 
 
-def test_packets_of_a_survey_are_not_read_in_the_passbands_of_another(tmp_path: Path) -> None:
+def test_packets_of_a_survey_are_not_read_in_the_passbands_of_another() -> None:
     seen = {"jd": 2460000.5, "fid": 1, "magpsf": 20.0, "sigmapsf": 0.1, "isdiffpos": "t", "ra": 1.0, "dec": 2.0}
     table = pa.Table.from_pylist([{"objectId": "a", "candidate": seen}])
     with pytest.raises(ValueError, match=r"unknown passband 'ztfg' \(1 observations\); known are lsstg"):
@@ -744,7 +744,7 @@ def test_times_of_tenths_of_a_day_are_warned_of(caplog: pytest.LogCaptureFixture
     assert "6 of 6 times (mjd) are rounded to 0.1 d, so the order of observations in a night is lost" in caplog.text
 
 
-def test_numbers_of_rows_are_no_objects(tmp_path: Path) -> None:
+def test_numbers_of_rows_are_no_objects() -> None:
     numbered = flat().drop(columns="object_id").assign(id=np.arange(6))
     with pytest.raises(
         ValueError, match=r"no two observations have the same id.*--column object_id=COLUMN.*add a column with its name"
@@ -792,7 +792,7 @@ def test_late_days_since_an_event_are_named() -> None:
         curves_of(flat(mjd=[0.0, 1.2, 3.4, 5.6, 20.1, 1200.7]))
 
 
-def test_a_table_with_a_column_for_each_passband_is_told_the_form(tmp_path: Path) -> None:
+def test_a_table_with_a_column_for_each_passband_is_told_the_form() -> None:
     for wide in (["flux_g", "flux_r"], ["mag_ztfg", "mag_ztfr"], ["g_flux", "r_flux"]):
         rows = flat().drop(columns=["band", "flux", "flux_err"]).assign(**dict.fromkeys(wide, 20.0))
         with pytest.raises(
