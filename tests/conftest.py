@@ -188,14 +188,6 @@ def scratch_job(settings: Job, once: Once) -> Path:
     return once("scratch", functools.partial(run_job, settings("freeze_policy=from_scratch")))
 
 
-@pytest.fixture(scope="session")
-def transferred_job(settings: Job, once: Once) -> Path:
-    """The folder of a job that transferred to 60 labels, its head alone; read only."""
-    from tlclass.experiments.run import run_job
-
-    return once("transferred", functools.partial(run_job, settings("freeze_policy=head_only", "labels=60")))
-
-
 @pytest.fixture
 def train_cli(
     monkeypatch: pytest.MonkeyPatch, overrides: list[str], restored_logging: None, without_figures: None
@@ -474,6 +466,16 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     lines = [line for line in text.splitlines() if line.startswith("error: ")]
     assert lines, text
     return "\n".join(lines)
+
+
+def refused(capsys: pytest.CaptureFixture[str], command: Callable[..., object], *words: Any) -> str:
+    """The one sentence with which a command of the command line refuses these words: the last line that it writes."""
+    with pytest.raises(SystemExit) as ended:
+        command(*words)
+    *before, sentence = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and sentence.startswith("error: ")
+    assert not any(line.startswith(("error: ", "Traceback")) for line in before)
+    return sentence
 
 
 def read_cached(reader: Reader, folder: Path) -> LightCurves:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import refused
 from tlclass import fetch
 
 
@@ -44,6 +45,5 @@ def test_no_connection_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1))
-    with pytest.raises(SystemExit) as stop:
-        fetch.main(["plasticc", "--folder", str(tmp_path)])
-    assert stop.value.code == 2 and "error: pip could not download snmachine" in capsys.readouterr().err
+    sentence = refused(capsys, fetch.main, ["plasticc", "--folder", str(tmp_path)])
+    assert sentence.startswith("error: pip could not download snmachine")

@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import SMALL, make_curves, run_process, said
+from tests.conftest import SMALL, make_curves, run_process
 from tlclass.atomic import write_text
 from tlclass.experiments.composition import compose
 from tlclass.network.checkpoint import load_model, save_model
 from tlclass.network.released import RELEASED
-from tlclass.options import reported_mistakes
 from tlclass.serving import publishing
 from tlclass.serving.explanation import explain
 from tlclass.serving.predictions import predict
@@ -48,12 +47,6 @@ def test_a_model_may_be_read_by_those_who_may_read_its_folder(tmp_path: Path) ->
     assert len(rights) > 2 and set(rights.values()) == {0o640}, rights
 
 
-def test_an_interrupted_command_says_so_in_a_word(capsys: Any) -> None:
-    with pytest.raises(SystemExit) as ended, reported_mistakes():
-        raise KeyboardInterrupt
-    assert ended.value.code == 130 and capsys.readouterr().err == "interrupted\n"
-
-
 def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     class Api:
         def create_repo(self, *_: Any, **__: Any) -> None:
@@ -84,26 +77,6 @@ def test_several_values_without_a_sweep_are_told_how() -> None:
         compose(["seed=0,1"])
 
 
-def test_a_stream_writes_into_no_output_of_another_state(tmp_path: Path, capsys: Any) -> None:
-    from tlclass.stream import main
-
-    rows = pd.DataFrame(
-        {"object_id": "a", "mjd": 59000.3 + np.arange(6), "band": "g", "fluxcal": 900.0, "flux_err": 50.0}
-    )
-    rows.to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
-
-    def run(state: str) -> None:
-        main(["ztf", str(tmp_path / "rows.jsonl"), "-o", str(tmp_path / "o.jsonl"), "--state", str(tmp_path / state)])
-
-    run("first")
-    before = (tmp_path / "o.jsonl").read_text()
-    with pytest.raises(SystemExit):
-        run("second")
-    assert "exists and another state wrote it" in said(capsys) and (tmp_path / "o.jsonl").read_text() == before
-    run("first")
-    assert (tmp_path / "o.jsonl").read_text() == before
-
-
 def test_an_archive_that_is_not_in_order_of_time_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     from tlclass.stream import main
 
@@ -112,18 +85,8 @@ def test_an_archive_that_is_not_in_order_of_time_is_warned_of(tmp_path: Path, ca
         for name, start in (("a", 59900.3), ("b", 59000.3))
     ]
     pd.concat(rows).to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
-    main(
-        [
-            "ztf",
-            str(tmp_path / "rows.jsonl"),
-            "-o",
-            str(tmp_path / "o.jsonl"),
-            "--state",
-            str(tmp_path / "s"),
-            "--batch",
-            "10",
-        ]
-    )
+    words = ["-o", str(tmp_path / "o.jsonl"), "--state", str(tmp_path / "s"), "--batch", "10"]
+    main(["ztf", str(tmp_path / "rows.jsonl"), *words])
     assert caplog.text.count("sort an archive by time, or classify it with tlclass predict") == 1
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import Job
+from tests.conftest import Job, refused
 from tlclass.experiments.run import run_job
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves
@@ -140,20 +140,8 @@ def test_other_column_names_and_units(model: Path, data: Path, tmp_path: Path) -
     renamed = table.rename(columns={"mjd": "time", "band": "filter"})
     renamed[["flux", "flux_err"]] *= 10 ** (-0.4 * 3.6)
     renamed.to_csv(tmp_path / "mine.csv", index=False)
-    main(
-        [
-            str(model),
-            str(tmp_path / "mine.csv"),
-            "-o",
-            str(tmp_path / "b.csv"),
-            "--column",
-            "mjd=time",
-            "--column",
-            "band=filter",
-            "--flux-unit",
-            "ujy",
-        ]
-    )
+    words = ["--column", "mjd=time", "--column", "band=filter", "--flux-unit", "ujy"]
+    main([str(model), str(tmp_path / "mine.csv"), "-o", str(tmp_path / "b.csv"), *words])
     a, b = frame(tmp_path / "a.parquet").set_index("object_id"), pd.read_csv(tmp_path / "b.csv").set_index("object_id")
     columns = [name for name in a if name.startswith("p(")]
     assert np.allclose(a[columns], b.loc[a.index, columns], atol=1e-5, equal_nan=True)
@@ -224,10 +212,9 @@ def test_mistakes_are_one_sentence(
 def test_a_coverage_without_thresholds_is_refused_before_anything_is_read(
     coverage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["ztf-alerts", str(tmp_path / "absent.csv"), "-o", str(tmp_path / "p.csv"), "--coverage", coverage])
-    said = capsys.readouterr().err
-    assert stopped.value.code == 2 and "coverage" in said and "0.99" in said and "absent" not in said
+    words = ["ztf-alerts", str(tmp_path / "absent.csv"), "-o", str(tmp_path / "p.csv"), "--coverage", coverage]
+    sentence = refused(capsys, main, words)
+    assert "coverage" in sentence and "0.99" in sentence and "absent" not in sentence
 
 
 @pytest.mark.parametrize(("given", "output"), [("mine.csv", "mine.csv"), (".", "./mine.csv"), ("mine.csv", "link.csv")])
@@ -237,9 +224,8 @@ def test_the_input_is_never_overwritten(
     pd.read_parquet(data / "ztf_bts" / "observations.parquet").to_csv(tmp_path / "mine.csv", index=False)
     (tmp_path / "link.csv").symlink_to(tmp_path / "mine.csv")
     before = (tmp_path / "mine.csv").read_bytes()
-    with pytest.raises(SystemExit):
-        main([str(model), str(tmp_path / given), "-o", str(tmp_path / output)])
-    assert "is a file of the input" in capsys.readouterr().err
+    words = [str(model), str(tmp_path / given), "-o", str(tmp_path / output)]
+    assert "is a file of the input" in refused(capsys, main, words)
     assert (tmp_path / "mine.csv").read_bytes() == before and (tmp_path / "link.csv").is_symlink()
     main([str(model), str(tmp_path / "mine.csv"), "-o", str(tmp_path / "new.csv")])
     main([str(model), str(tmp_path / "mine.csv"), "-o", str(tmp_path / "new.csv")])  # an earlier output may be replaced

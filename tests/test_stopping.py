@@ -80,7 +80,7 @@ def test_waiting_for_a_lock_ends_with_the_signal(noted: None, tmp_path: Path) ->
             pass
 
 
-def test_a_process_ends_with_its_parent(tmp_path: Path) -> None:
+def test_a_process_ends_with_its_parent() -> None:
     child = "import os, time; from tlclass import stopping; stopping.end_with(os.getppid()); print(os.getpid(), flush=True); time.sleep(99)"
     parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}]).wait()"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.conftest import jobs, said, start_forked
+from tests.conftest import jobs, refused, said, start_forked
 from tlclass import predict, train
 from tlclass.experiments.devices import NO_DEVICE
 from tlclass.report.provenance import command
@@ -44,11 +44,9 @@ def test_slurm_away_from_a_cluster_is_refused_before_the_sweep(
     train_cli: CLI, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
-    with pytest.raises(SystemExit) as stop:
-        train_cli("launcher=slurm", "seed=0,1", "-m")
-    assert stop.value.code == 2 and not (tmp_path / "results").exists()
     expected = "no srun: start the sweep on a login node of the cluster, or use launcher=joblib"
-    assert said(capsys) == f"error: launcher=slurm: this machine has {expected}"
+    sentence = refused(capsys, train_cli, "launcher=slurm", "seed=0,1", "-m")
+    assert sentence == f"error: launcher=slurm: this machine has {expected}" and not (tmp_path / "results").exists()
 
 
 def test_cuda_devices_that_are_not_there_are_missed_once_and_not_in_every_job(
@@ -75,14 +73,11 @@ def test_a_refused_job_leaves_no_empty_folder_and_a_path_through_a_file_says_so(
     train_cli: CLI, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit):
-        train_cli(SCRATCH, "fit.monitor=loss")
-    assert "fit.monitor" in said(capsys) and not (tmp_path / "results").exists()
+    assert "fit.monitor" in refused(capsys, train_cli, SCRATCH, "fit.monitor=loss")
+    assert not (tmp_path / "results").exists()
     (tmp_path / "file").touch()
-    with pytest.raises(SystemExit) as stop:
-        train_cli(SCRATCH, "paths.results=file/results")
     expected = "not a directory: a part of this path is a file, so give another path"
-    assert stop.value.code == 2 and said(capsys).endswith(expected)
+    assert refused(capsys, train_cli, SCRATCH, "paths.results=file/results").endswith(expected)
 
 
 def test_a_mistake_corrected_in_the_same_place_just_runs(train_cli: CLI, tmp_path: Path) -> None:

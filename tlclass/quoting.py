@@ -1,7 +1,7 @@
 """Quote text of files and users in messages: on one line, and shortened."""
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 LONGEST = 80  # characters
 _ACCESS, _ROOM = (
@@ -52,6 +52,12 @@ def listed(values: Iterable[object], most: int = 40) -> str:
     found = list(values)
     more = f" and {len(found) - most:,} more" if len(found) > most else ""
     return ", ".join(shortened(value) for value in found[:most]) + more
+
+
+def one_of(what: str, given: object, allowed: Collection[str]) -> None:
+    """Raise ValueError unless the value that a user gave for `what` is one of the allowed words."""
+    if given not in allowed:
+        raise ValueError(f"{what} is '{shortened(given)}': choose one of {', '.join(allowed)}")
 
 
 def sentence(error: BaseException, longest: int = 1000) -> str:

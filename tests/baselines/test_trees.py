@@ -1,7 +1,5 @@
 import json
-import logging
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,18 +112,6 @@ def test_a_baseline_needs_no_source(job: Job, tmp_path: Path) -> None:
     nowhere = ["source=bts", "++source.reader.observations=/nowhere/o.parquet"]
     chosen = job("forest", *nowhere, "head=source", f"paths.models={tmp_path / 'models'}")
     assert run_job(chosen, tmp_path / "job")["source"] == "" and not (tmp_path / "models").exists()
-
-
-def test_a_finished_baseline_is_skipped_and_a_changed_one_refused_unless_overwritten(
-    job: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    row = run_job(job("forest"), tmp_path / "job")
-    assert run_job(job("forest"), tmp_path / "job")["log_loss"] == row["log_loss"] and "skipped" in caplog.text
-    changed = job("forest", "method.options.trees=11")
-    with pytest.raises(ValueError, match=r"method.options.trees was 10 and is now 11"):
-        run_job(changed, tmp_path / "job")
-    assert run_job(replace(changed, overwrite=True), tmp_path / "job")["log_loss"] != row["log_loss"]
 
 
 @ARMS

@@ -93,16 +93,8 @@ def test_an_ensemble_is_the_mean_of_networks_from_source_models_of_their_own(set
     )  # each is calibrated by itself
     model = load_model(tmp_path / "both")
     assert len(model.members) == 2
-    trained = run_job(
-        settings(
-            "freeze_policy=head_only",
-            "head=source",
-            "head.use_shares=false",
-            "members=2",
-            f"source_model={tmp_path / 'both'}",
-        ),
-        tmp_path / "on",
-    )
+    words = ["freeze_policy=head_only", "head=source", "head.use_shares=false", "members=2"]
+    trained = run_job(settings(*words, f"source_model={tmp_path / 'both'}"), tmp_path / "on")
     assert trained["members"] == 2
 
 

@@ -116,7 +116,7 @@ def test_a_name_that_does_not_exist_is_said() -> None:
         build_survey(bts(reader={"_target_": "tlclass.surveys.Tabel"}))
 
 
-def test_interpolations_are_not_resolved_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interpolations_are_not_resolved_again() -> None:
     """What a card holds after composing is text: a resolver could give a node with a `_target_` that nobody looked at."""
     hidden = "${oc.create:'{_target_: os.mkdir, path: victim}'}"
     with pytest.raises(ValueError, match="survey card bts"):

@@ -309,7 +309,7 @@ def test_no_recommended_recipe_simulates_source_and_target_with_the_same_seed(wo
 
 
 def test_the_source_model_may_be_a_released_one_by_name() -> None:
-    chosen = plan("arm=transfer source_model=ztf-alerts-12").source_model
+    chosen = plan("arm=transfer source_model=ztf-alerts-12").source_folder
     assert chosen is not None and chosen == RELEASED / "ztf-alerts-12"
     text = refusal("arm=transfer source_model=ztf-alert")
     assert "'ztf-alert'" in text and "ztf-alerts-12" in text and "model.json" in text

@@ -21,7 +21,7 @@ def test_a_released_model_as_the_source_keeps_the_class_shares_that_it_assumes_o
     """Of the twelve classes of `ztf-alerts-12`, those that a class of the BTS holds are added; AGN is left out."""
     source, released = load_model(model_folder("ztf-alerts-12")), load_model(model_folder("ztf-alerts"))
     plan = settings("arm=transfer", "source_model=ztf-alerts-12", "labels=0", "members=1")
-    assert plan.source_model == model_folder("ztf-alerts-12") and plan.source is None
+    assert plan.source_folder == model_folder("ztf-alerts-12") and plan.source is None
     head = head_settings({"name": "source", "use_shares": True}, source, released.taxonomy)
     network = build_classifier(source.encoder, head, len(source.encoding.channels), len(released.classes), 0)
     one = replace(source, classifier=source.members[0])

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.conftest import Job, jobs, result, said, start_forked
+from tests.conftest import Job, jobs, refused, result, said, start_forked
 from tlclass import predict, train
 from tlclass.experiments import run, sweep
 from tlclass.experiments.plan import Plan
@@ -194,9 +194,8 @@ def test_a_folder_of_another_job_is_named_in_the_sweep_alone(tmp_path: Path) -> 
 def test_a_job_that_an_axis_has_twice_is_refused(
     train_cli: CLI, untrained: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as stop:
-        train_cli(SCRATCH, "labels=50", "seed=0,1,0", "-m")
-    assert stop.value.code == 2 and "has the job seed=0 more than once" in said(capsys)
+    sentence = refused(capsys, train_cli, SCRATCH, "labels=50", "seed=0,1,0", "-m")
+    assert "has the job seed=0 more than once" in sentence
     assert not untrained and not (tmp_path / "results").exists()
 
 
@@ -280,15 +279,11 @@ def test_a_killed_worker_ends_a_sweep_with_one_sentence(overrides: list[str], tm
     assert "killed by SIGKILL (often: out of memory): run the same command again; 4 of 4 jobs have no result" in line
 
 
-def test_a_missing_launcher_is_answered_with_its_pip_line(
-    train_cli: CLI, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_launcher_is_answered_with_its_pip_line(train_cli: CLI, capsys: pytest.CaptureFixture[str]) -> None:
     try:
         import hydra_plugins.hydra_ray_launcher  # noqa: F401
     except ImportError:
-        with pytest.raises(SystemExit):
-            train_cli("launcher=ray", "-m")
-        assert install("ray") in capsys.readouterr().err
+        assert install("ray") in refused(capsys, train_cli, "launcher=ray", "-m")
     else:
         pytest.skip("the Ray launcher is installed")
 

@@ -187,12 +187,6 @@ def test_a_budget_of_zero_labels_tests_on_everything_else() -> None:
     assert split.budget == 0 and len(split.test) == len(LABEL)
 
 
-def test_the_size_of_a_label_budget() -> None:
-    assert Labels.of("5%").size(1000) == 50
-    assert Labels.of(123).size(1000) == 123
-    assert Labels.of("all").size(1000) == 1000
-
-
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=50))
 def test_class_weights_have_mean_1_and_balance_the_classes(labels: list[int]) -> None:
     label = np.array(labels)

@@ -254,16 +254,6 @@ def test_initialise_covers_a_bare_gru() -> None:
     assert (gru.bias_hh_l0 == 0).all()
 
 
-def test_the_encoder_reads_the_state_at_the_last_valid_step() -> None:
-    encoder = GRUEncoder(4, hidden=8, dense=8, latent=8).eval()
-    x = torch.randn(3, 9, 4)
-    lengths = torch.tensor([1, 5, 9])
-    out = encoder(x, lengths, torch.empty(3, 0))
-    assert out.shape == (3, 8) and encoder.out_features == 8
-    for i, n in enumerate(lengths.tolist()):
-        assert torch.allclose(out[i], encoder(x[i : i + 1, :n], torch.tensor([n]), torch.empty(1, 0))[0], atol=1e-6)
-
-
 # -- metadata
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from tests.conftest import Once, figures_made, keep_inline, nothing
+from tests.conftest import Once, figures_made, keep_inline, nothing, refused
 from tests.report.sweeps import scratch, shifted, write_sweep
 from tlclass.experiments import sweep
 from tlclass.report import write_report
@@ -248,7 +248,5 @@ def test_calibrated_probabilities_lie_on_the_diagonal() -> None:
 
 
 def test_an_empty_folder_says_what_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main([str(tmp_path)])
-    assert stop.value.code == 2
-    assert f"no result.json below {tmp_path}: name the folder of an experiment" in capsys.readouterr().err
+    sentence = refused(capsys, main, [str(tmp_path)])
+    assert f"no result.json below {tmp_path}: name the folder of an experiment" in sentence

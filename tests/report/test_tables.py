@@ -187,13 +187,6 @@ def test_arms_on_another_target_are_not_compared(tmp_path: Path) -> None:
     assert len(efficiency_table(sweep)) == 2 and convergence_table(sweep).empty
 
 
-def test_two_jobs_with_the_same_coordinates_are_refused(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        write_sweep(tmp_path / name, ARMS)
-    with pytest.raises(ValueError, match=r"two jobs of e .*/a/.*/b/"):
-        read_sweeps([tmp_path])
-
-
 def test_simulated_data_are_called_so(sweep: Sweep) -> None:
     assert data_note(sweep.jobs) == "ztf_simulated (simulated) to bts (real)"
     assert data_note(sweep.jobs.assign(simulated=True)).endswith("bts (simulated)")

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from tests.conftest import run_process
+from tests.conftest import refused, run_process
 from tests.serving.conftest import RECIPE
 from tlclass import models
 from tlclass.network import released
@@ -87,27 +87,15 @@ def shipped(released_folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_the_model_is_found_by_the_survey(
     shipped: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(
-        [
-            str(data / "ztf_bts" / "observations.parquet"),
-            "-o",
-            str(tmp_path / "out.jsonl"),
-            "--coverage",
-            "0.9",
-            "--top",
-            "2",
-        ]
-    )
+    table = str(data / "ztf_bts" / "observations.parquet")
+    main([table, "-o", str(tmp_path / "out.jsonl"), "--coverage", "0.9", "--top", "2"])
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert len(rows) > 100 and {"class_1", "p_2", "set", "novelty", "warning"} <= set(rows[0])
     assert f"{shipped}: {len(rows)} objects" in capsys.readouterr().out
-    main(
-        [shipped, str(data / "ztf_bts" / "observations.parquet"), "-o", str(tmp_path / "out.csv"), "--coverage", "0.9"]
-    )
+    main([shipped, table, "-o", str(tmp_path / "out.csv"), "--coverage", "0.9"])
     assert pd.read_csv(tmp_path / "out.csv")["set"].dropna().str.contains(r"^[\w\- /|]+$").all()
-    with pytest.raises(SystemExit):
-        main([str(data / "plasticc"), "-o", str(tmp_path / "none.csv")])
-    assert "unknown passband 'u'" in capsys.readouterr().err
+    none = [str(data / "plasticc"), "-o", str(tmp_path / "none.csv")]
+    assert "unknown passband 'u'" in refused(capsys, main, none)
 
 
 def test_models_are_listed_with_their_cards(shipped: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,9 +118,8 @@ def test_standard_input_is_called_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
-    with pytest.raises(SystemExit):
-        main(["ztf", "-", "-o", str(tmp_path / "out.csv")])
-    assert capsys.readouterr().err == "error: standard input cannot be read: the file is empty\n"
+    sentence = refused(capsys, main, ["ztf", "-", "-o", str(tmp_path / "out.csv")])
+    assert sentence == "error: standard input cannot be read: the file is empty"
 
 
 def test_importing_the_package_does_not_import_torch(tmp_path: Path) -> None:
@@ -160,7 +147,7 @@ def test_publishing_uploads_the_model_and_its_card(released_folder: Path, monkey
     }  # type: ignore[call-overload]
 
 
-def test_a_hub_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_hub_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     hub_package = pytest.importorskip("huggingface_hub")
 
     def offline(*_: object, **__: object) -> str:

@@ -1,6 +1,7 @@
 """Packets of a few objects, released models, and the stream of them as a user runs it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ from tlclass.network.released import model_folder
 from tlclass.serving.predictions import predict
 from tlclass.streaming.arrivals import Arrival
 from tlclass.streaming.engine import Engine, Outcome
+from tlclass.streaming.metrics import Metrics
+from tlclass.streaming.outputs import Lines
 from tlclass.streaming.reading import Reading, for_model
+from tlclass.streaming.run import Pace, Stream
 from tlclass.streaming.state import Live, from_bytes, to_bytes
+from tlclass.streaming.store import Store
 from tlclass.surveys import door
 
 MODELS = ("ztf-alerts", "ztf-forced", "ztf")
@@ -56,6 +61,17 @@ def folder(packets: list[Packet], tmp_path_factory: pytest.TempPathFactory) -> P
         name = f"{packet['candidate']['jd']:.6f}_{packet['objectId']}.avro"
         write_packets(path / name, ztf_schema(), [packet])
     return path
+
+
+@contextmanager
+def stream_in(folder: Path, model: TrainedModel, output: Callable[[Store], Any], **pace: float) -> Iterator[Stream]:
+    """A stream with its state and its dead letters in a folder, and this output."""
+    with Store(folder / "s", "m") as store:
+        letters = Lines(folder / "letters.jsonl", store, "letters")
+        stream = Stream(model, Engine(model), store, output(store), letters, Metrics(model), Pace(**pace))
+        yield stream
+        letters.close()
+        stream.output.close()
 
 
 def reading(model: TrainedModel, **stated: Any) -> Reading:

@@ -9,14 +9,11 @@ from typing import Any
 import pytest
 
 from tests.data.raw_alerts import Packet, confluent, ztf_schema
-from tests.streaming.conftest import reading
+from tests.streaming.conftest import reading, stream_in
 from tests.streaming.test_stream import assert_as_batch, lines
 from tlclass.network.checkpoint import TrainedModel
-from tlclass.streaming.engine import Engine
 from tlclass.streaming.kafka import Topic, TopicOutput
-from tlclass.streaming.metrics import Metrics
 from tlclass.streaming.outputs import Lines
-from tlclass.streaming.run import Pace, Stream
 from tlclass.streaming.sources import Item
 from tlclass.streaming.store import Store
 
@@ -59,13 +56,9 @@ def run(
 ) -> Any:
     # a group of its own: librdkafka's cluster lets none join that another left; where to go on the state says, not the group
     settings = {"bootstrap.servers": address, "group.id": f"group {next(GROUPS)}", "log_level": 0}
-    with Store(folder / "s", "m") as store:
-        letters = Lines(folder / "letters.jsonl", store, "letters")
-        stream = Stream(model, Engine(model), store, output(store), letters, Metrics(model), Pace(batch=5))
+    with stream_in(folder, model, output, batch=5) as stream:
         stream.run(Until(Topic([topic], settings, reading(model)), messages))
-        letters.close()
-        stream.output.close()
-        return stream.metrics.counts
+    return stream.metrics.counts
 
 
 def read(address: str, topic: str, count: int) -> list[Any]:
@@ -95,15 +88,9 @@ def test_a_topic_goes_on_where_the_state_says(
     assert first["arrivals"] == half and first["rejected"] == 1
     assert "offset" in lines(tmp_path / "letters.jsonl")[0]["origin"]
     send(cluster, "alerts", messages[half:])
-    second = run(
-        model,
-        address,
-        "alerts",
-        tmp_path,
-        len(messages) - half,
-        lambda store: TopicOutput("classified", settings, store),
-    )
-    assert second["arrivals"] == len(messages) - half and not second["rejected"]
+    rest = len(messages) - half
+    second = run(model, address, "alerts", tmp_path, rest, lambda store: TopicOutput("classified", settings, store))
+    assert second["arrivals"] == rest and not second["rejected"]
     found = read(address, "classified", second["predictions"])
     assert len({message.headers()[0] for message in found}) == len(found) == second["predictions"] > 3
     rows = [json.loads(message.value()) for message in found]

@@ -22,15 +22,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.streaming.conftest import reading
+from tests.streaming.conftest import reading, stream_in
 from tests.streaming.test_stream import Trained, assert_as_batch, lines
 from tlclass.stream import main
 from tlclass.streaming.arrivals import Arrival
-from tlclass.streaming.engine import Engine
-from tlclass.streaming.metrics import Metrics
 from tlclass.streaming.outputs import Lines
 from tlclass.streaming.partitions import Begin, Replays, begin, parted, place
-from tlclass.streaming.run import Pace, Stream
 from tlclass.streaming.sources import Item, Settle
 from tlclass.streaming.store import Store
 
@@ -197,12 +194,9 @@ def test_what_another_process_reads_by_now_is_dropped_and_what_it_classified_is_
     of_one = [file for file in files if file.stem.split("_")[1] == files[0].stem.split("_")[1]]
     found = [next(iter(reading(model).content(file.read_bytes(), file.name))) for file in (*of_one[-2:], files[-1])]
     source = Handing([each for each in found if isinstance(each, Arrival)], tmp_path / "o.jsonl")
-    with Store(tmp_path / "s", "m") as store:
-        output, letters = Lines(source.out, store, "o"), Lines(tmp_path / "d.jsonl", store, "d")
-        stream = Stream(model, Engine(model), store, output, letters, Metrics(model), Pace(seconds=1e9))
+    with stream_in(tmp_path, model, lambda store: Lines(source.out, store, "o"), seconds=1e9) as stream:
         stream.run(source)
-        output.close()
-        letters.close()
+        store = stream.store
         assert (store.fact("first"), store.fact("second"), len(store)) == (2, None, 1)
     assert (stream.metrics.counts["arrivals"], stream.metrics.counts["read again"]) == (1, 1)
     assert source.told == [({"first": 2}, 1)], "told after the only prediction was out"
@@ -227,13 +221,9 @@ def test_a_new_message_in_the_batch_that_rebuilds_the_state_finds_it(trained: Tr
     model = trained("ztf-alerts")
     nights = [json.dumps(night[0]).encode() for night in itertools.islice(rows(), 6)]
     arrivals = [next(iter(reading(model).content(row, "row"))) for row in nights]
-    with Store(tmp_path / "s", "m") as store:
-        output, letters = Lines(tmp_path / "o.jsonl", store, "o"), Lines(tmp_path / "d.jsonl", store, "d")
-        stream = Stream(model, Engine(model), store, output, letters, Metrics(model), Pace(seconds=1e9))
+    with stream_in(tmp_path, model, lambda store: Lines(tmp_path / "o.jsonl", store, "o"), seconds=1e9) as stream:
         stream.run(AtOnce([each for each in arrivals if isinstance(each, Arrival)]))
-        output.close()
-        letters.close()
-        assert len(store) == 1
+        assert len(stream.store) == 1
     assert [row["n_observations"] for row in lines(tmp_path / "o.jsonl")] == [4, 5, 6]
 
 

@@ -92,7 +92,7 @@ def test_a_nested_table_without_rows_is_refused(form: str, tmp_path: Path) -> No
                 read(given, BANDS, {"flux_unit": "fluxcal"})
 
 
-def test_light_curves_pass_and_labels_are_not_read(tmp_path: Path) -> None:
+def test_light_curves_pass_and_labels_are_not_read() -> None:
     frame = LAYOUTS["plain"](alerts()).assign(label="SN Ia")
     curves = door.read(frame, BANDS)
     assert set(curves.label) == {""} and door.read(curves, BANDS) is curves
@@ -149,7 +149,7 @@ def test_a_column_of_several_kinds_is_one_sentence() -> None:
         door.read(frame, BANDS)
 
 
-def test_the_unit_of_the_model_counts_where_the_input_states_none(tmp_path: Path) -> None:
+def test_the_unit_of_the_model_counts_where_the_input_states_none() -> None:
     frame = plain(alerts())
     plainly = door.read(frame, BANDS)
     trained = door.read(frame, BANDS, trained={"flux_unit": "ujy", "forced": False})

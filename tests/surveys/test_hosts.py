@@ -41,6 +41,11 @@ def rows(**columns: object) -> pd.DataFrame:
     return frame(ROWS).assign(**columns)
 
 
+def nested(**columns: object) -> pa.Table:
+    lists = {name: pa.array([values.tolist()]) for name, values in rows().drop(columns="object_id").items()}
+    return pa.table({"object_id": [OBJECT], **columns, **lists})
+
+
 @pytest.mark.parametrize("names", NAMES, ids=str)
 @pytest.mark.parametrize("where", ["rows", "objects", "memory", "nested"])
 def test_a_redshift_of_the_host_is_read_from_rows_and_from_objects(
@@ -50,9 +55,7 @@ def test_a_redshift_of_the_host_is_read_from_rows_and_from_objects(
     if where == "memory":
         curves = door.read(rows(**stated), BANDS)
     elif where == "nested":
-        lists = {name: pa.array([values.tolist()]) for name, values in rows().drop(columns="object_id").items()}
-        table = pa.table({"object_id": [OBJECT], **{name: [value] for name, value in stated.items()}, **lists})
-        curves = door.read(table, BANDS)
+        curves = door.read(nested(**{name: [value] for name, value in stated.items()}), BANDS)
     else:
         write(rows(**(stated if where == "rows" else {})), tmp_path / "lc.csv")
         if where == "objects":
@@ -120,7 +123,7 @@ def test_what_is_no_redshift_is_unknown(photoz: float) -> None:
     assert known_hosts(np.array([1.0]), np.array([999.0]))["host_photoz_err"] == pytest.approx(2 * HOST_ERRORS[1])
 
 
-def test_rows_that_measure_nothing_state_the_host_too(tmp_path: Path) -> None:
+def test_rows_that_measure_nothing_state_the_host_too() -> None:
     table = rows(photoz=[np.nan, 0.3, np.nan], photoz_err=0.02)
     for nothing in ({"MJD": [60001.25, np.nan, 60003.75]}, {"FLUXCALERR": [10.0, 0.0, 10.0]}):
         assert host_of(door.read(table.assign(**nothing), BANDS)) == pytest.approx([0.3, 0.02])
@@ -178,16 +181,7 @@ def test_a_column_that_nobody_needs_makes_no_table_unreadable(where: str, name: 
         if name in ("dust", "extinction"):
             pytest.skip("the extinction of a table of objects is asked for by those who add it")
         write(rows(), tmp_path / "lc.csv")
-        write(
-            pd.DataFrame(
-                {
-                    "object_id": [OBJECT],
-                    "ra": 1.0,
-                    **{k: v[:1] if isinstance(v, list) else [v] for k, v in SPARED[name].items()},
-                }
-            ),
-            tmp_path / "o.csv",
-        )
+        write(table[:1][["object_id", *SPARED[name]]].assign(ra=1.0), tmp_path / "o.csv")
         curves = door.read(tmp_path, BANDS)
     else:
         write(table, tmp_path / f"lc.{where}")
@@ -243,11 +237,6 @@ def test_text_of_another_arrow_type_is_read() -> None:
         door.read(table.set_column(place, "photoz", table["photoz"].cast(pa.string_view())), BANDS).host_photoz[0]
         == 0.3
     )
-
-
-def nested(**columns: object) -> pa.Table:
-    lists = {name: pa.array([values.tolist()]) for name, values in rows().drop(columns="object_id").items()}
-    return pa.table({"object_id": [OBJECT], **columns, **lists})
 
 
 @pytest.mark.parametrize(

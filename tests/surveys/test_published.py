@@ -200,7 +200,7 @@ def test_an_unknown_number_may_be_written_in_any_case(word: str, tmp_path: Path)
     assert len(door.read(tmp_path / "x.csv", BANDS, {"flux_unit": "njy"}).mjd) == N - 1
 
 
-def test_the_error_code_of_atlas_counts_beside_prefixed_columns(tmp_path: Path) -> None:
+def test_the_error_code_of_atlas_counts_beside_prefixed_columns() -> None:
     for prefix in ("", "diaSource_"):
         rows = pd.DataFrame(
             {

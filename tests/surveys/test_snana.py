@@ -84,25 +84,10 @@ def test_a_photflag_without_the_bit_of_a_detection_says_nothing(
 
 @pytest.mark.parametrize("flag", [-9, -99, -999, -9999, 999])
 def test_what_snana_writes_for_unknown_is_unknown(flag: float, tmp_path: Path) -> None:
-    curves = one(
-        tmp_path,
-        MWEBV=[flag],
-        SIM_REDSHIFT_CMB=[flag],
-        REDSHIFT_FINAL=[flag],
-        HOSTGAL_SPECZ=[flag],
-        PEAKMJD=[flag],
-        RA=[-999.0],
-        DEC=[-999.0],
-    )
-    unknown = (
-        curves.mwebv,
-        curves.redshift,
-        curves.extra["host_specz"],
-        curves.extra["peak_mjd"],
-        curves.ra,
-        curves.dec,
-    )
-    assert np.isnan(unknown).all()
+    keys = ("MWEBV", "SIM_REDSHIFT_CMB", "REDSHIFT_FINAL", "HOSTGAL_SPECZ", "PEAKMJD")
+    curves = one(tmp_path, **{key: [flag] for key in keys}, RA=[-999.0], DEC=[-999.0])
+    unknown = [curves.mwebv, curves.redshift, curves.ra, curves.dec]
+    assert np.isnan([*unknown, curves.extra["host_specz"], curves.extra["peak_mjd"]]).all()
 
 
 def test_the_heliocentric_redshift_counts_before_that_of_the_cmb(tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-import gzip
 import logging
 import os
 import shutil
@@ -128,14 +127,6 @@ def test_parquet_and_csv_tables(suffix: str, tmp_path: Path) -> None:
     assert curves.detected.all() and np.isnan(curves.redshift).all()
 
 
-def test_compressed_csv(tmp_path: Path) -> None:
-    paths = write(tmp_path, suffix=".csv")
-    for name, path in paths.items():
-        paths[name] = path.with_suffix(".csv.gz")
-        paths[name].write_bytes(gzip.compress(path.read_bytes()))
-    assert len(Table(passbands=ZTF, flux_unit="fluxcal", **paths).read()) == 3
-
-
 def test_numeric_ids_and_bands(tmp_path: Path) -> None:
     numbered = OBSERVATIONS | {"object_id": [1, 1, 2], "band": [0, 1, 0]}
     passbands = Passbands.from_mapping(
@@ -160,12 +151,6 @@ def test_columns_are_renamed_and_null_is_not_read(tmp_path: Path) -> None:
     }
     curves = table(tmp_path, observations, {"id": ["a"], "type": ["TDE"]}, columns=columns)
     assert curves.label.tolist() == ["TDE"] and curves.detected.tolist() == [True]
-
-
-def test_one_table_alone(tmp_path: Path) -> None:
-    path = write(tmp_path)["observations"]
-    curves = Table(path, ZTF, flux_unit="fluxcal").read()
-    assert curves.object_id.tolist() == ["a", "b"] and curves.label.tolist() == ["", ""]
 
 
 @pytest.mark.parametrize(
@@ -249,14 +234,6 @@ def test_text_where_numbers_belong_names_column_and_row(tmp_path: Path) -> None:
         table(tmp_path, OBSERVATIONS | {"flux": [1.0, "bright", 3.0]}, suffix=".csv")
 
 
-def test_an_unknown_band_is_an_error_naming_the_known(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError,
-        match=r"observations.parquet: unknown passband 'clear' \(1 observations\); known are ztfg \(g\), ztfr \(r\)",
-    ):
-        table(tmp_path, OBSERVATIONS | {"band": ["g", "clear", "r"]})
-
-
 def test_duplicate_object_ids_are_an_error(tmp_path: Path) -> None:
     twice = {"object_id": ["a", "a", "b"], "class": ["SN Ia", "SN II", "TDE"], "z": [0.1, 0.1, 0.2]}
     with pytest.raises(
@@ -326,13 +303,6 @@ def test_missing_files_and_folders_say_what_to_set(tmp_path: Path) -> None:
         match=f"no file o.parquet in {tmp_path}; it holds objects.parquet, observations.parquet: set paths.data",
     ):
         Table(tmp_path / "o.parquet", ZTF).read()
-
-
-def test_an_unknown_flux_unit_names_the_known(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"flux unit 'Crab': choose one of fluxcal, jy, mjy, ujy, njy, or give the AB zero point"
-    ):
-        table(tmp_path, flux_unit="Crab")
 
 
 def test_plasticc_refuses_unknown_class_numbers_and_missing_columns(data: Path, tmp_path: Path) -> None:
@@ -435,13 +405,6 @@ def test_a_card_with_a_wrong_key_is_one_sentence(data: Path) -> None:
     card = compose(["target=bts", f"paths.data={data}"])["target"]
     with pytest.raises(ValueError, match=r"survey card bts: .*colour"):
         build_survey({**card, "colour": 1})
-    with pytest.raises(ValueError, match=r"photometry.kind is 'alerts': choose one of"):
-        build_survey(
-            {
-                **card,
-                "selection": {**card["selection"], "photometry": {**card["selection"]["photometry"], "kind": "alerts"}},
-            }
-        )
 
 
 @pytest.mark.slow

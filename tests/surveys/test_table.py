@@ -166,13 +166,8 @@ def test_without_a_sign_nothing_is_guessed(tmp_path: Path) -> None:
 
 
 def test_what_a_broker_calls_bad_is_left_out_and_counted(tmp_path: Path) -> None:
-    frame = fink(alerts()).assign(
-        **{
-            "d:tag": ["badquality", *fink(alerts())["d:tag"][1:]],
-            "i:magpsf": alerts().mag.fillna(19.0),
-            "i:sigmapsf": 0.1,
-        }
-    )
+    bad = ["badquality", *fink(alerts())["d:tag"][1:]]
+    frame = fink(alerts()).assign(**{"d:tag": bad, "i:magpsf": alerts().mag.fillna(19.0), "i:sigmapsf": 0.1})
     curves = read(frame, tmp_path)
     limits = int((frame["d:tag"] == "upperlim").sum())
     assert curves.dropped == {
@@ -222,16 +217,7 @@ def test_the_mapping_chooses_between_fluxes_and_magnitudes(tmp_path: Path) -> No
 
 def test_columns_that_are_empty_at_first_are_still_numbers(tmp_path: Path) -> None:
     n = 200_000  # more than the first block of a CSV file
-    frame = pd.DataFrame(
-        {
-            "oid": "a",
-            "mjd": 58000 + np.arange(n) / 50,
-            "fid": 1,
-            "magpsf": np.nan,
-            "sigmapsf": np.nan,
-            "isdiffpos": None,
-        }
-    )
+    frame = pd.DataFrame({"oid": "a", "mjd": 58000 + np.arange(n) / 50, "fid": 1, "magpsf": np.nan, "sigmapsf": np.nan})
     frame.loc[n - 1, ["magpsf", "sigmapsf"]] = 20.0, 0.1
     frame["isdiffpos"] = [None] * (n - 1) + ["t"]
     assert np.allclose(read(frame, tmp_path, ".csv").flux, 1000)
@@ -250,14 +236,8 @@ def test_two_columns_of_one_meaning_are_an_error_until_one_is_named(tmp_path: Pa
 
 def test_exact_twins_are_no_conflict(tmp_path: Path) -> None:
     frame = plain(alerts())
-    twins = frame.assign(
-        jd=frame.mjd + 2400000.5,
-        fid=frame.band.map({"g": 1, "r": 2}),
-        time="2019",
-        name="SN",
-        psfFlux=3.0,
-        psfFluxErr=1.0,
-    )
+    twins = frame.assign(jd=frame.mjd + 2400000.5, fid=frame.band.map({"g": 1, "r": 2}), time="2019", name="SN")
+    twins = twins.assign(psfFlux=3.0, psfFluxErr=1.0)
     assert same(read(twins, tmp_path), read(frame, tmp_path))
 
 
@@ -269,15 +249,8 @@ def test_class_is_the_label_and_not_source_class(tmp_path: Path) -> None:
 
 
 def test_rubin_fluxes_are_njy_unless_the_card_says_otherwise(tmp_path: Path) -> None:
-    frame = pd.DataFrame(
-        {
-            "diaObjectId": [170032882292621334],
-            "midpointMjdTai": [61000.0],
-            "band": ["g"],
-            "psfFlux": [3631.0],
-            "psfFluxErr": [36.31],
-        }
-    )
+    flux = {"midpointMjdTai": 61000.0, "band": "g", "psfFlux": 3631.0, "psfFluxErr": 36.31}
+    frame = pd.DataFrame({"diaObjectId": [170032882292621334], **flux})
     curves = read(frame, tmp_path)
     assert curves.object_id.tolist() == ["170032882292621334"] and np.allclose(curves.flux, 3631 * 10 ** (-0.4 * 3.9))
     assert np.allclose(read(frame, tmp_path, flux_unit="fluxcal").flux, 3631)
@@ -509,13 +482,8 @@ def test_without_a_flag_signal_to_noise_decides_and_that_is_said(
         assert read(frame, tmp_path, flux_unit="fluxcal").detected.tolist() == [False, False, True, True, False]
     assert "2 of 5 with flux / error of 5 or more" in caplog.text and "detection_snr" in caplog.text
     assert "flux is taken as fluxcal" in caplog.text
-    assert read(frame, tmp_path, detection_snr=3, flux_unit="fluxcal").detected.tolist() == [
-        True,
-        False,
-        True,
-        True,
-        False,
-    ]
+    low = read(frame, tmp_path, detection_snr=3, flux_unit="fluxcal")
+    assert low.detected.tolist() == [True, False, True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -535,12 +503,6 @@ def test_a_column_may_hold_the_unit(tmp_path: Path) -> None:
     assert np.array_equal(read(mixed, tmp_path, ".csv").flux, curves.flux)
     with pytest.raises(ValueError, match=r"column flux_unit has ABMag: .* or call magnitudes mag and mag_err"):
         read(pd.DataFrame(FLUXES | {"flux_unit": "ABMag"}), tmp_path, ".csv")
-
-
-def test_magnitudes_of_another_system_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="column magsys has vega: only AB"):
-        read(pd.DataFrame(MAGNITUDES | {"magsys": "vega"}), tmp_path, ".csv")
-    assert len(read(pd.DataFrame(MAGNITUDES | {"magsys": "ab"}), tmp_path, ".csv").mjd) == 5
 
 
 def test_calendar_dates_are_refused(tmp_path: Path) -> None:
@@ -578,15 +540,8 @@ def test_ids_are_the_same_with_blanks_or_a_fraction(tmp_path: Path) -> None:
 
 def test_the_table_of_tns_needs_no_mapping(tmp_path: Path) -> None:
     write(pd.DataFrame(FLUXES | {"object_id": "SN 2020abc"}), tmp_path / "lc.csv")
-    row = {
-        "ID": [5],
-        "Name": "SN 2020abc",
-        "RA": "10:35:32.09",
-        "DEC": "-04:53:39.2",
-        "Obj. Type": "SN II",
-        "Redshift": 0.1,
-    }
-    write(pd.DataFrame(row), tmp_path / "tns_search.csv")
+    row = {"ID": [5], "Name": "SN 2020abc", "RA": "10:35:32.09", "DEC": "-04:53:39.2", "Obj. Type": "SN II"}
+    write(pd.DataFrame(row | {"Redshift": 0.1}), tmp_path / "tns_search.csv")
     curves = Table(folder=tmp_path, passbands=BANDS, **STATED).read()
     assert (
         curves.label.tolist() == ["SN II"] and curves.redshift.tolist() == [0.1] and np.allclose(curves.dec, -4.89422)
@@ -595,8 +550,11 @@ def test_the_table_of_tns_needs_no_mapping(tmp_path: Path) -> None:
 
 def test_two_columns_of_one_name_are_an_error(tmp_path: Path) -> None:
     frame = pd.DataFrame(FLUXES).assign(other=1.0).rename(columns={"other": "flux"})
-    with pytest.raises(ValueError, match=r"column\(s\) flux appear twice"):
-        read(frame, tmp_path, ".csv")
+    for source, name in ((frame, "the table"), (write(frame, tmp_path / "a.csv"), r"a\.csv")):
+        with pytest.raises(
+            ValueError, match=rf"{name}: the column\(s\) flux appear twice: rename or remove one of each"
+        ):
+            door.read(source, BANDS)
 
 
 @pytest.mark.parametrize("separator", [";", "\t", " "])
@@ -630,11 +588,8 @@ def test_tables_of_other_names_are_read_as_csv_is(name: str, rows: int, tmp_path
         from astropy.table import Table as FitsTable
 
         FitsTable.from_pandas(frame).write(tmp_path / "plain.fits")
-        path.write_bytes(
-            (tmp_path / "plain.fits").read_bytes()
-            if name == "a.fits"
-            else gzip.compress((tmp_path / "plain.fits").read_bytes())
-        )
+        content = (tmp_path / "plain.fits").read_bytes()
+        path.write_bytes(content if name == "a.fits" else gzip.compress(content))
     elif "PARQUET" in name:
         frame.to_parquet(path)
     else:
@@ -655,28 +610,13 @@ def test_fluxes_and_errors_in_two_units_are_refused(tmp_path: Path) -> None:
         Table(tmp_path / "a.fits", BANDS).read()
 
 
-def test_two_columns_of_one_name_are_named(tmp_path: Path) -> None:
-    rows = pd.DataFrame(
-        [["a", 60000.5, "g", 9.0, 1.0, 2.0]], columns=["object_id", "mjd", "band", "flux", "flux_err", "flux"]
-    )
-    with pytest.raises(ValueError, match=r"the table: the column\(s\) flux appear twice: rename or remove one of each"):
-        door.read(rows, BANDS)
-
-
 def test_fits_tables_keep_their_unit_and_what_is_missing(tmp_path: Path) -> None:
     from astropy.table import MaskedColumn
     from astropy.table import Table as FitsTable
 
     flux = MaskedColumn([1.0, 2.0, 3.0], mask=[False, True, False], unit="nJy")
-    table = FitsTable(
-        {
-            "object_id": [b"a", b"a", b"b"],
-            "mjd": [59000.1, 59000.2, 59000.3],
-            "band": ["g"] * 3,
-            "flux": flux,
-            "flux_err": [1.0] * 3,
-        }
-    )
+    given = {"object_id": [b"a", b"a", b"b"], "mjd": [59000.1, 59000.2, 59000.3], "band": ["g"] * 3}
+    table = FitsTable({**given, "flux": flux, "flux_err": [1.0] * 3})
     table.write(tmp_path / "a.fits")
     curves = Table(tmp_path / "a.fits", BANDS).read()
     assert curves.object_id.tolist() == ["a", "b"] and curves.flux == pytest.approx(
@@ -703,17 +643,10 @@ def test_one_file_per_object_is_warned_of_once(rows: int, tmp_path: Path, caplog
 def test_every_alert_of_a_long_csv_is_read_or_counted(tmp_path: Path) -> None:
     generator, n, objects = np.random.default_rng(0), 60_000, 800
     names = np.array([f"ZTF18{number:07d}" for number in range(objects)])
-    columns = {
-        "i:objectId": names[np.arange(n) % objects],
-        "i:jd": 2458500.5 + generator.uniform(0, 300, n),
-        "i:fid": 1 + np.arange(n) % 2,
-    }
-    columns |= {
-        "i:magpsf": generator.uniform(16, 20, n),
-        "i:sigmapsf": 0.1,
-        "i:isdiffpos": np.where(np.arange(n) % 9, "t", "f"),
-        "d:tag": "valid",
-    }
+    order, jd = np.arange(n), 2458500.5 + generator.uniform(0, 300, n)
+    columns = {"i:objectId": names[order % objects], "i:jd": jd, "i:fid": 1 + order % 2, "d:tag": "valid"}
+    columns |= {"i:magpsf": generator.uniform(16, 20, n), "i:sigmapsf": 0.1}
+    columns |= {"i:isdiffpos": np.where(order % 9, "t", "f")}
     pa.csv.write_csv(pa.Table.from_pandas(pd.DataFrame(columns)), tmp_path / "alerts.csv")
     curves = Table(tmp_path / "alerts.csv", BANDS).read()
     assert len(curves) == objects and len(curves.mjd) + sum(curves.dropped.values()) == n

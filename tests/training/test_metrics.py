@@ -54,17 +54,6 @@ def test_the_most_probable_class_of_soft_labels_counts(logits: torch.Tensor, lab
     assert macro_auroc(logits, soft) == macro_auroc(logits, label)
 
 
-def test_ties_count_one_half() -> None:
-    logits = torch.tensor([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
-    label = torch.tensor([0, 1, 0, 1])
-    assert classification_scores(logits, label, ("a", "b"))["auroc/a"] == pytest.approx(0.75)
-
-
-def test_confident_probabilities_do_not_tie() -> None:
-    logits = torch.tensor([[40.0, 0.0], [30.0, 0.0], [20.0, 0.0], [25.0, 0.0]])
-    assert classification_scores(logits, torch.tensor([0, 0, 1, 1]), ("a", "b"))["auroc/b"] == pytest.approx(1.0)
-
-
 def test_a_network_that_gives_no_numbers_has_no_score(label: torch.Tensor) -> None:
     assert math.isnan(macro_auroc(torch.full((200, 4), float("nan")), label))
     never = torch.tensor([[0.0, 1.0, float("-inf")], [1.0, 0.0, float("-inf")]])  # an impossible class is a number

@@ -18,6 +18,7 @@ from tlclass.network.checkpoint import TrainedModel, as_one, save_model
 from tlclass.network.history import ADAPTED
 from tlclass.network.transfer import FreezePolicy, TransferReport
 from tlclass.options import build
+from tlclass.quoting import one_of
 from tlclass.training.card import CITATION, write_card
 from tlclass.training.evaluation import evaluate
 from tlclass.training.finetune import Start, Trained, finetune
@@ -222,8 +223,7 @@ class Trees:
     @property
     def baseline(self) -> Baseline:
         """The classifier of features."""
-        if self.model not in BASELINES:
-            raise ValueError(f"arm.model is '{self.model}': choose one of {', '.join(BASELINES)}")
+        one_of("arm.model", self.model, BASELINES)
         return build(BASELINES[self.model], {"name": self.name, **self.options}, "arm.options")
 
     @property

@@ -13,9 +13,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tlclass import stopping
+from tlclass.options import Size, checked
 from tlclass.quoting import sentence
 
 NO_DEVICE = "launcher=cuda found no CUDA device: choose launcher=joblib trainer=cpu, or set CUDA_VISIBLE_DEVICES"
+JOBS = "launcher.jobs_per_device"
 SECONDS = 0.2  # between two looks for a free device
 
 
@@ -105,7 +107,7 @@ def lease(devices: Sequence[str], jobs_per_device: int = 1, folder: Path | None 
     """
     if not devices:
         raise ValueError(NO_DEVICE)
-    check_jobs_per_device(jobs_per_device)
+    jobs_per_device = checked(jobs_per_device, Size, JOBS)
     root = folder or Path(tempfile.gettempdir()) / f"tlclass-devices-{os.getuid()}"
     root.mkdir(parents=True, exist_ok=True)
     # the first place of every device comes before the second of any, so that jobs spread over the devices
@@ -134,16 +136,7 @@ def workers(jobs_per_device: int) -> int:
     Raises:
         ValueError: it is no whole number of at least 1.
     """
-    check_jobs_per_device(jobs_per_device)
-    return max(1, len(cuda_devices()) * jobs_per_device)
-
-
-def check_jobs_per_device(number: object) -> None:
-    """Raise ValueError unless `number` is a whole number of at least 1."""
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise ValueError(
-            f"launcher.jobs_per_device is {number}: give a whole number of jobs that share a CUDA device, 1 or more"
-        )
+    return max(1, len(cuda_devices()) * int(checked(jobs_per_device, Size, JOBS)))
 
 
 def cuda_devices() -> list[str]:

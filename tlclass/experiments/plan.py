@@ -76,26 +76,57 @@ class Pretraining:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Scalars:
+    """The settings that belong to no group.
+
+    Attributes:
+        experiment_name: folder of the results, and group of the dashboards.
+        seed: number from which all random draws of a job follow: labels, initial weights and shuffling are separate streams.
+        members: networks whose mean probability is the prediction, each from a source model of its own.
+        threads: threads of torch in this process; a sweep is fastest with one per job.
+        overwrite: whether to replace a job whose configuration or data differ.
+        progress: `auto` (a bar in a terminal, lines in a log file), true or false.
+        source_model: model to start from: a released one (`ztf-alerts-12`), a folder or hf://USER/NAME; null: pretrain on `source` once and keep that model.
+        tags: tags of the runs in dashboards.
+        notes: text for the runs in dashboards, e.g. why you ran this.
+    """
+
+    experiment_name: str
+    seed: int
+    members: int
+    threads: int
+    overwrite: bool
+    progress: bool | str
+    source_model: str | None
+    tags: tuple[str, ...]
+    notes: str
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value out of range."""
+        if isinstance(self.progress, str) and self.progress != "auto":
+            raise ValueError(f"progress is '{self.progress}': give auto, true or false")
+        for name in ("members", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: choose 1 or more")
+
+
+@dataclass(frozen=True)
+class Plan(Scalars):
     """Everything that a job does.
 
     Attributes:
-        experiment_name: folder of the results and group of the dashboards.
         arm: the recipe.
         target: the survey to be classified. source: the survey of the source model; None where the arm needs none.
         training: what is trained on the target.
         adaptation: of the source networks to unlabelled light curves of the target; None for none.
-        pretrain: how the source model is trained. source_model: folder of a model to start from instead.
+        pretrain: how the source model is trained. source_folder: of a model to start from instead.
         labelling: which objects of the pool get the labels.
-        members: networks whose mean probability is the prediction.
-        process: how it is run. threads: of this process. launcher: name of the launcher. overwrite: replace another job.
-        logger: name -> card, as in `conf/logger/`. tags, notes: of the runs in dashboards.
+        process: how it is run. launcher: name and options of the launcher. logger: name -> card, as in `conf/logger/`.
         trust: what cards may build beside the classes of `tlclass`; see `tlclass.experiments.cards`.
         paths: where files lie.
         config: what the user composed, for the job's folder, its key and the dashboards.
     """
 
-    experiment_name: str
     arm: Arm
     target: Survey | Several
     source: Survey | Several | None
@@ -103,24 +134,16 @@ class Plan:
     adaptation: Distillation | None
     pretrain: Pretraining
     labelling: Labelling
-    source_model: Path | None
-    members: int
+    source_folder: Path | None
     process: Process
-    threads: int
     launcher: Mapping[str, Any]
     logger: Mapping[str, Any]
-    tags: tuple[str, ...]
-    notes: str
     trust: Trust
-    overwrite: bool
     paths: Paths
     config: Mapping[str, Any]
 
     def __post_init__(self) -> None:
         """Raise ValueError for contradictory settings."""
-        for name in ("members", "threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: choose 1 or more")
         refuse_unusable(self.process.trainer)
         if self.adaptation is not None and not self.arm.needs_source:
             raise ValueError(
@@ -131,7 +154,7 @@ class Plan:
                 f"labelling={self.labelling.name} chooses which objects get a label, and protocol.test={self.training.protocol.test} would "
                 "test on the objects that are left, which is no fair test: choose protocol.test=fixed or protocol.test=tuning"
             )
-        if self.source is not None and self.source_model is None:
+        if self.source is not None and self.source_folder is None:
             refuse_twins(self.source, self.target)
 
     @property
@@ -197,7 +220,7 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
     )
     needs_survey = arm.needs_source and scalars.source_model is None
     return Plan(
-        experiment_name=scalars.experiment_name,
+        **vars(scalars),
         arm=arm,
         target=target,
         source=build_survey(config["source"], trust, "source") if needs_survey else None,
@@ -205,53 +228,16 @@ def plan_from(config: Mapping[str, Any]) -> Plan:
         adaptation=adaptation_from(config, trust),
         pretrain=pretraining_from(config["pretrain"], trust),
         labelling=build(Labelling, config["labelling"], "labelling"),
-        source_model=None if scalars.source_model is None else model_folder(scalars.source_model),
-        members=scalars.members,
+        source_folder=None if scalars.source_model is None else model_folder(scalars.source_model),
         process=Process(
             trainer_options(config["trainer"]), scalars.progress, callbacks_from(config["callbacks"], trust)
         ),
-        threads=scalars.threads,
         launcher=config["launcher"],
         logger=config["logger"],
-        tags=scalars.tags,
-        notes=scalars.notes,
         trust=trust,
-        overwrite=scalars.overwrite,
         paths=build(Paths, {**config["paths"], "cache": cache_folder(config["paths"]["cache"])}, "paths"),
         config=config,
     )
-
-
-@dataclass(frozen=True)
-class Scalars:
-    """The settings that belong to no group.
-
-    Attributes:
-        experiment_name: folder of the results, and group of the dashboards.
-        seed: number from which all random draws of a job follow: labels, initial weights and shuffling are separate streams.
-        members: networks whose mean probability is the prediction, each from a source model of its own.
-        threads: threads of torch in this process; a sweep is fastest with one per job.
-        overwrite: whether to replace a job whose configuration or data differ.
-        progress: `auto` (a bar in a terminal, lines in a log file), true or false.
-        source_model: model to start from: a released one (`ztf-alerts-12`), a folder or hf://USER/NAME; null: pretrain on `source` once and keep that model.
-        tags: tags of the runs in dashboards.
-        notes: text for the runs in dashboards, e.g. why you ran this.
-    """
-
-    experiment_name: str
-    seed: int
-    members: int
-    threads: int
-    overwrite: bool
-    progress: bool | str
-    source_model: str | None
-    tags: tuple[str, ...]
-    notes: str
-
-    def __post_init__(self) -> None:
-        """Raise ValueError unless progress is auto, true or false."""
-        if isinstance(self.progress, str) and self.progress != "auto":
-            raise ValueError(f"progress is '{self.progress}': give auto, true or false")
 
 
 def pretraining_from(config: Mapping[str, Any], trust: Trust) -> Pretraining:

@@ -38,8 +38,8 @@ def source_folders(plan: Plan) -> list[Path]:
     No two `pretrain.seed` have a model in common. Jobs side by side train different members: each begins with those that no
     other job is training, then waits for the rest.
     """
-    if plan.source_model is not None:
-        return [plan.source_model]
+    if plan.source_folder is not None:
+        return [plan.source_folder]
     members = plan.pretraining()
     for training, decisive in members:
         with suppress(Timeout):
@@ -59,8 +59,8 @@ def source_models(plan: Plan, folders: Sequence[Path]) -> list[TrainedModel]:
     Raises:
         ValueError: the model given has another encoding, or another number of networks.
     """
-    if plan.source_model is not None:
-        return given_models(plan, plan.source_model)
+    if plan.source_folder is not None:
+        return given_models(plan, plan.source_folder)
     return [load_model(folder) for folder in folders]
 
 

@@ -61,8 +61,8 @@ def data_digests(plan: Plan) -> dict[str, str]:
     digests = {"target": plan.target.digest(root, cache)}
     if plan.source is not None:
         digests["source"] = plan.source.digest(root, cache)
-    elif plan.arm.needs_source and plan.source_model is not None:
-        digests["source model"] = model_digest(plan.source_model)
+    elif plan.arm.needs_source and plan.source_folder is not None:
+        digests["source model"] = model_digest(plan.source_folder)
     return digests
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tlclass.arrays import Array
+from tlclass.quoting import one_of
 from tlclass.seeds import stream
 
 TEST_KINDS = ("remainder", "fixed", "development", "tuning")
@@ -42,8 +43,7 @@ class Protocol:
 
     def __post_init__(self) -> None:
         """Raise ValueError for an unknown kind of test part, or shares that leave a part empty."""
-        if self.test not in TEST_KINDS:
-            raise ValueError(f"protocol.test is '{self.test}': choose one of {', '.join(TEST_KINDS)}")
+        one_of("protocol.test", self.test, TEST_KINDS)
         for name in ("test_fraction", "validation_fraction"):
             share = getattr(self, name)
             if not isinstance(share, float | int) or not 0 < share < 1:
@@ -52,8 +52,7 @@ class Protocol:
             raise ValueError(
                 f"protocol.test_fraction is {self.test_fraction}: protocol.test=tuning sets two such parts aside; choose less than 0.5"
             )
-        if self.labelling not in LABELLINGS:
-            raise ValueError(f"protocol.labelling is '{self.labelling}': choose one of {', '.join(LABELLINGS)}")
+        one_of("protocol.labelling", self.labelling, LABELLINGS)
         if not self.bright_width > 0:
             raise ValueError(f"protocol.bright_width is {self.bright_width}: choose a number of magnitudes above 0")
 

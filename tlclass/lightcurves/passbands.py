@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tlclass.arrays import Array
 from tlclass.lightcurves.photometry import FACTS, UNKNOWN_PASSBAND
-from tlclass.quoting import as_text, listed, shortened
+from tlclass.quoting import as_text, listed, one_of, shortened
 from tlclass.wording import option
 
 UNKNOWN = ("error", "drop")  # what may be done with rows of a passband that is not known
@@ -108,8 +108,7 @@ class Passbands:
         Raises:
             ValueError: a band is unknown and `unknown` is `error`, or it is neither of the two.
         """
-        if unknown not in UNKNOWN:
-            raise ValueError(f"unknown_passbands is '{shortened(unknown)}': choose one of {', '.join(UNKNOWN)}")
+        one_of("unknown_passbands", unknown, UNKNOWN)
         encoded = pa.array(raw).dictionary_encode()
         index = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
         spelled = [*(as_text(name).strip() for name in encoded.dictionary.to_pylist()), "(missing)"]

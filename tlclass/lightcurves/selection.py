@@ -1,7 +1,7 @@
 """Which observations are analysed: photometry kind, time zero, window. The same code for every survey."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from tlclass.lightcurves.by_survey import SHOWN, counted_by, named_surveys
 from tlclass.lightcurves.curves import LightCurves, refuse_none
 from tlclass.lightcurves.cuts import Cut, log_cuts
 from tlclass.lightcurves.photometry import MEASURED
-from tlclass.quoting import shortened
+from tlclass.quoting import one_of, shortened
 from tlclass.seeds import uniform_by_name
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Photometry:
 
     def __post_init__(self) -> None:
         """Refuse an unknown kind."""
-        _one_of("selection.photometry.kind", self.kind, PHOTOMETRY_KINDS)
+        one_of("selection.photometry.kind", self.kind, PHOTOMETRY_KINDS)
 
     @property
     def summary(self) -> str:
@@ -188,7 +188,7 @@ class Trigger:
 
     def __post_init__(self) -> None:
         """Refuse an unknown rule, and days that are none."""
-        _one_of("selection.trigger.rule", self.rule, TRIGGER_RULES)
+        one_of("selection.trigger.rule", self.rule, TRIGGER_RULES)
         if self.search is not None:
             _refuse_no_days("selection.trigger.search", self.search, "the trigger of the survey", "[-30, 100]")
         if isinstance(self.gap_days, bool) or not isinstance(self.gap_days, int | float) or not self.gap_days >= 0:
@@ -348,8 +348,3 @@ def _refuse_no_days(what: str, days: object, since: str, example: str) -> None:
         raise ValueError(
             f"{what} is {shortened(days)}: give its first and last day relative to {since}, e.g. {example}"
         )
-
-
-def _one_of(what: str, given: str, allowed: Collection[str]) -> None:
-    if given not in allowed:
-        raise ValueError(f"{what} is '{shortened(given)}': choose one of {', '.join(allowed)}")

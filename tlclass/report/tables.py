@@ -253,28 +253,17 @@ def training_counts(sweep: Sweep) -> pd.DataFrame:
 
 def comparison_table(sweeps: Sequence[Sweep]) -> pd.DataFrame:
     """Macro AUROC of several sweeps side by side: a row per arm and number of labels, a column per sweep."""
-    columns = {
-        sweep.name: {
-            (
-                arm,
-                budget,
-            ): f"{with_spread(some[MACRO], len(some))} {interval(mean_estimate(some[MACRO].to_numpy(dtype=float)))}, n={len(some)}"
-            for arm, budget, some in cells(sweep)
-        }
-        for sweep in sweeps
-    }
+
+    def said(some: pd.DataFrame) -> str:
+        found = mean_estimate(some[MACRO].to_numpy(dtype=float))
+        return f"{with_spread(some[MACRO], len(some))} {interval(found)}, n={len(some)}"
+
+    columns = {sweep.name: {(arm, budget): said(some) for arm, budget, some in cells(sweep)} for sweep in sweeps}
     keys = list(dict.fromkeys(key for column in columns.values() for key in column))
     arms = list(dict.fromkeys(arm for arm, _ in keys))
     keys.sort(key=lambda key: (arms.index(key[0]), key[1]))
-    rows = [
-        {
-            "arm": arm,
-            "labels": f"{budget:,}",
-            **{name: column.get((arm, budget), "no job") for name, column in columns.items()},
-        }
-        for arm, budget in keys
-    ]
-    return pd.DataFrame(rows)
+    rows = [{name: column.get(key, "no job") for name, column in columns.items()} for key in keys]
+    return pd.DataFrame([{"arm": arm, "labels": f"{n:,}", **row} for (arm, n), row in zip(keys, rows, strict=True)])
 
 
 def read_json(path: Path) -> Any:

@@ -48,40 +48,16 @@ def _far(model: TrainedModel, used: LightCurves) -> list[tuple[int, str]]:
     start = used.offsets[:-1]
     brightest = np.maximum.reduceat(np.abs(used.flux), start)
     error = np.exp(np.add.reduceat(np.log(used.flux_err.astype(np.float64)), start) / used.lengths)
+    (smallest, largest), (fewest, most) = seen.flux_err, seen.observations
     cases = [
-        (
-            brightest > seen.brightest,
-            "flux up to {0:.3g} is above that of training (to {1:.3g})",
-            brightest,
-            seen.brightest,
-        ),
-        (
-            error < seen.flux_err[0],
-            "flux errors of {0:.3g} are below those of training (from {1:.3g})",
-            error,
-            seen.flux_err[0],
-        ),
-        (
-            error > seen.flux_err[1],
-            "flux errors of {0:.3g} are above those of training (to {1:.3g})",
-            error,
-            seen.flux_err[1],
-        ),
-        (
-            used.lengths < seen.observations[0],
-            "{0:.0f} observations, fewer than ever in training ({1:.0f})",
-            used.lengths,
-            seen.observations[0],
-        ),
-        (
-            used.lengths > seen.observations[1],
-            "{0:.0f} observations, more than ever in training ({1:.0f})",
-            used.lengths,
-            seen.observations[1],
-        ),
+        (brightest, np.greater, seen.brightest, "flux up to {0:.3g} is above that of training (to {1:.3g})"),
+        (error, np.less, smallest, "flux errors of {0:.3g} are below those of training (from {1:.3g})"),
+        (error, np.greater, largest, "flux errors of {0:.3g} are above those of training (to {1:.3g})"),
+        (used.lengths, np.less, fewest, "{0:.0f} observations, fewer than ever in training ({1:.0f})"),
+        (used.lengths, np.greater, most, "{0:.0f} observations, more than ever in training ({1:.0f})"),
     ]
     return [
         (int(number), text.format(value[number], limit))
-        for mask, text, value, limit in cases
-        for number in np.flatnonzero(mask)
+        for value, is_beyond, limit, text in cases
+        for number in np.flatnonzero(is_beyond(value, limit))
     ]

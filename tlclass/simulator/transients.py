@@ -51,7 +51,7 @@ class Rate:
     """Volumetric rate.
 
     Attributes:
-        local: per year and Mpc^3 at z = 0.
+        local: per year and Mpc^3 at z = 0; for the record alone: a survey states how many objects of each class it has.
         evolution: `power`, `madau_dickinson` or `exponential`.
         index: exponent of (1 + z), or dex per unit redshift for `exponential`.
         turnover: redshift above which `late_index` holds, for `power`.

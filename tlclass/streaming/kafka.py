@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlclass.extras import needs
-from tlclass.streaming.outputs import Row, as_json
+from tlclass.streaming.outputs import Output, Row, as_json
 from tlclass.streaming.partitions import DAY, Replays, begin, offset_in_group, offset_since, parted, place
 from tlclass.streaming.reading import Reading
 from tlclass.streaming.sources import WAIT, Item, Settle
@@ -154,7 +154,7 @@ class Topic:
             )
 
 
-class TopicOutput:
+class TopicOutput(Output):
     """Predictions as messages, keyed by object. What was not acknowledged is sent again with the same `number` in its header.
 
     Args:
@@ -168,7 +168,7 @@ class TopicOutput:
             raise ModuleNotFoundError(needs("a Kafka topic", "confluent-kafka", "kafka")) from error
         own = {name: value for name, value in given.items() if not name.startswith(("group.", "auto.offset"))}
         self.producer: Producer = Producer({**PRODUCER, **own})
-        self.topic, self.store, self.delivered = topic, store, 0
+        self.topic, self.store = topic, store
 
     def write(self, rows: Sequence[Row]) -> list[str]:
         """See `tlclass.streaming.outputs.Output`."""
@@ -196,6 +196,3 @@ class TopicOutput:
             )
         self.delivered = number
         return number
-
-    def close(self) -> None:
-        """See `tlclass.streaming.outputs.Output`."""

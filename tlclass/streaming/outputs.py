@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,20 +31,28 @@ def as_json(row: Row) -> str:
 PREDICTIONS = "predictions"  # name of the output in the store
 
 
-class Output(Protocol):
-    """Takes predictions; what was not committed is written again."""
+class Output:
+    """Takes predictions; what was not committed is written again.
+
+    Attributes:
+        delivered: number up to which the outbox of the store has been delivered; 0 where nothing is put into it.
+    """
+
+    delivered = 0
 
     def write(self, rows: Sequence[Row]) -> list[str]:
         """Take rows before the commit of what they are made of; what is returned goes into the store's outbox."""
+        raise NotImplementedError
 
     def flush(self, last: bool = False) -> int:
         """After a commit: the number up to which the outbox has been delivered; all of it if this is the `last` time."""
+        return 0
 
     def close(self) -> None:
         """Finish."""
 
 
-class Lines:
+class Lines(Output):
     """A file of JSON, an object a line; what lies beyond its committed length was never said and is cut off at the start.
 
     Args:
@@ -95,16 +103,12 @@ class Lines:
         """Whether the first bytes, so many, can be what this store wrote; earlier versions did not note how they end."""
         return self.store.fact(self.end) in (None, self._tail(committed))
 
-    def flush(self, last: bool = False) -> int:
-        """See `Output`."""
-        return 0
-
     def close(self) -> None:
         """See `Output`."""
         self.file.close()
 
 
-class Parts:
+class Parts(Output):
     """A folder of Parquet files of `PART` predictions each; those of an unfinished file wait in the store.
 
     Args:
@@ -113,7 +117,7 @@ class Parts:
 
     def __init__(self, folder: Path, store: Store):
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.store, self.delivered = folder, store, 0
+        self.folder, self.store = folder, store
         self._ours: set[Path] = set()  # files that are known to be of this store
         self._refuse_strangers()
         for leftover in folder.glob(".*.parquet"):
@@ -142,9 +146,6 @@ class Parts:
             pq.write_table(table.replace_schema_metadata({OWNER: self.store.key}), temporary)
         return number
 
-    def close(self) -> None:
-        """See `Output`."""
-
     def _refuse_strangers(self) -> None:
         """Raise ValueError if the folder holds files of another store, which may be writing there now."""
         for file in set(self.folder.glob("[!.]*.parquet")) - self._ours:
@@ -162,7 +163,7 @@ def _of_another_state(path: Path) -> ValueError:
     )
 
 
-class StandardOutput:
+class StandardOutput(Output):
     """JSON lines on standard output."""
 
     def write(self, rows: Sequence[Row]) -> list[str]:
@@ -175,10 +176,3 @@ class StandardOutput:
                 "the program that reads standard output has ended: what it did not get comes again when the stream is started again"
             ) from None
         return []
-
-    def flush(self, last: bool = False) -> int:
-        """See `Output`."""
-        return 0
-
-    def close(self) -> None:
-        """See `Output`."""

@@ -238,7 +238,7 @@ class Stream:
             self.store.set_fact(name, value)
         self.store.set_fact("clock", self.clock)
         sent = self.output.write(rows)
-        expired = self.store.commit(self._now(), self.pace.forget, sent, getattr(self.output, "delivered", 0))
+        expired = self.store.commit(self._now(), self.pace.forget, sent, self.output.delivered)
         self.metrics.counts["expired"] += expired
         self._deliver()  # before the source is told: what another process does not read again must be out
         source.committed(places)

@@ -19,6 +19,14 @@ CLASS_NAMES = {
     65: "M-dwarf-flare", 67: "SNIa-91bg", 88: "AGN", 90: "SNIa", 92: "RRL", 95: "SLSN-I",
     991: "uLens-Binary", 992: "ILOT", 993: "CaRT", 994: "PISN",
 }  # fmt: skip
+NUMBERS = {
+    "ra": "ra",
+    "dec": "decl",
+    "redshift": "true_z",
+    "mwebv": "mwebv",
+    "code": "true_target",
+    "submodel": "true_submodel",
+}
 # 0 of objects in the Milky Way: unknown
 HOSTS = {"host_photoz": "hostgal_photoz", "host_photoz_err": "hostgal_photoz_err"}
 
@@ -59,15 +67,7 @@ class PlasticcCSV:
         self.files()
         path = Path(self.folder) / self.metadata
         names = schema_of(path).names
-        wanted = {
-            "ra": "ra",
-            "dec": "decl",
-            "redshift": "true_z",
-            "mwebv": "mwebv",
-            "code": "true_target",
-            "submodel": "true_submodel",
-        }
-        wanted |= {name: file_name for name, file_name in HOSTS.items() if file_name in names}
+        wanted = NUMBERS | {name: file_name for name, file_name in HOSTS.items() if file_name in names}
         needed = [*wanted.values(), "object_id", "ddf_bool"]
         absent = [name for name in needed if name not in names]
         if absent:
@@ -78,12 +78,9 @@ class PlasticcCSV:
         columns = {
             name: numbers(column_values(table[file_name]), file_name, str(path)) for name, file_name in wanted.items()
         }
-        objects = {name: columns[name] for name in ("ra", "dec", "redshift", "mwebv", *HOSTS) if name in columns}
-        objects |= {"object_id": column_values(table["object_id"]), "label": _class_names(columns["code"], path)}
-        objects |= {
-            "ddf": column_values(table["ddf_bool"]).astype(bool),
-            "submodel": columns["submodel"].astype(np.int64),
-        }
+        label, submodel = _class_names(columns.pop("code"), path), columns.pop("submodel").astype(np.int64)
+        objects = {**columns, "object_id": column_values(table["object_id"]), "label": label}
+        objects |= {"ddf": column_values(table["ddf_bool"]).astype(bool), "submodel": submodel}
         seen, dropped = self._observations().read_observations()
         return from_columns(objects, seen, self.passbands.names, str(self.folder), dropped)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from tlclass.quoting import one_of
 from tlclass.training.losses import CrossEntropy, Loss
 from tlclass.training.schedules import Constant, Schedule
 
@@ -71,8 +72,7 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         """Raise ValueError for values out of range."""
-        if self.monitor not in MONITORS:
-            raise ValueError(f"fit.monitor is '{self.monitor}': choose one of {', '.join(MONITORS)}")
+        one_of("fit.monitor", self.monitor, MONITORS)
         if self.l2_sp < 0:
             raise ValueError(f"fit.l2_sp is {self.l2_sp}: choose 0 (none) or more")
         if not 0 <= self.average < 1:

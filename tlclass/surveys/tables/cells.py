@@ -21,7 +21,7 @@ def column_values(column: pa.ChunkedArray) -> Array:
         column = column.cast(column.type.value_type)
     if pa.types.is_boolean(column.type):
         return np.asarray(column.fill_null(False).to_numpy())
-    if _is_text(column.type):
+    if is_text(column.type):
         return np.asarray(column.fill_null("").to_numpy())
     return np.asarray(column.to_numpy())
 
@@ -122,7 +122,8 @@ def is_flag(value: str) -> bool | None:
     return says_yes(value) if not _is_number(value) or float(value) in (0, 1) else None
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type is of text that is not coded."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 

@@ -56,7 +56,7 @@ def _with_text(chunk: pa.DictionaryArray) -> pa.DictionaryArray:
 
 def _refuse_long(column: pa.ChunkedArray, what: str) -> None:
     values = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if not (pa.types.is_string(values) or pa.types.is_large_string(values)):
+    if not _is_text(values):
         return
     chunks = [chunk.dictionary if pa.types.is_dictionary(column.type) else chunk for chunk in column.chunks]
     for chunk in chunks:
@@ -73,7 +73,7 @@ def _as_is(kind: pa.DataType) -> pa.DataType:
 
 def _of_values(kind: pa.DataType) -> pa.DataType | None:
     """The type of a dictionary's values: text stays coded, all else is laid out."""
-    if pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type):
+    if _is_text(kind.value_type):
         return kind
     if _is_other_text(kind.value_type):
         return pa.dictionary(kind.index_type, pa.string())
@@ -89,16 +89,12 @@ def _is_other_text(kind: pa.DataType) -> bool:
     return any(test(kind) for test in named) or bool(pa.types.is_fixed_size_binary(kind))
 
 
-def _is_small_float(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_float16(kind))
-
-
 # what a type is, and what it is read as; None is refused
 CASTS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.DataType], pa.DataType | None]], ...] = (
     (pa.types.is_null, _as_is),
     (pa.types.is_boolean, _as_is),
     (pa.types.is_integer, _as_is),
-    (_is_small_float, lambda _: pa.float32()),
+    (pa.types.is_float16, lambda _: pa.float32()),
     (pa.types.is_floating, _as_is),
     (pa.types.is_decimal, lambda _: pa.float64()),
     (pa.types.is_date, _as_is),

@@ -88,16 +88,8 @@ OBSERVATION_COLUMNS = (
     "limiting_mag", "quality", "is_limit", "alert_id", "forced",
 )  # fmt: skip
 OBJECT_COLUMNS = (
-    "object_id",
-    "label",
-    "mwebv",
-    "ra",
-    "dec",
-    "redshift",
-    *HOST_NUMBERS,
-    "trigger_mjd",
-    "peak_mjd",
-    "simulated",
+    *("object_id", "label", "mwebv", "ra", "dec", "redshift"),
+    *(*HOST_NUMBERS, "trigger_mjd", "peak_mjd", "simulated"),
 )
 TEXT = (
     "object_id", "band", "flux_unit", "zero_point_system", "detected", "is_positive", "quality", "is_limit", "forced", "label", "simulated",

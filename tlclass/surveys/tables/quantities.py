@@ -11,7 +11,7 @@ from tlclass.arrays import Array
 from tlclass.lightcurves.curves import HOST_NUMBERS, ROW_NUMBERS, settled
 from tlclass.lightcurves.photometry import known_extinction, known_numbers, known_position, without_prefix
 from tlclass.surveys.saying import tell
-from tlclass.surveys.tables.cells import coded, column_values, numbers
+from tlclass.surveys.tables.cells import coded, column_values, is_text, numbers
 from tlclass.surveys.tables.columns import Form, scale_of
 from tlclass.surveys.tables.names import WEAK
 
@@ -74,9 +74,9 @@ def usable(found: Mapping[str, str], schema: pa.Schema, form: Form, of_rows: boo
         of_rows: whether it is a table of observations; there an A_V may be of any dust.
     """
     spare = [name for name in (ROW_NUMBERS if of_rows else HOST_NUMBERS) if name in found and name not in form.columns]
-    odd = [name for name in spare if not _may_hold_numbers(schema.field(found[name]).type)]
+    odd = [name for name in spare if not _may_hold_numbers(_of_values(schema, found[name]))]
     odd += [name for name in spare if of_rows and without_prefix(found[name]) in WEAK.get(name, ())]
-    if found.get("alert_id") in WEAK["alert_id"] and not _is_text(schema.field(found["alert_id"]).type):
+    if found.get("alert_id") in WEAK["alert_id"] and not is_text(_of_values(schema, found["alert_id"])):
         odd.append("alert_id")  # a number that a database gives to each record
     return {name: column for name, column in found.items() if name not in odd}
 
@@ -88,13 +88,13 @@ def without_row_numbers(found: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+def _of_values(schema: pa.Schema, name: str) -> pa.DataType:
+    """The type of a column's values, coded or not."""
+    kind = schema.field(name).type
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _may_hold_numbers(kind: pa.DataType) -> bool:
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     numbers_and_text = ("integer", "floating", "decimal", "string", "large_string", "string_view", "null")
     return any(getattr(pa.types, f"is_{name}")(kind) for name in numbers_and_text)
 

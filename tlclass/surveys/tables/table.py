@@ -101,7 +101,7 @@ class Table(TableOptions):
         form, roles = self.form(), self._roles()
         origin = str(self.observations or self.folder)
         self._say_unread()
-        refuse_absent({str(file): schema_of(file).names for files in roles.values() for file in files}, form, origin)
+        refuse_absent(_columns([file for files in roles.values() for file in files]), form, origin)
         seen, dropped, observed = self._observations(roles["observations"])
         listed = self._objects(roles["objects"], origin)
         objects = observed if listed is None else self._listed(listed, observed, origin)
@@ -126,10 +126,8 @@ class Table(TableOptions):
             yield self.read()
             return
         self._say_unread()
-        _refuse_limits_alone({str(file): schema_of(file).names for file in files}, self.form())
-        refuse_absent(
-            {str(file): schema_of(file).names for each in roles.values() for file in each}, self.form(), origin
-        )
+        _refuse_limits_alone(_columns(files), self.form())
+        refuse_absent(_columns([file for each in roles.values() for file in each]), self.form(), origin)
         listed = self._objects(roles["objects"], origin)
         listing = None if listed is None else Listing(listed, self.keep_unlisted, origin)
         yield from in_parts(files, listing, self.form(), origin, rows, decisive)
@@ -151,7 +149,7 @@ class Table(TableOptions):
     def _observations(self, files: list[Path]) -> tuple[Observations, dict[str, int], Objects]:
         """The same, and all objects in these files, those too of which only limits are known, with what the rows state of them."""
         form, stated = self.form(), Stated()
-        _refuse_limits_alone({str(file): schema_of(file).names for file in files}, form)
+        _refuse_limits_alone(_columns(files), form)
         parts, together = [], Together()
         for path in files:
             with together:
@@ -235,6 +233,10 @@ def table_curves(table: pa.Table, form: Form, origin: str) -> LightCurves:
     stated.add(*stated_in_rows(table, found, form, origin))
     seen, repeated = joined([seen])
     return pack(stated.of(sorted(set(stated.ids) - {""})), seen, form, origin, sum_dropped([dropped, repeated]))
+
+
+def _columns(files: Sequence[Path]) -> dict[str, list[str]]:
+    return {str(file): schema_of(file).names for file in files}
 
 
 def _refuse_limits_alone(tables: Mapping[str, Sequence[str]], form: Form) -> None:
