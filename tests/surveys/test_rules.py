@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.data.raw_rows import OBJECT, TABLES, WRITERS, frame
+from tests.data.raw_rows import OBJECT, TABLES, WRITERS, frame, with_header
 from tests.data.raw_tables import alerts, antares, fluxes, write, write_nested, ztf
 from tlclass.lightcurves.curves import NO_ID, LightCurves
 from tlclass.lightcurves.passbands import Passbands
@@ -250,6 +250,35 @@ def test_what_is_no_unit_is_refused_before_it_is_used(unit: Any) -> None:
         ValueError, match=rf"flux.unit.*{unit if isinstance(unit, str) else format(unit, 'g')}.*(number|zero point)"
     ):
         door.read(frame(ROWS), BANDS, {"flux_unit": unit})
+
+
+SNANA = ("snana text", "snana fits")
+
+
+@pytest.mark.parametrize("reader", [*TABLES, *SNANA])
+@pytest.mark.parametrize(("stated", "zero_point"), [(31.4, 31.4), (27.5, 27.5), (-9.0, 27.5)])
+def test_the_zero_point_that_snana_states_is_that_of_its_fluxes(
+    reader: str, stated: float, zero_point: float, tmp_path: Path
+) -> None:
+    expected = read(reader, ROWS, tmp_path / "without")
+    if reader in SNANA:
+        curves = door.read(with_header(WRITERS[reader](ROWS, tmp_path), ZP_FLUXCAL=stated), BANDS)
+    else:
+        curves = read(reader, {**ROWS, "ZP_FLUXCAL": [zero_point] * 3, "ZEROPT": [31.0] * 3}, tmp_path)
+    for name in ("flux", "flux_err"):
+        scaled = getattr(curves, name) * 10 ** (0.4 * (zero_point - 27.5))
+        assert np.allclose(scaled, getattr(expected, name), rtol=1e-6)
+
+
+@pytest.mark.parametrize("reader", SNANA)
+def test_what_snana_says_of_fluxes_is_checked(reader: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"ZP_FLUXCAL is 315: an AB zero point lies between 0 and 40"):
+        door.read(with_header(WRITERS[reader](ROWS, tmp_path / "zero point"), ZP_FLUXCAL=315.0), BANDS)
+    with pytest.raises(ValueError, match=r"(one\.dat|a_HEAD\.FITS).*ZP_FLUXCAL.*(a number|float: 'AB')"):
+        door.read(with_header(WRITERS[reader](ROWS, tmp_path / "text"), ZP_FLUXCAL="AB"), BANDS)
+    with pytest.raises(ValueError, match=r"corrected for Milky Way extinction \(MWEBV_APPLYFLAG=1\)"):
+        door.read(with_header(WRITERS[reader](ROWS, tmp_path / "dust"), MWEBV_APPLYFLAG=1), BANDS)
+    assert len(door.read(with_header(WRITERS[reader](ROWS, tmp_path / "no dust"), MWEBV_APPLYFLAG=0), BANDS).mjd) == 3
 
 
 def test_calendar_dates_as_text_are_called_so() -> None:

@@ -136,11 +136,21 @@ def test_an_object_without_observations_is_kept(tmp_path: Path) -> None:
     assert curves.object_id.tolist() == ["empty", "a1"] and curves.lengths.tolist() == [0, 3]
 
 
-def test_marks_among_the_observations_are_passed_over(tmp_path: Path) -> None:
-    marked = TABLE.replace("OBS: 56002.0", "DETECTION: 6 MJDs satisfy g+r+i+z\nOBS: 56002.0")
+@pytest.mark.parametrize(
+    "mark", ["DETECTION: 6 MJDs satisfy g+r+i+z", "TRIGGER:  trigger logic satisfied at MJD_TRIGGER=56002.0"]
+)
+def test_marks_among_the_observations_are_passed_over(mark: str, tmp_path: Path) -> None:
+    marked = TABLE.replace("OBS: 56002.0", f"{mark}\nOBS: 56002.0")
     assert marked != TABLE
     expected = read(tmp_path, HEADER + TABLE)
     assert equal_curves(read(tmp_path, HEADER + marked), expected)
+
+
+def test_without_a_flagged_row_the_header_states_the_trigger(tmp_path: Path) -> None:
+    for stated, expected in (("56001.5", 56001.5), ("-9", np.nan), ("0", np.nan), ("1000000", np.nan)):
+        curves = read(tmp_path, HEADER + f"MJD_TRIGGER: {stated}\n" + TABLE.replace("6144", "4096"))
+        assert np.array_equal(curves.trigger_mjd, [expected], equal_nan=True)
+    assert read(tmp_path, HEADER + "MJD_TRIGGER: 56001.5\n" + TABLE).trigger_mjd.tolist() == [56002]
 
 
 def test_labels_from_a_key_or_from_the_folder(tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ class Reading:
     def _unit(self, table: pa.Table, found: Mapping[str, str]) -> str | float | None:
         if kind_of(found, self.form) != "flux":
             return None
-        unit = self.form.stated_unit(found["flux"])
+        unit = self.form.stated_unit(found)
         if unit is None and "flux_unit" in found:
             unit = only_unit(table[found["flux_unit"]], found["flux_unit"], ROWS)
         if unit is None and "zero_point" not in found:

@@ -20,11 +20,11 @@ from tlclass.lightcurves.photometry import (
     known_numbers,
     known_times,
 )
-from tlclass.lightcurves.voids import NAMES, is_blank, voided
+from tlclass.lightcurves.voids import NAMES, integer, is_blank, voided
 from tlclass.quoting import listed
 from tlclass.surveys.saying import say_no_bits
 from tlclass.surveys.snana.filters import passband_names
-from tlclass.surveys.snana.header import KEYS, first_known
+from tlclass.surveys.snana.header import CORRECTED_KEY, KEYS, ZERO_POINT_KEY, first_known, flux_factors, refuse_corrected
 from tlclass.surveys.tables.bands import marked, strangers
 from tlclass.surveys.tables.names import CONTEXT_NAMES
 
@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 DAT, TXT = ".dat", ".txt"
 KEYS_OF_TEXT = (re.compile(rb"^\s*SNID:\s*\S", re.MULTILINE), re.compile(rb"^\s*(VARLIST|VARNAMES|OBS):", re.MULTILINE))
 HEADER_BYTES = 65536  # within which a file names its first object
-# among the observations: spectra; marks of the Supernova Photometric Classification Challenge
-PASSED_OVER = ("SPEC:", "DETECTION:")
+# among the observations: spectra; marks of the Supernova Photometric Classification Challenge and of SNANA's simulations
+PASSED_OVER = ("SPEC:", "DETECTION:", "TRIGGER:")
 BAND_NAMES = ("BAND", "FLT", "FILTER")
 OBSERVED = {"mjd": "MJD", "flux": "FLUXCAL", "flux_err": "FLUXCALERR"}
 UNKNOWN = ("+-", "na", "n/a", "unknown")  # written where the value of a header key is not known
@@ -45,7 +45,8 @@ OBJECT_KEYS = {**KEYS, "ra": ("RA",), "dec": ("DECL", "DEC")}
 class SnanaText:
     """Reads a folder of SNANA text files, one or several objects in each (SNANA manual, "Text Format").
 
-    Fluxes are FLUXCAL, zero point 27.5. PHOTFLAG 4096 is a detection, 2048 the trigger; without PHOTFLAG observations
+    Fluxes are FLUXCAL, at zero point 27.5 where the header does not state ZP_FLUXCAL. PHOTFLAG 4096 is a detection, 2048 the trigger, which
+    MJD_TRIGGER states where no observation has the flag; without PHOTFLAG observations
     of `detection_snr` or more count as detected. Flags among the columns void rows as in every reader
     (`tlclass.lightcurves.voids`). -9 and the like, and nothing, mean "unknown" in a header. Spectra in the files are passed
     over. Extra column: `peak_mjd`.
@@ -115,13 +116,15 @@ class SnanaText:
         dropped |= unknown
         good &= known
         flags = np.concatenate([item.photflag for item in found])
+        factor = self._flux_factors(found)[owner]
         survey = np.unique([item.header.get("SURVEY", "") for item in found], return_inverse=True)[1][owner]
         observations = {
             "object_id": owner,
             "passband": band,
             "detected": self._detected(flags, seen, survey, good),
             **seen,
-            "flux": known_numbers(seen["flux"], "fluxes"),
+            "flux": known_numbers(seen["flux"], "fluxes") * factor,
+            "flux_err": seen["flux_err"] * factor,
         }
         packed = from_columns(
             self._objects(found, owner, seen["mjd"], flags),
@@ -135,12 +138,20 @@ class SnanaText:
     def _objects(self, found: Sequence["_Object"], owner: Array, mjd: Array, flags: Array) -> dict[str, Array]:
         """The object columns; the trigger is the first row that PHOTFLAG calls so."""
         triggered = (np.maximum(flags, 0) & TRIGGER_BITS) > 0
+        stated = {name: _header_numbers(found, name, *keys) for name, keys in OBJECT_KEYS.items()}
+        first = _first(mjd, triggered, owner, len(found))
         return {
             "object_id": np.arange(len(found)),
             "label": np.array([self._label(item) for item in found]),
-            "trigger_mjd": _first(mjd, triggered, owner, len(found)),
-            **{name: _header_numbers(found, name) for name in OBJECT_KEYS},
+            **stated,
+            "trigger_mjd": np.where(np.isnan(first), stated["trigger_mjd"], first),
         }
+
+    def _flux_factors(self, found: Sequence["_Object"]) -> Array:
+        """(n,) factors of the fluxes of the objects."""
+        for item in found:
+            refuse_corrected(integer(item.header.get(CORRECTED_KEY, "")) or 0, str(item.file))
+        return flux_factors(_header_numbers(found, "zero_point", ZERO_POINT_KEY), str(self.folder))
 
     def _passbands(self, found: Sequence["_Object"], good: Array) -> tuple[Array, Array, dict[str, int]]:
         """Codes of the observations' passbands, which are known, and the others by reason; of the good ones alone, as end marks have none."""
@@ -335,11 +346,11 @@ def _numbers(words: Sequence[str], origin: str) -> Array:
         raise ValueError(f"{origin}: {error}") from None
 
 
-def _header_numbers(found: Sequence[_Object], ours: str) -> Array:
-    """(n,) an object column, NaN where none of its keys is known."""
+def _header_numbers(found: Sequence[_Object], ours: str, *keys: str) -> Array:
+    """(n,) what these keys say of the objects, NaN where none of them is known."""
     words = (
         [_numbers([_known_word(item.header.get(key, ""))], f"{item.file}: {key}") for item in found]
-        for key in OBJECT_KEYS[ours]
+        for key in keys
     )
     return first_known(ours, map(np.concatenate, words), len(found))
 

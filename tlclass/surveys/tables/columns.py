@@ -37,6 +37,7 @@ from tlclass.surveys.tables.names import (
     OBSERVATION_COLUMNS,
     PHOTOZ,
     PHOTOZ_ERR,
+    SNANA_ZERO_POINT,
     TWINS,
     WEAK,
 )
@@ -233,11 +234,11 @@ class Form(TableOptions):
             return f"these are Julian dates: call the column jd, or give {option(f'--time-offset {JULIAN}', f'time_offset={JULIAN}')}"
         return f"give the days to add with {option('--time-offset DAYS', 'time_offset=DAYS')}"
 
-    def stated_unit(self, column: str) -> str | float | None:
-        """The unit of the flux column of this name by the settings or else by its name; None if neither says."""
-        if self.flux_unit is not None:
+    def stated_unit(self, found: Mapping[str, str]) -> str | float | None:
+        """The unit of the fluxes by the settings or else by the name of their column; None if neither says, or SNANA's zero points do."""
+        if self.flux_unit is not None or plain_name(found.get("zero_point", "")) == SNANA_ZERO_POINT:
             return self.flux_unit
-        return unit_of_name(column)
+        return unit_of_name(found.get("flux", ""))
 
 
 def scale_of(column: str) -> float:

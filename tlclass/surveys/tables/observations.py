@@ -81,7 +81,7 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
 
 def _states_unit(found: Mapping[str, str], form: Form) -> bool:
     """Whether anything but magnitudes beside the fluxes says what unit these are in."""
-    return bool({"flux_unit", "zero_point"} & set(found)) or form.stated_unit(found.get("flux", "")) is not None
+    return bool({"flux_unit", "zero_point"} & set(found)) or form.stated_unit(found) is not None
 
 
 def _refuse_counts(names: Sequence[str], flux: str, form: Form, origin: str) -> None:
