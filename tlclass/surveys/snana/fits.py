@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from astropy.io import fits
 
 from tlclass.arrays import Array
@@ -21,13 +22,24 @@ from tlclass.lightcurves.photometry import (
     known_numbers,
     known_position,
     known_times,
+    once_per_exposure,
+    refuse_no_dates,
 )
-from tlclass.lightcurves.voids import voided
+from tlclass.lightcurves.voids import columns_read, voided
 from tlclass.quoting import listed, shortened
-from tlclass.surveys.saying import say_no_bits, tell
+from tlclass.surveys.saying import say_no_bits, say_unread_flags, tell
 from tlclass.surveys.snana.binary import header_and_rows
 from tlclass.surveys.snana.filters import passband_names
-from tlclass.surveys.snana.header import CORRECTED_KEY, KEYS, ZERO_POINT_KEY, first_known, flux_factors, refuse_corrected
+from tlclass.surveys.snana.header import (
+    CORRECTED_KEY,
+    KEYS,
+    ZERO_POINT_KEY,
+    first_known,
+    flux_factors,
+    refuse_corrected,
+)
+from tlclass.surveys.tables.bands import marked, strangers
+from tlclass.surveys.tables.names import CONTEXT_NAMES
 
 log = logging.getLogger(__name__)
 
@@ -159,6 +171,8 @@ class SnanaPair:
         seen, owner = rows[row], np.repeat(np.arange(len(objects)), count)
         columns = self._objects(objects, owner, seen, header)
         mjd = known_times(_field(seen, self.phot, "MJD").astype(np.float64))
+        refuse_no_dates(mjd, str(self.phot))
+        say_unread_flags(seen.dtype.names or (), columns_read(seen.dtype.names or ()), str(self.phot))
         void, more = voided({name: seen[name] for name in seen.dtype.names or ()}, len(seen))
         dated = mjd >= 0  # nor where the date is a code for "unknown"
         more["without a date (MJD < 0)"] = int(np.count_nonzero(~dated & ~void))
@@ -166,7 +180,9 @@ class SnanaPair:
         factor = _flux_factors(header, objects, str(self.head))[owner[keep]]
         observations, known, unknown = self._observations(seen[keep], owner[keep], factor, header)
         observations = {name: column[known] for name, column in observations.items()}
-        counts = {reason: number for reason, number in (dropped | more | unknown).items() if number}
+        once, repeated = once_per_exposure(observations, observations["owner"] * 256 + observations["passband"])
+        observations = {name: column[once] for name, column in observations.items()}
+        counts = {reason: number for reason, number in (dropped | more | unknown | repeated).items() if number}
         return from_columns(columns, observations, self.passbands.names, str(self.phot), counts)
 
     def _objects(self, objects: Array, owner: Array, seen: Array, header: fits.Header) -> dict[str, Array]:
@@ -192,6 +208,13 @@ class SnanaPair:
         origin, survey = str(self.phot), str(header.get("SURVEY", "")).strip()
         raw, filters = _text(_field(seen, self.phot, "BAND", "FLT"), self.phot), str(header.get("FILTERS", ""))
         names = passband_names(raw, survey, filters, self.passbands, origin)
+        columns = seen.dtype.names or ()
+        context = {
+            name: pa.chunked_array([_text(seen[name], self.phot)])
+            for name in columns
+            if name.casefold() in CONTEXT_NAMES
+        }
+        names = marked(names, strangers(context, self.passbands))
         flux, error = (_field(seen, self.phot, name) for name in ("FLUXCAL", "FLUXCALERR"))
         flags = _photflag(seen)
         stated = None if flags is None else (flags & int(header.get("PHOTFLAG_DETECT", DETECTION_BITS))) > 0

@@ -5,7 +5,15 @@ from collections.abc import Iterable
 import numpy as np
 
 from tlclass.arrays import Array
-from tlclass.lightcurves.photometry import FACTS, MAG_RANGE, ZERO_POINT, known_extinction, known_numbers, known_times, scales
+from tlclass.lightcurves.photometry import (
+    FACTS,
+    MAG_RANGE,
+    ZERO_POINT,
+    known_extinction,
+    known_numbers,
+    known_times,
+    scales,
+)
 
 # ours: theirs, of which the first that is known counts. The true redshift of a simulation, as its truth tables state it, comes first.
 # Of measured ones the heliocentric one does, by which times dilate: REDSHIFT_FINAL is in the frame of the CMB (README of
@@ -52,7 +60,9 @@ def flux_factors(zero_points: Array, origin: str) -> Array:
     stated = known_numbers(zero_points)
     wrong = stated[(stated <= MAG_RANGE[0]) | (stated >= MAG_RANGE[1])]
     if len(wrong):
-        raise ValueError(f"{origin}: {ZERO_POINT_KEY} is {wrong[0]:g}: an AB zero point lies between {MAG_RANGE[0]} and {MAG_RANGE[1]}")
+        raise ValueError(
+            f"{origin}: {ZERO_POINT_KEY} is {wrong[0]:g}: an AB zero point lies between {MAG_RANGE[0]} and {MAG_RANGE[1]}"
+        )
     return np.asarray(scales(np.where(np.isnan(stated), ZERO_POINT, stated)))
 
 

@@ -19,12 +19,21 @@ from tlclass.lightcurves.photometry import (
     detected_by_snr,
     known_numbers,
     known_times,
+    once_per_exposure,
+    refuse_no_dates,
 )
-from tlclass.lightcurves.voids import NAMES, integer, is_blank, voided
+from tlclass.lightcurves.voids import NAMES, columns_read, integer, is_blank, voided
 from tlclass.quoting import listed
-from tlclass.surveys.saying import say_no_bits
+from tlclass.surveys.saying import say_no_bits, say_unread_flags
 from tlclass.surveys.snana.filters import passband_names
-from tlclass.surveys.snana.header import CORRECTED_KEY, KEYS, ZERO_POINT_KEY, first_known, flux_factors, refuse_corrected
+from tlclass.surveys.snana.header import (
+    CORRECTED_KEY,
+    KEYS,
+    ZERO_POINT_KEY,
+    first_known,
+    flux_factors,
+    refuse_corrected,
+)
 from tlclass.surveys.tables.bands import marked, strangers
 from tlclass.surveys.tables.names import CONTEXT_NAMES
 
@@ -108,6 +117,9 @@ class SnanaText:
         owner = np.repeat(np.arange(len(found)), [len(item.mjd) for item in found])
         seen = {name: np.concatenate([getattr(item, name) for item in found]) for name in OBSERVED}
         seen["mjd"] = known_times(seen["mjd"])
+        refuse_no_dates(seen["mjd"], str(self.folder))
+        names = dict.fromkeys(name for item in found for name in item.names)
+        say_unread_flags(names, columns_read(names), str(self.folder))
         void, dropped = voided(_text_columns(found, "flags"), len(owner))
         undated = np.isnan(seen["mjd"]) & ~void
         good = ~(void | undated)
@@ -126,12 +138,14 @@ class SnanaText:
             "flux": known_numbers(seen["flux"], "fluxes") * factor,
             "flux_err": seen["flux_err"] * factor,
         }
+        observations = {name: column[good] for name, column in observations.items()}
+        once, repeated = once_per_exposure(observations, observations["object_id"] * 256 + observations["passband"])
         packed = from_columns(
             self._objects(found, owner, seen["mjd"], flags),
-            {name: column[good] for name, column in observations.items()},
+            {name: column[once] for name, column in observations.items()},
             self.passbands.names,
             str(self.folder),
-            dropped,
+            dropped | repeated,
         )
         return check(replace(packed, object_id=np.array([self._id(item) for item in found])), str(self.folder))
 
@@ -224,6 +238,7 @@ class _Object:
     Attributes:
         file: it stands in.
         header: key -> first word of its value; key and `+-` -> its error.
+        names: of its columns.
         band, mjd, flux, flux_err: (n,) as written.
         photflag: (n,) int64, -1 where the file has none.
         flags: name of a column -> (n,) text, of those that may void a row. context: the same of those that say who took it.
@@ -231,6 +246,7 @@ class _Object:
 
     file: Path
     header: Mapping[str, str]
+    names: Sequence[str]
     band: Array
     mjd: Array
     flux: Array
@@ -325,7 +341,9 @@ def _object(file: Path, header: Mapping[str, str], names: Sequence[str], rows: S
         for wanted in (NAMES, CONTEXT_NAMES)
     )
     bands = np.array(words(band) if rows else [], dtype=object)
-    return _Object(file, header, bands, **columns, photflag=photflag.astype(np.int64), flags=flags, context=context)
+    return _Object(
+        file, header, names, bands, **columns, photflag=photflag.astype(np.int64), flags=flags, context=context
+    )
 
 
 def _text_columns(found: Sequence[_Object], kind: str) -> dict[str, Array]:
@@ -349,8 +367,7 @@ def _numbers(words: Sequence[str], origin: str) -> Array:
 def _header_numbers(found: Sequence[_Object], ours: str, *keys: str) -> Array:
     """(n,) what these keys say of the objects, NaN where none of them is known."""
     words = (
-        [_numbers([_known_word(item.header.get(key, ""))], f"{item.file}: {key}") for item in found]
-        for key in keys
+        [_numbers([_known_word(item.header.get(key, ""))], f"{item.file}: {key}") for item in found] for key in keys
     )
     return first_known(ours, map(np.concatenate, words), len(found))
 

@@ -18,6 +18,7 @@ from tlclass.lightcurves.photometry import (
     SNR,
     are_relative,
     known_times,
+    no_dates,
     plain_name,
     unit_of_name,
     without_prefix,
@@ -25,7 +26,7 @@ from tlclass.lightcurves.photometry import (
 )
 from tlclass.lightcurves.voids import NAMES, columns_read
 from tlclass.quoting import listed, shortened
-from tlclass.surveys.saying import tell
+from tlclass.surveys.saying import say_unread_flags, tell
 from tlclass.surveys.tables.kinds import refuse_doubles
 from tlclass.surveys.tables.names import (
     ALIASES,
@@ -47,8 +48,6 @@ log = logging.getLogger(__name__)
 
 _FINK = re.compile(r"[rid]_(?:diaobjectid|objectid)")  # astropy's name for Fink's r:diaObjectId
 _WIDE = re.compile(r"(flux|mag|magnitude)_(ztf|lsst)?[ugrizy]|[ugrizy]_?(flux|mag)", re.IGNORECASE)
-# Flags of tables that no rule knows; `mask` is ATClean's.
-UNREAD_FLAGS = ("flag", "flags", "bad", "is_bad", "bad_flag", "quality_flag", "qflag", "ignore", "mask")
 PACKED = "extra_fields"  # what ALeRCE's API packs into one cell; of forced photometry procstatus is among it
 ADD_ID = "add a column with its name"
 _ANY = frozenset(
@@ -209,11 +208,10 @@ class Form(TableOptions):
         values = known_times(values, relative)
         shift = SHIFTS.get(plain) or self.time_offset or (JULIAN if plain == "jd" else 0.0)
         mjd = values + shift if shift else values
-        known = np.isfinite(mjd)
-        outside = known & ((mjd < MJD_RANGE[0]) | (mjd > MJD_RANGE[1]))
-        if outside.any() and (np.abs(mjd[known]) >= RELATIVE).any():
+        outside = no_dates(mjd)
+        if outside.any():
             given = values[np.flatnonzero(outside)[0]]
-            remedy = self._remedy(values[known] if are_relative(values) else values[outside], plain)
+            remedy = self._remedy(values[np.isfinite(mjd)] if are_relative(values) else values[outside], plain)
             raise ValueError(
                 f"{origin}: column {column}: {np.count_nonzero(outside)} of {len(mjd)} times are not Modified Julian Dates "
                 f"({MJD_RANGE[0]} to {MJD_RANGE[1]}), e.g. {given:.15g}{f' with {shift:+.15g} d' if shift else ''}: {remedy}"
@@ -248,10 +246,7 @@ def scale_of(column: str) -> float:
 
 def say(found: Mapping[str, str], names: Iterable[str], origin: str) -> None:
     """Log which columns were taken under another name, and which of `names` may be flags that no rule knows."""
-    unread = [name for name in names if plain_name(name) in UNREAD_FLAGS and name not in found.values()]
-    if unread:
-        message = "%s: column %s may flag bad rows and is not read: leave such rows out of the file"
-        tell(log, logging.WARNING, message, origin, " and ".join(unread))
+    say_unread_flags(names, found.values(), origin)
     if any(plain_name(name) == PACKED for name in names):
         message = "%s: column %s is not read; of forced photometry it holds procstatus, which says where the fit failed: give its fields columns of their own"
         tell(log, logging.WARNING, message, origin, PACKED)

@@ -12,14 +12,11 @@ from tlclass.arrays import Array
 from tlclass.lightcurves.curves import NO_ID, NO_TIME, ROW_NUMBERS
 from tlclass.lightcurves.photometry import (
     ALERT_SNR,
-    CONTRADICTED,
     FACTS,
-    REPEATED,
-    contradicted,
     detected_by_snr,
     flux_of_magnitude,
     known_numbers,
-    one_per_exposure,
+    once_per_exposure,
     plain_name,
     without_prefix,
 )
@@ -288,11 +285,5 @@ def joined(parts: Sequence[Observations]) -> tuple[Observations, dict[str, int]]
     )
     rounded = bool(whole.pop(ROUNDED).any())
     series = coded(pa.table({"id": whole["object_id"]})["id"])[1] * 256 + whole["passband"]
-    mjd, flux, error = (whole[name] for name in ("mjd", "flux", "flux_err"))
-    usable = np.isfinite(flux) & (error > 0)
-    keep = one_per_exposure(series, mjd, flux, error, whole["detected"], rank=~usable, rounded=rounded)
-    if keep.all():
-        return whole, {}
-    differing = contradicted(keep, series, mjd, flux, error, rounded)
-    counts = {REPEATED: int(np.count_nonzero(~keep)) - differing, CONTRADICTED: differing}
-    return {name: column[keep] for name, column in whole.items()}, {reason: n for reason, n in counts.items() if n}
+    keep, repeated = once_per_exposure(whole, series, rounded)
+    return (whole if keep.all() else {name: column[keep] for name, column in whole.items()}), repeated
