@@ -42,7 +42,8 @@ SNANA = ("snana text", "snana fits")
 SPELLINGS = {
     "photflag": "PHOTFLAG", "psfflux_flag": "psfFlux_flag", "psfdiffflux_flag": "psfDiffFlux_flag", "pixelflags_bad": "pixelFlags_bad",
     "pixelflags_saturatedcenter": "pixelFlags_saturatedCenter", "invalidpsfflag": "invalidPsfFlag", "timewithdrawnmjdtai": "timeWithdrawnMjdTai",
-    "diaobjectid": "diaObjectId", "ujy": "uJy", "dujy": "duJy",
+    "diff_pixelflags_nodatacenter": "diff_PixelFlags_nodataCenter", "isdipole": "isDipole",
+    "pixelflags_nodatacenter": "pixelFlags_nodataCenter", "diaobjectid": "diaObjectId", "ujy": "uJy", "dujy": "duJy",
 }  # fmt: skip
 
 

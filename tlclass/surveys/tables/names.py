@@ -33,7 +33,7 @@ ALIASES = {
         "zero_point_system", "zeropoint_system", "zpsys", "zp_sys", "mag_zpsys", "magsys", "mag_sys", "magsystem", "photsys", "phot_sys",
         "phot_system", "photometric_sys", "photometric_system", "magnitude_system",
     ),
-    "detected": ("detected", "detected_bool", "is_detected", "is_detection", "isdetected", "is_det"),
+    "detected": ("detected", "detected_bool", "is_detected", "is_detection", "isdetected", "is_det", "detection"),
     "mag": ("mag", "magnitude", "magpsf", "ant_mag", "unforced_mag"),
     "mag_err": ("mag_err", "magerr", "mag_error", "magnitude_error", "sigmapsf", "e_mag", "e_magnitude", "ant_magerr", "unforced_mag_error"),
     "is_positive": ("is_positive", "isdiffpos", "ztf_isdiffpos"),
