@@ -1,5 +1,7 @@
+import gzip
 import logging
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,20 @@ def test_files_named_txt_are_read_where_they_name_an_object(tmp_path: Path) -> N
     (tmp_path / "a.txt").write_text(HEADER + TABLE)
     assert door.read(tmp_path, BANDS).object_id.tolist() == ["a1"]
     assert door.read(tmp_path / "a.txt", BANDS).object_id.tolist() == ["a1"]
+
+
+def test_files_may_be_packed(tmp_path: Path) -> None:
+    expected = read(tmp_path, HEADER + TABLE)
+    (tmp_path / "0.dat").unlink()
+    for name in ("0.dat.gz", "0.txt.gz"):
+        packed = tmp_path / name
+        packed.write_bytes(gzip.compress((HEADER + TABLE).encode()))
+        for path in (tmp_path, packed):
+            assert equal_curves(door.read(path, BANDS), replace(expected, label=np.array([tmp_path.name])))
+        packed.write_bytes(packed.read_bytes()[:-40])
+        with pytest.raises(ValueError, match=rf"{name}.*(truncated or damaged|unpack it)"):
+            SnanaText(packed, BANDS).read()
+        packed.unlink()
 
 
 def test_an_empty_value_is_unknown(tmp_path: Path) -> None:

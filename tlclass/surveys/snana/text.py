@@ -1,10 +1,13 @@
-"""SNANA light curves as text: `.dat` or `.txt` files with a header of keys and a table of observations per object."""
+"""SNANA light curves as text: `.dat` or `.txt` files, packed with gzip or not, with a header of keys and a table of observations per object."""
 
+import gzip
 import logging
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +26,7 @@ from tlclass.lightcurves.photometry import (
     refuse_no_dates,
 )
 from tlclass.lightcurves.voids import NAMES, columns_read, integer, is_blank, voided
-from tlclass.quoting import listed
+from tlclass.quoting import listed, sentence
 from tlclass.surveys.saying import say_no_bits, say_unread_flags
 from tlclass.surveys.snana.filters import passband_names
 from tlclass.surveys.snana.header import (
@@ -39,7 +42,7 @@ from tlclass.surveys.tables.names import CONTEXT_NAMES
 
 log = logging.getLogger(__name__)
 
-DAT, TXT = ".dat", ".txt"
+DAT, TXT, PACKED = ".dat", ".txt", ".gz"
 KEYS_OF_TEXT = (re.compile(rb"^\s*SNID:\s*\S", re.MULTILINE), re.compile(rb"^\s*(VARLIST|VARNAMES|OBS):", re.MULTILINE))
 HEADER_BYTES = 65536  # within which a file names its first object
 # among the observations: spectra; marks of the Supernova Photometric Classification Challenge and of SNANA's simulations
@@ -65,7 +68,7 @@ class SnanaText:
         passbands: to resolve band names, which are taken as the files write them.
         label_key: the header key with the class, e.g. SNTYPE or SIM_TYPE_NAME, whose value is the raw label (empty
             where an object lacks it); None: the name of the file's folder.
-        pattern: of the file names; with `.dat`, files named `.txt` are read too.
+        pattern: of the file names; with `.dat`, files named `.txt` and packed ones are read too.
         prefix_ids: put the folder's name before the object ids, where SNIDs repeat from folder to folder.
         unknown_passbands, detection_snr: see `tlclass.surveys.Table`.
     """
@@ -82,9 +85,7 @@ class SnanaText:
     def accepts(path: Path) -> list[Path]:
         """The `.dat` and `.txt` files at or below a path that name an object within their first lines."""
         files = [path] if path.is_file() else sorted(path.rglob("*"))
-        return [
-            file for file in files if file.suffix.casefold() in (DAT, TXT) and file.is_file() and _names_object(file)
-        ]
+        return [file for file in files if _ending(file) in (DAT, TXT) and file.is_file() and _names_object(file)]
 
     def files(self) -> list[Path]:
         """The files, sorted.
@@ -213,22 +214,42 @@ class SnanaText:
 
 
 def _files_like(pattern: str, folder: Path) -> set[Path]:
-    """The files of this pattern; where it ends with `.dat` also those with `.DAT`, and those with `.txt` that name an object."""
+    """The files of this pattern; where it ends with `.dat` also those with `.DAT`, and those with `.txt` that name an object; packed ones too."""
     stem = pattern.removesuffix(DAT)
     if stem == pattern:
         return set(folder.glob(pattern))
-    return {
-        *folder.glob(pattern),
-        *folder.glob(stem + DAT.upper()),
-        *(file for end in (TXT, TXT.upper()) for file in folder.glob(stem + end) if _names_object(file)),
-    }
+    ends = [end + packed for end in (DAT, DAT.upper(), TXT, TXT.upper()) for packed in ("", PACKED)]
+    found = {file for end in ends for file in folder.glob(stem + end)}
+    return {file for file in found if _ending(file) == DAT or _names_object(file)}
 
 
 def _names_object(file: Path) -> bool:
     """Whether a file is of SNANA; notes named `.txt` may speak of its keys."""
-    with file.open("rb") as content:
-        head = content.read(HEADER_BYTES)
-    return b"SNID:" in head and (file.suffix.casefold() != TXT or all(key.search(head) for key in KEYS_OF_TEXT))
+    try:
+        with _opened(file) as content:
+            head = content.read(HEADER_BYTES)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        return False
+    return b"SNID:" in head and (_ending(file) != TXT or all(key.search(head) for key in KEYS_OF_TEXT))
+
+
+def _ending(file: Path) -> str:
+    """`.dat` of `a.DAT.gz`."""
+    return Path(file.name.casefold().removesuffix(PACKED)).suffix
+
+
+def _opened(file: Path) -> IO[bytes]:
+    return gzip.open(file) if file.suffix.casefold() == PACKED else file.open("rb")
+
+
+def _content(file: Path) -> str:
+    try:
+        with _opened(file) as content:
+            return content.read().decode("utf-8", errors="replace")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(
+            f"{file} cannot be read: it is truncated or damaged ({sentence(error)}); get it again"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -263,7 +284,7 @@ def _objects(file: Path) -> Iterator[_Object]:
         ValueError: there is none, or a row has too few words, or something that is no number.
     """
     found = _Lines(file)
-    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(_content(file).splitlines(), 1):
         words = line.partition("#")[0].split()
         if not words or words[0] in PASSED_OVER:
             continue
