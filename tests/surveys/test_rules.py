@@ -305,6 +305,15 @@ def test_the_zero_point_that_snana_states_is_that_of_its_fluxes(
         assert np.allclose(scaled, getattr(expected, name), rtol=1e-6)
 
 
+def test_a_zero_point_in_the_table_of_objects_is_not_passed_over(tmp_path: Path) -> None:
+    write(frame(ROWS), tmp_path / "PHOT.csv")
+    for stated, refused in ((31.4, True), (27.5, False), (-9.0, False)):
+        write(pd.DataFrame({"object_id": [OBJECT], "ZP_FLUXCAL": [stated]}), tmp_path / "HEAD.csv")
+        with pytest.raises(ValueError, match=r"HEAD.csv: column ZP_FLUXCAL says .* zero point 31.4") if refused else nullcontext():
+            assert len(door.read(tmp_path, BANDS).mjd) == 3
+        assert len(door.read(tmp_path, BANDS, {"flux_unit": "njy"}).mjd) == 3
+
+
 @pytest.mark.parametrize("reader", SNANA)
 def test_what_snana_says_of_fluxes_is_checked(reader: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"ZP_FLUXCAL is 315: an AB zero point lies between 0 and 40"):
