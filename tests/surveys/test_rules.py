@@ -266,6 +266,12 @@ def test_columns_whose_name_states_the_unit_are_found(name: str) -> None:
     assert door.read(rows, BANDS).flux[0] == pytest.approx(frame(ROWS).FLUXCAL[0] * 10 ** (0.4 * 3.6))
 
 
+def test_fluxes_and_errors_whose_names_state_two_units_are_refused() -> None:
+    rows = frame(ROWS).rename(columns={"FLUXCAL": "flux_uJy", "FLUXCALERR": "flux_err_nJy"})
+    with pytest.raises(ValueError, match=r"fluxes are in ujy and their errors in njy: convert them to one unit"):
+        door.read(rows, BANDS)
+
+
 @pytest.mark.parametrize("stated", [{"unit": "uJy"}, {"FluxUnit": "ujy"}, {"zpt": 23.9}, {"mag_zp": 23.9}])
 def test_columns_that_state_the_unit_have_many_names(stated: dict[str, Any]) -> None:
     rows = frame(ROWS).rename(columns={"FLUXCAL": "flux", "FLUXCALERR": "flux_err"}).assign(**stated)
@@ -309,7 +315,11 @@ def test_a_zero_point_in_the_table_of_objects_is_not_passed_over(tmp_path: Path)
     write(frame(ROWS), tmp_path / "PHOT.csv")
     for stated, refused in ((31.4, True), (27.5, False), (-9.0, False)):
         write(pd.DataFrame({"object_id": [OBJECT], "ZP_FLUXCAL": [stated]}), tmp_path / "HEAD.csv")
-        with pytest.raises(ValueError, match=r"HEAD.csv: column ZP_FLUXCAL says .* zero point 31.4") if refused else nullcontext():
+        with (
+            pytest.raises(ValueError, match=r"HEAD.csv: column ZP_FLUXCAL says .* zero point 31.4")
+            if refused
+            else nullcontext()
+        ):
             assert len(door.read(tmp_path, BANDS).mjd) == 3
         assert len(door.read(tmp_path, BANDS, {"flux_unit": "njy"}).mjd) == 3
 

@@ -238,8 +238,10 @@ def _ending(file: Path) -> str:
     return Path(file.name.casefold().removesuffix(PACKED)).suffix
 
 
-def _opened(file: Path) -> IO[bytes]:
-    return gzip.open(file) if file.suffix.casefold() == PACKED else file.open("rb")
+def _opened(file: Path) -> IO[bytes] | gzip.GzipFile:
+    if file.suffix.casefold() == PACKED:
+        return gzip.open(file)
+    return file.open("rb")
 
 
 def _content(file: Path) -> str:

@@ -18,6 +18,7 @@ from tlclass.lightcurves.photometry import (
     known_numbers,
     once_per_exposure,
     plain_name,
+    unit_of_name,
     without_prefix,
 )
 from tlclass.lightcurves.voids import says_yes
@@ -26,6 +27,7 @@ from tlclass.surveys.tables.bands import passbands_of
 from tlclass.surveys.tables.cells import coded, column_values, flags, identifiers, is_flag, numbers
 from tlclass.surveys.tables.columns import Form, naming
 from tlclass.surveys.tables.facts import Facts, Judgement, times
+from tlclass.surveys.tables.kinds import refuse_two_units
 from tlclass.surveys.tables.measured import (
     BRIGHTNESS,
     Measured,
@@ -65,6 +67,9 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
         found.setdefault("zero_point_system", found["flux_unit"])  # of magnitudes it says the system: ABMag, VegaMag
     unused = ("mag_err",) if kind == "flux" else (*BRIGHTNESS["flux"], "flux_unit", "zero_point")
     found = {name: column for name, column in found.items() if name not in unused}
+    if kind == "flux" and form.flux_unit is None:
+        fluxes, errors = (filter(None, [unit_of_name(found.get(name, ""))]) for name in BRIGHTNESS["flux"])
+        refuse_two_units(list(fluxes), list(errors), origin)
     _refuse_foreign(names, form, origin)
     if kind == "flux" and "flux" in found and not stated and "mag" not in found:
         _refuse_counts(names, found.get("flux", ""), form, origin)

@@ -251,9 +251,11 @@ def _zero_points(path: Path) -> str | None:
 def _refuse_zero_points(path: Path) -> None:
     """Raise ValueError if a table of objects says that the fluxes in another table are at another zero point than 27.5."""
     name = _zero_points(path)
-    stated = [] if name is None else known_numbers(numbers(column_values(read_table(path, [name])[name]), name, str(path)))
-    other = [each for each in stated if np.isfinite(each) and each != ZERO_POINT]
-    if other:
+    if name is None:
+        return
+    stated = known_numbers(numbers(column_values(read_table(path, [name])[name]), name, str(path)))
+    other = stated[np.isfinite(stated) & (stated != ZERO_POINT)]
+    if len(other):
         raise ValueError(
             f"{path}: column {name} says that fluxes are at zero point {other[0]:g}: add this column to the table of observations, or give the unit "
             f"with {GIVE_UNIT}"
