@@ -1,6 +1,7 @@
 """What a row of photometry means: every rule stated once and applied to every reader."""
 
 import gzip
+import json
 import logging
 import re
 from contextlib import nullcontext
@@ -19,6 +20,7 @@ from tlclass.lightcurves.curves import NO_ID, TOO_BRIGHT, LightCurves
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import FACTS, SNR, UNKNOWN_PASSBAND, known_extinction
 from tlclass.lightcurves.voids import VOIDS, Void
+from tlclass.streaming.reading import Nameless, for_model
 from tlclass.surveys import door
 
 pytest.importorskip("fastavro")
@@ -170,6 +172,21 @@ def test_times_that_are_no_dates_are_refused(reader: str, tmp_path: Path) -> Non
 def test_a_flag_that_no_rule_knows_is_named(reader: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     read(reader, {**ROWS, "FLAG": [0, 1, 0]}, tmp_path)
     assert "column FLAG may flag bad rows and is not read" in caplog.text
+
+
+def test_rows_of_a_stream_follow_the_same_rules(caplog: pytest.LogCaptureFixture) -> None:
+    reading = for_model(BANDS, {})
+
+    def arrive(**more: Any) -> list[Any]:
+        row = {"object_id": "a", "MJD": 60001.25, "BAND": "g", "FLUXCAL": 100.0, "FLUXCALERR": 10.0, **more}
+        return list(reading.content(json.dumps(row).encode(), "t"))
+
+    assert arrive()[0].rows["flux"] == 100 and not caplog.text
+    assert arrive(ZP_FLUXCAL=31.4)[0].rows["flux"] == pytest.approx(100 * 10 ** (-0.4 * 3.9))
+    assert [type(each) for each in arrive(isDipole=True)] == [Nameless]
+    for _ in range(2):
+        assert arrive(FLAG=1)[0].rows["flux"] == 100
+    assert caplog.text.count("column FLAG may flag bad rows and is not read") == 1
 
 
 @pytest.mark.parametrize("reader", [*TABLES, *SNANA])
@@ -333,6 +350,11 @@ def test_what_snana_says_of_fluxes_is_checked(reader: str, tmp_path: Path) -> No
     with pytest.raises(ValueError, match=r"corrected for Milky Way extinction \(MWEBV_APPLYFLAG=1\)"):
         door.read(with_header(WRITERS[reader](ROWS, tmp_path / "dust"), MWEBV_APPLYFLAG=1), BANDS)
     assert len(door.read(with_header(WRITERS[reader](ROWS, tmp_path / "no dust"), MWEBV_APPLYFLAG=0), BANDS).mjd) == 3
+
+
+def test_seconds_are_called_so() -> None:
+    with pytest.raises(ValueError, match=r"no days \(seconds\?\): give Modified Julian Dates in days$"):
+        door.read(frame({**ROWS, "mjd": [1.677e9, 1.678e9, 1.679e9]}), BANDS)
 
 
 def test_calendar_dates_as_text_are_called_so() -> None:

@@ -175,9 +175,7 @@ class Reading:
         refuse_lists(table.schema, ROWS)
         found = usable(observation_columns(table.column_names, self.form, ROWS), table.schema, self.form, True)
         self._say_absent(table.column_names)
-        if not self._said_flags:
-            say_unread_flags(table.column_names, found.values(), ROWS)
-            self._said_flags = True
+        self._said_flags = self._said_flags or say_unread_flags(table.column_names, found.values(), ROWS)
         table = plain(table.select(list(dict.fromkeys(found.values()))), ROWS)
         rows = measured(table, found, self.form, ROWS)
         facts = Facts(self._unit(rows.table, found), relative=False, rounded=False, signed=rows.signed, bits=True)

@@ -100,9 +100,10 @@ def say_no_bits(flux: Array, flux_err: Array, snr: float, origin: str, level: in
         tell(log, level, message, origin, snr, counts=(len(flux), bright))
 
 
-def say_unread_flags(names: Iterable[str], read: Collection[str], origin: str) -> None:
-    """Log which of the columns `names` may be flags of bad rows, and are not among those that are `read`."""
+def say_unread_flags(names: Iterable[str], read: Collection[str], origin: str) -> bool:
+    """Log which of the columns `names` may be flags of bad rows, and are not among those that are `read`; whether there are any."""
     unread = [name for name in dict.fromkeys(names) if plain_name(name) in UNREAD_FLAGS and name not in read]
     if unread:
         message = "%s: column %s may flag bad rows and is not read: leave such rows out of the file"
         tell(log, logging.WARNING, message, origin, " and ".join(unread))
+    return bool(unread)

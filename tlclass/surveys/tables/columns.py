@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 
 _FINK = re.compile(r"[rid]_(?:diaobjectid|objectid)")  # astropy's name for Fink's r:diaObjectId
 _WIDE = re.compile(r"(flux|mag|magnitude)_(ztf|lsst)?[ugrizy]|[ugrizy]_?(flux|mag)", re.IGNORECASE)
+SECONDS = 1e7  # no date in days, Julian or other, is as large
 PACKED = "extra_fields"  # what ALeRCE's API packs into one cell; of forced photometry procstatus is among it
 ADD_ID = "add a column with its name"
 _ANY = frozenset(
@@ -222,6 +223,8 @@ class Form(TableOptions):
     def _remedy(values: Array, column: str) -> str:
         """What to do about times outside of `MJD_RANGE`."""
         low, high = MJD_RANGE
+        if (np.abs(values) > SECONDS).all():
+            return "these are no days (seconds?): give Modified Julian Dates in days"
         if (np.abs(values) < RELATIVE).any():
             return f"some are days since some event, of which {RELATIVE} are read at most: leave out what is later, or give Modified Julian Dates"
         if ((values > low) & (values < high)).all() and column != "jd":
