@@ -115,6 +115,11 @@ def test_files_named_txt_are_read_where_they_name_an_object(tmp_path: Path) -> N
     assert door.read(tmp_path / "a.txt", BANDS).object_id.tolist() == ["a1"]
 
 
+@pytest.mark.parametrize(("fake", "said"), [("0", False), ("2  # simulated with snlc_sim.exe", True), ("", False)])
+def test_a_simulation_says_that_it_is_one(fake: str, said: bool, tmp_path: Path) -> None:
+    assert read(tmp_path, HEADER + f"FAKE: {fake}\n" + TABLE).simulated == said
+
+
 def test_files_may_be_packed(tmp_path: Path) -> None:
     expected = read(tmp_path, HEADER + TABLE)
     (tmp_path / "0.dat").unlink()

@@ -32,11 +32,13 @@ from tlclass.surveys.snana.binary import header_and_rows
 from tlclass.surveys.snana.filters import passband_names
 from tlclass.surveys.snana.header import (
     CORRECTED_KEY,
+    FAKE_KEY,
     KEYS,
     ZERO_POINT_KEY,
     first_known,
     flux_factors,
     refuse_corrected,
+    simulated,
 )
 from tlclass.surveys.tables.bands import marked, strangers
 from tlclass.surveys.tables.names import CONTEXT_NAMES
@@ -194,6 +196,8 @@ class SnanaPair:
             flags = np.zeros(len(seen), dtype=np.int64)
         mjd = _field(seen, self.phot, "MJD").astype(np.float64)
         columns = _object_columns(objects)
+        if FAKE_KEY in (objects.dtype.names or ()):
+            columns |= simulated(objects[FAKE_KEY])
         return {
             "object_id": np.char.add(self.prefix, _text(_field(objects, self.head, "SNID"), self.head)),
             **columns,

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tlclass.arrays import Array
+from tlclass.lightcurves.curves import SIMULATED
 from tlclass.lightcurves.photometry import (
     FACTS,
     MAG_RANGE,
@@ -28,6 +29,7 @@ KEYS = {
 }
 ZERO_POINT_KEY = FACTS["snana_zero_point"]
 CORRECTED_KEY = "MWEBV_APPLYFLAG"
+FAKE_KEY = "FAKE"
 
 
 def known_dates(values: Array) -> Array:
@@ -64,6 +66,11 @@ def flux_factors(zero_points: Array, origin: str) -> Array:
             f"{origin}: {ZERO_POINT_KEY} is {wrong[0]:g}: an AB zero point lies between {MAG_RANGE[0]} and {MAG_RANGE[1]}"
         )
     return np.asarray(scales(np.where(np.isnan(stated), ZERO_POINT, stated)))
+
+
+def simulated(fake: Array) -> dict[str, Array]:
+    """The column that says which objects are simulated, of what the key FAKE states of them (n,): 0 is real; no column where all are."""
+    return {SIMULATED: fake > 0} if (fake > 0).any() else {}
 
 
 def refuse_corrected(flag: int, origin: str) -> None:

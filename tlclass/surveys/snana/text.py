@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from tlclass.arrays import Array
-from tlclass.lightcurves.curves import NO_TIME, LightCurves, check, from_columns
+from tlclass.lightcurves.curves import NO_TIME, SIMULATED, LightCurves, check, from_columns
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import (
     DETECTION_BITS,
@@ -31,11 +31,13 @@ from tlclass.surveys.saying import say_no_bits, say_unread_flags
 from tlclass.surveys.snana.filters import passband_names
 from tlclass.surveys.snana.header import (
     CORRECTED_KEY,
+    FAKE_KEY,
     KEYS,
     ZERO_POINT_KEY,
     first_known,
     flux_factors,
     refuse_corrected,
+    simulated,
 )
 from tlclass.surveys.tables.bands import marked, strangers
 from tlclass.surveys.tables.names import CONTEXT_NAMES
@@ -159,6 +161,7 @@ class SnanaText:
             "object_id": np.arange(len(found)),
             "label": np.array([self._label(item) for item in found]),
             **stated,
+            **simulated(_header_numbers(found, SIMULATED, FAKE_KEY)),
             "trigger_mjd": np.where(np.isnan(first), stated["trigger_mjd"], first),
         }
 
