@@ -342,10 +342,14 @@ def test_a_column_of_zero_points_is_used_row_by_row(tmp_path: Path, caplog: pyte
 
 def test_times_that_are_no_mjd_are_an_error(tmp_path: Path) -> None:
     frame = plain(alerts())
-    for wrong, given_ in ((frame.mjd + 2400000.5, "24583"), (frame.mjd - 50000, "83"), (frame.mjd * 86400, "50")):
+    for wrong, given_ in (
+        (frame.mjd + 2400000.5, "24583.*time_offset"),
+        (frame.mjd - 50000, "83.*time_offset"),
+        (frame.mjd * 86400, "50.*seconds"),
+    ):
         with pytest.raises(
             ValueError,
-            match=rf"column mjd: \d+ of \d+ times are not Modified Julian Dates \(15000 to 100000\), e.g. {given_}.*time_offset",
+            match=rf"column mjd: \d+ of \d+ times are not Modified Julian Dates \(15000 to 100000\), e.g. {given_}",
         ):
             read(frame.assign(mjd=wrong), tmp_path)
     julian = frame.assign(mjd=frame.mjd + 2400000.5)
