@@ -72,6 +72,17 @@ def snana_fits(rows: Rows, folder: Path) -> Path:
     return folder / "model"
 
 
+def with_header(path: Path, **stated: Any) -> Path:
+    """The same SNANA files with more in their header."""
+    if path.is_dir():
+        for file in path.glob("*.FITS"):
+            with fits.open(file, mode="update") as hdus:
+                hdus[0].header.update({f"HIERARCH {key}": value for key, value in stated.items()})
+    else:
+        path.write_text("".join(f"{key}: {value}\n" for key, value in stated.items()) + path.read_text())
+    return path
+
+
 def _column(name: str, values: Sequence[Any]) -> fits.Column:
     text = np.array(["" if value is None else str(value) for value in [*values, ""]])
     return fits.Column(name=name, format=f"{text.dtype.itemsize // 4}A", array=text)

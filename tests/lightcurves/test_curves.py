@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.conftest import equal_curves, make_curves
-from tlclass.lightcurves.curves import LightCurves, check, concatenate, from_columns, log_dropped
+from tlclass.lightcurves.curves import BRIGHTEST, LightCurves, check, concatenate, from_columns, log_dropped
 
 BANDS = ("ztfg", "ztfr")
 
@@ -39,7 +39,7 @@ def tables(draw: st.DrawFn) -> tuple[Columns, Columns]:
         "flux_err": np.array(draw(st.lists(anything, min_size=n_obs, max_size=n_obs))),
         "detected": draw(hnp.arrays(bool, n_obs)),
     }
-    observations["flux"][0], observations["flux_err"][0] = -1e30, 1e-3  # at least one usable row
+    observations["flux"][0], observations["flux_err"][0] = -1e10, 1e-3  # at least one usable row
     return {"object_id": np.array(ids)}, observations
 
 
@@ -64,7 +64,11 @@ def test_what_enters_keeps_the_invariants_and_row_order_does_not_matter(
     objects, observations = table
     curves = check(from_columns(objects, observations, BANDS, "t"), "t")
     assert np.array_equal(curves.object_id, objects["object_id"])
-    usable = np.isfinite(observations["flux"]) & np.isfinite(observations["flux_err"]) & (observations["flux_err"] > 0)
+    usable = (
+        (np.abs(observations["flux"]) <= BRIGHTEST)
+        & (observations["flux_err"] > 0)
+        & (observations["flux_err"] <= BRIGHTEST)
+    )
     columns = ("object_id", "mjd", "passband", "flux", "flux_err")
     rows = list(zip(*(observations[name][usable].tolist() for name in columns), strict=True))
     expected = {(a, b, c, np.float32(d), np.float32(e)) for a, b, c, d, e in rows if np.float32(e) > 0}
@@ -88,6 +92,8 @@ def test_what_enters_keeps_the_invariants_and_row_order_does_not_matter(
         ("flux", np.nan, "missing or infinite flux"),
         ("flux", -np.inf, "missing or infinite flux"),
         ("flux", 1e39, "missing or infinite flux"),
+        ("flux", 1e20, "flux or error beyond that of magnitude 0 (no measurement)"),
+        ("flux_err", 1e20, "flux or error beyond that of magnitude 0 (no measurement)"),
         ("flux_err", np.nan, "missing, zero or negative flux error"),
         ("flux_err", 0.0, "missing, zero or negative flux error"),
         ("flux_err", -1.0, "missing, zero or negative flux error"),

@@ -14,7 +14,7 @@ from tests.data.raw_tables import LAYOUTS, alerts, plain, write, write_nested
 from tests.surveys.test_table import BANDS, same
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check
-from tlclass.surveys import Nested, Table
+from tlclass.surveys import Nested, Table, door
 from tlclass.surveys.reader import pieces_of
 from tlclass.surveys.tables.columns import Form
 from tlclass.surveys.tables.lists import flattened, read_known
@@ -175,3 +175,10 @@ def test_list_columns_of_no_known_name_are_listed() -> None:
     form = Nested(Path("n.parquet"), BANDS, default_unit="fluxcal").form()
     with pytest.raises(ValueError, match=r"n.parquet: no list column has a known name; there are epochs, counts"):
         flattened(pa.table({"id": ["a"], "epochs": [[59000.0]], "counts": [[1.0]]}), "id", ["id"], form, "n.parquet")
+
+
+def test_columns_that_are_not_read_may_be_of_any_kind_in_memory_too() -> None:
+    lists = {"mjd": [[60001.25, 60002.5]], "band": [["g", "r"]], "flux": [[9.0, 8.0]], "flux_err": [[1.0, 1.0]]}
+    other = pa.array([[("depth", 24.5)]], pa.map_(pa.string(), pa.float64()))
+    table = pa.table({"object_id": ["a"], **lists, "about": other})
+    assert len(door.read(table, BANDS, {"flux_unit": "fluxcal"}).mjd) == 2

@@ -26,9 +26,10 @@ PASSBANDS = Passbands.from_mapping(
 Objects = dict[str, pd.DataFrame]
 Write = Callable[[Objects, Path], Any]
 
-float32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
-fluxes = st.sampled_from([0.0, -1e30, 1e30, -12.5, 1e-30]) | float32
-errors = st.sampled_from([1e-30, 1.0, 1e30]) | st.floats(min_value=2.0**-120, width=32, allow_infinity=False)
+LARGEST = float(np.float32(1e10))
+float32 = st.floats(-LARGEST, LARGEST, width=32)
+fluxes = st.sampled_from([0.0, -LARGEST, LARGEST, -12.5, 1e-30]) | float32
+errors = st.sampled_from([1e-30, 1.0, LARGEST]) | st.floats(2.0**-120, LARGEST, width=32)
 broken = st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -1.0])
 
 

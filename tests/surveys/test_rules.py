@@ -1,6 +1,7 @@
 """What a row of photometry means: every rule stated once and applied to every reader."""
 
 import gzip
+import json
 import logging
 import re
 from contextlib import nullcontext
@@ -13,12 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.data.raw_rows import OBJECT, TABLES, WRITERS, frame
+from tests.data.raw_rows import OBJECT, TABLES, WRITERS, frame, with_header
 from tests.data.raw_tables import alerts, antares, fluxes, write, write_nested, ztf
-from tlclass.lightcurves.curves import NO_ID, LightCurves
+from tlclass.lightcurves.curves import NO_ID, TOO_BRIGHT, LightCurves
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import FACTS, SNR, UNKNOWN_PASSBAND, known_extinction
 from tlclass.lightcurves.voids import VOIDS, Void
+from tlclass.streaming.reading import Nameless, for_model
 from tlclass.surveys import door
 
 pytest.importorskip("fastavro")
@@ -38,10 +40,12 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "known": ([61000.5], [None]),
     "zero": ([0], [int(OBJECT)]),
 }
+SNANA = ("snana text", "snana fits")
 SPELLINGS = {
     "photflag": "PHOTFLAG", "psfflux_flag": "psfFlux_flag", "psfdiffflux_flag": "psfDiffFlux_flag", "pixelflags_bad": "pixelFlags_bad",
     "pixelflags_saturatedcenter": "pixelFlags_saturatedCenter", "invalidpsfflag": "invalidPsfFlag", "timewithdrawnmjdtai": "timeWithdrawnMjdTai",
-    "diaobjectid": "diaObjectId", "ujy": "uJy", "dujy": "duJy",
+    "diff_pixelflags_nodatacenter": "diff_PixelFlags_nodataCenter",
+    "pixelflags_nodatacenter": "pixelFlags_nodataCenter", "diaobjectid": "diaObjectId", "ujy": "uJy", "dujy": "duJy",
 }  # fmt: skip
 
 
@@ -138,10 +142,61 @@ def test_dropped_passbands_are_named_in_one_message(
     assert re.search("[Hh]' \\(1\\)", said) and re.search("[Kk]' \\(1\\)", said)
 
 
-@pytest.mark.parametrize("reader", TABLES)
+@pytest.mark.parametrize("reader", WRITERS)
+@pytest.mark.parametrize(("column", "code"), [("flux", 1e20), ("flux", -1e20), ("flux_err", 1e33)])
+def test_a_number_that_no_object_reaches_fills_a_masked_cell(
+    column: str, code: float, reader: str, tmp_path: Path
+) -> None:
+    rows = {name: [*values, *values, *values] for name, values in ROWS.items()}
+    rows["mjd"] = [60001.25 + k for k in range(9)]
+    rows[column] = [*rows[column][:8], code]
+    curves = read(reader, rows, tmp_path)
+    assert len(curves.mjd) == 8 and curves.dropped == {TOO_BRIGHT: 1}
+
+
+@pytest.mark.parametrize("reader", WRITERS)
+def test_two_rows_of_one_exposure_count_once(reader: str, tmp_path: Path) -> None:
+    rows = {**ROWS, "mjd": [60001.25, 60001.25001, 60003.75], "band": ["g"] * 3, "flux": [100.0, 101.0, -50.0]}
+    curves = read(reader, rows, tmp_path)
+    assert curves.flux == pytest.approx([100, -50]) and list(curves.dropped.values()) == [1]
+
+
+@pytest.mark.parametrize("reader", [*TABLES, *SNANA])
+def test_times_that_are_no_dates_are_refused(reader: str, tmp_path: Path) -> None:
+    for first in (2460001.75, 1.677e9, 10001.75):
+        with pytest.raises(ValueError, match=r"1 of 3 times are not Modified Julian Dates \(15000 to 100000\)"):
+            read(reader, {**ROWS, "mjd": [first, 60002.5, 60003.75]}, tmp_path / str(first))
+
+
+@pytest.mark.parametrize("reader", [*TABLES, *SNANA])
+def test_a_flag_that_no_rule_knows_is_named(reader: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    read(reader, {**ROWS, "FLAG": [0, 1, 0]}, tmp_path)
+    assert "column FLAG may flag bad rows and is not read" in caplog.text
+
+
+def test_rows_of_a_stream_follow_the_same_rules(caplog: pytest.LogCaptureFixture) -> None:
+    reading = for_model(BANDS, {})
+
+    def arrive(**more: Any) -> list[Any]:
+        row = {"object_id": "a", "MJD": 60001.25, "BAND": "g", "FLUXCAL": 100.0, "FLUXCALERR": 10.0, **more}
+        return list(reading.content(json.dumps(row).encode(), "t"))
+
+    assert arrive()[0].rows["flux"] == 100 and not caplog.text
+    assert arrive(ZP_FLUXCAL=31.4)[0].rows["flux"] == pytest.approx(100 * 10 ** (-0.4 * 3.9))
+    assert [type(each) for each in arrive(diff_PixelFlags_nodataCenter=True)] == [Nameless]
+    for _ in range(2):
+        assert arrive(FLAG=1)[0].rows["flux"] == 100
+    assert caplog.text.count("column FLAG may flag bad rows and is not read") == 1
+
+
+@pytest.mark.parametrize("reader", [*TABLES, *SNANA])
 def test_another_instrument_has_other_passbands(reader: str, tmp_path: Path) -> None:
     for column in FACTS["context"]:
+        if not column.isidentifier() and reader in SNANA:
+            continue
         rows = {**ROWS, column: ["LSSTCam", "SEDM", ""]}
+        if reader == "snana text":
+            rows[column] = ["LSSTCam", "SEDM", "-"]
         with pytest.raises(ValueError, match=r"unknown passband 'r of SEDM' \(1 observations\)"):
             read(reader, rows, tmp_path)
         assert read(reader, rows, tmp_path, unknown_passbands="drop").mjd.tolist() == [60001.25, 60003.75]
@@ -228,6 +283,12 @@ def test_columns_whose_name_states_the_unit_are_found(name: str) -> None:
     assert door.read(rows, BANDS).flux[0] == pytest.approx(frame(ROWS).FLUXCAL[0] * 10 ** (0.4 * 3.6))
 
 
+def test_fluxes_and_errors_whose_names_state_two_units_are_refused() -> None:
+    rows = frame(ROWS).rename(columns={"FLUXCAL": "flux_uJy", "FLUXCALERR": "flux_err_nJy"})
+    with pytest.raises(ValueError, match=r"fluxes are in ujy and their errors in njy: convert them to one unit"):
+        door.read(rows, BANDS)
+
+
 @pytest.mark.parametrize("stated", [{"unit": "uJy"}, {"FluxUnit": "ujy"}, {"zpt": 23.9}, {"mag_zp": 23.9}])
 def test_columns_that_state_the_unit_have_many_names(stated: dict[str, Any]) -> None:
     rows = frame(ROWS).rename(columns={"FLUXCAL": "flux", "FLUXCALERR": "flux_err"}).assign(**stated)
@@ -250,6 +311,50 @@ def test_what_is_no_unit_is_refused_before_it_is_used(unit: Any) -> None:
         ValueError, match=rf"flux.unit.*{unit if isinstance(unit, str) else format(unit, 'g')}.*(number|zero point)"
     ):
         door.read(frame(ROWS), BANDS, {"flux_unit": unit})
+
+
+@pytest.mark.parametrize("reader", [*TABLES, *SNANA])
+@pytest.mark.parametrize(("stated", "zero_point"), [(31.4, 31.4), (27.5, 27.5), (-9.0, 27.5)])
+def test_the_zero_point_that_snana_states_is_that_of_its_fluxes(
+    reader: str, stated: float, zero_point: float, tmp_path: Path
+) -> None:
+    expected = read(reader, ROWS, tmp_path / "without")
+    if reader in SNANA:
+        curves = door.read(with_header(WRITERS[reader](ROWS, tmp_path), ZP_FLUXCAL=stated), BANDS)
+    else:
+        curves = read(reader, {**ROWS, "ZP_FLUXCAL": [zero_point] * 3, "ZEROPT": [31.0] * 3}, tmp_path)
+    for name in ("flux", "flux_err"):
+        scaled = getattr(curves, name) * 10 ** (0.4 * (zero_point - 27.5))
+        assert np.allclose(scaled, getattr(expected, name), rtol=1e-6)
+
+
+def test_a_zero_point_in_the_table_of_objects_is_not_passed_over(tmp_path: Path) -> None:
+    write(frame(ROWS), tmp_path / "PHOT.csv")
+    for stated, refused in ((31.4, True), (27.5, False), (-9.0, False)):
+        write(pd.DataFrame({"object_id": [OBJECT], "ZP_FLUXCAL": [stated]}), tmp_path / "HEAD.csv")
+        with (
+            pytest.raises(ValueError, match=r"HEAD.csv: column ZP_FLUXCAL says .* zero point 31.4")
+            if refused
+            else nullcontext()
+        ):
+            assert len(door.read(tmp_path, BANDS).mjd) == 3
+        assert len(door.read(tmp_path, BANDS, {"flux_unit": "njy"}).mjd) == 3
+
+
+@pytest.mark.parametrize("reader", SNANA)
+def test_what_snana_says_of_fluxes_is_checked(reader: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"ZP_FLUXCAL is 315: an AB zero point lies between 0 and 40"):
+        door.read(with_header(WRITERS[reader](ROWS, tmp_path / "zero point"), ZP_FLUXCAL=315.0), BANDS)
+    with pytest.raises(ValueError, match=r"(one\.dat|a_HEAD\.FITS).*ZP_FLUXCAL.*(a number|float: 'AB')"):
+        door.read(with_header(WRITERS[reader](ROWS, tmp_path / "text"), ZP_FLUXCAL="AB"), BANDS)
+    with pytest.raises(ValueError, match=r"corrected for Milky Way extinction \(MWEBV_APPLYFLAG=1\)"):
+        door.read(with_header(WRITERS[reader](ROWS, tmp_path / "dust"), MWEBV_APPLYFLAG=1), BANDS)
+    assert len(door.read(with_header(WRITERS[reader](ROWS, tmp_path / "no dust"), MWEBV_APPLYFLAG=0), BANDS).mjd) == 3
+
+
+def test_seconds_are_called_so() -> None:
+    with pytest.raises(ValueError, match=r"no days \(seconds\?\): give Modified Julian Dates in days$"):
+        door.read(frame({**ROWS, "mjd": [1.677e9, 1.678e9, 1.679e9]}), BANDS)
 
 
 def test_calendar_dates_as_text_are_called_so() -> None:

@@ -55,6 +55,15 @@ def test_every_value_of_the_files_arrives(tmp_path: Path) -> None:
     assert curves.dropped == {"that are saturated (PHOTFLAG 1024)": 1}
 
 
+def test_a_simulation_says_that_it_is_one(tmp_path: Path) -> None:
+    head, _ = write_pair(tmp_path / "X", "a", {"7": CURVE, "8": CURVE}, packed=False)
+    assert not SnanaFits(tmp_path, LSST).read().simulated
+    with fits.open(head) as hdus:
+        table = fits.BinTableHDU.from_columns([*hdus[1].columns, fits.Column("FAKE", "I", array=[0, 2])])
+        fits.HDUList([hdus[0].copy(), table]).writeto(head, overwrite=True)
+    assert SnanaFits(tmp_path, LSST).read().extra["simulated"].tolist() == [False, True]
+
+
 def test_names_of_a_pair_may_be_in_small_letters(tmp_path: Path) -> None:
     head, phot = pair(tmp_path)
     expected = check(SnanaFits(tmp_path, LSST).read(), "t")

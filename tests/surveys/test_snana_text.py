@@ -1,5 +1,7 @@
+import gzip
 import logging
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,25 @@ def test_files_named_txt_are_read_where_they_name_an_object(tmp_path: Path) -> N
     assert door.read(tmp_path / "a.txt", BANDS).object_id.tolist() == ["a1"]
 
 
+@pytest.mark.parametrize(("fake", "said"), [("0", False), ("2  # simulated with snlc_sim.exe", True), ("", False)])
+def test_a_simulation_says_that_it_is_one(fake: str, said: bool, tmp_path: Path) -> None:
+    assert read(tmp_path, HEADER + f"FAKE: {fake}\n" + TABLE).simulated == said
+
+
+def test_files_may_be_packed(tmp_path: Path) -> None:
+    expected = read(tmp_path, HEADER + TABLE)
+    (tmp_path / "0.dat").unlink()
+    for name in ("0.dat.gz", "0.txt.gz"):
+        packed = tmp_path / name
+        packed.write_bytes(gzip.compress((HEADER + TABLE).encode()))
+        for path in (tmp_path, packed):
+            assert equal_curves(door.read(path, BANDS), replace(expected, label=np.array([tmp_path.name])))
+        packed.write_bytes(packed.read_bytes()[:-40])
+        with pytest.raises(ValueError, match=rf"{name}.*(truncated or damaged|unpack it)"):
+            SnanaText(packed, BANDS).read()
+        packed.unlink()
+
+
 def test_an_empty_value_is_unknown(tmp_path: Path) -> None:
     for value in ("", "+- (NA, HELIO)", "NULL", "  # not measured"):
         curves = read(tmp_path, HEADER.replace("REDSHIFT_", "OLD_") + f"REDSHIFT_FINAL: {value}\n" + TABLE)
@@ -123,11 +144,21 @@ def test_an_object_without_observations_is_kept(tmp_path: Path) -> None:
     assert curves.object_id.tolist() == ["empty", "a1"] and curves.lengths.tolist() == [0, 3]
 
 
-def test_marks_among_the_observations_are_passed_over(tmp_path: Path) -> None:
-    marked = TABLE.replace("OBS: 56002.0", "DETECTION: 6 MJDs satisfy g+r+i+z\nOBS: 56002.0")
+@pytest.mark.parametrize(
+    "mark", ["DETECTION: 6 MJDs satisfy g+r+i+z", "TRIGGER:  trigger logic satisfied at MJD_TRIGGER=56002.0"]
+)
+def test_marks_among_the_observations_are_passed_over(mark: str, tmp_path: Path) -> None:
+    marked = TABLE.replace("OBS: 56002.0", f"{mark}\nOBS: 56002.0")
     assert marked != TABLE
     expected = read(tmp_path, HEADER + TABLE)
     assert equal_curves(read(tmp_path, HEADER + marked), expected)
+
+
+def test_without_a_flagged_row_the_header_states_the_trigger(tmp_path: Path) -> None:
+    for stated, expected in (("56001.5", 56001.5), ("-9", np.nan), ("0", np.nan), ("1000000", np.nan)):
+        curves = read(tmp_path, HEADER + f"MJD_TRIGGER: {stated}\n" + TABLE.replace("6144", "4096"))
+        assert np.array_equal(curves.trigger_mjd, [expected], equal_nan=True)
+    assert read(tmp_path, HEADER + "MJD_TRIGGER: 56001.5\n" + TABLE).trigger_mjd.tolist() == [56002]
 
 
 def test_labels_from_a_key_or_from_the_folder(tmp_path: Path) -> None:

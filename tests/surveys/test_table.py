@@ -315,10 +315,14 @@ def test_a_column_of_zero_points_is_used_row_by_row(tmp_path: Path, caplog: pyte
 
 def test_times_that_are_no_mjd_are_an_error(tmp_path: Path) -> None:
     frame = plain(alerts())
-    for wrong, given_ in ((frame.mjd + 2400000.5, "24583"), (frame.mjd - 50000, "83"), (frame.mjd * 86400, "50")):
+    for wrong, given_ in (
+        (frame.mjd + 2400000.5, "24583.*time_offset"),
+        (frame.mjd - 50000, "83.*time_offset"),
+        (frame.mjd * 86400, "50.*seconds"),
+    ):
         with pytest.raises(
             ValueError,
-            match=rf"column mjd: \d+ of \d+ times are not Modified Julian Dates \(15000 to 100000\), e.g. {given_}.*time_offset",
+            match=rf"column mjd: \d+ of \d+ times are not Modified Julian Dates \(15000 to 100000\), e.g. {given_}",
         ):
             read(frame.assign(mjd=wrong), tmp_path)
     julian = frame.assign(mjd=frame.mjd + 2400000.5)
@@ -333,10 +337,10 @@ def test_times_that_are_no_mjd_are_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
 def test_ids_keep_their_spelling(suffix: str, tmp_path: Path) -> None:
     frame = pd.DataFrame(
-        {"SNID": ["007", "été", "7"], "mjd": 59000.0, "band": "g", "flux": [1e30, -1e30, 2.0], "flux_err": 1.0}
+        {"SNID": ["007", "été", "7"], "mjd": 59000.0, "band": "g", "flux": [1e10, -1e10, 2.0], "flux_err": 1.0}
     )
     assert sorted(read(frame, tmp_path, suffix, flux_unit="fluxcal").object_id) == ["007", "7", "été"]
-    assert sorted(read(frame, tmp_path, suffix, flux_unit="fluxcal").flux) == [np.float32(-1e30), 2, np.float32(1e30)]
+    assert sorted(read(frame, tmp_path, suffix, flux_unit="fluxcal").flux) == [np.float32(-1e10), 2, np.float32(1e10)]
 
 
 def test_ids_may_look_like_missing_values(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from tlclass.arrays import Array
+from tlclass.lightcurves.photometry import MAG_RANGE, ZERO_POINT
 from tlclass.quoting import listed, shortened
 
 log = logging.getLogger(__name__)
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 OBSERVATION_DTYPES = {"mjd": np.float64, "flux": np.float32, "flux_err": np.float32, "detected": np.bool_}
 NO_TIME = "with a missing or infinite time"
 NO_ID = "without an object id"
+TOO_BRIGHT = f"with a flux or error beyond that of magnitude {MAG_RANGE[0]} (no measurement)"
+BRIGHTEST = 10 ** (0.4 * (ZERO_POINT - MAG_RANGE[0]))
 SIMULATED = "simulated"  # extra column of files that `tlclass.simulate` writes: whether an object is simulated
 LONGEST_TEXT = 256  # characters of an id or a label
 HOST_NUMBERS = ("host_photoz", "host_photoz_err")
@@ -323,6 +326,7 @@ def _good_rows(rows: Array, observations: Mapping[str, Array], counts: dict[str,
             "with a missing, zero or negative flux error": ~(
                 np.isfinite(error.astype(np.float32)) & (error.astype(np.float32) > 0)
             ),
+            TOO_BRIGHT: (np.abs(flux) > BRIGHTEST) | (error > BRIGHTEST),
         }
     keep = np.ones(len(rows), dtype=bool)
     for reason, mask in bad.items():

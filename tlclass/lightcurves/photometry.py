@@ -221,6 +221,23 @@ def are_relative(values: Array) -> bool:
     return bool(len(others)) and bool(np.median(others) < RELATIVE)
 
 
+def no_dates(mjd: Array) -> Array:
+    """(n,) bool, the times that are no Modified Julian Dates; none where all are within `RELATIVE` days of zero."""
+    known = np.isfinite(mjd)
+    outside = known & ((mjd < MJD_RANGE[0]) | (mjd > MJD_RANGE[1]))
+    return outside & bool((np.abs(mjd[known]) >= RELATIVE).any())
+
+
+def refuse_no_dates(mjd: Array, origin: str) -> None:
+    """Raise ValueError if some of the times (n,) of a format that has MJDs are none."""
+    outside = no_dates(mjd)
+    if outside.any():
+        raise ValueError(
+            f"{origin}: {np.count_nonzero(outside)} of {len(mjd)} times are not Modified Julian Dates ({MJD_RANGE[0]} to {MJD_RANGE[1]}), "
+            f"e.g. {mjd[outside][0]:.15g}: correct them, or leave those observations out"
+        )
+
+
 def known_position(ra_or_dec: Any, name: str) -> Array:
     """Degrees, NaN where they are outside the sky."""
     numbers = np.asarray(ra_or_dec, dtype=np.float64)
@@ -269,6 +286,26 @@ def one_per_exposure(
     keep[rows] = False
     keep[rows[best[np.unique(group[best], return_index=True)[1]]]] = True
     return keep
+
+
+def once_per_exposure(seen: Mapping[str, Array], series: Array, rounded: bool = False) -> tuple[Array, dict[str, int]]:
+    """(n,) bool, of the rows of one exposure the best one, and how many others there are by reason.
+
+    Args:
+        seen: `mjd`, `flux`, `flux_err` and `detected`, (n,) each. series: 256 times the number of the object, and the code of the passband.
+        rounded: see `one_per_exposure`.
+    """
+    mjd, flux, error = (seen[name] for name in ("mjd", "flux", "flux_err"))
+    step = np.diff(series // 256)
+    if (step >= 0).all() and (
+        (step > 0) | (np.diff(mjd) > SAME_EXPOSURE)
+    ).all():  # in order of object and time, as most files are
+        return np.ones(len(mjd), dtype=bool), {}
+    usable = np.isfinite(flux) & (error > 0)
+    keep = one_per_exposure(series, mjd, flux, error, seen["detected"], rank=~usable, rounded=rounded)
+    differing = contradicted(keep, series, mjd, flux, error, rounded)
+    counts = {REPEATED: int(np.count_nonzero(~keep)) - differing, CONTRADICTED: differing}
+    return keep, {reason: number for reason, number in counts.items() if number}
 
 
 def contradicted(keep: Array, series: Array, mjd: Array, flux: Array, flux_err: Array, rounded: bool = False) -> int:

@@ -21,6 +21,7 @@ from tlclass.surveys.alerts.files import CONFLUENT, CONTAINER, decoded
 from tlclass.surveys.alerts.packets import FINE, Head, Row, is_rubin, is_ztf, of_lasair
 from tlclass.surveys.alerts.parsed import ROW
 from tlclass.surveys.alerts.reader import SYSTEMS
+from tlclass.surveys.saying import say_unread_flags
 from tlclass.surveys.tables.columns import Form, refuse_absent
 from tlclass.surveys.tables.facts import Facts
 from tlclass.surveys.tables.kinds import plain
@@ -69,7 +70,7 @@ class Reading:
     def __init__(self, packets: AlertPackets, form: Form):
         self.packets, self.form = packets, form
         self.survey: str | None = None
-        self._said_unit = self._said_absent = False
+        self._said_unit = self._said_absent = self._said_flags = False
         self._first: list[tuple[Any, Any, Any]] = []
         self._bright = 0  # rows of flux / error of a detection that PHOTFLAG does not call one; -1: it called one so
         self._codes: dict[tuple[str, bytes], int] = {}
@@ -174,6 +175,7 @@ class Reading:
         refuse_lists(table.schema, ROWS)
         found = usable(observation_columns(table.column_names, self.form, ROWS), table.schema, self.form, True)
         self._say_absent(table.column_names)
+        self._said_flags = self._said_flags or say_unread_flags(table.column_names, found.values(), ROWS)
         table = plain(table.select(list(dict.fromkeys(found.values()))), ROWS)
         rows = measured(table, found, self.form, ROWS)
         facts = Facts(self._unit(rows.table, found), relative=False, rounded=False, signed=rows.signed, bits=True)
@@ -241,7 +243,7 @@ class Reading:
     def _unit(self, table: pa.Table, found: Mapping[str, str]) -> str | float | None:
         if kind_of(found, self.form) != "flux":
             return None
-        unit = self.form.stated_unit(found["flux"])
+        unit = self.form.stated_unit(found)
         if unit is None and "flux_unit" in found:
             unit = only_unit(table[found["flux_unit"]], found["flux_unit"], ROWS)
         if unit is None and "zero_point" not in found:

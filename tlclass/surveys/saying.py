@@ -1,7 +1,7 @@
 """Messages about a file: of many files, or many parts of one, each kind of message once, with the number of files."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from tlclass.arrays import Array
-from tlclass.lightcurves.photometry import detected_by_snr
+from tlclass.lightcurves.photometry import detected_by_snr, plain_name
 
 log = logging.getLogger(__name__)
+
+# Flags of rows that no rule knows; `mask` is ATClean's.
+UNREAD_FLAGS = ("flag", "flags", "bad", "is_bad", "bad_flag", "quality_flag", "qflag", "ignore", "mask")
 
 
 @dataclass
@@ -95,3 +98,12 @@ def say_no_bits(flux: Array, flux_err: Array, snr: float, origin: str, level: in
             "%s: PHOTFLAG calls none of %d rows a detection, so the %d with flux / error of %g or more count as such"
         )
         tell(log, level, message, origin, snr, counts=(len(flux), bright))
+
+
+def say_unread_flags(names: Iterable[str], read: Collection[str], origin: str) -> bool:
+    """Log which of the columns `names` may be flags of bad rows, and are not among those that are `read`; whether there are any."""
+    unread = [name for name in dict.fromkeys(names) if plain_name(name) in UNREAD_FLAGS and name not in read]
+    if unread:
+        message = "%s: column %s may flag bad rows and is not read: leave such rows out of the file"
+        tell(log, logging.WARNING, message, origin, " and ".join(unread))
+    return bool(unread)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from tlclass.arrays import Array
 from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves, from_columns, settled
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.photometry import ZERO_POINTS, known_times, one_per_exposure, zero_point_of
+from tlclass.lightcurves.photometry import ZERO_POINTS, known_times, no_dates, one_per_exposure, zero_point_of
 from tlclass.lightcurves.voids import blank
 from tlclass.quoting import listed, sentence, shortened
 from tlclass.surveys.alerts.files import packet_files, packets_in
@@ -190,6 +190,10 @@ class AlertPackets:
         observations = {name: rows[name] for name in ("mjd", "flux", "flux_err", "detected")}
         mjd = known_times(rows["mjd"])
         observations["mjd"] = np.where(mjd > 0, mjd, np.nan)  # codes among Julian dates are far below zero here
+        odd = observations["mjd"][no_dates(observations["mjd"])]
+        if len(odd):  # Rubin's sample packets have seconds
+            message = "%s: %d of %d times are not Modified Julian Dates, e.g. %.15g"
+            tell(log, logging.WARNING, message, str(self.path), odd[0], counts=(len(odd), len(rows)))
         observations["object_id"] = names[owner[rows["packet"]]]
         observations["passband"] = codes
         if self.zero_point is not None:

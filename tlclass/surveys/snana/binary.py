@@ -10,13 +10,14 @@ from astropy.io import fits
 
 from tlclass.arrays import Array
 from tlclass.quoting import sentence, shortened
+from tlclass.surveys.snana.header import CORRECTED_KEY, ZERO_POINT_KEY
 
 NUMPY_TYPES = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
 COLUMN_CARD = re.compile(rb"(TTYPE|TFORM)(\d+) *= '([^']*)'")
 SCALED_CARD = re.compile(rb"(?:TSCAL|TZERO)\d+ *=")
 NUMBER_CARD = re.compile(rb"(TFIELDS|NAXIS1|NAXIS2) *= +(\d+)")
 FLAG_KEYS = ("PHOTFLAG_DETECT", "PHOTFLAG_TRIGGER")
-HEADER_KEYS = ("PHOTFILE", "VERSION", "MWEBV_APPLYFLAG", *FLAG_KEYS)
+HEADER_KEYS = ("PHOTFILE", "VERSION", CORRECTED_KEY, ZERO_POINT_KEY, *FLAG_KEYS)
 
 
 def header_and_rows(path: Path) -> tuple[fits.Header, Array]:
@@ -31,6 +32,8 @@ def header_and_rows(path: Path) -> tuple[fits.Header, Array]:
             value = header.get(key)
             if key in FLAG_KEYS and value is not None and not (isinstance(value, int) and 0 <= value < 2**31):
                 raise ValueError(f"the header's {key} is {shortened(value)}: it must be a whole number below 2^31")
+            if key == ZERO_POINT_KEY and isinstance(value, bool | str):
+                raise ValueError(f"the header's {key} is {shortened(value)}: it must be a number")
         return header, _rows(content[table:data], content[data:])
     except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, MemoryError, fits.VerifyError) as error:
         raise ValueError(f"{path} cannot be read as an SNANA FITS file: {sentence(error)}") from error

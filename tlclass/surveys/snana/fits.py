@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from astropy.io import fits
 
 from tlclass.arrays import Array
@@ -21,13 +22,26 @@ from tlclass.lightcurves.photometry import (
     known_numbers,
     known_position,
     known_times,
+    once_per_exposure,
+    refuse_no_dates,
 )
-from tlclass.lightcurves.voids import voided
+from tlclass.lightcurves.voids import columns_read, voided
 from tlclass.quoting import listed, shortened
-from tlclass.surveys.saying import say_no_bits, tell
+from tlclass.surveys.saying import say_no_bits, say_unread_flags, tell
 from tlclass.surveys.snana.binary import header_and_rows
 from tlclass.surveys.snana.filters import passband_names
-from tlclass.surveys.snana.header import KEYS, first_known
+from tlclass.surveys.snana.header import (
+    CORRECTED_KEY,
+    FAKE_KEY,
+    KEYS,
+    ZERO_POINT_KEY,
+    first_known,
+    flux_factors,
+    refuse_corrected,
+    simulated,
+)
+from tlclass.surveys.tables.bands import marked, strangers
+from tlclass.surveys.tables.names import CONTEXT_NAMES
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +60,7 @@ class SnanaFits:
     """Reads all pairs `*_HEAD.FITS[.gz]`, `*_PHOT.FITS[.gz]` below a folder (SNANA manual, section "FITS format").
 
     The class of an object is the model it was simulated with, which the name of the pair's folder holds.
-    Fluxes are FLUXCAL, zero point 27.5. The trigger is the row flagged 2048, or MJD_TRIGGER where no row is.
+    Fluxes are FLUXCAL, at zero point 27.5 where the header does not state ZP_FLUXCAL. The trigger is the row flagged 2048, or MJD_TRIGGER where no row is.
     Redshift is the true one of a simulation, else the measured one, heliocentric where that is known. Extra columns: `peak_mjd` and
     `host_specz`, `host_separation` (arcsec), `host_logmass`; NaN where SNANA writes -9 and the like.
 
@@ -159,13 +173,18 @@ class SnanaPair:
         seen, owner = rows[row], np.repeat(np.arange(len(objects)), count)
         columns = self._objects(objects, owner, seen, header)
         mjd = known_times(_field(seen, self.phot, "MJD").astype(np.float64))
+        refuse_no_dates(mjd, str(self.phot))
+        say_unread_flags(seen.dtype.names or (), columns_read(seen.dtype.names or ()), str(self.phot))
         void, more = voided({name: seen[name] for name in seen.dtype.names or ()}, len(seen))
         dated = mjd >= 0  # nor where the date is a code for "unknown"
         more["without a date (MJD < 0)"] = int(np.count_nonzero(~dated & ~void))
         keep = dated & ~void
-        observations, known, unknown = self._observations(seen[keep], owner[keep], header)
+        factor = _flux_factors(header, objects, str(self.head))[owner[keep]]
+        observations, known, unknown = self._observations(seen[keep], owner[keep], factor, header)
         observations = {name: column[known] for name, column in observations.items()}
-        counts = {reason: number for reason, number in (dropped | more | unknown).items() if number}
+        once, repeated = once_per_exposure(observations, observations["owner"] * 256 + observations["passband"])
+        observations = {name: column[once] for name, column in observations.items()}
+        counts = {reason: number for reason, number in (dropped | more | unknown | repeated).items() if number}
         return from_columns(columns, observations, self.passbands.names, str(self.phot), counts)
 
     def _objects(self, objects: Array, owner: Array, seen: Array, header: fits.Header) -> dict[str, Array]:
@@ -176,20 +195,30 @@ class SnanaPair:
             tell(log, logging.INFO, message, str(self.phot), SNR)
             flags = np.zeros(len(seen), dtype=np.int64)
         mjd = _field(seen, self.phot, "MJD").astype(np.float64)
+        columns = _object_columns(objects)
+        if FAKE_KEY in (objects.dtype.names or ()):
+            columns |= simulated(objects[FAKE_KEY])
         return {
             "object_id": np.char.add(self.prefix, _text(_field(objects, self.head, "SNID"), self.head)),
-            "trigger_mjd": _trigger(objects, owner, mjd, flags, header),
-            **_object_columns(objects),
+            **columns,
+            "trigger_mjd": _trigger(columns["trigger_mjd"], owner, mjd, flags, header),
             "label": np.full(len(objects), self.label),
         }
 
     def _observations(
-        self, seen: Array, owner: Array, header: fits.Header
+        self, seen: Array, owner: Array, factor: Array, header: fits.Header
     ) -> tuple[dict[str, Array], Array, dict[str, int]]:
-        """Columns of the rows that stay, which are of a known passband, and the others by reason."""
+        """Columns of the rows that stay, which are of a known passband, and the others by reason; `factor` (n,) of their fluxes."""
         origin, survey = str(self.phot), str(header.get("SURVEY", "")).strip()
         raw, filters = _text(_field(seen, self.phot, "BAND", "FLT"), self.phot), str(header.get("FILTERS", ""))
         names = passband_names(raw, survey, filters, self.passbands, origin)
+        columns = seen.dtype.names or ()
+        context = {
+            name: pa.chunked_array([_text(seen[name], self.phot)])
+            for name in columns
+            if name.casefold() in CONTEXT_NAMES
+        }
+        names = marked(names, strangers(context, self.passbands))
         flux, error = (_field(seen, self.phot, name) for name in ("FLUXCAL", "FLUXCALERR"))
         flags = _photflag(seen)
         stated = None if flags is None else (flags & int(header.get("PHOTFLAG_DETECT", DETECTION_BITS))) > 0
@@ -202,8 +231,8 @@ class SnanaPair:
                 "owner": owner,
                 "mjd": known_times(_field(seen, self.phot, "MJD").astype(np.float64)),
                 "passband": band,
-                "flux": known_numbers(flux, "fluxes"),
-                "flux_err": error,
+                "flux": known_numbers(flux, "fluxes") * factor,
+                "flux_err": error * factor,
                 "detected": detected_by_snr(flux, error) if stated is None else stated,
             },
             known,
@@ -222,11 +251,7 @@ class SnanaPair:
                 raise ValueError(
                     f"{self.head} and {self.phot} do not belong together: {key} is {head[key]} in one and {phot[key]} in the other"
                 )
-        if head.get("MWEBV_APPLYFLAG", 0):
-            raise ValueError(
-                f"{self.head}: its fluxes are corrected for Milky Way extinction (MWEBV_APPLYFLAG=1): "
-                "use uncorrected fluxes, as for all other surveys"
-            )
+        refuse_corrected(head.get(CORRECTED_KEY, 0), str(self.head))
 
     def _pointers(self, objects: Array, rows: Array) -> tuple[Array, Array]:
         """First row and number of rows of each object; PTROBS count from 1 and include the last."""
@@ -277,12 +302,16 @@ def _object_columns(objects: Array) -> dict[str, Array]:
     return columns
 
 
-def _trigger(objects: Array, owner: Array, mjd: Array, flags: Array, header: fits.Header) -> Array:
-    """(n,) MJD of the first row flagged as the trigger, else MJD_TRIGGER of the header table, else NaN."""
-    trigger = np.full(len(objects), np.nan)
-    if "MJD_TRIGGER" in (objects.dtype.names or ()):
-        stated = known_times(objects["MJD_TRIGGER"].astype(np.float64))
-        trigger = np.where((stated > 0) & (stated < 1e6), stated, np.nan)  # 1e6: never triggered
+def _flux_factors(header: fits.Header, objects: Array, origin: str) -> Array:
+    """(n,) factors of the fluxes of the objects: files of 2025 may have their zero point as a column."""
+    if ZERO_POINT_KEY in (objects.dtype.names or ()):
+        return flux_factors(objects[ZERO_POINT_KEY].astype(np.float64), origin)
+    return flux_factors(np.full(len(objects), header.get(ZERO_POINT_KEY, np.nan), dtype=np.float64), origin)
+
+
+def _trigger(stated: Array, owner: Array, mjd: Array, flags: Array, header: fits.Header) -> Array:
+    """(n,) MJD of the first row flagged as the trigger, else what the header table states."""
+    trigger = stated.copy()
     rows = np.flatnonzero(flags & int(header.get("PHOTFLAG_TRIGGER", TRIGGER_BITS)))[::-1]
     trigger[owner[rows]] = mjd[rows]  # backwards: the first one stays
     return trigger

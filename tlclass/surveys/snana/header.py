@@ -1,11 +1,20 @@
-"""What SNANA's headers say of an object: one list of keys for text and for HEAD files."""
+"""What SNANA's headers say of an object and its fluxes: one list of keys for text and for FITS files."""
 
 from collections.abc import Iterable
 
 import numpy as np
 
 from tlclass.arrays import Array
-from tlclass.lightcurves.photometry import known_extinction, known_numbers, known_times
+from tlclass.lightcurves.curves import SIMULATED
+from tlclass.lightcurves.photometry import (
+    FACTS,
+    MAG_RANGE,
+    ZERO_POINT,
+    known_extinction,
+    known_numbers,
+    known_times,
+    scales,
+)
 
 # ours: theirs, of which the first that is known counts. The true redshift of a simulation, as its truth tables state it, comes first.
 # Of measured ones the heliocentric one does, by which times dilate: REDSHIFT_FINAL is in the frame of the CMB (README of
@@ -14,10 +23,22 @@ KEYS = {
     "mwebv": ("MWEBV",),
     "redshift": ("SIM_REDSHIFT_CMB", "REDSHIFT_HELIO", "REDSHIFT_FINAL", "REDSHIFT_CMB"),
     "peak_mjd": ("PEAKMJD", "SIM_PEAKMJD", "SEARCH_PEAKMJD"),
+    "trigger_mjd": ("MJD_TRIGGER",),
     "host_photoz": ("HOSTGAL_PHOTOZ", "HOST_GALAXY_PHOTO-Z"),
     "host_photoz_err": ("HOSTGAL_PHOTOZ_ERR", "HOSTGAL_PHOTOZERR", "HOSTGAL_PHOTOZ+-", "HOST_GALAXY_PHOTO-Z+-"),
 }
-KNOWN = {"mwebv": known_extinction, "peak_mjd": known_times}
+ZERO_POINT_KEY = FACTS["snana_zero_point"]
+CORRECTED_KEY = "MWEBV_APPLYFLAG"
+FAKE_KEY = "FAKE"
+
+
+def known_dates(values: Array) -> Array:
+    """MJDs, NaN where they are codes for "unknown"."""
+    dates = known_times(values, relative=False)
+    return np.where(dates > 0, dates, np.nan)
+
+
+KNOWN = {"mwebv": known_extinction, "peak_mjd": known_dates, "trigger_mjd": known_dates}
 
 
 def first_known(ours: str, given: Iterable[Array], n: int) -> Array:
@@ -30,3 +51,31 @@ def first_known(ours: str, given: Iterable[Array], n: int) -> Array:
     for each in given:
         values = np.where(np.isnan(values), KNOWN.get(ours, known_numbers)(each), values)
     return values
+
+
+def flux_factors(zero_points: Array, origin: str) -> Array:
+    """(n,) factors from FLUXCAL to zero point 27.5, of the zero points (n,) that the files state; NaN where they state none, and it is 27.5.
+
+    Raises:
+        ValueError: one is no zero point.
+    """
+    stated = known_numbers(zero_points)
+    wrong = stated[(stated <= MAG_RANGE[0]) | (stated >= MAG_RANGE[1])]
+    if len(wrong):
+        raise ValueError(
+            f"{origin}: {ZERO_POINT_KEY} is {wrong[0]:g}: an AB zero point lies between {MAG_RANGE[0]} and {MAG_RANGE[1]}"
+        )
+    return np.asarray(scales(np.where(np.isnan(stated), ZERO_POINT, stated)))
+
+
+def simulated(fake: Array) -> dict[str, Array]:
+    """The column that says which objects are simulated, of what the key FAKE states of them (n,): 0 is real; no column where all are."""
+    return {SIMULATED: fake > 0} if (fake > 0).any() else {}
+
+
+def refuse_corrected(flag: int, origin: str) -> None:
+    """Raise ValueError if the header says that fluxes are corrected for extinction."""
+    if flag:
+        raise ValueError(
+            f"{origin}: its fluxes are corrected for Milky Way extinction ({CORRECTED_KEY}={flag}): use uncorrected fluxes, as for all other surveys"
+        )

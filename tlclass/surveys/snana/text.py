@@ -1,16 +1,19 @@
-"""SNANA light curves as text: `.dat` or `.txt` files with a header of keys and a table of observations per object."""
+"""SNANA light curves as text: `.dat` or `.txt` files, packed with gzip or not, with a header of keys and a table of observations per object."""
 
+import gzip
 import logging
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
 
 from tlclass.arrays import Array
-from tlclass.lightcurves.curves import NO_TIME, LightCurves, check, from_columns
+from tlclass.lightcurves.curves import NO_TIME, SIMULATED, LightCurves, check, from_columns
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import (
     DETECTION_BITS,
@@ -19,22 +22,33 @@ from tlclass.lightcurves.photometry import (
     detected_by_snr,
     known_numbers,
     known_times,
+    once_per_exposure,
+    refuse_no_dates,
 )
-from tlclass.lightcurves.voids import NAMES, is_blank, voided
-from tlclass.quoting import listed
-from tlclass.surveys.saying import say_no_bits
+from tlclass.lightcurves.voids import NAMES, columns_read, integer, is_blank, voided
+from tlclass.quoting import listed, sentence
+from tlclass.surveys.saying import say_no_bits, say_unread_flags
 from tlclass.surveys.snana.filters import passband_names
-from tlclass.surveys.snana.header import KEYS, first_known
+from tlclass.surveys.snana.header import (
+    CORRECTED_KEY,
+    FAKE_KEY,
+    KEYS,
+    ZERO_POINT_KEY,
+    first_known,
+    flux_factors,
+    refuse_corrected,
+    simulated,
+)
 from tlclass.surveys.tables.bands import marked, strangers
 from tlclass.surveys.tables.names import CONTEXT_NAMES
 
 log = logging.getLogger(__name__)
 
-DAT, TXT = ".dat", ".txt"
+DAT, TXT, PACKED = ".dat", ".txt", ".gz"
 KEYS_OF_TEXT = (re.compile(rb"^\s*SNID:\s*\S", re.MULTILINE), re.compile(rb"^\s*(VARLIST|VARNAMES|OBS):", re.MULTILINE))
 HEADER_BYTES = 65536  # within which a file names its first object
-# among the observations: spectra; marks of the Supernova Photometric Classification Challenge
-PASSED_OVER = ("SPEC:", "DETECTION:")
+# among the observations: spectra; marks of the Supernova Photometric Classification Challenge and of SNANA's simulations
+PASSED_OVER = ("SPEC:", "DETECTION:", "TRIGGER:")
 BAND_NAMES = ("BAND", "FLT", "FILTER")
 OBSERVED = {"mjd": "MJD", "flux": "FLUXCAL", "flux_err": "FLUXCALERR"}
 UNKNOWN = ("+-", "na", "n/a", "unknown")  # written where the value of a header key is not known
@@ -45,7 +59,8 @@ OBJECT_KEYS = {**KEYS, "ra": ("RA",), "dec": ("DECL", "DEC")}
 class SnanaText:
     """Reads a folder of SNANA text files, one or several objects in each (SNANA manual, "Text Format").
 
-    Fluxes are FLUXCAL, zero point 27.5. PHOTFLAG 4096 is a detection, 2048 the trigger; without PHOTFLAG observations
+    Fluxes are FLUXCAL, at zero point 27.5 where the header does not state ZP_FLUXCAL. PHOTFLAG 4096 is a detection, 2048 the trigger, which
+    MJD_TRIGGER states where no observation has the flag; without PHOTFLAG observations
     of `detection_snr` or more count as detected. Flags among the columns void rows as in every reader
     (`tlclass.lightcurves.voids`). -9 and the like, and nothing, mean "unknown" in a header. Spectra in the files are passed
     over. Extra column: `peak_mjd`.
@@ -55,7 +70,7 @@ class SnanaText:
         passbands: to resolve band names, which are taken as the files write them.
         label_key: the header key with the class, e.g. SNTYPE or SIM_TYPE_NAME, whose value is the raw label (empty
             where an object lacks it); None: the name of the file's folder.
-        pattern: of the file names; with `.dat`, files named `.txt` are read too.
+        pattern: of the file names; with `.dat`, files named `.txt` and packed ones are read too.
         prefix_ids: put the folder's name before the object ids, where SNIDs repeat from folder to folder.
         unknown_passbands, detection_snr: see `tlclass.surveys.Table`.
     """
@@ -72,9 +87,7 @@ class SnanaText:
     def accepts(path: Path) -> list[Path]:
         """The `.dat` and `.txt` files at or below a path that name an object within their first lines."""
         files = [path] if path.is_file() else sorted(path.rglob("*"))
-        return [
-            file for file in files if file.suffix.casefold() in (DAT, TXT) and file.is_file() and _names_object(file)
-        ]
+        return [file for file in files if _ending(file) in (DAT, TXT) and file.is_file() and _names_object(file)]
 
     def files(self) -> list[Path]:
         """The files, sorted.
@@ -107,6 +120,9 @@ class SnanaText:
         owner = np.repeat(np.arange(len(found)), [len(item.mjd) for item in found])
         seen = {name: np.concatenate([getattr(item, name) for item in found]) for name in OBSERVED}
         seen["mjd"] = known_times(seen["mjd"])
+        refuse_no_dates(seen["mjd"], str(self.folder))
+        names = dict.fromkeys(name for item in found for name in item.names)
+        say_unread_flags(names, columns_read(names), str(self.folder))
         void, dropped = voided(_text_columns(found, "flags"), len(owner))
         undated = np.isnan(seen["mjd"]) & ~void
         good = ~(void | undated)
@@ -115,32 +131,45 @@ class SnanaText:
         dropped |= unknown
         good &= known
         flags = np.concatenate([item.photflag for item in found])
+        factor = self._flux_factors(found)[owner]
         survey = np.unique([item.header.get("SURVEY", "") for item in found], return_inverse=True)[1][owner]
         observations = {
             "object_id": owner,
             "passband": band,
             "detected": self._detected(flags, seen, survey, good),
             **seen,
-            "flux": known_numbers(seen["flux"], "fluxes"),
+            "flux": known_numbers(seen["flux"], "fluxes") * factor,
+            "flux_err": seen["flux_err"] * factor,
         }
+        observations = {name: column[good] for name, column in observations.items()}
+        once, repeated = once_per_exposure(observations, observations["object_id"] * 256 + observations["passband"])
         packed = from_columns(
             self._objects(found, owner, seen["mjd"], flags),
-            {name: column[good] for name, column in observations.items()},
+            {name: column[once] for name, column in observations.items()},
             self.passbands.names,
             str(self.folder),
-            dropped,
+            dropped | repeated,
         )
         return check(replace(packed, object_id=np.array([self._id(item) for item in found])), str(self.folder))
 
     def _objects(self, found: Sequence["_Object"], owner: Array, mjd: Array, flags: Array) -> dict[str, Array]:
         """The object columns; the trigger is the first row that PHOTFLAG calls so."""
         triggered = (np.maximum(flags, 0) & TRIGGER_BITS) > 0
+        stated = {name: _header_numbers(found, name, *keys) for name, keys in OBJECT_KEYS.items()}
+        first = _first(mjd, triggered, owner, len(found))
         return {
             "object_id": np.arange(len(found)),
             "label": np.array([self._label(item) for item in found]),
-            "trigger_mjd": _first(mjd, triggered, owner, len(found)),
-            **{name: _header_numbers(found, name) for name in OBJECT_KEYS},
+            **stated,
+            **simulated(_header_numbers(found, SIMULATED, FAKE_KEY)),
+            "trigger_mjd": np.where(np.isnan(first), stated["trigger_mjd"], first),
         }
+
+    def _flux_factors(self, found: Sequence["_Object"]) -> Array:
+        """(n,) factors of the fluxes of the objects."""
+        for item in found:
+            refuse_corrected(integer(item.header.get(CORRECTED_KEY, "")) or 0, str(item.file))
+        return flux_factors(_header_numbers(found, "zero_point", ZERO_POINT_KEY), str(self.folder))
 
     def _passbands(self, found: Sequence["_Object"], good: Array) -> tuple[Array, Array, dict[str, int]]:
         """Codes of the observations' passbands, which are known, and the others by reason; of the good ones alone, as end marks have none."""
@@ -188,22 +217,44 @@ class SnanaText:
 
 
 def _files_like(pattern: str, folder: Path) -> set[Path]:
-    """The files of this pattern; where it ends with `.dat` also those with `.DAT`, and those with `.txt` that name an object."""
+    """The files of this pattern; where it ends with `.dat` also those with `.DAT`, and those with `.txt` that name an object; packed ones too."""
     stem = pattern.removesuffix(DAT)
     if stem == pattern:
         return set(folder.glob(pattern))
-    return {
-        *folder.glob(pattern),
-        *folder.glob(stem + DAT.upper()),
-        *(file for end in (TXT, TXT.upper()) for file in folder.glob(stem + end) if _names_object(file)),
-    }
+    ends = [end + packed for end in (DAT, DAT.upper(), TXT, TXT.upper()) for packed in ("", PACKED)]
+    found = {file for end in ends for file in folder.glob(stem + end)}
+    return {file for file in found if _ending(file) == DAT or _names_object(file)}
 
 
 def _names_object(file: Path) -> bool:
     """Whether a file is of SNANA; notes named `.txt` may speak of its keys."""
-    with file.open("rb") as content:
-        head = content.read(HEADER_BYTES)
-    return b"SNID:" in head and (file.suffix.casefold() != TXT or all(key.search(head) for key in KEYS_OF_TEXT))
+    try:
+        with _opened(file) as content:
+            head = content.read(HEADER_BYTES)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        return False
+    return b"SNID:" in head and (_ending(file) != TXT or all(key.search(head) for key in KEYS_OF_TEXT))
+
+
+def _ending(file: Path) -> str:
+    """`.dat` of `a.DAT.gz`."""
+    return Path(file.name.casefold().removesuffix(PACKED)).suffix
+
+
+def _opened(file: Path) -> IO[bytes] | gzip.GzipFile:
+    if file.suffix.casefold() == PACKED:
+        return gzip.open(file)
+    return file.open("rb")
+
+
+def _content(file: Path) -> str:
+    try:
+        with _opened(file) as content:
+            return content.read().decode("utf-8", errors="replace")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(
+            f"{file} cannot be read: it is truncated or damaged ({sentence(error)}); get it again"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -213,6 +264,7 @@ class _Object:
     Attributes:
         file: it stands in.
         header: key -> first word of its value; key and `+-` -> its error.
+        names: of its columns.
         band, mjd, flux, flux_err: (n,) as written.
         photflag: (n,) int64, -1 where the file has none.
         flags: name of a column -> (n,) text, of those that may void a row. context: the same of those that say who took it.
@@ -220,6 +272,7 @@ class _Object:
 
     file: Path
     header: Mapping[str, str]
+    names: Sequence[str]
     band: Array
     mjd: Array
     flux: Array
@@ -236,7 +289,7 @@ def _objects(file: Path) -> Iterator[_Object]:
         ValueError: there is none, or a row has too few words, or something that is no number.
     """
     found = _Lines(file)
-    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(_content(file).splitlines(), 1):
         words = line.partition("#")[0].split()
         if not words or words[0] in PASSED_OVER:
             continue
@@ -314,7 +367,9 @@ def _object(file: Path, header: Mapping[str, str], names: Sequence[str], rows: S
         for wanted in (NAMES, CONTEXT_NAMES)
     )
     bands = np.array(words(band) if rows else [], dtype=object)
-    return _Object(file, header, bands, **columns, photflag=photflag.astype(np.int64), flags=flags, context=context)
+    return _Object(
+        file, header, names, bands, **columns, photflag=photflag.astype(np.int64), flags=flags, context=context
+    )
 
 
 def _text_columns(found: Sequence[_Object], kind: str) -> dict[str, Array]:
@@ -335,11 +390,10 @@ def _numbers(words: Sequence[str], origin: str) -> Array:
         raise ValueError(f"{origin}: {error}") from None
 
 
-def _header_numbers(found: Sequence[_Object], ours: str) -> Array:
-    """(n,) an object column, NaN where none of its keys is known."""
+def _header_numbers(found: Sequence[_Object], ours: str, *keys: str) -> Array:
+    """(n,) what these keys say of the objects, NaN where none of them is known."""
     words = (
-        [_numbers([_known_word(item.header.get(key, ""))], f"{item.file}: {key}") for item in found]
-        for key in OBJECT_KEYS[ours]
+        [_numbers([_known_word(item.header.get(key, ""))], f"{item.file}: {key}") for item in found] for key in keys
     )
     return first_known(ours, map(np.concatenate, words), len(found))
 

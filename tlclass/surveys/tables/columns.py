@@ -18,6 +18,7 @@ from tlclass.lightcurves.photometry import (
     SNR,
     are_relative,
     known_times,
+    no_dates,
     plain_name,
     unit_of_name,
     without_prefix,
@@ -25,7 +26,7 @@ from tlclass.lightcurves.photometry import (
 )
 from tlclass.lightcurves.voids import NAMES, columns_read
 from tlclass.quoting import listed, shortened
-from tlclass.surveys.saying import tell
+from tlclass.surveys.saying import say_unread_flags, tell
 from tlclass.surveys.tables.kinds import refuse_doubles
 from tlclass.surveys.tables.names import (
     ALIASES,
@@ -37,6 +38,7 @@ from tlclass.surveys.tables.names import (
     OBSERVATION_COLUMNS,
     PHOTOZ,
     PHOTOZ_ERR,
+    SNANA_ZERO_POINT,
     TWINS,
     WEAK,
 )
@@ -46,8 +48,7 @@ log = logging.getLogger(__name__)
 
 _FINK = re.compile(r"[rid]_(?:diaobjectid|objectid)")  # astropy's name for Fink's r:diaObjectId
 _WIDE = re.compile(r"(flux|mag|magnitude)_(ztf|lsst)?[ugrizy]|[ugrizy]_?(flux|mag)", re.IGNORECASE)
-# Flags of tables that no rule knows; `mask` is ATClean's.
-UNREAD_FLAGS = ("flag", "flags", "bad", "is_bad", "bad_flag", "quality_flag", "qflag", "ignore", "mask")
+SECONDS = 1e7  # no date in days, Julian or other, is as large
 PACKED = "extra_fields"  # what ALeRCE's API packs into one cell; of forced photometry procstatus is among it
 ADD_ID = "add a column with its name"
 _ANY = frozenset(
@@ -208,11 +209,10 @@ class Form(TableOptions):
         values = known_times(values, relative)
         shift = SHIFTS.get(plain) or self.time_offset or (JULIAN if plain == "jd" else 0.0)
         mjd = values + shift if shift else values
-        known = np.isfinite(mjd)
-        outside = known & ((mjd < MJD_RANGE[0]) | (mjd > MJD_RANGE[1]))
-        if outside.any() and (np.abs(mjd[known]) >= RELATIVE).any():
+        outside = no_dates(mjd)
+        if outside.any():
             given = values[np.flatnonzero(outside)[0]]
-            remedy = self._remedy(values[known] if are_relative(values) else values[outside], plain)
+            remedy = self._remedy(values[np.isfinite(mjd)] if are_relative(values) else values[outside], plain)
             raise ValueError(
                 f"{origin}: column {column}: {np.count_nonzero(outside)} of {len(mjd)} times are not Modified Julian Dates "
                 f"({MJD_RANGE[0]} to {MJD_RANGE[1]}), e.g. {given:.15g}{f' with {shift:+.15g} d' if shift else ''}: {remedy}"
@@ -223,6 +223,8 @@ class Form(TableOptions):
     def _remedy(values: Array, column: str) -> str:
         """What to do about times outside of `MJD_RANGE`."""
         low, high = MJD_RANGE
+        if (np.abs(values) > SECONDS).all():
+            return "these are no days (seconds?): give Modified Julian Dates in days"
         if (np.abs(values) < RELATIVE).any():
             return f"some are days since some event, of which {RELATIVE} are read at most: leave out what is later, or give Modified Julian Dates"
         if ((values > low) & (values < high)).all() and column != "jd":
@@ -233,11 +235,11 @@ class Form(TableOptions):
             return f"these are Julian dates: call the column jd, or give {option(f'--time-offset {JULIAN}', f'time_offset={JULIAN}')}"
         return f"give the days to add with {option('--time-offset DAYS', 'time_offset=DAYS')}"
 
-    def stated_unit(self, column: str) -> str | float | None:
-        """The unit of the flux column of this name by the settings or else by its name; None if neither says."""
-        if self.flux_unit is not None:
+    def stated_unit(self, found: Mapping[str, str]) -> str | float | None:
+        """The unit of the fluxes by the settings or else by the name of their column; None if neither says, or SNANA's zero points do."""
+        if self.flux_unit is not None or plain_name(found.get("zero_point", "")) == SNANA_ZERO_POINT:
             return self.flux_unit
-        return unit_of_name(column)
+        return unit_of_name(found.get("flux", ""))
 
 
 def scale_of(column: str) -> float:
@@ -247,10 +249,7 @@ def scale_of(column: str) -> float:
 
 def say(found: Mapping[str, str], names: Iterable[str], origin: str) -> None:
     """Log which columns were taken under another name, and which of `names` may be flags that no rule knows."""
-    unread = [name for name in names if plain_name(name) in UNREAD_FLAGS and name not in found.values()]
-    if unread:
-        message = "%s: column %s may flag bad rows and is not read: leave such rows out of the file"
-        tell(log, logging.WARNING, message, origin, " and ".join(unread))
+    say_unread_flags(names, found.values(), origin)
     if any(plain_name(name) == PACKED for name in names):
         message = "%s: column %s is not read; of forced photometry it holds procstatus, which says where the fit failed: give its fields columns of their own"
         tell(log, logging.WARNING, message, origin, PACKED)

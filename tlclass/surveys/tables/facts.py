@@ -168,7 +168,7 @@ class Judgement:
     def _unit(self) -> str | float | None:
         if self.kind != "flux":
             return None
-        unit = self.form.stated_unit(self.found["flux"])
+        unit = self.form.stated_unit(self.found)
         unit = next(iter(self._units), None) if unit is None else unit
         if unit is None and "zero_point" not in self.found:
             return self._proved()

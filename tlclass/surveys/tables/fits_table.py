@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tlclass.lightcurves.photometry import without_prefix
 from tlclass.quoting import listed, sentence
+from tlclass.surveys.tables.kinds import refuse_two_units
 from tlclass.surveys.tables.names import ALIASES, WEAK
 
 COUNTED = ("adu", "dn", "ct", "count", "electron")  # units whose zero point another column states
@@ -48,10 +49,7 @@ def _read(path: Path, _time: int, _size: int) -> pa.Table:
         {str(table[name].unit) for name in table.colnames if without_prefix(name) in names and table[name].unit}
         for names in (FLUXES, ERRORS)
     )
-    if units and of_errors and units != of_errors:
-        raise ValueError(
-            f"{path}: its fluxes are in {listed(sorted(units))} and their errors in {listed(sorted(of_errors))}: convert them to one unit"
-        )
+    refuse_two_units(units, of_errors, str(path))
     table.convert_bytestring_to_unicode()
     plain = pa.Table.from_pandas(table.to_pandas(), preserve_index=False).replace_schema_metadata(None)
     if len(units) == 1 and UNIT not in map(without_prefix, table.colnames) and not units <= set(COUNTED):

@@ -1,7 +1,7 @@
 """Check the types of columns: numbers and text are converted, other types are refused with the column's name."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,6 +30,14 @@ def refuse_doubles(names: Sequence[str], origin: str) -> None:
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
         raise ValueError(f"{origin}: the column(s) {listed(doubled)} appear twice: rename or remove one of each")
+
+
+def refuse_two_units(fluxes: Collection[str], errors: Collection[str], origin: str) -> None:
+    """Raise ValueError if the units that are stated of the fluxes and of their errors differ."""
+    if fluxes and errors and set(fluxes) != set(errors):
+        raise ValueError(
+            f"{origin}: its fluxes are in {listed(sorted(fluxes))} and their errors in {listed(sorted(errors))}: convert them to one unit"
+        )
 
 
 def _plain(column: pa.ChunkedArray, what: str) -> pa.ChunkedArray:

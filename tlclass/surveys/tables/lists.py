@@ -13,6 +13,7 @@ from tlclass.lightcurves import arrow
 from tlclass.lightcurves.arrow import readable, single_chunk
 from tlclass.lightcurves.curves import ROW_NUMBERS
 from tlclass.quoting import listed
+from tlclass.surveys.saying import say_unread_flags
 from tlclass.surveys.tables import kinds
 from tlclass.surveys.tables.columns import Form, naming, states_alone
 from tlclass.surveys.tables.names import CONTEXT
@@ -81,6 +82,7 @@ def flattened(
         raise ValueError(
             f"{origin}: no list column has a known name; there are {listed(lists)}: name yours with {naming('mjd')}"
         )
+    say_unread_flags([*lists, *unread], wanted, origin)
     lists = {name: values for name, values in lists.items() if name in wanted}
     lengths = {name: pc.fill_null(pc.list_value_length(values), 0) for name, values in lists.items()}
     first = next(iter(lengths))

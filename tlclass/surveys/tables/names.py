@@ -3,6 +3,7 @@
 from tlclass.lightcurves.curves import HOST_NUMBERS, SIMULATED
 from tlclass.lightcurves.photometry import FACTS, ZERO_POINTS
 
+SNANA_ZERO_POINT = FACTS["snana_zero_point"].casefold()  # counts before the unit that the name FLUXCAL states
 _JANSKYS = tuple(unit for unit in ZERO_POINTS if unit.endswith("jy"))  # flux_ujy states its unit, see `unit_of_name`
 NO_DETECTION = ("nondetection", "non_detection", "is_nondetection", "nondet")  # beside a flux it is still one
 ERRORS = ("_err", "_error", "err")  # behind the name of a redshift
@@ -27,12 +28,12 @@ ALIASES = {
         *(name.format(unit) for unit in _JANSKYS for name in ("flux_err_{}", "flux_{}_err", "fluxerr_{}", "flux_error_{}")),
     ),
     "flux_unit": ("flux_unit", "flux_units", "fluxunit"),
-    "zero_point": ("zero_point", "zeropoint", "zp", "zpt", "zeropt", "magzp", "mag_zp", "zero_point_mag", "flux_zp"),
+    "zero_point": ("zero_point", "zeropoint", "zp", "zpt", "zeropt", "magzp", "mag_zp", "zero_point_mag", "flux_zp", SNANA_ZERO_POINT),
     "zero_point_system": (
         "zero_point_system", "zeropoint_system", "zpsys", "zp_sys", "mag_zpsys", "magsys", "mag_sys", "magsystem", "photsys", "phot_sys",
         "phot_system", "photometric_sys", "photometric_system", "magnitude_system",
     ),
-    "detected": ("detected", "detected_bool", "is_detected", "is_detection", "isdetected", "is_det"),
+    "detected": ("detected", "detected_bool", "is_detected", "is_detection", "isdetected", "is_det", "detection"),
     "mag": ("mag", "magnitude", "magpsf", "ant_mag", "unforced_mag"),
     "mag_err": ("mag_err", "magerr", "mag_error", "magnitude_error", "sigmapsf", "e_mag", "e_magnitude", "ant_magerr", "unforced_mag_error"),
     "is_positive": ("is_positive", "isdiffpos", "ztf_isdiffpos"),
@@ -75,11 +76,13 @@ WEAK = {
 }  # fmt: skip
 # Fluxes in counts, and what states their zero point, which is none of other fluxes in the table (ZTF's forced photometry).
 COUNTS = {"forcediffimflux": ("zpdiff", "magzpsci")}
-# Both are there: the one that counts. ALeRCE's detections of LSST, whose `band` is a number; SNANA's redshifts, as in its own files.
+# Both are there: the one that counts. ALeRCE's detections of LSST, whose `band` is a number; SNANA's redshifts, as in its own files, and the
+# zero point of its FLUXCAL, not that of the image.
 TWINS: dict[tuple[str, ...], str] = {
     ("oid", "diaobjectid"): "oid",
     ("band", "band_name"): "band_name",
     ("redshift_helio", "redshift_final"): "redshift_helio",
+    **{(name, SNANA_ZERO_POINT): SNANA_ZERO_POINT for name in ("zpt", "zeropt")},
 }
 CONTEXT_NAMES = (*FACTS["context"], *FACTS["context_if_named"], *FACTS["context_codes"])
 FLAG, CONTEXT = "flag ", "context "  # before a file's column in `found`: flags that void rows, and who took them

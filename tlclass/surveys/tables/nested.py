@@ -153,7 +153,7 @@ def nested_curves(table: pa.Table, form: Form, origin: str, unread: Sequence[str
     plain = plain_columns(table.schema)
     refuse_absent({origin: [*plain, *unread]}, form, origin)
     found = usable(object_columns([*plain, *unread], form, origin), table.schema, form, False)
-    about = objects_of(kinds.plain(table.select(plain), origin), found, form, origin)
+    about = objects_of(kinds.plain(table.select(list(dict.fromkeys(found.values()))), origin), found, form, origin)
     observations = flattened(table, found["object_id"], plain, form, origin, unread)
     structs = _structs(table, plain, form, origin)
     found = without_row_numbers(observation_columns([*observations.column_names, *unread, *structs], form, origin))

@@ -12,15 +12,13 @@ from tlclass.arrays import Array
 from tlclass.lightcurves.curves import NO_ID, NO_TIME, ROW_NUMBERS
 from tlclass.lightcurves.photometry import (
     ALERT_SNR,
-    CONTRADICTED,
     FACTS,
-    REPEATED,
-    contradicted,
     detected_by_snr,
     flux_of_magnitude,
     known_numbers,
-    one_per_exposure,
+    once_per_exposure,
     plain_name,
+    unit_of_name,
     without_prefix,
 )
 from tlclass.lightcurves.voids import says_yes
@@ -29,6 +27,7 @@ from tlclass.surveys.tables.bands import passbands_of
 from tlclass.surveys.tables.cells import coded, column_values, flags, identifiers, is_flag, numbers
 from tlclass.surveys.tables.columns import Form, naming
 from tlclass.surveys.tables.facts import Facts, Judgement, times
+from tlclass.surveys.tables.kinds import refuse_two_units
 from tlclass.surveys.tables.measured import (
     BRIGHTNESS,
     Measured,
@@ -68,6 +67,9 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
         found.setdefault("zero_point_system", found["flux_unit"])  # of magnitudes it says the system: ABMag, VegaMag
     unused = ("mag_err",) if kind == "flux" else (*BRIGHTNESS["flux"], "flux_unit", "zero_point")
     found = {name: column for name, column in found.items() if name not in unused}
+    if kind == "flux" and form.flux_unit is None:
+        fluxes, errors = (filter(None, [unit_of_name(found.get(name, ""))]) for name in BRIGHTNESS["flux"])
+        refuse_two_units(list(fluxes), list(errors), origin)
     _refuse_foreign(names, form, origin)
     if kind == "flux" and "flux" in found and not stated and "mag" not in found:
         _refuse_counts(names, found.get("flux", ""), form, origin)
@@ -81,7 +83,7 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
 
 def _states_unit(found: Mapping[str, str], form: Form) -> bool:
     """Whether anything but magnitudes beside the fluxes says what unit these are in."""
-    return bool({"flux_unit", "zero_point"} & set(found)) or form.stated_unit(found.get("flux", "")) is not None
+    return bool({"flux_unit", "zero_point"} & set(found)) or form.stated_unit(found) is not None
 
 
 def _refuse_counts(names: Sequence[str], flux: str, form: Form, origin: str) -> None:
@@ -288,11 +290,5 @@ def joined(parts: Sequence[Observations]) -> tuple[Observations, dict[str, int]]
     )
     rounded = bool(whole.pop(ROUNDED).any())
     series = coded(pa.table({"id": whole["object_id"]})["id"])[1] * 256 + whole["passband"]
-    mjd, flux, error = (whole[name] for name in ("mjd", "flux", "flux_err"))
-    usable = np.isfinite(flux) & (error > 0)
-    keep = one_per_exposure(series, mjd, flux, error, whole["detected"], rank=~usable, rounded=rounded)
-    if keep.all():
-        return whole, {}
-    differing = contradicted(keep, series, mjd, flux, error, rounded)
-    counts = {REPEATED: int(np.count_nonzero(~keep)) - differing, CONTRADICTED: differing}
-    return {name: column[keep] for name, column in whole.items()}, {reason: n for reason, n in counts.items() if n}
+    keep, repeated = once_per_exposure(whole, series, rounded)
+    return (whole if keep.all() else {name: column[keep] for name, column in whole.items()}), repeated

@@ -10,9 +10,11 @@ import pyarrow as pa
 
 from tlclass.lightcurves.curves import LightCurves, sum_dropped
 from tlclass.lightcurves.passbands import Passbands
+from tlclass.lightcurves.photometry import ZERO_POINT, known_numbers, plain_name
 from tlclass.quoting import listed
 from tlclass.surveys.saying import Together
 from tlclass.surveys.tables.batches import rows_of
+from tlclass.surveys.tables.cells import column_values, numbers
 from tlclass.surveys.tables.columns import Form, TableOptions, naming, refuse_absent, say
 from tlclass.surveys.tables.facts import DECISIVE
 from tlclass.surveys.tables.files import (
@@ -26,7 +28,7 @@ from tlclass.surveys.tables.files import (
 )
 from tlclass.surveys.tables.in_parts import in_parts
 from tlclass.surveys.tables.kinds import plain
-from tlclass.surveys.tables.names import CONTEXT, FLAG, NUMBERS, TEXT
+from tlclass.surveys.tables.names import CONTEXT, FLAG, NUMBERS, SNANA_ZERO_POINT, TEXT
 from tlclass.surveys.tables.nested import is_nested, is_packets, tables_at
 from tlclass.surveys.tables.objects import (
     Listing,
@@ -42,6 +44,7 @@ from tlclass.surveys.tables.objects import (
 )
 from tlclass.surveys.tables.observations import Observations, joined, observation_columns, observations_of
 from tlclass.surveys.tables.quantities import stated_in_rows, usable
+from tlclass.surveys.tables.units import GIVE_UNIT
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +138,9 @@ class Table(TableOptions):
     def _objects(self, files: list[Path], origin: str) -> Objects | None:
         """What object tables say; None without such tables."""
         form = self.form()
+        if form.flux_unit is None and not any(_zero_points(file) for file in self._roles()["observations"]):
+            for path in files:
+                _refuse_zero_points(path)
         tables = [
             one_row_each(objects_of(*_read(path, form, object_columns), form, str(path)), str(path)) for path in files
         ]
@@ -237,6 +243,25 @@ def table_curves(table: pa.Table, form: Form, origin: str) -> LightCurves:
 
 def _columns(files: Sequence[Path]) -> dict[str, list[str]]:
     return {str(file): schema_of(file).names for file in files}
+
+
+def _zero_points(path: Path) -> str | None:
+    """The column with the zero points that SNANA states for FLUXCAL."""
+    return next((name for name in schema_of(path).names if plain_name(name) == SNANA_ZERO_POINT), None)
+
+
+def _refuse_zero_points(path: Path) -> None:
+    """Raise ValueError if a table of objects says that the fluxes in another table are at another zero point than 27.5."""
+    name = _zero_points(path)
+    if name is None:
+        return
+    stated = known_numbers(numbers(column_values(read_table(path, [name])[name]), name, str(path)))
+    other = stated[np.isfinite(stated) & (stated != ZERO_POINT)]
+    if len(other):
+        raise ValueError(
+            f"{path}: column {name} says that fluxes are at zero point {other[0]:g}: add this column to the table of observations, or give the unit "
+            f"with {GIVE_UNIT}"
+        )
 
 
 def _refuse_limits_alone(tables: Mapping[str, Sequence[str]], form: Form) -> None:
