@@ -21,8 +21,10 @@ CLASSES = ("SNIa", "SNIa-91bg", "SNIax", "SNIb", "SNIc", "SNIc-BL", "SNII", "SNI
 EVEN = f"target.mix={{{', '.join(f'{name}: 1' for name in CLASSES)}}}"  # so that every class is in the test part
 BTS_TARGET = ["target=bts_simulated", "target.n_objects=240", EVEN]
 PARTS = [f"source.reader.parts.{part}.n_objects=96" for part in ("faint", "bright", "deep")]
-# The recipe as it was when the rows were recorded: since then its source loses a passband of some light curves.
-TRANSFER = ["+arm=transfer", *BTS_TARGET, "members=1", "pretrain.augmentation.drop_band=0.0"]
+# The recipe as it was when the rows were recorded: since then its source loses a passband of some light curves, and light curves are
+# truncated at few observations as often as at many.
+RECORDED = ["pretrain.augmentation.drop_band=0.0", "fit.truncate=0.9", "fit.truncation=even"]
+TRANSFER = ["+arm=transfer", *BTS_TARGET, "members=1", *RECORDED]
 LIGHT = [*TRANSFER, *ZTF_SOURCE]  # Hydra composes the three parts of the arm's own source in 4 s
 N100 = ["data_fraction=n100"]
 
