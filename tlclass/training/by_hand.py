@@ -15,7 +15,7 @@ from tlclass.seeds import stream
 from tlclass.training.losses import CrossEntropy, Loss
 from tlclass.training.metrics import classification_scores
 from tlclass.training.schedules import Constant, Schedule
-from tlclass.training.settings import FitSettings, MakeOptimizer
+from tlclass.training.settings import EVEN, FitSettings, MakeOptimizer
 from tlclass.training.task import FitTask
 from tlclass.wording import in_python
 
@@ -39,6 +39,7 @@ class ClassifierTask(FitTask):
         learning_rate: before the schedule.
         class_weights: whether rare classes weigh more in the loss.
         truncate: share of training batches that are cut at random observations, so that early light curves are learnt too.
+        truncation: see `FitSettings`.
         seed: of initial weights, truncation and dropout.
         loss: see `FitSettings`.
         optimizer: see `FitSettings`.
@@ -60,6 +61,7 @@ class ClassifierTask(FitTask):
         learning_rate: float = 1e-3,
         class_weights: bool = True,
         truncate: float = 0.0,
+        truncation: str = EVEN,
         seed: int = 0,
         loss: Loss | None = None,
         optimizer: MakeOptimizer = torch.optim.Adam,
@@ -69,7 +71,7 @@ class ClassifierTask(FitTask):
         encoder, head = options_of(encoder, "encoder", "gru"), options_of(head, "head", "linear")
         with _said_in_python():
             settings = FitSettings(
-                learning_rate=learning_rate, class_weights=class_weights, truncate=truncate,
+                learning_rate=learning_rate, class_weights=class_weights, truncate=truncate, truncation=truncation,
                 loss=loss or CrossEntropy(), optimizer=optimizer, schedule=schedule or Constant(),
             )  # fmt: skip
             built = build_classifier(encoder, head, len(channels), len(classes), stream(seed, "initialisation"))
