@@ -162,6 +162,12 @@ def test_two_rows_of_one_exposure_count_once(reader: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("reader", [*TABLES, *SNANA])
+def test_other_fluxes_of_a_whole_day_are_other_exposures(reader: str, tmp_path: Path) -> None:
+    rows = {**ROWS, "mjd": [60001.0, 60001.0, 60003.0], "band": ["g"] * 3}
+    assert read(reader, rows, tmp_path).flux.tolist() == [100, 200, -50]
+
+
+@pytest.mark.parametrize("reader", [*TABLES, *SNANA])
 def test_times_that_are_no_dates_are_refused(reader: str, tmp_path: Path) -> None:
     for first in (2460001.75, 1.677e9, 10001.75):
         with pytest.raises(ValueError, match=r"1 of 3 times are not Modified Julian Dates \(15000 to 100000\)"):

@@ -19,6 +19,7 @@ from tlclass.lightcurves.photometry import (
     SNR,
     TRIGGER_BITS,
     detected_by_snr,
+    is_rounded,
     known_numbers,
     known_position,
     known_times,
@@ -182,7 +183,8 @@ class SnanaPair:
         factor = _flux_factors(header, objects, str(self.head))[owner[keep]]
         observations, known, unknown = self._observations(seen[keep], owner[keep], factor, header)
         observations = {name: column[known] for name, column in observations.items()}
-        once, repeated = once_per_exposure(observations, observations["owner"] * 256 + observations["passband"])
+        series = observations["owner"] * 256 + observations["passband"]
+        once, repeated = once_per_exposure(observations, series, is_rounded(observations["mjd"]))
         observations = {name: column[once] for name, column in observations.items()}
         counts = {reason: number for reason, number in (dropped | more | unknown | repeated).items() if number}
         return from_columns(columns, observations, self.passbands.names, str(self.phot), counts)

@@ -20,6 +20,7 @@ from tlclass.lightcurves.photometry import (
     SNR,
     TRIGGER_BITS,
     detected_by_snr,
+    is_rounded,
     known_numbers,
     known_times,
     once_per_exposure,
@@ -142,7 +143,8 @@ class SnanaText:
             "flux_err": seen["flux_err"] * factor,
         }
         observations = {name: column[good] for name, column in observations.items()}
-        once, repeated = once_per_exposure(observations, observations["object_id"] * 256 + observations["passband"])
+        series = observations["object_id"] * 256 + observations["passband"]
+        once, repeated = once_per_exposure(observations, series, is_rounded(observations["mjd"]))
         packed = from_columns(
             self._objects(found, owner, seen["mjd"], flags),
             {name: column[once] for name, column in observations.items()},
