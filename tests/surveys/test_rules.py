@@ -174,6 +174,12 @@ def test_times_that_are_no_dates_are_refused(reader: str, tmp_path: Path) -> Non
             read(reader, {**ROWS, "mjd": [first, 60002.5, 60003.75]}, tmp_path / str(first))
 
 
+@pytest.mark.parametrize("reader", ["csv", *SNANA])
+def test_the_time_of_a_flagged_row_does_not_matter(reader: str, tmp_path: Path) -> None:
+    curves = read(reader, {**ROWS, "mjd": [60001.25, 3.0, 60003.75], "PHOTFLAG": [0, 1024, 0]}, tmp_path)
+    assert curves.mjd.tolist() == [60001.25, 60003.75] and list(curves.dropped.values()) == [1]
+
+
 @pytest.mark.parametrize("reader", [*TABLES, *SNANA])
 def test_a_flag_that_no_rule_knows_is_named(reader: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     read(reader, {**ROWS, "FLAG": [0, 1, 0]}, tmp_path)

@@ -174,9 +174,9 @@ class SnanaPair:
         seen, owner = rows[row], np.repeat(np.arange(len(objects)), count)
         columns = self._objects(objects, owner, seen, header)
         mjd = known_times(_field(seen, self.phot, "MJD").astype(np.float64))
-        refuse_no_dates(mjd, str(self.phot))
         say_unread_flags(seen.dtype.names or (), columns_read(seen.dtype.names or ()), str(self.phot))
         void, more = voided({name: seen[name] for name in seen.dtype.names or ()}, len(seen))
+        refuse_no_dates(mjd[~void], str(self.phot))
         dated = mjd >= 0  # nor where the date is a code for "unknown"
         more["without a date (MJD < 0)"] = int(np.count_nonzero(~dated & ~void))
         keep = dated & ~void

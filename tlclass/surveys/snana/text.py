@@ -121,10 +121,10 @@ class SnanaText:
         owner = np.repeat(np.arange(len(found)), [len(item.mjd) for item in found])
         seen = {name: np.concatenate([getattr(item, name) for item in found]) for name in OBSERVED}
         seen["mjd"] = known_times(seen["mjd"])
-        refuse_no_dates(seen["mjd"], str(self.folder))
         names = dict.fromkeys(name for item in found for name in item.names)
         say_unread_flags(names, columns_read(names), str(self.folder))
         void, dropped = voided(_text_columns(found, "flags"), len(owner))
+        refuse_no_dates(seen["mjd"][~void], str(self.folder))
         undated = np.isnan(seen["mjd"]) & ~void
         good = ~(void | undated)
         band, known, unknown = self._passbands(found, good)
