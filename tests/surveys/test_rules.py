@@ -162,9 +162,12 @@ def test_two_rows_of_one_exposure_count_once(reader: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("reader", [*TABLES, *SNANA])
-def test_other_fluxes_of_a_whole_day_are_other_exposures(reader: str, tmp_path: Path) -> None:
+def test_other_fluxes_of_a_whole_day_are_other_exposures(
+    reader: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     rows = {**ROWS, "mjd": [60001.0, 60001.0, 60003.0], "band": ["g"] * 3}
     assert read(reader, rows, tmp_path).flux.tolist() == [100, 200, -50]
+    assert "count as one exposure" not in caplog.text
 
 
 @pytest.mark.parametrize("reader", [*TABLES, *SNANA])
