@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BeforeValidator, Field, InstanceOf, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -22,7 +22,6 @@ from tlclass.quoting import sentence, shortened
 from tlclass.wording import TRUST
 
 T = TypeVar("T")
-P = ParamSpec("P")
 
 Size = Annotated[int, Field(gt=0)]  # a number of things of which there is at least one
 
@@ -94,6 +93,7 @@ def logged_in(words: Callable[[str], str]) -> Iterator[None]:
             handler.removeFilter(reword)
 
 
+OBJECT = "a group of settings with a _target_"
 KINDS = {
     "int": "a whole number",
     "float": "a finite number",
@@ -105,6 +105,7 @@ KINDS = {
     "tuple": "a list",
     "dict": "a group of settings",
     "mapping": "a group of settings",
+    "object": OBJECT,
 }
 
 
@@ -150,38 +151,28 @@ def checked_options(kind: Callable[..., Any], options: Mapping[str, Any], what: 
     }
 
 
-def checks_arguments(*but: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Have a function of the Python interface check its arguments against their annotations, as `build` does.
+def checked_arguments(function: Callable[..., Any], given: Mapping[str, Any], *but: str) -> dict[str, Any]:
+    """The arguments of a function of the Python interface, in the order of its signature, checked against their annotations as `build` does.
 
-    >>> @checks_arguments()
-    ... def cut(days: float, names: Sequence[str] = ()) -> None: ...
-    >>> cut("ten")
+    It is called by the function itself: Lightning finds the arguments of a task and of its subclasses in their own frames.
+
+    >>> def cut(days: float, names: Sequence[str] = ()) -> None: ...
+    >>> checked_arguments(cut, {"days": "ten", "names": ()})
     Traceback (most recent call last):
     ValueError: days is 'ten': give a finite number
 
     Args:
+        function: whose arguments they are.
+        given: its `locals()`. Arrays, tensors and columns of tables stand for lists.
         but: names of arguments that it checks itself.
     """
-
-    def checking(function: Callable[P, T]) -> Callable[P, T]:
-        signature = inspect.signature(function)
-
-        @functools.wraps(function)
-        def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            bound = signature.bind(*args, **kwargs)
-            given = {name: value for name, value in bound.arguments.items() if name not in ("self", *but)}
-            try:
-                bound.arguments.update(checked_options(function, given, ""))
-            except ValueError as error:
-                words = str(error).replace("a group of settings", "a dictionary or an object")
-                raise ValueError(
-                    re.sub(r"the settings of an? (\w+), e.g. by a file of conf/", r"\1(...)", words)
-                ) from None
-            return function(*bound.args, **bound.kwargs)
-
-        return call
-
-    return checking
+    names = [name for name in inspect.signature(function).parameters if name not in ("self", *but)]
+    plain = {name: given[name].tolist() if hasattr(given[name], "tolist") else given[name] for name in names}
+    try:
+        return checked_options(function, plain, "")
+    except ValueError as error:
+        words = str(error).replace(OBJECT, "an object").replace("a group of settings", "a dictionary")
+        raise ValueError(re.sub(r"the settings of an? (\w+), e.g. by a file of conf/", r"\1(...)", words)) from None
 
 
 def build_named(table: Mapping[str, Callable[..., T]], settings: Mapping[str, Any], what: str, **given: Any) -> T:
@@ -231,7 +222,7 @@ def _no_truth(kind: str) -> BeforeValidator:
 def _no_plain_value(value: Any) -> Any:
     """Refuse a word, a number or a list where an object that does something is wanted."""
     if value is None or isinstance(value, str | int | float | list | tuple | Mapping):
-        raise PydanticCustomError("mapping_type", "a group of settings is expected")
+        raise PydanticCustomError("object_type", "an object is expected")
     return value
 
 

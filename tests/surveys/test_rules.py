@@ -162,10 +162,25 @@ def test_two_rows_of_one_exposure_count_once(reader: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("reader", [*TABLES, *SNANA])
+def test_other_fluxes_of_a_whole_day_are_other_exposures(
+    reader: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = {**ROWS, "mjd": [60001.0, 60001.0, 60003.0], "band": ["g"] * 3}
+    assert read(reader, rows, tmp_path).flux.tolist() == [100, 200, -50]
+    assert "count as one exposure" not in caplog.text
+
+
+@pytest.mark.parametrize("reader", [*TABLES, *SNANA])
 def test_times_that_are_no_dates_are_refused(reader: str, tmp_path: Path) -> None:
     for first in (2460001.75, 1.677e9, 10001.75):
         with pytest.raises(ValueError, match=r"1 of 3 times are not Modified Julian Dates \(15000 to 100000\)"):
             read(reader, {**ROWS, "mjd": [first, 60002.5, 60003.75]}, tmp_path / str(first))
+
+
+@pytest.mark.parametrize("reader", ["csv", *SNANA])
+def test_the_time_of_a_flagged_row_does_not_matter(reader: str, tmp_path: Path) -> None:
+    curves = read(reader, {**ROWS, "mjd": [60001.25, 3.0, 60003.75], "PHOTFLAG": [0, 1024, 0]}, tmp_path)
+    assert curves.mjd.tolist() == [60001.25, 60003.75] and list(curves.dropped.values()) == [1]
 
 
 @pytest.mark.parametrize("reader", [*TABLES, *SNANA])

@@ -29,7 +29,7 @@ from tlclass.training.leavings import TIMING
 
 log = logging.getLogger(__name__)
 
-NAMED = 20  # jobs in a line of `by_reason`
+NAMED = 5  # jobs in a line of `by_reason`
 LEDGERS, SWEEP = ".sweep-*", "sweep.json"
 TOTAL, FAILED, LOCK, STOP = "total.json", "failed.json", "lock", "stop"
 JOB, REFUSED = "job", "refused"  # and the number of a job: its folder, and why it never began

@@ -18,7 +18,7 @@ from tlclass.inputs.encoding import Encoded, Encoding, encode, encoding_from
 from tlclass.inputs.split import Labels, Protocol, Split, class_weights, draw_split, pool_and_test
 from tlclass.lightcurves.brightness import peak_magnitudes
 from tlclass.lightcurves.curves import LightCurves, concatenate
-from tlclass.options import checks_arguments
+from tlclass.options import checked_arguments
 from tlclass.seeds import stream
 from tlclass.surveys import Several, Survey
 
@@ -105,7 +105,6 @@ class LightCurveDataModule(L.LightningDataModule):
 
     device: torch.device = torch.device("cpu")
 
-    @checks_arguments("survey", "labels", "cache")
     def __init__(
         self,
         survey: Survey | Several,
@@ -119,6 +118,9 @@ class LightCurveDataModule(L.LightningDataModule):
         balance: bool = False,
         augmentation: Augmentation | None = None,
     ):
+        encoding, metadata, protocol, seed, batch_size, balance, augmentation = checked_arguments(
+            LightCurveDataModule.__init__, locals(), "survey", "labels", "cache"
+        ).values()
         super().__init__()
         if isinstance(survey, str):
             raise ValueError(f"survey is '{survey}': give the survey of that card, tlclass.load_survey('{survey}')")

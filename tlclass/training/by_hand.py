@@ -10,7 +10,7 @@ import torch
 
 from tlclass.inputs.datamodule import LightCurveDataModule
 from tlclass.network.classifier import Classifier, build_classifier
-from tlclass.options import checks_arguments
+from tlclass.options import checked_arguments
 from tlclass.seeds import stream
 from tlclass.training.losses import CrossEntropy, Loss
 from tlclass.training.metrics import classification_scores
@@ -51,7 +51,6 @@ class ClassifierTask(FitTask):
 
     classifier: Classifier
 
-    @checks_arguments()
     def __init__(
         self,
         channels: Sequence[str],
@@ -67,6 +66,9 @@ class ClassifierTask(FitTask):
         optimizer: MakeOptimizer = torch.optim.Adam,
         schedule: Schedule | None = None,
     ):
+        channels, classes, encoder, head, learning_rate, class_weights, truncate, seed, loss, optimizer, schedule = (
+            checked_arguments(ClassifierTask.__init__, locals()).values()
+        )
         channels, classes = list(channels), list(classes)
         encoder, head = options_of(encoder, "encoder", "gru"), options_of(head, "head", "linear")
         with _said_in_python():

@@ -88,8 +88,7 @@ class FitSettings:
             raise ValueError(
                 f"fit.truncate is {self.truncate}: choose the share of batches to cut, from 0 (none) to 1 (all)"
             )
-        if self.truncation not in TRUNCATIONS:
-            raise ValueError(f"fit.truncation is '{self.truncation}': choose one of {', '.join(TRUNCATIONS)}")
+        one_of("fit.truncation", self.truncation, TRUNCATIONS)
         if self.max_epochs < 1 and self.min_steps < 1:
             raise ValueError(
                 f"fit.max_epochs is {self.max_epochs} and fit.min_steps is {self.min_steps}, so nothing would be trained: "

@@ -19,6 +19,7 @@ from tlclass.lightcurves.photometry import (
     SNR,
     TRIGGER_BITS,
     detected_by_snr,
+    is_rounded,
     known_numbers,
     known_position,
     known_times,
@@ -173,16 +174,17 @@ class SnanaPair:
         seen, owner = rows[row], np.repeat(np.arange(len(objects)), count)
         columns = self._objects(objects, owner, seen, header)
         mjd = known_times(_field(seen, self.phot, "MJD").astype(np.float64))
-        refuse_no_dates(mjd, str(self.phot))
         say_unread_flags(seen.dtype.names or (), columns_read(seen.dtype.names or ()), str(self.phot))
         void, more = voided({name: seen[name] for name in seen.dtype.names or ()}, len(seen))
+        refuse_no_dates(mjd[~void], str(self.phot))
         dated = mjd >= 0  # nor where the date is a code for "unknown"
         more["without a date (MJD < 0)"] = int(np.count_nonzero(~dated & ~void))
         keep = dated & ~void
         factor = _flux_factors(header, objects, str(self.head))[owner[keep]]
         observations, known, unknown = self._observations(seen[keep], owner[keep], factor, header)
         observations = {name: column[known] for name, column in observations.items()}
-        once, repeated = once_per_exposure(observations, observations["owner"] * 256 + observations["passband"])
+        series = observations["owner"] * 256 + observations["passband"]
+        once, repeated = once_per_exposure(observations, series, is_rounded(observations["mjd"]))
         observations = {name: column[once] for name, column in observations.items()}
         counts = {reason: number for reason, number in (dropped | more | unknown | repeated).items() if number}
         return from_columns(columns, observations, self.passbands.names, str(self.phot), counts)

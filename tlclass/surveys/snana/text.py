@@ -20,6 +20,7 @@ from tlclass.lightcurves.photometry import (
     SNR,
     TRIGGER_BITS,
     detected_by_snr,
+    is_rounded,
     known_numbers,
     known_times,
     once_per_exposure,
@@ -120,10 +121,10 @@ class SnanaText:
         owner = np.repeat(np.arange(len(found)), [len(item.mjd) for item in found])
         seen = {name: np.concatenate([getattr(item, name) for item in found]) for name in OBSERVED}
         seen["mjd"] = known_times(seen["mjd"])
-        refuse_no_dates(seen["mjd"], str(self.folder))
         names = dict.fromkeys(name for item in found for name in item.names)
         say_unread_flags(names, columns_read(names), str(self.folder))
         void, dropped = voided(_text_columns(found, "flags"), len(owner))
+        refuse_no_dates(seen["mjd"][~void], str(self.folder))
         undated = np.isnan(seen["mjd"]) & ~void
         good = ~(void | undated)
         band, known, unknown = self._passbands(found, good)
@@ -142,7 +143,8 @@ class SnanaText:
             "flux_err": seen["flux_err"] * factor,
         }
         observations = {name: column[good] for name, column in observations.items()}
-        once, repeated = once_per_exposure(observations, observations["object_id"] * 256 + observations["passband"])
+        series = observations["object_id"] * 256 + observations["passband"]
+        once, repeated = once_per_exposure(observations, series, is_rounded(observations["mjd"]))
         packed = from_columns(
             self._objects(found, owner, seen["mjd"], flags),
             {name: column[once] for name, column in observations.items()},

@@ -159,11 +159,12 @@ class Judgement:
         total, whole, tenths = int(self._dated[0]), int(self._dated[1:3].max()), int(self._dated[3])
         if self._several and tenths >= NEARLY_ALL * total:
             coarse, count = ("whole days", whole) if whole >= NEARLY_ALL * total else ("rounded to 0.1 d", tenths)
+            merged = "" if self._coarse else "; those in one passband count as one exposure"
             message = (
-                "%s: %d of %d times (%s) are %s, so the order of observations in a night is lost, and with it colours; those in one "
-                "passband count as one exposure: give times with their fraction of a day (0.001 d or better)"
+                "%s: %d of %d times (%s) are %s, so the order of observations in a night is lost, and with it colours%s: give times with "
+                "their fraction of a day (0.001 d or better)"
             )
-            tell(log, logging.WARNING, message, self.origin, self.found["mjd"], coarse, counts=(count, total))
+            tell(log, logging.WARNING, message, self.origin, self.found["mjd"], coarse, merged, counts=(count, total))
 
     def _unit(self) -> str | float | None:
         if self.kind != "flux":
