@@ -160,8 +160,8 @@ def test_tags_say_what_is_simulated_and_facts_what_panels_are_drawn_against(tmp_
 
 def test_a_job_that_starts_from_a_released_model_says_what_that_learnt_from(tmp_path: Path) -> None:
     plan = plan_from(compose(["arm=transfer", "target=bts", "source_model=ztf-alerts-12"]))
-    assert plan.source_model is not None
-    run = job_run(plan, tmp_path, 100, [plan.source_model], load_model(plan.source_model))
+    assert plan.source_folder is not None
+    run = job_run(plan, tmp_path, 100, [plan.source_folder], load_model(plan.source_folder))
     assert "source:simulated" in run.tags
     assert run.config is not None and run.config["source"] == "ztf-alerts-12" and run.config["encoding"] == "context"
 

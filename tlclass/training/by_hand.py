@@ -66,9 +66,10 @@ class ClassifierTask(FitTask):
         optimizer: MakeOptimizer = torch.optim.Adam,
         schedule: Schedule | None = None,
     ):
-        channels, classes, encoder, head, learning_rate, class_weights, truncate, seed, loss, optimizer, schedule = (
-            checked_arguments(ClassifierTask.__init__, locals()).values()
-        )
+        (
+            channels, classes, encoder, head, learning_rate, class_weights, truncate, truncation, seed, loss, optimizer,
+            schedule,
+        ) = checked_arguments(ClassifierTask.__init__, locals()).values()  # fmt: skip
         channels, classes = list(channels), list(classes)
         encoder, head = options_of(encoder, "encoder", "gru"), options_of(head, "head", "linear")
         with _said_in_python():
