@@ -296,9 +296,9 @@ def once_per_exposure(seen: Mapping[str, Array], series: Array, rounded: bool = 
         rounded: see `one_per_exposure`.
     """
     mjd, flux, error = (seen[name] for name in ("mjd", "flux", "flux_err"))
-    step = np.diff(series // 256)
-    if (step >= 0).all() and (
-        (step > 0) | (np.diff(mjd) > SAME_EXPOSURE)
+    objects, days = np.diff(series // 256), np.diff(mjd)
+    if (
+        (objects > 0) | ((objects == 0) & (days > SAME_EXPOSURE))
     ).all():  # in order of object and time, as most files are
         return np.ones(len(mjd), dtype=bool), {}
     usable = np.isfinite(flux) & (error > 0)

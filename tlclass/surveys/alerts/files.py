@@ -148,7 +148,6 @@ def _refusal(origin: str, error: Exception) -> Exception:
 
 
 def _damaged(origin: str, error: Exception) -> str:
-    # of four codecs
     said = "" if isinstance(error, tarfile.TarError) else f" ({type(error).__name__}: {sentence(error, 200)})"
     return f"{origin} cannot be read: it is truncated or damaged{said}; get it again, or remove it"
 
