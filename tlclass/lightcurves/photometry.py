@@ -297,9 +297,8 @@ def once_per_exposure(seen: Mapping[str, Array], series: Array, rounded: bool = 
     """
     mjd, flux, error = (seen[name] for name in ("mjd", "flux", "flux_err"))
     objects, days = np.diff(series // 256), np.diff(mjd)
-    if (
-        (objects > 0) | ((objects == 0) & (days > SAME_EXPOSURE))
-    ).all():  # in order of object and time, as most files are
+    in_order = (objects > 0) | ((objects == 0) & (days > SAME_EXPOSURE))
+    if in_order.all():  # by object and time, as most files are
         return np.ones(len(mjd), dtype=bool), {}
     usable = np.isfinite(flux) & (error > 0)
     keep = one_per_exposure(series, mjd, flux, error, seen["detected"], rank=~usable, rounded=rounded)
