@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--data",
         type=Path,
-        help="folder of the surveys that models are adapted to (without labels) and scored on for their cards",
+        help="folder of the surveys that models are adapted to or trained with, and scored on for their cards",
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of tlclass train, for trials"

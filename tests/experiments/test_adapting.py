@@ -192,9 +192,10 @@ def test_unlabelled_light_curves_train_beside_the_labelled_ones(settings: Job) -
     split, pool = target.split, target.without_labels()
     said = np.random.default_rng(0).dirichlet(np.ones(len(target.classes)), len(pool.curves))
     beside = Beside(pool.curves, pool.encoded, said, 0.5)
-    data = target.holding(beside=beside)
-    ids, drawn, n = pool.curves.object_id[data.drawn], data.drawn, len(split.train)
-    assert len(drawn) == len(set(ids)) == 20 and len(target.drawn) == 0
+    data = target.holding(beside=(beside,))
+    drawn, n = data.drawn(beside), len(split.train)
+    ids = pool.curves.object_id[drawn]
+    assert len(drawn) == len(set(ids)) == 20 and data.trained_on == n + 20 and target.trained_on == n
     assert not set(ids) & set(target.curves.object_id[np.concatenate([split.train, split.val, split.test])])
     trained = data.training_set(0)
     assert len(trained) == sum(map(len, data.train_dataloader().sampler)) == n + 20
@@ -205,20 +206,21 @@ def test_unlabelled_light_curves_train_beside_the_labelled_ones(settings: Job) -
         trained.lengths, np.concatenate([target.curves.lengths[split.train], pool.curves.lengths[drawn]])
     )
     other = data.holding(label=(target.label + 1) % len(target.classes))
-    assert np.array_equal(other.drawn, drawn) and np.array_equal(other.training_set(0).label[n:], label[n:])
+    assert np.array_equal(other.drawn(beside), drawn) and np.array_equal(other.training_set(0).label[n:], label[n:])
     data.augmentation = Augmentation(zero_point=0.1)
     changed = data.training_set(0)
     assert torch.equal(changed.label, trained.label) and torch.equal(changed.lengths, trained.lengths)
     network = build_classifier({**ENCODERS["gru"], "metadata": []}, {"name": "linear"}, len(target.channels), 2)
     for every_step in (False, True):
-        features = with_features(target.holding(beside=beside), network.encoder, every_step).training_set(0)
+        plain = target.holding(beside=(beside,))
+        features = with_features(plain, network.encoder, every_step).training_set(0)
         steps = trained.lengths if every_step else torch.ones(n + 20)
         assert torch.equal(features.lengths, steps.long()) and torch.equal(features.label, trained.label)
         whole = encode_all(network.encoder, trained)
         last = torch.cumsum(features.lengths, 0) - 1
         assert torch.allclose(features.x[last], whole, atol=1e-6)
-    few = target.holding(beside=replace(beside, each=1000.0))
-    assert len(few.drawn) == len(pool.curves) - 40
+    few = replace(beside, each=1000.0)
+    assert len(target.drawn(few)) == len(pool.curves) - 40
 
 
 def test_patience_counts_the_steps_of_what_trains_beside_too(settings: Job, tmp_path: Path) -> None:
@@ -226,7 +228,7 @@ def test_patience_counts_the_steps_of_what_trains_beside_too(settings: Job, tmp_
     target = job.load(plan.training, plan.paths.cache)
     pool = target.without_labels()
     said = np.full((len(pool.curves), len(target.classes)), 1 / len(target.classes))
-    data = target.holding(beside=Beside(pool.curves, pool.encoded, said, 1.0))
+    data = target.holding(beside=(Beside(pool.curves, pool.encoded, said, 1.0),))
     network = build_classifier(
         ENCODERS["transformer"] | {"metadata": []}, {"name": "linear"}, len(target.channels), len(target.classes)
     )
@@ -239,7 +241,7 @@ def test_patience_counts_the_steps_of_what_trains_beside_too(settings: Job, tmp_
         patience_steps=40,
     )
     summary = fit(network, data, still, tmp_path, plan.process)
-    each = -(-(len(target.split.train) + len(data.drawn)) // still.batch_size)
+    each = -(-data.trained_on // still.batch_size)
     assert summary.stopped_early and 40 <= summary.steps <= 40 + 2 * each
 
 
@@ -281,6 +283,7 @@ def test_what_trains_beside_the_labels_needs_no_other_adaptation(settings: Job, 
         ({"fit": {"monitor": "val/auroc_macro"}}, r"adapt\.fit\.monitor.*val/auroc_macro"),
         ({"fit": {"truncate": 2}}, r"adapt\.fit\.truncate is 2"),
         ({"validation_fraction": 1.0}, r"adapt\.validation_fraction"),
+        ({"augmentation": {"farther": 2}}, r"adapt\.augmentation\.farther is 2, but the redshifts of unlabelled"),
         ({"epochs": 3}, "adapt: unknown option epochs"),
         (
             {"freeze_policy": {"name": "none", "train": ["*"], "rates": {"head": 0}}},

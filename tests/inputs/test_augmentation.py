@@ -148,8 +148,9 @@ def test_an_object_that_would_lose_too_much_keeps_all_its_observations() -> None
 @pytest.mark.parametrize("name", FILES)
 def test_every_file_builds_and_only_none_is_off(name: str) -> None:
     given_settings = yaml.safe_load((CONF / "augmentation" / f"{name}.yaml").read_text())
-    assert augmentation_from(given_settings).on == (name != "none")
-    assert {"name", *vars(Augmentation())} - set(given_settings) == {"fainter"} - {name}
+    built = augmentation_from(given_settings)
+    assert built.on == (name not in ("none", "farther")) and bool(built.farther) == (name == "farther")
+    assert {"name", *vars(Augmentation())} - set(given_settings) == {"fainter", "farther"} - {name}
 
 
 # -- what each option does

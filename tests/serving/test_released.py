@@ -38,7 +38,7 @@ def test_a_recipe_with_an_adaptation_needs_the_light_curves_and_says_what_it_use
 ) -> None:
     more = ("protocol.test=fixed", "adapt=distill", "adapt.fit.max_epochs=1", "adapt.fit.min_steps=0")
     recipe = replace(RECIPE, name="adapted", overrides=(*RECIPE.overrides, *more))
-    with pytest.raises(FileNotFoundError, match=r"adapted is adapted to light curves of bts.*--data"):
+    with pytest.raises(FileNotFoundError, match=r"adapted learns from light curves of bts.*--data"):
         check_data([RECIPE, recipe], [*released_words, f"paths.data={tmp_path}"])
     check_data([recipe], released_words)
     model = make(recipe, released_words, tmp_path / "adapted")
@@ -54,6 +54,19 @@ def test_a_recipe_with_an_adaptation_needs_the_light_curves_and_says_what_it_use
     assert model.calibration.prior == released_model.calibration.prior
     before, after = (one.members[0].state_dict() for one in (released_model, model))
     assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_recipe_with_labels_is_what_its_job_trains(released_words: list[str], tmp_path: Path) -> None:
+    words = tuple("labels=60" if word == "labels=0" else word for word in RECIPE.overrides)
+    recipe = replace(RECIPE, name="labelled", overrides=(*words, "protocol.test=fixed", "fit.max_epochs=1"))
+    with pytest.raises(FileNotFoundError, match=r"labelled learns from light curves of bts.*--data"):
+        check_data([recipe], [*released_words, f"paths.data={tmp_path}"])
+    model = make(recipe, released_words, tmp_path / "labelled")
+    card = (tmp_path / "labelled" / "README.md").read_text()
+    assert model.labels == 60 and model.sets is not None and model.novelty is not None
+    assert "trained on 60 labels of real light curves of bts" in card and "release labelled --data FOLDER" in card
+    assert "Test objects of bts" in card and model.training["source"] == "bts_simulated"
+    assert load_model(tmp_path / "labelled").labels == 60
 
 
 def test_every_recipe_names_a_kind_of_its_own() -> None:

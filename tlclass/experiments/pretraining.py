@@ -150,7 +150,7 @@ def adapted_sources(
     models, believed = adapted(running, data, how, sources, folder)
     if believed is not None and how.beside:
         beside = Beside(data.curves, data.encoded, believed.probability, how.beside)
-        running = replace(running, data=running.data.holding(beside=beside))
+        running = replace(running, data=running.data.holding(beside=(*running.data.beside, beside)))
     return replace(running, believed=believed), models
 
 

@@ -28,7 +28,7 @@ class Augmentation:
     First the calibration (`zero_point`, `error_scale`), which costs no observation. Then what can: dust, `fainter` and
     redshift dim, `thin`, `nights`, `snr` and `drop_band` drop observations, and time zero and window are found again by
     the survey's own rules. An object left without a trigger or with fewer than `Selection.min_observations` keeps
-    all its observations and is only recalibrated. So objects, labels and order never change.
+    all its observations and is only recalibrated. So objects, labels and order never change; `farther` adds objects.
 
     Dimming by a factor g multiplies the flux and adds noise of sqrt(1 - g^2) times the quoted error, which then stays
     what it was: the noise of the sky does not dim. Brightening multiplies the error too, since noise cannot be taken
@@ -56,6 +56,9 @@ class Augmentation:
         fainter: [low, high] in mag from 0; an object is dimmed by so much, drawn uniformly, in all passbands alike: labelled
             objects are bright, those to be classified are not (Boone 2019). What a larger distance changes beside the flux
             is `redshift`. It is set with `augmentation=fainter`.
+        farther: copies of each labelled light curve at larger redshifts, which join the training set; made once, see
+            `tlclass.inputs.farther`. They need forced photometry, and redshifts of the labelled objects. It is set with
+            `augmentation=farther`.
         snr: [low, high]; a threshold is drawn between them per object, and observations with |flux| / error below it are dropped.
             For alert photometry.
     """
@@ -69,6 +72,7 @@ class Augmentation:
     redshift: Sequence[float] | None = None
     extinction: float = 0.0
     fainter: Sequence[float] | None = None
+    farther: int = 0
     snr: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
@@ -83,14 +87,18 @@ class Augmentation:
         for name in ("drop_band", "drop_host"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"augmentation.{name} is {getattr(self, name)}: choose a probability, 0 to 1")
+        if self.farther < 0:
+            raise ValueError(
+                f"augmentation.farther is {self.farther}: choose 0 (off) or a whole number of copies per label"
+            )
         for name in ("zero_point", "error_scale", "extinction"):
             if getattr(self, name) < 0:
                 raise ValueError(f"augmentation.{name} is {getattr(self, name)}: choose 0 (off) or more")
 
     @property
     def on(self) -> bool:
-        """Whether anything is changed."""
-        return self != Augmentation()
+        """Whether light curves are changed in every epoch."""
+        return replace(self, farther=0) != Augmentation()
 
     def apply(self, curves: LightCurves, passbands: Passbands, selection: Selection, seed: int) -> LightCurves:
         """The same objects in the same order, augmented.

@@ -1,5 +1,6 @@
 """The LightningDataModule of a survey: from its card to batches."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from tlclass.config import cache_folder
 from tlclass.inputs.augmentation import Augmentation, augmented
 from tlclass.inputs.batches import Batch, CurveDataset, LengthBucketSampler, in_batches
 from tlclass.inputs.encoding import Encoded, Encoding, encode, encoding_from
+from tlclass.inputs.farther import KNOWN, Conditions, farther, parent_of
 from tlclass.inputs.split import Labels, Protocol, Split, class_weights, draw_split, pool_and_test
 from tlclass.lightcurves.brightness import peak_magnitudes
 from tlclass.lightcurves.curves import LightCurves, concatenate
@@ -22,24 +24,29 @@ from tlclass.options import checked_arguments
 from tlclass.seeds import stream
 from tlclass.surveys import Several, Survey
 
+log = logging.getLogger(__name__)
+
 FIXED = Protocol(test="fixed")
+DONORS = 1000  # light curves whose visits copies at larger redshifts get
 
 
 @dataclass(frozen=True)
 class Beside:
-    """Unlabelled light curves added to the training set; their targets are class probabilities that another network gave them.
+    """Light curves that train beside the labelled ones: unlabelled ones, or copies of labelled ones.
 
     Attributes:
-        curves: m selected light curves; those that have a label by now are left out.
+        curves: m selected light curves.
         encoded: the network's input made of them.
-        probability: (m, K) of each class.
-        each: how many are drawn for each label.
+        probability: (m, K) of each class: those that another network gave the unlabelled ones, or the label of a copy.
+        each: how many unlabelled ones are drawn for each label; those that have a label by now are left out.
+        parent: (m,) ids of the objects of which they are copies; a copy trains where its parent does. None: they are unlabelled.
     """
 
     curves: LightCurves
     encoded: Encoded
     probability: Array
-    each: float
+    each: float = 0.0
+    parent: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -51,14 +58,14 @@ class LabelledCurves:
         encoded: the network's input made of them.
         label: (n,) class indices, or (n, K) probabilities.
         split: indices of the parts.
-        beside: what else trains; None for nothing.
+        beside: what else trains.
     """
 
     curves: LightCurves
     encoded: Encoded
     label: Array
     split: Split
-    beside: Beside | None = None
+    beside: tuple[Beside, ...] = ()
 
 
 class BatchLoader(DataLoader[Batch]):
@@ -178,23 +185,27 @@ class LightCurveDataModule(L.LightningDataModule):
             encoded = encoded.followed_by(encode(more, self.survey.passbands, self.encoding, self.metadata))
         none = np.empty(0, dtype=np.int64)
         split = Split(none, none, none, len(curves))
-        return self.holding(curves=curves, encoded=encoded, label=np.full(len(curves), -1), split=split, beside=None)
+        return self.holding(curves=curves, encoded=encoded, label=np.full(len(curves), -1), split=split, beside=())
 
     @property
-    def beside(self) -> Beside | None:
+    def beside(self) -> tuple[Beside, ...]:
         """See `LabelledCurves`."""
         return self._loaded.beside
 
-    @property
-    def drawn(self) -> Array:
-        """Indices of the unlabelled light curves that train beside the labelled ones; see `Beside`."""
-        beside = self.beside
-        if beside is None:
-            return np.empty(0, dtype=np.int64)
-        labelled = self.curves.object_id[np.concatenate([self.split.train, self.split.val])]
+    def drawn(self, beside: Beside) -> Array:
+        """Indices of the light curves that train beside the training part; see `Beside`."""
+        ids = self.curves.object_id
+        if beside.parent is not None:
+            return np.flatnonzero(np.isin(beside.parent, ids[self.split.train]))
+        labelled = ids[np.concatenate([self.split.train, self.split.val])]
         free = np.flatnonzero(~np.isin(beside.curves.object_id, labelled))
         wanted = round(beside.each * self.split.budget)
         return np.random.default_rng(stream(self.seed, "beside")).permutation(free)[:wanted]
+
+    @property
+    def trained_on(self) -> int:
+        """How many light curves an epoch has."""
+        return len(self.split.train) + sum(len(self.drawn(one)) for one in self.beside)
 
     @property
     def _loaded(self) -> LabelledCurves:
@@ -215,7 +226,39 @@ class LightCurveDataModule(L.LightningDataModule):
         encoded = encode(curves, self.survey.passbands, self.encoding, self.metadata)
         magnitude = peak_magnitudes(curves) if self.protocol.labelling == "bright" else None
         split = draw_split(label, curves.object_id, self.seed, self.labels, self.protocol, magnitude)
-        self.objects = LabelledCurves(curves, encoded, label, split)
+        self.objects = LabelledCurves(curves, encoded, label, split, self._copies(curves, label, split))
+
+    def _copies(self, curves: LightCurves, label: Array, split: Split) -> tuple[Beside, ...]:
+        """Copies of the labelled light curves at larger redshifts; none unless `augmentation.farther` asks for them."""
+        labelled = np.sort(np.concatenate([split.train, split.val]))
+        if not self.augmentation.farther or not len(labelled):
+            return ()
+        if isinstance(self.survey, Several) or self.survey.selection.photometry.kind != "forced":
+            raise ValueError(
+                f"augmentation.farther needs forced photometry of one survey, which {self.survey.name} is not: it must be known when an object was "
+                "observed; choose augmentation=fainter, or none"
+            )
+        pool, _ = pool_and_test(label, curves.object_id, self.protocol)
+        rng = np.random.default_rng(stream(self.seed, "farther/visits"))
+        visited = rng.choice(pool, min(len(pool), DONORS), replace=False)
+        whole = self.survey.complete(self.cache, curves.object_id[np.union1d(labelled, visited)])
+        wavelengths = self.survey.passbands.wavelengths(whole.passbands)
+        seen = Conditions.of(whole.take(np.isin(whole.object_id, curves.object_id[visited])), wavelengths)
+        parents = whole.take(np.isin(whole.object_id, curves.object_id[labelled]))
+        made = farther(parents, self.augmentation.farther, seen, self.survey.passbands, self.seed)
+        copies, _ = self.survey.selection.select(made)
+        log.info(
+            "augmentation.farther=%d: %d copies of %d labelled light curves of %s at larger redshifts",
+            self.augmentation.farther, len(copies), len(np.unique(parent_of(copies.object_id))), self.survey.name,
+        )  # fmt: skip
+        if not len(copies):
+            raise ValueError(
+                f"augmentation.farther={self.augmentation.farther}: no labelled light curve of {self.survey.name} can be moved to a larger redshift; "
+                f"they need redshifts, and {KNOWN[0]} observations each, {KNOWN[1]} of them of S/N {KNOWN[2]:g}; choose augmentation=fainter, or none"
+            )
+        certain = np.eye(len(self.classes))[self.survey.taxonomy.encode(copies.label, self.survey.name)]
+        encoded = encode(copies, self.survey.passbands, self.encoding, self.metadata)
+        return (Beside(copies, encoded, certain, parent=parent_of(copies.object_id)),)
 
     def holding(self, **changes: Any) -> "LightCurveDataModule":
         """The same with other `objects`, those of its parts replaced that are given: `holding(split=...)`."""
@@ -224,6 +267,9 @@ class LightCurveDataModule(L.LightningDataModule):
             self.batch_size, self.balance, self.augmentation,
         )  # fmt: skip
         other.objects, other.device = replace(self._loaded, **changes), self.device
+        if "split" in changes and not set(_labelled(other.split)) <= set(_labelled(self.split)):
+            ours = tuple(one for one in other.beside if one.parent is None)
+            other.objects = replace(other.objects, beside=ours + other._copies(other.curves, other.label, other.split))
         return other
 
     def dataset(self, part: Array, device: str | torch.device | None = None) -> CurveDataset:
@@ -231,20 +277,20 @@ class LightCurveDataModule(L.LightningDataModule):
         return CurveDataset(self.encoded.take(part), self.label[part], self.device if device is None else device)
 
     def training_set(self, epoch: int, device: str | torch.device = "cpu") -> CurveDataset:
-        """What a network trains on as this epoch sees it: the training part, and behind it the unlabelled light curves beside it."""
-        train, beside, drawn = self.split.train, self.beside, self.drawn
-        label = self.label[train]
-        if beside is not None:
+        """What a network trains on as this epoch sees it: the training part, and behind it what trains beside it."""
+        train, label = self.split.train, self.label[self.split.train]
+        beside = [(one, self.drawn(one)) for one in self.beside]
+        if beside:
             certain = np.eye(len(self.classes), dtype=np.float32)[label]
-            label = np.concatenate([certain, beside.probability[drawn].astype(np.float32)])
+            label = np.concatenate([certain, *(one.probability[rows].astype(np.float32) for one, rows in beside)])
         if self.augmentation.on:
-            curves = self.curves.take(train)
-            curves = curves if beside is None else concatenate([curves, beside.curves.take(drawn)])
+            curves = concatenate([self.curves.take(train), *(one.curves.take(rows) for one, rows in beside)])
             changed = augmented(curves, self.survey, self.augmentation, stream(self.seed, f"augment/{epoch}"))
             encoded = encode(changed, self.survey.passbands, self.encoding, self.metadata)
         else:
             encoded = self.encoded.take(train)
-            encoded = encoded if beside is None else encoded.followed_by(beside.encoded.take(drawn))
+            for one, rows in beside:
+                encoded = encoded.followed_by(one.encoded.take(rows))
         return CurveDataset(encoded, label, device)
 
     def class_weights(self) -> torch.Tensor:
@@ -270,8 +316,8 @@ class LightCurveDataModule(L.LightningDataModule):
             rank, ranks, epoch = self.trainer.global_rank, self.trainer.world_size, self.trainer.current_epoch
         data = self.training_set(epoch, self._device())
         observations = self.curves.lengths[self.split.train]  # also where features took the light curves' place
-        if self.beside is not None:
-            observations = np.concatenate([observations, self.beside.curves.lengths[self.drawn]])
+        more = (one.curves.lengths[self.drawn(one)] for one in self.beside)
+        observations = np.concatenate([observations, *more])
         lengths = data.lengths if self.augmentation.on else torch.from_numpy(observations)
         label = data.label.cpu() if data.label.ndim == 1 else data.label.argmax(1).cpu()
         balance = label if self.balance else None
@@ -297,3 +343,8 @@ class LightCurveDataModule(L.LightningDataModule):
 
     def _device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+
+
+def _labelled(split: Split) -> list[int]:
+    """Indices of the objects whose labels are used."""
+    return [*split.train.tolist(), *split.val.tolist()]

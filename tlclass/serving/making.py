@@ -1,4 +1,4 @@
-"""Make a released model: pretrain on the built-in simulator, take the source's head to the release's classes, calibrate, adapt."""
+"""Make a released model: pretrain on the built-in simulator; without labels take the source's head to the release's classes, calibrate and adapt."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ from tlclass.experiments.composition import compose
 from tlclass.experiments.job import Training, load
 from tlclass.experiments.plan import Plan, plan_from
 from tlclass.experiments.pretraining import pretrained
+from tlclass.experiments.run import run_job
 from tlclass.experiments.start import head_settings, new_model, source_state
 from tlclass.logs import TIMED, log_to_terminal
 from tlclass.network.checkpoint import TrainedModel, as_one, load_model, save_model
@@ -79,20 +80,20 @@ def _recipe(path: Path) -> Recipe:
 
 
 def check_data(chosen: Sequence[Recipe], words: Sequence[str]) -> None:
-    """Read the light curves that models are adapted to, before hours of pretraining.
+    """Read the light curves that models are adapted to or trained with, before hours of pretraining.
 
     Raises:
         FileNotFoundError, ValueError: they are not there or cannot be read.
     """
     for recipe in chosen:
         plan = plan_from(compose([*recipe.overrides, *words]))
-        if plan.adaptation is None:
+        if not needs_data(plan):
             continue
         try:
             load(plan.training, plan.paths.cache)
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"{recipe.name} is adapted to light curves of {plan.target.name}, which are needed: give their folder with --data ({error})"
+                f"{recipe.name} learns from light curves of {plan.target.name}, which are needed: give their folder with --data ({error})"
             ) from error
 
 
@@ -142,7 +143,8 @@ def make(recipe: Recipe, words: Sequence[str], folder: Path) -> TrainedModel:
 def assemble(recipe: Recipe, plan: Plan, networks: Sequence[Path], folder: Path) -> TrainedModel:
     """The released model of these pretrained networks, with calibration, prediction sets, novelty and card.
 
-    Where the plan has an adaptation, to the unlabelled light curves of its target outside the test part.
+    With labels it is what the job of the plan leaves. Without, the source's head is taken to its classes; where the plan has an adaptation
+    it is adapted to the unlabelled light curves of its target outside the test part.
 
     Args:
         recipe: what it is for. plan: of its overrides.
@@ -150,39 +152,61 @@ def assemble(recipe: Recipe, plan: Plan, networks: Sequence[Path], folder: Path)
         folder: where it is written.
     """
     sources = [load_model(path) for path in networks]
-    starts = [_zero_shot(plan.training, source) for source in sources]
-    model = replace(starts[0], classifier=as_one([start.members[0] for start in starts]))
+    model = _without_labels(plan, sources) if without_labels(plan) else _with_labels(plan)
     origin = {
+        "labels": 0,
+        **model.training,
         "release": recipe.name,
         "summary": recipe.summary,
-        "command": f"tlclass release {recipe.name}" + (" --data FOLDER" if plan.adaptation else ""),
+        "command": f"tlclass release {recipe.name}" + (" --data FOLDER" if needs_data(plan) else ""),
         "source": sources[0].survey,
         "seed": [source.training["seed"] for source in sources],
-        "labels": 0,
         "counts": sources[0].training.get("counts"),
         "source_auroc_macro": [source.training["row"]["auroc_macro"] for source in sources],
         "default_for": {"survey": recipe.survey, "photometry": recipe.photometry} if recipe.survey else None,
         "measured": dict(recipe.measured),
         "limits": list(recipe.limits),
     }
-    model = made_reliable(replace(model, training=origin), sources, None, None)
-    if plan.adaptation is not None:
-        model = _adapted(model, plan.adaptation, plan)
+    model = replace(model, training=origin)
     save_model(model, folder)
     write_card(model, folder)
     log.info("released model %s: %s", recipe.name, folder)
     return model
 
 
+def without_labels(plan: Plan) -> bool:
+    """Whether a plan uses no label of its target."""
+    return plan.training.labels.count == 0
+
+
+def needs_data(plan: Plan) -> bool:
+    """Whether a plan uses light curves of its target, with their labels or without."""
+    return plan.adaptation is not None or not without_labels(plan)
+
+
+def _with_labels(plan: Plan) -> TrainedModel:
+    """What the job of this plan trains."""
+    with TemporaryDirectory() as temporary:
+        run_job(plan, Path(temporary) / "job")
+        return load_model(Path(temporary) / "job")
+
+
+def _without_labels(plan: Plan, sources: Sequence[TrainedModel]) -> TrainedModel:
+    """The networks of these sources with the target's classes, by their own heads, adapted where the plan says so."""
+    starts = [_zero_shot(plan.training, source) for source in sources]
+    model = replace(starts[0], classifier=as_one([start.members[0] for start in starts]))
+    model = made_reliable(replace(model, training={}), sources, None, None)
+    return model if plan.adaptation is None else _adapted(model, plan.adaptation, plan)
+
+
 def _adapted(model: TrainedModel, how: Distillation, plan: Plan) -> TrainedModel:
-    """The model, adapted to the target's light curves; what its card says of its origin stays."""
+    """The model, adapted to the target's light curves."""
     data = load(plan.training, plan.paths.cache)
     with TemporaryDirectory() as checkpoints:
         changed = adapt_model(
             model, data.curves.take(data.unlabelled), data.survey.name, how, plan.training.seed, Path(checkpoints)
         )
-    own = {ADAPTED: changed.training[ADAPTED], CITATION: data.survey.citation}
-    return replace(changed, training={**model.training, **own})
+    return replace(changed, training={ADAPTED: changed.training[ADAPTED], CITATION: data.survey.citation})
 
 
 def score(recipe: Recipe, words: Sequence[str], folder: Path) -> None:

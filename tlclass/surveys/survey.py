@@ -120,6 +120,13 @@ class Survey:
         log_cuts(total, cuts, f"{self.name}, objects without a label")
         return concatenate(selected)
 
+    def complete(self, cache: Path, object_id: Array) -> LightCurves:
+        """All observations of these objects, before the selection; passbands as the reader names them."""
+        path, _ = self.parsed(cache)
+        return concatenate(
+            [part.take(np.isin(part.object_id, object_id)) for part in arrow.read_parts(path, verify=False)]
+        )
+
     def parsed(self, cache: Path) -> tuple[Path, dict[str, int]]:
         """The file of all light curves, read now if it is not there; and files by label that the taxonomy drops, which were not read.
 

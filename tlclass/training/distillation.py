@@ -67,6 +67,11 @@ class Distillation:
             raise ValueError(
                 f"adapt.fit.monitor is '{self.fit.monitor}': choose val/loss, the only score without labels"
             )
+        if self.augmentation.farther:
+            raise ValueError(
+                f"adapt.augmentation.farther is {self.augmentation.farther}, but the redshifts of unlabelled light curves are not known: set it to 0, "
+                "and augmentation=farther for the labelled ones"
+            )
         if not 0 < self.validation_fraction < 1:
             raise ValueError(
                 f"adapt.validation_fraction is {self.validation_fraction}: choose a share between 0 and 1, such as 0.1"

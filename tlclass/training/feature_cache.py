@@ -22,10 +22,11 @@ def with_features(data: LightCurveDataModule, encoder: Encoder, every_step: bool
         every_step: whether a light curve becomes as many steps of `latent` channels as it has observations, step k
             the embedding of the first k + 1, which truncation in training needs; else one step, of all of it.
     """
-    used, beside = np.concatenate([data.split.train, data.split.val]), data.beside
-    if beside is not None:
-        made = _features(beside.encoded, data.drawn, encoder, every_step, data.device)
-        beside = replace(beside, encoded=made)
+    used = np.concatenate([data.split.train, data.split.val])
+    beside = tuple(
+        replace(one, encoded=_features(one.encoded, data.drawn(one), encoder, every_step, data.device))
+        for one in data.beside
+    )
     return data.holding(encoded=_features(data.encoded, used, encoder, every_step, data.device), beside=beside)
 
 

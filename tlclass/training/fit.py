@@ -215,7 +215,7 @@ def _run(
     task: FitTask, data: LightCurveDataModule, folder: Path, process: Process, logger: Logger | None, history: History
 ) -> None:
     monitor, mode = task.settings.monitor, MONITORS[task.settings.monitor]
-    limits = task.settings.limits(-(-(len(data.split.train) + len(data.drawn)) // task.settings.batch_size))
+    limits = task.settings.limits(-(-data.trained_on // task.settings.batch_size))
     best = ModelCheckpoint(folder, "best", monitor, mode=mode, save_last=True, enable_version_counter=False)
     stopper = EarlyStopping(monitor, patience=limits["patience"], mode=mode)
     own = [stopper, history, best, Summary(folder / "done.json", monitor, history, best, stopper), StopWhenAsked()]
