@@ -135,19 +135,15 @@ def test_copies_are_made_for_labels_that_come_later(survey: Survey, cache: Path)
     assert module(survey, cache, labels=0).beside == ()
 
 
-def test_what_copies_need_is_said(survey: Survey, cache: Path) -> None:
+def test_what_copies_need_is_said(survey: Survey, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     alerts = replace(survey, selection=replace(survey.selection, photometry=Photometry("detections")))
     with pytest.raises(
         ValueError,
         match=r"augmentation\.farther needs forced photometry of one survey, which lsst_sim.*choose augmentation=fainter",
     ):
         module(alerts, cache)
-    nowhere = replace(survey, reader=Nowhere(survey.reader))
-    with pytest.raises(
-        ValueError,
-        match=r"no labelled light curve of lsst_simulated can be moved .* they need redshifts, and 12 observations",
-    ):
-        module(nowhere, cache)
+    assert module(replace(survey, reader=Nowhere(survey.reader)), cache).beside == ()
+    assert "farther=2 adds nothing: a light curve that is copied needs a redshift and 12 observations" in caplog.text
     for wrong, message in ((-1, r"is -1: choose 0 \(off\) or a whole number"), (0.5, "is 0.5: give a whole number")):
         with pytest.raises(ValueError, match=rf"augmentation\.farther {message}"):
             augmentation_from({"farther": wrong})

@@ -247,15 +247,15 @@ class LightCurveDataModule(L.LightningDataModule):
         parents = whole.take(np.isin(whole.object_id, curves.object_id[labelled]))
         made = farther(parents, self.augmentation.farther, seen, self.survey.passbands, self.seed)
         copies, _ = self.survey.selection.select(made)
-        log.info(
-            "augmentation.farther=%d: %d copies of %d labelled light curves of %s at larger redshifts",
-            self.augmentation.farther, len(copies), len(np.unique(parent_of(copies.object_id))), self.survey.name,
-        )  # fmt: skip
+        moved = len(np.unique(parent_of(copies.object_id)))
+        message = "augmentation.farther=%d: %d copies of %d of %d labelled light curves of %s at larger redshifts"
+        log.info(message, self.augmentation.farther, len(copies), moved, len(labelled), self.survey.name)
         if not len(copies):
-            raise ValueError(
-                f"augmentation.farther={self.augmentation.farther}: no labelled light curve of {self.survey.name} can be moved to a larger redshift; "
-                f"they need redshifts, and {KNOWN[0]} observations each, {KNOWN[1]} of them of S/N {KNOWN[2]:g}; choose augmentation=fainter, or none"
-            )
+            log.warning(
+                "augmentation.farther=%d adds nothing: a light curve that is copied needs a redshift and %d observations, %d of them of S/N %g",
+                self.augmentation.farther, *KNOWN,
+            )  # fmt: skip
+            return ()
         certain = np.eye(len(self.classes))[self.survey.taxonomy.encode(copies.label, self.survey.name)]
         encoded = encode(copies, self.survey.passbands, self.encoding, self.metadata)
         return (Beside(copies, encoded, certain, parent=parent_of(copies.object_id)),)
