@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -307,3 +308,60 @@ def test_a_large_json_file_is_not_read_whole_to_refuse_it(tmp_path: Path, monkey
     monkeypatch.setattr(files, "LOOKED_AT", 100)
     with pytest.raises(ValueError, match="if it has a record on each line, tlclass stream reads it"):
         door.read(tmp_path / "a.json", ZTF)
+
+
+def _of_astropy(rows: pd.DataFrame, path: Path) -> None:
+    from astropy.table import Table as AstropyTable
+
+    table = AstropyTable({name: rows[name].to_numpy(str if name in ("object_id", "band") else None) for name in rows})
+    table["flux"].unit = table["flux_err"].unit = "uJy"
+    table.write(path)
+
+
+def _of_arrow(rows: pd.DataFrame, path: Path) -> None:
+    table = pa.Table.from_pandas(rows)
+    fields = [field.with_metadata({"unit": "microJy"}) if "flux" in field.name else field for field in table.schema]
+    pq.write_table(pa.table(table.columns, schema=pa.schema(fields)), path)
+
+
+def _of_a_votable(rows: pd.DataFrame, path: Path) -> None:
+    fields = "".join(f'<FIELD name="{name}" datatype="double" unit="uJy"/>' for name in ("flux", "flux_err"))
+    table = pa.Table.from_pandas(rows).replace_schema_metadata({"IVOA.VOTable-Parquet.content": fields})
+    pq.write_table(table, path)
+
+
+@pytest.mark.parametrize("writer", [_of_astropy, _of_arrow, _of_a_votable])
+def test_the_metadata_of_parquet_state_the_unit_of_fluxes(
+    writer: Callable[[pd.DataFrame, Path], None], tmp_path: Path
+) -> None:
+    rows = pd.DataFrame({"object_id": "a", "mjd": 59000.1 + np.arange(6), "band": "g", "flux": 30.0, "flux_err": 2.0})
+    writer(rows, tmp_path / "a.parquet")
+    for curves in (door.read(tmp_path / "a.parquet", BANDS), *door.parts(tmp_path / "a.parquet", BANDS, rows=2)):
+        assert curves.flux == pytest.approx(30 * 10 ** (0.4 * 3.6), rel=1e-5)
+    pq.write_table(
+        pq.read_table(tmp_path / "a.parquet").append_column("flux_unit", [["njy"] * 6]), tmp_path / "b.parquet"
+    )
+    assert door.read(tmp_path / "b.parquet", BANDS).flux == pytest.approx(30 * 10 ** (-0.4 * 3.9), rel=1e-5), "a column"
+
+
+def test_cells_that_astropy_masks_in_parquet_are_missing(tmp_path: Path) -> None:
+    rows = {"object_id": ["a"] * 4, "mjd": 59000.1 + np.arange(4), "band": ["g"] * 4, "flux_err": [2.0] * 4}
+    masked = {"flux_ujy": [30.0, 9e9, 30.0, 30.0], "flux_ujy.mask": [False, True, False, False]}
+    pq.write_table(pa.table(rows | masked), tmp_path / "a.parquet")
+    for curves in (door.read(tmp_path / "a.parquet", BANDS), *door.parts(tmp_path / "a.parquet", BANDS, rows=2)):
+        assert len(curves.mjd) == 3 and curves.dropped == {"with a missing or infinite flux": 1}
+
+
+@pytest.mark.parametrize("name", ["Flux [nJy]", "flux (nanoJansky)", "flux_nJy"])
+def test_a_unit_may_be_written_in_brackets_or_in_full(name: str) -> None:
+    rows = {"object_id": ["a"] * 3, "mjd": [59000.1, 59001.1, 59002.1], "band": ["g"] * 3}
+    fluxes = {name: [3000.0] * 3, name.replace("ux", "ux_err"): [200.0] * 3}
+    assert door.read(pd.DataFrame(rows | fluxes), BANDS).flux == pytest.approx(3000 * 10 ** (-0.4 * 3.9), rel=1e-5)
+    column = pd.DataFrame({**rows, "flux": 3000.0, "flux_err": 200.0, "unit": "nanojanskys"})
+    assert door.read(column, BANDS).flux == pytest.approx(3000 * 10 ** (-0.4 * 3.9), rel=1e-5)
+
+
+def test_a_butler_calls_parquet_parq(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"diaObjectId": 7, "midpointMjdTai": 59000.1 + np.arange(3), "band": "g"})
+    rows.assign(psfFlux=3000.0, psfFluxErr=200.0).to_parquet(tmp_path / "a.parq")
+    assert len(door.read(tmp_path / "a.parq", BANDS).mjd) == 3

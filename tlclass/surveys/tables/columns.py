@@ -27,7 +27,7 @@ from tlclass.lightcurves.photometry import (
 from tlclass.lightcurves.voids import NAMES, columns_read
 from tlclass.quoting import listed, shortened
 from tlclass.surveys.saying import say_unread_flags, tell
-from tlclass.surveys.tables.kinds import refuse_doubles
+from tlclass.surveys.tables.kinds import MASK, refuse_doubles
 from tlclass.surveys.tables.names import (
     ALIASES,
     CONTEXT,
@@ -35,6 +35,7 @@ from tlclass.surveys.tables.names import (
     COUNTS,
     ERRORS,
     FLAG,
+    MASKED,
     OBSERVATION_COLUMNS,
     PHOTOZ,
     PHOTOZ_ERR,
@@ -139,7 +140,8 @@ class Form(TableOptions):
         found = found if counts is None else {"zero_point": counts, **found}
         flags = {f"{FLAG}{column}": column for column in columns_read(names)}
         context = {f"{CONTEXT}{column}": column for column, plain in free if plain in CONTEXT_NAMES}
-        return {**found, **flags, **context}
+        read = {**found, **flags, **context}
+        return read | {f"{MASKED}{column}": column + MASK for column in read.values() if column + MASK in names}
 
     def knows(self, column: str) -> bool:
         """Whether a file's column of this name may be read at all."""

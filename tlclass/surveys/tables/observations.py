@@ -38,7 +38,7 @@ from tlclass.surveys.tables.measured import (
     measured,
     sign_of,
 )
-from tlclass.surveys.tables.names import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, WEAK
+from tlclass.surveys.tables.names import CONTEXT, COUNTS, FLAG, MASKED, OBSERVATION_COLUMNS, WEAK
 from tlclass.surveys.tables.units import GIVE_UNIT, flux_factor, refuse_other_systems
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
     found = {
         name: column
         for name, column in form.found(names, origin, OBSERVATION_COLUMNS).items()
-        if name in (*OBSERVATION_COLUMNS, *ROW_NUMBERS) or name.startswith((FLAG, CONTEXT))
+        if name in (*OBSERVATION_COLUMNS, *ROW_NUMBERS) or name.startswith((FLAG, CONTEXT, MASKED))
     }
     kind = kind_of(found, form)
     stated = kind == "flux" and _states_unit(found, form)

@@ -28,6 +28,7 @@ from tlclass.surveys.tables.files import (
 )
 from tlclass.surveys.tables.in_parts import in_parts
 from tlclass.surveys.tables.kinds import plain
+from tlclass.surveys.tables.metadata import with_unit
 from tlclass.surveys.tables.names import CONTEXT, FLAG, NUMBERS, SNANA_ZERO_POINT, TEXT
 from tlclass.surveys.tables.nested import is_nested, is_packets, tables_at
 from tlclass.surveys.tables.objects import (
@@ -229,6 +230,7 @@ def table_curves(table: pa.Table, form: Form, origin: str) -> LightCurves:
     Raises:
         ValueError: a column is missing, ambiguous or holds what it should not, or a band is unknown.
     """
+    table = with_unit(table, origin)
     _refuse_limits_alone({origin: table.column_names}, form)
     refuse_absent({origin: table.column_names}, form, origin)
     found = usable(observation_columns(table.column_names, form, origin), table.schema, form, True)

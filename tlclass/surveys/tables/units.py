@@ -16,6 +16,7 @@ from tlclass.lightcurves.photometry import (
     fits_depth,
     flux_scale,
     scales,
+    short_unit,
     unit_by_depth,
     unit_by_magnitudes,
     zero_point_of,
@@ -195,7 +196,7 @@ def only_unit(column: pa.ChunkedArray, name: str, origin: str) -> str | None:
         ValueError: they state several, or one that is unknown.
     """
     given = [unit for unit in coded(column)[0] if not is_blank(unit)]
-    units = {unit.casefold().replace("μ", "u") for unit in given}
+    units = {short_unit(unit) for unit in given}
     if len(units) > 1 or not units <= set(ZERO_POINTS):
         raise ValueError(
             f"{origin}: column {name} has {', '.join(given)}: all fluxes must be in one of the units {', '.join(ZERO_POINTS)}; convert them, "
