@@ -100,8 +100,55 @@ def test_forced_photometry_of_pan_starrs_names_its_camera() -> None:
 
 def test_a_file_of_another_survey_is_known_by_its_columns() -> None:
     rows = table(Camera="bA", FWHM=1.5, Limit=17.2)
-    with pytest.raises(ValueError, match=r"has the columns of ASAS-SN .*train with a card of ASAS-SN"):
+    with pytest.raises(ValueError, match=r"has the columns of ASAS-SN .*use a model or card of ASAS-SN"):
         door.read(rows, ZTF, {"flux_unit": "mjy"})
+
+
+def test_a_table_of_rubin_is_none_of_ztf() -> None:
+    rubin = table().rename(
+        columns={"object_id": "diaObjectId", "mjd": "midpointMjdTai", "flux": "psfFlux", "flux_err": "psfFluxErr"}
+    )
+    for prefix in ("", "r:", "lsst_diaSource_"):
+        rows = rubin.rename(columns=lambda name: f"{prefix}{name}")
+        with pytest.raises(
+            ValueError, match=rf"has the columns of LSST \({prefix}diaObjectId\).*use a model or card of LSST"
+        ):
+            door.read(rows, ZTF)
+        assert len(door.read(rows, BANDS).mjd) == N
+
+
+def test_a_locus_of_antares_may_hold_alerts_of_two_surveys(tmp_path: Path) -> None:
+    ztf = pd.DataFrame(
+        {
+            "ant_mjd": TIMES, "ant_survey": 1, "ant_passband": ["g", "R"] * 3, "ant_mag": 20.0, "ant_magerr": 0.1, "ztf_object_id": "ZTF21a",
+            "ztf_candid": np.arange(N) + 10**15, "ztf_fid": [1, 2] * 3, "ztf_isdiffpos": "t", "ztf_jd": TIMES + 2400000.5,
+        }
+    )  # fmt: skip
+    about = {
+        "ant_mjd": TIMES + 0.1, "ant_survey": 4, "ant_passband": ["g", "r"] * 3, "ant_mag": 22.0, "ant_magerr": 0.1,
+    }  # fmt: skip
+    source = {
+        "diaObjectId": 7, "diaSourceId": np.arange(N) + 10**14, "band": ["g", "r"] * 3, "midpointMjdTai": TIMES + 0.1, "psfFlux": FLUX,
+        "psfFluxErr": ERROR,
+    }  # fmt: skip
+    rubin = pd.DataFrame(about | {f"lsst_diaSource_{name}": values for name, values in source.items()})
+    locus = pd.concat([ztf, rubin]).assign(locus_id="ANT1")
+    locus.to_csv(tmp_path / "locus.csv", index=False)
+    for given in (locus, tmp_path / "locus.csv"):
+        of_ztf = door.read(given, ZTF)
+        assert of_ztf.object_id.tolist() == ["ZTF21a"] and of_ztf.flux == pytest.approx([1000] * N, rel=1e-5)
+        named = {"columns": {"object_id": "locus_id"}, "unknown_passbands": "drop"}
+        for bands, flux in ((ZTF, [1000] * N), (BANDS, FLUX * 10 ** (-0.4 * 3.9))):
+            curves = door.read(given, bands, named)
+            assert curves.object_id.tolist() == ["ANT1"] and curves.flux == pytest.approx(flux, rel=1e-5)
+            assert sum(curves.dropped.values()) == N
+
+
+def test_the_id_of_the_survey_counts_before_the_name_of_a_broker() -> None:
+    rows = table(locus_id="ANT1").rename(columns=lambda name: name.replace("object_id", "ztf_object_id"))
+    assert door.read(rows, ZTF, {"flux_unit": "njy"}).object_id.tolist() == ["a"]
+    named = rows.rename(columns={"ztf_object_id": "lsst_diaSource_diaObjectId"})
+    assert door.read(named, BANDS, {"flux_unit": "njy"}).object_id.tolist() == ["a"]
 
 
 def test_flags_of_published_forced_photometry_void_rows(caplog: pytest.LogCaptureFixture) -> None:

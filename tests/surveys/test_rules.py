@@ -189,6 +189,19 @@ def test_a_flag_that_no_rule_knows_is_named(reader: str, tmp_path: Path, caplog:
     assert "column FLAG may flag bad rows and is not read" in caplog.text
 
 
+@pytest.mark.parametrize("reader", [*TABLES, *SNANA])
+def test_fluxcal_of_the_depth_of_the_survey_in_njy_is_refused(
+    reader: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    scale = 10 ** (0.4 * 3.9)
+    rows = {**ROWS, "flux": [20 * scale, 40 * scale, -10 * scale], "flux_err": [2 * scale] * 3}
+    with pytest.raises(ValueError, match=r"FLUXCAL has errors of .* nJy, .*ZP_FLUXCAL.*--flux-unit njy"):
+        read(reader, rows, tmp_path)
+    assert read(reader, rows, tmp_path, flux_unit="njy").flux == pytest.approx([20, 40, -10], rel=1e-5)
+    assert read(reader, rows, tmp_path, flux_unit="fluxcal").flux == pytest.approx(rows["flux"], rel=1e-5)
+    assert re.search(r"FLUXCAL has errors of a survey 3\.\d mag shallower", caplog.text)
+
+
 def test_rows_of_a_stream_follow_the_same_rules(caplog: pytest.LogCaptureFixture) -> None:
     reading = for_model(BANDS, {})
 
