@@ -110,9 +110,8 @@ def test_a_table_of_rubin_is_none_of_ztf() -> None:
     )
     for prefix in ("", "r:", "lsst_diaSource_"):
         rows = rubin.rename(columns=lambda name: f"{prefix}{name}")
-        with pytest.raises(
-            ValueError, match=rf"has the columns of LSST \({prefix}diaObjectId\).*use a model or card of LSST"
-        ):
+        said = rf"has the columns of LSST \({prefix}diaObjectId\).*use a model or card of LSST"
+        with pytest.raises(ValueError, match=said):
             door.read(rows, ZTF)
         assert len(door.read(rows, BANDS).mjd) == N
 

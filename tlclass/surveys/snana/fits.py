@@ -187,7 +187,7 @@ class SnanaPair:
         factor, taken = flux_factors(_zero_points(header, objects), self.flux_unit, str(self.head))
         observations, known, unknown = self._observations(seen[keep], owner[keep], factor[owner[keep]], header)
         observations = {name: column[known] for name, column in observations.items()}
-        doubtful = taken & ~is_foreign(_survey(header), self.passbands)
+        doubtful = taken & (not is_foreign(_survey(header), self.passbands))
         judge_unit(observations, doubtful[observations["owner"]], self.passbands.names, str(self.phot))
         series = observations["owner"] * 256 + observations["passband"]
         once, repeated = once_per_exposure(observations, series, is_rounded(observations["mjd"]))
@@ -317,7 +317,7 @@ def _survey(header: fits.Header) -> str:
 def _zero_points(header: fits.Header, objects: Array) -> Array:
     """(n,) zero points that the file states of the objects: files of 2025 may have them as a column."""
     if ZERO_POINT_KEY in (objects.dtype.names or ()):
-        return objects[ZERO_POINT_KEY].astype(np.float64)
+        return np.asarray(objects[ZERO_POINT_KEY], dtype=np.float64)
     return np.full(len(objects), header.get(ZERO_POINT_KEY, np.nan), dtype=np.float64)
 
 
