@@ -109,7 +109,7 @@ def test_a_table_of_rubin_is_none_of_ztf() -> None:
         columns={"object_id": "diaObjectId", "mjd": "midpointMjdTai", "flux": "psfFlux", "flux_err": "psfFluxErr"}
     )
     for prefix in ("", "r:", "lsst_diaSource_"):
-        rows = rubin.rename(columns=lambda name: f"{prefix}{name}")
+        rows = rubin.add_prefix(prefix)
         said = rf"has the columns of LSST \({prefix}diaObjectId\).*use a model or card of LSST"
         with pytest.raises(ValueError, match=said):
             door.read(rows, ZTF)
@@ -376,17 +376,23 @@ def _of_a_votable(rows: pd.DataFrame, path: Path) -> None:
     pq.write_table(table, path)
 
 
-@pytest.mark.parametrize("writer", [_of_astropy, _of_arrow, _of_a_votable])
+def _of_lists(rows: pd.DataFrame, path: Path) -> None:
+    fields = {name: {"unit": "uJy"} if "flux" in name else None for name in rows if name != "object_id"}
+    kinds = [pa.field(name, pa.list_(pa.array(rows[name]).type), metadata=about) for name, about in fields.items()]
+    lists = pa.schema([pa.field("object_id", pa.string()), *kinds])
+    pq.write_table(pa.table([["a"], *([rows[name].tolist()] for name in fields)], schema=lists), path)
+
+
+@pytest.mark.parametrize("writer", [_of_astropy, _of_arrow, _of_a_votable, _of_lists])
 def test_the_metadata_of_parquet_state_the_unit_of_fluxes(
     writer: Callable[[pd.DataFrame, Path], None], tmp_path: Path
 ) -> None:
-    rows = pd.DataFrame({"object_id": "a", "mjd": 59000.1 + np.arange(6), "band": "g", "flux": 30.0, "flux_err": 2.0})
+    rows = pd.DataFrame({"object_id": "a", "mjd": 59000.12 + np.arange(6), "band": "g", "flux": 30.0, "flux_err": 2.0})
     writer(rows, tmp_path / "a.parquet")
     for curves in (door.read(tmp_path / "a.parquet", BANDS), *door.parts(tmp_path / "a.parquet", BANDS, rows=2)):
         assert curves.flux == pytest.approx(30 * 10 ** (0.4 * 3.6), rel=1e-5)
-    pq.write_table(
-        pq.read_table(tmp_path / "a.parquet").append_column("flux_unit", [["njy"] * 6]), tmp_path / "b.parquet"
-    )
+    table = pq.read_table(tmp_path / "a.parquet")
+    pq.write_table(table.append_column("flux_unit", [["njy"] * len(table)]), tmp_path / "b.parquet")
     assert door.read(tmp_path / "b.parquet", BANDS).flux == pytest.approx(30 * 10 ** (-0.4 * 3.9), rel=1e-5), "a column"
 
 

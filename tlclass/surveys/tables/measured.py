@@ -89,7 +89,7 @@ def measured(table: pa.Table, found: Mapping[str, str], form: Form, origin: str)
             limit = limit | (~flagged(table[found["detected"]], found["detected"], origin, missing=True) & ~certain)
         reasons |= {UPPER_LIMIT: limit, NO_MAGNITUDE: (mag <= MAG_RANGE[0]) | (mag >= MAG_RANGE[1])}
         if "mag" in found and not form.positive:
-            need = ~(limit | reasons[NO_MAGNITUDE])
+            need = ~(limit | poor | reasons[NO_MAGNITUDE])
             none = _without_sign(table, found) & need
             reasons[UNKNOWN_SIGN] = none if "is_positive" in found else np.zeros(len(table), dtype=bool)
     else:
