@@ -417,3 +417,21 @@ def test_a_butler_calls_parquet_parq(tmp_path: Path) -> None:
     rows = pd.DataFrame({"diaObjectId": 7, "midpointMjdTai": 59000.1 + np.arange(3), "band": "g"})
     rows.assign(psfFlux=3000.0, psfFluxErr=200.0).to_parquet(tmp_path / "a.parq")
     assert len(door.read(tmp_path / "a.parq", BANDS).mjd) == 3
+
+
+def test_forced_photometry_of_fpbot_and_of_zuds_is_read() -> None:
+    """Columns of fpbot (simeonreusch/fpbot) and zuds: obsmjd, filtercode, and limits as magnitudes."""
+    fpbot = table(magzp=31.4, upper_limit=20.9, clrcoeff=-0.05, mag=19.0, mag_err=0.1)
+    fpbot = fpbot.rename(columns={"mjd": "obsmjd", "flux": "ampl", "flux_err": "ampl_err"})
+    columns = {"flux": "ampl", "flux_err": "ampl_err"}
+    assert door.read(fpbot, ZTF, {"columns": columns}).flux == pytest.approx(FLUX * 10 ** (-0.4 * 3.9), rel=1e-5)
+    with pytest.raises(ValueError, match="no column gives the sign of the differences"):
+        door.read(fpbot.drop(columns="upper_limit"), ZTF)
+    zuds = table(zp=31.4, lim_mag=20.9).rename(columns={"mjd": "obsmjd", "band": "filtercode"})
+    zuds["filtercode"] = "z" + zuds["filtercode"]
+    assert door.read(zuds, ZTF).passband.tolist() == [0, 1] * 3
+
+
+def test_rows_that_a_broker_calls_bad_are_counted_as_such() -> None:
+    rows = magnitudes(isdiffpos=["t"] * (N - 1) + [None], tag=["valid"] * (N - 1) + ["badquality"])
+    assert door.read(rows, ZTF).dropped == {"that the broker or survey calls of bad quality": 1}

@@ -61,8 +61,8 @@ WEAK = {
     "object_id": (
         "locus_id", "iauid", "iau_name", "ztf_id", "ztf_name", "objid", "cid", "object_name", "object", "transient", "event", "name", "id", "_healpix_29",
     ),
-    "mjd": ("jd", "time"),
-    "band": ("fid",),
+    "mjd": ("obsmjd", "jd", "time"),
+    "band": ("filtercode", "fid"),
     "zero_point_system": ("system", "mag_system"),
     "flux": ("psfflux", "forcediffimflux", "ujy", "fnu_ujy"),
     "flux_err": ("psffluxerr", "forcediffimfluxunc", "dujy", "fnu_ujy_unc", "error"),
