@@ -17,9 +17,9 @@ from tlclass.surveys.tables.measured import Measured, flagged, is_photflag, kind
 from tlclass.surveys.tables.names import WEAK
 from tlclass.surveys.tables.units import (
     flux_factor,
+    judge_depth,
     only_unit,
     proved_unit,
-    refuse_depth,
     refuse_magnitudes,
     say_depth,
     say_unit,
@@ -179,7 +179,7 @@ class Judgement:
         value = {name: values * factor for name, values in value.items()}
         if self.form.flux_unit is None:
             refuse_magnitudes(column, self.found, value["flux"], self.origin)
-            refuse_depth(value["flux_err"], band, self.found, self.form.passbands.names, self.origin)
+            judge_depth(value, band, self.found, unit, self.form.passbands.names, self.origin)
         say_depth(value, band, self.found, self.form.passbands.names, self.origin)
         return unit
 

@@ -19,7 +19,7 @@ from tlclass.lightcurves.photometry import (
     UPPER_LIMIT,
     plain_name,
 )
-from tlclass.lightcurves.voids import integer, is_blank, voided
+from tlclass.lightcurves.voids import integer, is_blank, says_yes, voided
 from tlclass.surveys.tables.cells import coded, column_values, flags, is_flag, numbers
 from tlclass.surveys.tables.columns import Form, naming
 from tlclass.surveys.tables.names import FLAG, NO_DETECTION, WEAK
@@ -89,7 +89,7 @@ def measured(table: pa.Table, found: Mapping[str, str], form: Form, origin: str)
             limit = limit | (~flagged(table[found["detected"]], found["detected"], origin, missing=True) & ~certain)
         reasons |= {UPPER_LIMIT: limit, NO_MAGNITUDE: (mag <= MAG_RANGE[0]) | (mag >= MAG_RANGE[1])}
         if "mag" in found and not form.positive:
-            need = ~(limit | reasons[NO_MAGNITUDE])
+            need = ~(limit | poor | reasons[NO_MAGNITUDE])
             none = _without_sign(table, found) & need
             reasons[UNKNOWN_SIGN] = none if "is_positive" in found else np.zeros(len(table), dtype=bool)
     else:
@@ -132,10 +132,12 @@ def _limits(table: pa.Table, found: Mapping[str, str], kind: str, origin: str) -
 
 
 def _holds_flags(column: pa.ChunkedArray, name: str, kind: str) -> bool:
-    """Whether a column that may be one of limits is: `limit` may hold limiting magnitudes; beside fluxes it says nothing."""
-    if plain_name(name) not in WEAK["is_limit"]:
-        return True
-    return kind == "mag" and all(is_blank(value) or is_flag(value) is not None for value in coded(column)[0])
+    """Whether a column that may be one of limits holds flags: it may hold limiting magnitudes, which say nothing beside fluxes."""
+    stated = [value for value in coded(column)[0] if not is_blank(value)]
+    if plain_name(name) in WEAK["is_limit"]:
+        return kind == "mag" and all(is_flag(value) is not None for value in stated)
+    numbers = bool(stated) and all(is_flag(value) is None and says_yes(value) is not None for value in stated)
+    return kind == "mag" or not numbers
 
 
 def flagged(column: pa.ChunkedArray, name: str, origin: str, missing: bool = False) -> Array:

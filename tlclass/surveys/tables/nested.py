@@ -21,6 +21,7 @@ from tlclass.surveys.tables.columns import Form, TableOptions, refuse_absent
 from tlclass.surveys.tables.facts import DECISIVE
 from tlclass.surveys.tables.files import PARQUET, TABLES, existing, is_kind, schema_of, tables_below, tables_in
 from tlclass.surveys.tables.lists import chosen_column, flattened, holds_lists, plain_columns, read_known
+from tlclass.surveys.tables.metadata import with_unit
 from tlclass.surveys.tables.nested_parts import batches_of, in_parts, objects_at_once
 from tlclass.surveys.tables.objects import object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import joined, observation_columns, observations_of
@@ -150,6 +151,7 @@ def nested_curves(table: pa.Table, form: Form, origin: str, unread: Sequence[str
     Raises:
         ValueError: a column is missing, ambiguous or holds what it should not, a band is unknown, ids repeat.
     """
+    table = with_unit(table, origin)
     plain = plain_columns(table.schema)
     refuse_absent({origin: [*plain, *unread]}, form, origin)
     found = usable(object_columns([*plain, *unread], form, origin), table.schema, form, False)

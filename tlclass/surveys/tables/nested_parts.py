@@ -15,8 +15,10 @@ from tlclass.surveys.tables import kinds
 from tlclass.surveys.tables.cells import text
 from tlclass.surveys.tables.columns import Form, refuse_absent
 from tlclass.surveys.tables.facts import Judgement
+from tlclass.surveys.tables.files import held
 from tlclass.surveys.tables.lists import flattened, known_leaves, plain_columns
 from tlclass.surveys.tables.measured import measured
+from tlclass.surveys.tables.metadata import with_unit
 from tlclass.surveys.tables.objects import Objects, object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import converted, joined, observation_columns
 from tlclass.surveys.tables.quantities import usable, without_row_numbers
@@ -66,7 +68,7 @@ def _about(
     refuse_absent({origin: [*plain, *unread]}, form, origin)
     found = usable(object_columns([*plain, *unread], form, origin), parquet.schema_arrow, form, False)
     with readable(origin, "a table"):
-        table = parquet.read(columns=plain)
+        table = parquet.read(columns=held(plain, parquet.schema_arrow))
     return objects_of(kinds.plain(table, origin), found, form, origin), found["object_id"]
 
 
@@ -90,4 +92,4 @@ def batches_of(file: Path, objects: int, columns: list[str] | None) -> Iterator[
                 return
             batch.validate(full=True)
         stopping.check()
-        yield pa.Table.from_batches([batch], schema=batch.schema)
+        yield with_unit(pa.Table.from_batches([batch], schema=batch.schema), str(file))
