@@ -21,6 +21,7 @@ from tlclass.surveys.tables.columns import Form, TableOptions, refuse_absent
 from tlclass.surveys.tables.facts import DECISIVE
 from tlclass.surveys.tables.files import PARQUET, TABLES, existing, is_kind, schema_of, tables_below, tables_in
 from tlclass.surveys.tables.lists import chosen_column, flattened, holds_lists, plain_columns, read_known
+from tlclass.surveys.tables.named import Named
 from tlclass.surveys.tables.nested_parts import batches_of, in_parts, objects_at_once
 from tlclass.surveys.tables.objects import object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import joined, observation_columns, observations_of
@@ -153,11 +154,12 @@ def nested_curves(table: pa.Table, form: Form, origin: str, unread: Sequence[str
     plain = plain_columns(table.schema)
     refuse_absent({origin: [*plain, *unread]}, form, origin)
     found = usable(object_columns([*plain, *unread], form, origin), table.schema, form, False)
-    about = objects_of(kinds.plain(table.select(list(dict.fromkeys(found.values()))), origin), found, form, origin)
+    stated = kinds.plain(table.select(list(dict.fromkeys(found.values()))), origin)
+    about = objects_of(Named(stated, found, form, origin))
     observations = flattened(table, found["object_id"], plain, form, origin, unread)
     structs = _structs(table, plain, form, origin)
     found = without_row_numbers(observation_columns([*observations.column_names, *unread, *structs], form, origin))
-    seen, dropped = observations_of(observations, found, form, origin)
+    seen, dropped = observations_of(Named(observations, found, form, origin))
     seen, repeated = joined([seen])
     return pack(about, seen, form, origin, {**dropped, **repeated})
 

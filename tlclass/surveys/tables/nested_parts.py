@@ -17,6 +17,7 @@ from tlclass.surveys.tables.columns import Form, refuse_absent
 from tlclass.surveys.tables.facts import Judgement
 from tlclass.surveys.tables.lists import flattened, known_leaves, plain_columns
 from tlclass.surveys.tables.measured import measured
+from tlclass.surveys.tables.named import Named
 from tlclass.surveys.tables.objects import Objects, object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import converted, joined, observation_columns
 from tlclass.surveys.tables.quantities import usable, without_row_numbers
@@ -34,20 +35,19 @@ def in_parts(file: Path, objects: int, form: Form, decisive: int) -> Iterator[Li
     kinds.refuse_doubles(schema.names, origin)
     plain = plain_columns(schema)
     about, column = _about(whole, plain, unread, form, origin)
-    judgement = found = None
+    judgement, found = Judgement(decisive), dict[str, str]()
     for table in batches_of(file, objects, known):
         flat = flattened(table, column, plain, form, origin)
         found = found or without_row_numbers(observation_columns([*flat.column_names, *unread], form, origin))
-        judgement = judgement or Judgement(found, form, origin, decisive)
-        judgement.look(measured(flat, found, form, origin))
-    if judgement is None or found is None:
+        judgement.look(measured(Named(flat, found, form, origin)))
+    if not found:
         return
     facts = judgement.facts()
     start = total = kept = 0
     counts: dict[str, int] = {}
     for table in batches_of(file, objects, known):
         flat = flattened(table, column, plain, form, origin)
-        seen, dropped = converted(measured(flat, found, form, origin), found, form, origin, facts, part=True)
+        seen, dropped = converted(measured(Named(flat, found, form, origin)), facts, part=True)
         total += len(seen["mjd"])
         seen, repeated = joined([seen])
         named = int(np.count_nonzero(text(table[column]) != ""))  # objects without an id are left out
@@ -67,7 +67,7 @@ def _about(
     found = usable(object_columns([*plain, *unread], form, origin), parquet.schema_arrow, form, False)
     with readable(origin, "a table"):
         table = parquet.read(columns=plain)
-    return objects_of(kinds.plain(table, origin), found, form, origin), found["object_id"]
+    return objects_of(Named(kinds.plain(table, origin), found, form, origin)), found["object_id"]
 
 
 def objects_at_once(metadata: pq.FileMetaData, rows: int) -> int | None:
