@@ -214,21 +214,8 @@ def _open(path: Path, suffix: str, schema: pa.Schema) -> Writer:
         return _Lines(path)
     if suffix == ".csv":
         return _Flat(path, schema)
-    writer: Writer = _Parquet(path, schema)
+    writer: Writer = pq.ParquetWriter(path, schema)  # a row group a part
     return writer
-
-
-class _Parquet:
-    """Parquet, a row group a part."""
-
-    def __init__(self, path: Path, schema: pa.Schema):
-        self.writer = pq.ParquetWriter(path, schema)
-
-    def write(self, table: pa.Table) -> None:
-        self.writer.write_table(table.replace_schema_metadata(self.writer.schema.metadata))
-
-    def close(self) -> None:
-        self.writer.close()
 
 
 @contextmanager
