@@ -1,5 +1,6 @@
 """Light curves read in parts are those read at once, bit for bit, whatever the format, the order of the rows and the size of the parts."""
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -138,6 +141,30 @@ def test_an_object_in_two_files_is_found(tmp_path: Path) -> None:
         write_nested(rows("plain", alerts()), objects(alerts()), tmp_path / f"{name}.parquet")
     with pytest.raises(ValueError, match=r"13 object id"):
         joined(Nested(tmp_path, BANDS, default_unit="fluxcal").read_parts(40))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_warnings_are_those_of_the_whole_once(nested: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    frame = plain(alerts()).assign(isdiffpos="f", flag=0)
+    path = tmp_path / "t.parquet"
+    write_nested(frame, objects(alerts()), path) if nested else write(frame, path)
+    reader = (Nested if nested else Table)(path, passbands=BANDS, default_unit="fluxcal")  # type: ignore[call-arg]
+    said = []
+    for read in (reader.read, lambda: joined(reader.read_parts(40, 25))):
+        caplog.clear()
+        read()
+        said.append(sorted(record.getMessage() for record in caplog.records if record.levelno == logging.WARNING))
+    assert len(said[0]) == 2 and said[0] == said[1]
+
+
+def test_fluxes_of_the_science_image_in_lists_are_refused_in_parts_too(tmp_path: Path) -> None:
+    forced = [{"midpointMjdTai": 60000.25 + k, "band": "r", "psfFlux": 9e4, "psfFluxErr": 1e3} for k in range(9)]
+    table = pa.Table.from_pylist([{"diaObjectId": name, "diaObjectForcedSource": forced} for name in (5, 6, 7)])
+    pq.write_table(table, tmp_path / "n.parquet")
+    reader = Nested(tmp_path / "n.parquet", BANDS)
+    for read in (reader.read, lambda: joined(reader.read_parts(9))):
+        with pytest.raises(ValueError, match=r"psfFlux of such a table is the brightness in the science image"):
+            read()
 
 
 def test_packets(tmp_path: Path) -> None:

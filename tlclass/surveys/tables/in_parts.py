@@ -40,11 +40,11 @@ class Rows:
 
     def __init__(self, files: Sequence[Path], form: Form, rows: int, decisive: int):
         self.form, self.order, self.dropped, self.stated = form, Order(), dict[str, int](), Stated()
-        together = Together()
-        with together:
+        self._together = Together()
+        with self._together:
             self.files = [_file(path, form, min(rows, BATCH)) for path in files]
             self.facts = [self._decided(batches, decisive) for batches in self.files]
-        together.log()
+        self._together.log()
         self.rounded = any(facts.rounded for facts in self.facts)
 
     def _decided(self, batches: Batches, decisive: int) -> Facts:
@@ -68,10 +68,12 @@ class Rows:
         """The second pass over all files: converted rows."""
         for batches, facts in zip(self.files, self.facts, strict=True):
             for rows in self._rows(batches):
-                seen, dropped = converted(measured(rows), facts, part=True)
+                with self._together:
+                    seen, dropped = converted(measured(rows), facts, part=True)
+                    self.stated.add(*stated_in_rows(rows))
                 self.dropped = sum_dropped([self.dropped, dropped])
-                self.stated.add(*stated_in_rows(rows))
                 yield _as_table(seen, coded(rows["object_id"])[0])
+        self._together.log()
 
     def parts(self, rows: int) -> Iterator[pa.Table]:
         """Converted rows of a part of the objects at a time, about so many."""
