@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from tests.conftest import equal_curves, make_curves
 from tests.data.raw_alerts import write_ztf_alerts
+from tests.data.raw_snana import write_pair
 from tests.data.raw_tables import LAYOUTS, alerts, plain, write, write_nested
 from tests.surveys.test_alerts import ZTF
 from tests.surveys.test_nested import FORMS, objects, rows
+from tests.surveys.test_snana import CURVE, LSST
 from tests.surveys.test_table import BANDS, LAWFUL, STATED, few_alerts
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check, concatenate
@@ -138,9 +140,14 @@ def test_files_of_this_package(suffix: str, tmp_path: Path) -> None:
 
 def test_an_object_in_two_files_is_found(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write_nested(rows("plain", alerts()), objects(alerts()), tmp_path / f"{name}.parquet")
-    with pytest.raises(ValueError, match=r"13 object id"):
-        joined(Nested(tmp_path, BANDS, default_unit="fluxcal").read_parts(40))
+        write_nested(rows("plain", alerts()), objects(alerts()), tmp_path / "nested" / f"{name}.parquet")
+        write_pair(tmp_path / "snana" / name, name, {"1": CURVE})
+    with pytest.raises(ValueError, match=r"nested: 13 object id\(s\) are in more than one place"):
+        joined(door.parts(tmp_path / "nested", BANDS, {"default_unit": "fluxcal"}, rows=40))
+    with pytest.raises(
+        ValueError, match=r"snana: 1 object id\(s\) are in more than one place.* or give each file by itself"
+    ):
+        joined(door.parts(tmp_path / "snana", LSST))
 
 
 @pytest.mark.parametrize("nested", [False, True])

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from tlclass.lightcurves.arrow import readable
 from tlclass.lightcurves.curves import LightCurves, log_dropped, refuse_none
+from tlclass.lightcurves.ids import Seen
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.options import checked_options, nearest
 from tlclass.surveys.alerts.reader import AlertPackets
@@ -86,13 +87,20 @@ def parts(
     of that size, as their `read_parts` say; what is decided of a whole table is decided of it all the same. What is dropped is only counted.
 
     Raises:
-        FileNotFoundError, ValueError: see `read`. That there is no light curve is found at the end.
+        FileNotFoundError, ValueError: see `read`. That there is no light curve, or that an id stands in two parts, is found at the end.
     """
-    objects = 0
+    objects, seen = 0, Seen()
     for part in parts_of(_reader(source, passbands, _checked(options or {}), trained or {}), rows):
         objects += len(part)
+        seen.look(part.object_id)
         yield part
     refuse_none(objects, name_of(source))
+    repeated = len(seen.repeated())
+    if repeated:
+        raise ValueError(
+            f"{name_of(source)}: {repeated} object id(s) are in more than one place: an object must have one row in one file; merge its rows, "
+            "or give each file by itself"
+        )
 
 
 def _reader(source: Source, passbands: Passbands, stated: Settings, trained: Settings) -> Reader:

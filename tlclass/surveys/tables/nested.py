@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.arrow import readable
 from tlclass.lightcurves.curves import LightCurves, check, concatenate
-from tlclass.lightcurves.ids import Seen
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.surveys.alerts.tables import holds_packets
 from tlclass.surveys.saying import Together
@@ -89,19 +88,12 @@ class Nested(TableOptions):
             decisive: see `tlclass.surveys.tables.facts.DECISIVE`.
 
         Raises:
-            FileNotFoundError, ValueError: see `read`. That an id stands in two parts is found at the end.
+            FileNotFoundError, ValueError: see `read`.
         """
-        seen, together = Seen(), Together()
+        together = Together()
         for file in self.files():
-            for part in self._file_in_parts(file, rows, decisive, together):
-                seen.look(part.object_id)
-                yield part
+            yield from self._file_in_parts(file, rows, decisive, together)
         together.log()
-        repeated = len(seen.repeated())
-        if repeated:
-            raise ValueError(
-                f"{self.path}: {repeated} object id(s) are in more than one place: an object must have one row in one file; merge its rows"
-            )
 
     def _file_in_parts(self, file: Path, rows: int, decisive: int, together: Together) -> Iterator[LightCurves]:
         if file.suffix == ".arrow":
