@@ -181,6 +181,21 @@ def test_packets(tmp_path: Path) -> None:
     assert equal_curves(joined(reader.read_parts(10**6), 1), reader.read())
 
 
+def test_packets_of_which_few_have_a_label(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_ztf_alerts(tmp_path / "packets", objects=6, packets=3)
+    last = AlertPackets(tmp_path / "packets", ZTF).read().object_id[-1]
+    labels = tmp_path / "labels.csv"
+    labels.write_text(f"object_id,label\n{last},TDE\n")
+    reader = AlertPackets(tmp_path / "packets", ZTF, labels=labels)
+    with caplog.at_level("INFO"):
+        assert equal_curves(joined(reader.read_parts(60)), reader.read())
+    assert caplog.text.count("1 of 6 objects have a label") == 2, "in parts and at once"
+    labels.write_text("object_id,label\nelsewhere,TDE\n")
+    for read in (reader.read, lambda: joined(reader.read_parts(60))):
+        with pytest.raises(ValueError, match=r"labels\.csv: none of its .*objects is among .* and has a label"):
+            read()
+
+
 def test_no_temporary_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
