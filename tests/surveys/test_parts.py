@@ -164,6 +164,16 @@ def test_warnings_are_those_of_the_whole_once(nested: bool, tmp_path: Path, capl
     assert len(said[0]) == 2 and said[0] == said[1]
 
 
+def test_files_that_are_all_of_one_object_are_warned_of_in_parts_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = plain(alerts()).assign(object_id="target")
+    for day in range(3):
+        write(frame.assign(mjd=frame.mjd + day), tmp_path / f"{day}.csv")
+    joined(Table(folder=tmp_path, passbands=BANDS, **STATED).read_parts(40), 1)
+    assert "all 3 files are of one object, 'target'" in caplog.text
+
+
 def test_fluxes_of_the_science_image_in_lists_are_refused_in_parts_too(tmp_path: Path) -> None:
     forced = [{"midpointMjdTai": 60000.25 + k, "band": "r", "psfFlux": 9e4, "psfFluxErr": 1e3} for k in range(9)]
     table = pa.Table.from_pylist([{"diaObjectId": name, "diaObjectForcedSource": forced} for name in (5, 6, 7)])

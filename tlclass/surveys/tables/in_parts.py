@@ -19,7 +19,7 @@ from tlclass.surveys.tables.facts import Facts, Judgement
 from tlclass.surveys.tables.files import schema_of
 from tlclass.surveys.tables.measured import measured
 from tlclass.surveys.tables.named import Named
-from tlclass.surveys.tables.objects import Listing, Stated, pack
+from tlclass.surveys.tables.objects import Listing, Stated, pack, say_one_object
 from tlclass.surveys.tables.observations import ROUNDED, Observations, converted, joined, observation_columns
 from tlclass.surveys.tables.quantities import stated_in_rows, usable
 
@@ -111,6 +111,7 @@ def in_parts(
         kept += len(curves.mjd)
         counts = sum_dropped([counts, curves.dropped])
         yield curves
+    say_one_object(source.stated, len(files), origin)
     if objects is not None and len(objects.unseen()["object_id"]):
         nothing = {"object_id": np.empty(0, dtype=str)} | {name: np.empty(0) for name in NO_ROW}
         yield pack(objects.unseen(), nothing, form, origin, {}, part=True)

@@ -196,6 +196,14 @@ class Stated:
         self._held = []
 
 
+def say_one_object(stated: Stated, files: int, origin: str) -> None:
+    """Warn if the rows of several files are all of one object."""
+    ids = sorted(set(stated.ids) - {""})
+    if files > 2 and len(ids) == 1:
+        message = "%s: all %d files are of one object, '%s': if they are of several, name their column of object ids with %s, or add one"
+        log.warning(message, origin, files, ids[0], naming("object_id"))
+
+
 def completed(objects: Objects, stated: Objects) -> Objects:
     """Objects, with what rows state of them (`Stated.of`) where the objects' own table says nothing."""
     names = [name for name in ROW_NUMBERS if name in stated]

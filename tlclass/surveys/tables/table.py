@@ -42,6 +42,7 @@ from tlclass.surveys.tables.objects import (
     one_row_each,
     pack,
     refuse_unlisted,
+    say_one_object,
 )
 from tlclass.surveys.tables.observations import Observations, joined, observation_columns, observations_of
 from tlclass.surveys.tables.quantities import stated_in_rows, usable
@@ -164,10 +165,7 @@ class Table(TableOptions):
         together.log()
         seen, repeated = joined([part for part, _ in parts])
         objects = stated.of(sorted(set(stated.ids) - {""}))
-        ids = objects["object_id"]
-        if len(files) > 2 and len(ids) == 1:
-            message = "%s: all %d files are of one object, '%s': if they are of several, name their column of object ids with %s, or add one"
-            log.warning(message, self.folder, len(files), ids[0], naming("object_id"))
+        say_one_object(stated, len(files), str(self.folder))
         return seen, sum_dropped([*(dropped for _, dropped in parts), repeated]), objects
 
     def _say_unread(self) -> None:
