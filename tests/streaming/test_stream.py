@@ -28,7 +28,7 @@ from tlclass.network.checkpoint import TrainedModel
 from tlclass.stream import main
 from tlclass.streaming import outputs, run
 from tlclass.streaming.kafka import settings
-from tlclass.streaming.reading import for_model
+from tlclass.streaming.reading import Unreadable, for_model
 from tlclass.streaming.state import Live
 from tlclass.streaming.store import Store
 from tlclass.surveys import door
@@ -281,11 +281,24 @@ def test_messages_without_framing_need_the_schema_too(trained: Trained, tmp_path
     assert "schema id 4042322160): save alerts" in bad.reason
 
 
-def test_a_unit_of_the_model_that_does_not_fit_the_errors_is_doubted(
-    trained: Trained, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize(
+    ("names", "error"),
+    [(("flux", "flux_err"), 3.0), (("FLUXCAL", "FLUXCALERR"), 3000.0), (("flux_njy", "flux_err_njy"), 3e10)],
+)
+def test_a_unit_that_predict_refuses_ends_a_stream(names: tuple[str, str], error: float, trained: Trained) -> None:
+    model = trained("ztf-alerts")
+    seen = dict(zip(names, (10 * error, error), strict=True))
+    rows = pd.DataFrame({"object_id": "a", "band": "g", "mjd": 59000.25 + np.arange(60), **seen})
+    with pytest.raises(ValueError, match="--flux-unit") as refused:
+        door.read(rows, model.passbands, trained=model.input)
+    with pytest.raises(Unreadable, match="give an empty --state") as ended:
+        list(reading(model).table(pa.Table.from_pandas(rows), "rows"))
+    assert str(ended.value).split(": ")[1][:40] == str(refused.value).split(": ")[1][:40]
+
+
+def test_a_unit_that_is_far_from_the_depth_is_doubted(trained: Trained, caplog: pytest.LogCaptureFixture) -> None:
     rows = [{"object_id": "a", "band": "g", "mjd": 59000.25 + k, "flux": 30.0, "flux_err": 3.0} for k in range(60)]
-    read = list(reading(trained("ztf-alerts")).table(pa.Table.from_pylist(rows), "rows"))
+    read = list(reading(trained("ztf-alerts"), flux_unit="fluxcal").table(pa.Table.from_pylist(rows), "rows"))
     assert len(read) == 60 and caplog.text.count("mag deeper than this one: check the unit") == 1
 
 

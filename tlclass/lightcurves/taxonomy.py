@@ -92,10 +92,11 @@ class Taxonomy:
         return {name: count for name, count in sorted(labels.items()) if name and self.index_of(name.strip()) is None}
 
     def _alike(self, label: str) -> str:
-        """A question that names the listed label which differs in case, blanks, `-` and `_` alone; empty if none does."""
+        """A question that names the listed label which differs in case, blanks, `-`, `_` and `SN` alone; empty if none does."""
         listed = (*self.classes, *(name for labels in self.members.values() for name in labels), *self.dropped)
         known = {_bare(name): name for name in reversed(listed)}  # of several the first
-        return f" (did you mean {known[_bare(label)]}?)" if _bare(label) in known else ""
+        bare = next((each for each in (_bare(label), _bare(f"SN {label}")) if each in known), None)
+        return f" (did you mean {known[bare]}?)" if bare else ""
 
     def without(self, classes: Sequence[str]) -> "Taxonomy":
         """The same with these classes and their labels dropped."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tlclass.lightcurves.curves import LONGEST_TEXT
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.photometry import detected_by_snr
+from tlclass.lightcurves.photometry import ZERO_POINT, depth_offset, detected_by_snr, zero_point_of
 from tlclass.quoting import as_text, listed, sentence, shortened
 from tlclass.streaming.arrivals import ABOUT, SEEN, UNKNOWN, Arrival, packet_times
 from tlclass.surveys import AlertPackets
@@ -30,15 +30,25 @@ from tlclass.surveys.tables.measured import has_photflag, measured
 from tlclass.surveys.tables.named import Named
 from tlclass.surveys.tables.observations import converted, observation_columns
 from tlclass.surveys.tables.quantities import stated_in_rows, usable
-from tlclass.surveys.tables.units import only_unit, say_depth
+from tlclass.surveys.tables.units import judge_depth, only_unit, say_default, say_depth
 
 log = logging.getLogger(__name__)
 Packet = Mapping[str, Any]
 
 ROWS = "rows of a table"
-PASSING = (ImportError, OSError)  # nothing is wrong with the content: a package is missing, the disk or network fails
 ENOUGH = 50  # rows by which the unit is judged
 NEITHER = "it is neither JSON nor an Avro file: if it is an alert that Kafka sends without its schema, as Fink does, give that with --schema FILE.avsc"
+
+
+class Unreadable(ValueError):
+    """Nothing of a source can be read, whatever comes."""
+
+
+PASSING = (
+    ImportError,
+    OSError,
+    Unreadable,
+)  # it is not about one item: a package is missing, the disk or network fails
 
 
 @dataclass(frozen=True)
@@ -164,6 +174,8 @@ class Reading:
         """Rows of a table of observations, one arrival each; if one of them is wrong, the others are right all the same."""
         try:
             found = list(self._converted(table, origin))
+        except PASSING:
+            raise
         except Exception as error:
             if len(table) > 1:
                 for row in range(len(table)):
@@ -185,8 +197,8 @@ class Reading:
                 "nothing says whether its difference is positive or negative (isdiffpos): state --positive if all are"
             )
         seen, _ = converted(rows, facts, part=True)
-        if facts.unit is not None:
-            self._say_depth(seen, found)
+        if given.kind == "flux":
+            self._judge_unit(seen, found, facts.unit)
         if has_photflag(found):
             self._say_no_bits(seen)
         good = np.isfinite(seen["mjd"]) & (seen["object_id"].astype(str) != "")
@@ -203,14 +215,30 @@ class Reading:
         for _ in range(len(table) - int(np.count_nonzero(good))):
             yield Nameless(origin)
 
-    def _say_depth(self, seen: Mapping[str, Any], found: Mapping[str, str]) -> None:
-        """Warn once, by the first rows, of a unit in which the errors are far from the depth of the survey."""
+    def _judge_unit(self, seen: Mapping[str, Any], found: Mapping[str, str], unit: str | float | None) -> None:
+        """Judge once, by the first rows, a unit in which the errors are far from the depth of the survey, as that of a table is.
+
+        Raises:
+            Unreadable: a table in this unit would be refused.
+        """
         if not len(seen["passband"]) or sum(len(band) for _, _, band in self._first) >= ENOUGH:
             return
         self._first.append((seen["flux"], seen["flux_err"], seen["passband"]))
         flux, flux_err, band = (np.concatenate(each) for each in zip(*self._first, strict=True))
-        if len(band) >= ENOUGH:
-            say_depth({"flux": flux, "flux_err": flux_err}, band, found, self.form.passbands.names, ROWS)
+        if len(band) < ENOUGH:
+            return
+        value, names = {"flux": flux, "flux_err": flux_err}, self.form.passbands.names
+        try:
+            if self._said_unit and unit is not None:
+                offset = depth_offset(flux_err, band, names)
+                given = None if offset is None else offset + ZERO_POINT - zero_point_of(unit)
+                say_default(unit, given, value, found["flux"], ROWS)
+                return
+            if self.form.flux_unit is None:
+                judge_depth(value, band, found, unit, names, ROWS)
+        except ValueError as error:
+            raise Unreadable(f"{error}; and give an empty --state: the first {len(band)} rows were read") from error
+        say_depth(value, band, found, names, ROWS)
 
     def _say_no_bits(self, seen: Mapping[str, Any]) -> None:
         """Warn once where PHOTFLAG calls none of the first bright rows a detection: a whole table would be decided by flux / error."""

@@ -202,13 +202,15 @@ def _packets(path: Path, passbands: Passbands, settings: Settings, stated: Setti
 
 
 def _open_fits(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
-    _refuse_others("SNANA FITS files state their", stated, ("unknown_passbands",))
-    return SnanaFits(path, passbands, **_given(settings, "unknown_passbands"))
+    _refuse_others("SNANA FITS files state their", stated, ("flux_unit", "unknown_passbands"))
+    return SnanaFits(path, passbands, **_given(settings, "flux_unit", "unknown_passbands"))
 
 
 def _open_text(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
-    _refuse_others("SNANA text files state their", stated, ("unknown_passbands", "detection_snr"))
-    return SnanaText(path, passbands, label_key=None, **_given(settings, "unknown_passbands", "detection_snr"))
+    _refuse_others("SNANA text files state their", stated, ("flux_unit", "unknown_passbands", "detection_snr"))
+    return SnanaText(
+        path, passbands, label_key=None, **_given(settings, "flux_unit", "unknown_passbands", "detection_snr")
+    )
 
 
 def _given(settings: Settings, *names: str) -> dict[str, Any]:

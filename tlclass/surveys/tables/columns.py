@@ -12,6 +12,7 @@ from tlclass.dust import R_V
 from tlclass.lightcurves.curves import HOST_NUMBERS, ROW_NUMBERS
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import (
+    FACTS,
     JULIAN,
     MJD_RANGE,
     RELATIVE,
@@ -27,7 +28,7 @@ from tlclass.lightcurves.photometry import (
 from tlclass.lightcurves.voids import NAMES, columns_read
 from tlclass.quoting import listed, shortened
 from tlclass.surveys.saying import say_unread_flags, tell
-from tlclass.surveys.tables.kinds import refuse_doubles
+from tlclass.surveys.tables.kinds import MASK, refuse_doubles
 from tlclass.surveys.tables.names import (
     ALIASES,
     CONTEXT,
@@ -35,6 +36,7 @@ from tlclass.surveys.tables.names import (
     COUNTS,
     ERRORS,
     FLAG,
+    MASKED,
     OBSERVATION_COLUMNS,
     PHOTOZ,
     PHOTOZ_ERR,
@@ -125,7 +127,7 @@ class Form(TableOptions):
         _refuse_renamed(names, origin)
         given = {ours: column for ours, column in self.columns.items() if column in names}
         skipped = [ours for ours, column in self.columns.items() if column is None]
-        free = [(column, plain_name(column)) for column in names if column not in given.values()]
+        free = [(column, plain_name(column)) for column in self._own(names) if column not in given.values()]
         sought = {
             ours: _only(ours, free, origin, ours in sure)
             for ours in ALIASES
@@ -140,7 +142,16 @@ class Form(TableOptions):
         found = found if counts is None else {"zero_point": counts, **found}
         flags = {f"{FLAG}{column}": column for column in columns_read(names)}
         context = {f"{CONTEXT}{column}": column for column, plain in free if plain in CONTEXT_NAMES}
-        return {**found, **flags, **context}
+        read = {**found, **flags, **context}
+        return read | {f"{MASKED}{column}": column + MASK for column in read.values() if column + MASK in names}
+
+    def _own(self, names: Sequence[str]) -> list[str]:
+        """These columns without those that are called after another survey, where some are called after that of the passbands (`ztf_fid`)."""
+        survey = {name: plain_name(name).partition("_")[0] for name in names}
+        others = set(FACTS["systems"]) - self.passbands.systems
+        if self.passbands.systems.isdisjoint(survey.values()):
+            return list(names)
+        return [name for name in names if survey[name] not in others]
 
     def knows(self, column: str) -> bool:
         """Whether a file's column of this name may be read at all."""
@@ -305,28 +316,28 @@ def _refuse_renamed(names: Sequence[str], origin: str) -> None:
 
 def _only(ours: str, free: Sequence[tuple[str, str]], origin: str, sure: bool) -> str | None:
     """The column that means `ours`: by its full name, else by its name without the table's, else by a weaker name."""
-    for names in (free, [(column, without_prefix(column)) for column, _ in free]):
+    bare = [(column, without_prefix(column)) for column, _ in free]
+    weak = [column for names in (free, bare) for name in WEAK.get(ours, ()) for column, plain in names if plain == name]
+    for names in (free, bare):
         exact = [column for column, plain in names if plain in ALIASES[ours]]
+        plain_of = dict(names)
         if len(exact) > 1 and ours in HOST_NUMBERS:
-            plain_of = dict(names)
             exact.sort(key=lambda column: ALIASES[ours].index(plain_of[column]))
         elif len(exact) > 1:
             if sure:
                 refuse_doubles(exact, origin)
-            plain_of = dict(names)
             best = TWINS.get(tuple(sorted((plain_of[column] for column in exact), key=ALIASES[ours].index)))
-            several = names is not free or sum("." not in column for column in exact) == 1
+            several = names is bare or sum("." not in column for column in exact) == 1
             same = ours == "object_id" and several and len({plain_of[column] for column in exact}) == 1
             # `same`: the id of the object in several records of an alert, or also in a list of its own
             if best or same:
                 exact.sort(key=lambda column: column.count("."))
                 return next(column for column in exact if same or plain_of[column] == best)
-            if sure:
+            if sure and not (names is bare and weak):
                 raise ValueError(
                     f"{origin}: the columns {' and '.join(map(shortened, exact))} both mean {ours}: choose one with {naming(ours)}"
                 )
             exact = []
-        weak = [column for name in WEAK.get(ours, ()) for column, plain in names if plain == name]
-        if exact or weak:
-            return (exact + weak)[0]
-    return None
+        if exact:
+            return exact[0]
+    return weak[0] if weak else None

@@ -17,9 +17,9 @@ from tlclass.surveys.tables.named import Named
 from tlclass.surveys.tables.names import WEAK
 from tlclass.surveys.tables.units import (
     flux_factor,
+    judge_depth,
     only_unit,
     proved_unit,
-    refuse_depth,
     refuse_magnitudes,
     say_depth,
     say_unit,
@@ -171,7 +171,7 @@ class Judgement:
         value = {name: values * factor for name, values in value.items()}
         if rows.form.flux_unit is None:
             refuse_magnitudes(rows, value["flux"])
-            refuse_depth(rows, value["flux_err"], band)
+            judge_depth(value, band, rows.found, unit, rows.form.passbands.names, rows.origin)
         say_depth(value, band, rows.found, rows.form.passbands.names, rows.origin)
         return unit
 

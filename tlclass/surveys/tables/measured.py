@@ -18,7 +18,7 @@ from tlclass.lightcurves.photometry import (
     UPPER_LIMIT,
     plain_name,
 )
-from tlclass.lightcurves.voids import integer, is_blank, voided
+from tlclass.lightcurves.voids import integer, is_blank, says_yes, voided
 from tlclass.surveys.tables.cells import coded, is_flag
 from tlclass.surveys.tables.columns import BRIGHTNESS, naming
 from tlclass.surveys.tables.named import Named
@@ -73,7 +73,7 @@ def measured(rows: Named) -> Measured:
             limit = limit | (~flagged(rows, missing=True) & ~certain)
         reasons |= {UPPER_LIMIT: limit, NO_MAGNITUDE: (mag <= MAG_RANGE[0]) | (mag >= MAG_RANGE[1])}
         if "mag" in rows and not rows.form.positive:
-            need = ~(limit | reasons[NO_MAGNITUDE])
+            need = ~(limit | poor | reasons[NO_MAGNITUDE])
             none = _without_sign(rows) & need
             reasons[UNKNOWN_SIGN] = none if "is_positive" in rows else np.zeros(len(rows), dtype=bool)
     else:
@@ -111,12 +111,12 @@ def _limits(rows: Named) -> tuple[Array, Array]:
 
 
 def _limits_are_flags(rows: Named) -> bool:
-    """Whether a column that may be one of limits is: `limit` may hold limiting magnitudes; beside fluxes it says nothing."""
-    if plain_name(rows.found["is_limit"]) not in WEAK["is_limit"]:
-        return True
-    return rows.kind == "mag" and all(
-        is_blank(value) or is_flag(value) is not None for value in coded(rows["is_limit"])[0]
-    )
+    """Whether a column that may be one of limits holds flags: it may hold limiting magnitudes, which say nothing beside fluxes."""
+    stated = [value for value in coded(rows["is_limit"])[0] if not is_blank(value)]
+    if plain_name(rows.found["is_limit"]) in WEAK["is_limit"]:
+        return rows.kind == "mag" and all(is_flag(value) is not None for value in stated)
+    numbers = bool(stated) and all(is_flag(value) is None and says_yes(value) is not None for value in stated)
+    return rows.kind == "mag" or not numbers
 
 
 def flagged(rows: Named, missing: bool = False) -> Array:

@@ -18,6 +18,7 @@ from tlclass.surveys.tables.columns import Form, TableOptions
 from tlclass.surveys.tables.facts import DECISIVE
 from tlclass.surveys.tables.files import PARQUET, TABLES, existing, is_kind, schema_of, tables_below, tables_in
 from tlclass.surveys.tables.lists import holds_lists, read_known
+from tlclass.surveys.tables.metadata import with_unit
 from tlclass.surveys.tables.nested_parts import Catalogue, batches_of, in_parts, objects_at_once
 from tlclass.surveys.tables.objects import pack
 from tlclass.surveys.tables.observations import joined, observations_of
@@ -139,6 +140,7 @@ def nested_curves(table: pa.Table, form: Form, origin: str, unread: Sequence[str
     Raises:
         ValueError: a column is missing, ambiguous or holds what it should not, a band is unknown, ids repeat.
     """
+    table = with_unit(table, origin)
     catalogue = Catalogue(table.schema, unread, form, origin)
     about = catalogue.objects(table)
     seen, dropped = observations_of(catalogue.observations(table))

@@ -17,8 +17,10 @@ from tlclass.surveys.tables import kinds
 from tlclass.surveys.tables.cells import text
 from tlclass.surveys.tables.columns import Form, refuse_absent
 from tlclass.surveys.tables.facts import Judgement
+from tlclass.surveys.tables.files import held
 from tlclass.surveys.tables.lists import chosen_column, flattened, known_leaves, plain_columns
 from tlclass.surveys.tables.measured import measured
+from tlclass.surveys.tables.metadata import with_unit
 from tlclass.surveys.tables.named import Named
 from tlclass.surveys.tables.objects import Objects, object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import converted, joined, observation_columns
@@ -91,7 +93,8 @@ def in_parts(file: Path, objects: int, form: Form, decisive: int, together: Toge
     with together:
         catalogue = Catalogue(schema, unread, form, origin)
         with readable(file, "a table"):
-            table = arrow.parquet(file).read(columns=catalogue.columns)
+            whole = arrow.parquet(file)
+            table = whole.read(columns=held(catalogue.columns, whole.schema_arrow))
         about = catalogue.objects(table)
         judgement = Judgement(decisive)
         for table in batches_of(file, objects, known):
@@ -135,4 +138,4 @@ def batches_of(file: Path, objects: int, columns: list[str] | None) -> Iterator[
                 return
             batch.validate(full=True)
         stopping.check()
-        yield pa.Table.from_batches([batch], schema=batch.schema)
+        yield with_unit(pa.Table.from_batches([batch], schema=batch.schema), str(file))

@@ -24,7 +24,7 @@ from tlclass.quoting import shortened
 from tlclass.surveys.tables.cells import column_values, text
 from tlclass.surveys.tables.columns import Form, naming
 from tlclass.surveys.tables.named import Named
-from tlclass.surveys.tables.names import OBJECT_COLUMNS, PHOTOZ
+from tlclass.surveys.tables.names import MASKED, OBJECT_COLUMNS, PHOTOZ
 from tlclass.surveys.tables.observations import Observations
 from tlclass.surveys.tables.quantities import number_of
 
@@ -41,7 +41,11 @@ def object_columns(names: Sequence[str], form: Form, origin: str) -> dict[str, s
     Raises:
         ValueError: a column is missing or ambiguous.
     """
-    found = {name: column for name, column in form.found(names, origin).items() if name in OBJECT_COLUMNS}
+    found = {
+        name: column
+        for name, column in form.found(names, origin).items()
+        if name in OBJECT_COLUMNS or name.startswith(MASKED)
+    }
     mapped = [name for name in OBJECT_COLUMNS if form.columns.get(name) is not None and name not in ROW_NUMBERS]
     form.needed(found, names, ["object_id", *mapped], origin)
     return found | {name: name for name in form.extra if name in names}

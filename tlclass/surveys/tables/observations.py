@@ -30,7 +30,7 @@ from tlclass.surveys.tables.facts import Facts, Judgement, times
 from tlclass.surveys.tables.kinds import refuse_two_units
 from tlclass.surveys.tables.measured import Measured, flagged, has_photflag, marks_no_detection, measured, sign_of
 from tlclass.surveys.tables.named import Named
-from tlclass.surveys.tables.names import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, WEAK
+from tlclass.surveys.tables.names import CONTEXT, COUNTS, FLAG, MASKED, OBSERVATION_COLUMNS, WEAK
 from tlclass.surveys.tables.units import GIVE_UNIT, flux_factor, refuse_other_systems
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ Observations = dict[str, Array]
 
 ROUNDED = "rounded"  # of observations: whether their times are too coarse to tell exposures apart
 _PLACE = ("object_id", "mjd", "band")
+NAMING = (*FACTS["context"], *FACTS["context_codes"])  # columns that say who took a row
 
 
 def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[str, str]:
@@ -49,7 +50,7 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
     found = {
         name: column
         for name, column in form.found(names, origin, OBSERVATION_COLUMNS).items()
-        if name in (*OBSERVATION_COLUMNS, *ROW_NUMBERS) or name.startswith((FLAG, CONTEXT))
+        if name in (*OBSERVATION_COLUMNS, *ROW_NUMBERS) or name.startswith((FLAG, CONTEXT, MASKED))
     }
     kind = form.kind(found)
     stated = kind == "flux" and _states_unit(found, form)
@@ -101,14 +102,17 @@ def _refuse_counts(names: Sequence[str], flux: str, form: Form, origin: str) -> 
 
 
 def _refuse_foreign(names: Sequence[str], form: Form, origin: str) -> None:
-    """Raise ValueError if the columns are those of another survey than the passbands are of."""
-    plain = {plain_name(name) for name in names}
-    other = next((survey for survey, columns in FACTS["forms"].items() if plain.issuperset(columns)), None)
-    if other and not form.passbands.systems.isdisjoint(FACTS["systems"]):
-        raise ValueError(
-            f"{origin} has the columns of {other} ({', '.join(FACTS['forms'][other])}), whose passbands are not those of the model or card "
-            f"({', '.join(form.passbands.names)}): train with a card of {other} and its passbands"
-        )
+    """Raise ValueError if the columns are those of another survey than the passbands are of, and none says who took each row."""
+    plain = {each: name for name in names for each in (plain_name(name), without_prefix(name))}
+    if form.passbands.systems.isdisjoint(FACTS["systems"]) or not plain.keys().isdisjoint(NAMING):
+        return
+    for survey, forms in FACTS["forms"].items():
+        form_found = next((columns for columns in forms if plain.keys() >= set(columns)), None)
+        if form_found and survey.casefold() not in form.passbands.systems:
+            raise ValueError(
+                f"{origin} has the columns of {survey} ({', '.join(plain[each] for each in form_found)}), whose passbands are not those of the model "
+                f"or card ({', '.join(form.passbands.names)}): use a model or card of {survey}"
+            )
 
 
 def _refuse_science(names: Sequence[str], kind: str, column: str, origin: str) -> None:

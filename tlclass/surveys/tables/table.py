@@ -1,6 +1,7 @@
 """Any survey as tables: of objects, one row each, and of observations, one row each (long format)."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow as pa
 from tlclass.lightcurves.curves import LightCurves, sum_dropped
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import ZERO_POINT, known_numbers, plain_name
-from tlclass.quoting import listed
+from tlclass.quoting import listed, shortened
 from tlclass.surveys.saying import Together
 from tlclass.surveys.tables.batches import rows_of
 from tlclass.surveys.tables.cells import column_values, numbers
@@ -28,8 +29,9 @@ from tlclass.surveys.tables.files import (
 )
 from tlclass.surveys.tables.in_parts import in_parts
 from tlclass.surveys.tables.kinds import plain
+from tlclass.surveys.tables.metadata import with_unit
 from tlclass.surveys.tables.named import Named
-from tlclass.surveys.tables.names import CONTEXT, FLAG, NUMBERS, SNANA_ZERO_POINT, TEXT
+from tlclass.surveys.tables.names import CONTEXT, FLAG, NUMBERS, OBSERVATION_COLUMNS, SNANA_ZERO_POINT, TEXT
 from tlclass.surveys.tables.nested import is_nested, is_packets, tables_at
 from tlclass.surveys.tables.objects import (
     Listing,
@@ -49,6 +51,8 @@ from tlclass.surveys.tables.quantities import stated_in_rows, usable
 from tlclass.surveys.tables.units import GIVE_UNIT
 
 log = logging.getLogger(__name__)
+
+LABEL = re.compile("class|type|label|target|taxon")  # in the names of columns that may hold labels
 
 
 @dataclass(frozen=True)
@@ -215,6 +219,34 @@ class Table(TableOptions):
             )
         return roles
 
+    def label_advice(self) -> str:
+        """What to do where no object has a label, by the columns that may hold labels."""
+        name_it = "target.reader.columns.label=COLUMN"
+        alike = {
+            role: [pair for file in files for pair in self._like_labels(file)] for role, files in self._roles().items()
+        }
+        if alike["objects"]:
+            file, name = alike["objects"][0]
+            return f"say which column holds the classes with {name_it}, e.g. {shortened(name)} of {file.name}"
+        if alike["observations"]:
+            file, name = alike["observations"][0]
+            ids = self.form().found(schema_of(file).names, str(file))["object_id"]
+            return (
+                f"{shortened(name)} of {file.name} stands beside observations, where classes are not read: write a table of objects, e.g. "
+                f"table[['{shortened(ids)}', '{shortened(name)}']].drop_duplicates().to_csv('objects.csv', index=False)"
+            )
+        return f"add a table of objects with object_id and class, or name the column of classes with {name_it}"
+
+    def _like_labels(self, file: Path) -> list[tuple[Path, str]]:
+        """Columns of a file that may hold labels by their names, and were not read."""
+        names = schema_of(file).names
+        read = (
+            self.form().found(names, str(file), OBSERVATION_COLUMNS).get("label")
+            if file in self._roles()["objects"]
+            else None
+        )
+        return [(file, name) for name in names if LABEL.search(plain_name(name)) and name != read]
+
     def form(self) -> Form:
         """How the columns are mapped to roles."""
         return Form.of(self)
@@ -226,6 +258,7 @@ def table_curves(table: pa.Table, form: Form, origin: str) -> LightCurves:
     Raises:
         ValueError: a column is missing, ambiguous or holds what it should not, or a band is unknown.
     """
+    table = with_unit(table, origin)
     _refuse_limits_alone({origin: table.column_names}, form)
     refuse_absent({origin: table.column_names}, form, origin)
     found = usable(observation_columns(table.column_names, form, origin), table.schema, form, True)

@@ -16,6 +16,7 @@ from tlclass.lightcurves.photometry import (
     fits_depth,
     flux_scale,
     scales,
+    short_unit,
     unit_by_depth,
     unit_by_magnitudes,
     zero_point_of,
@@ -82,12 +83,46 @@ def _bright(deeper: float, value: Mapping[str, Array]) -> bool:
         return -BRIGHTEST < deeper < 0 and bool(np.nanmedian(np.abs(value["flux"]) / value["flux_err"]) > BRIGHT)
 
 
-def refuse_depth(rows: Named, flux_err: Array, band: Array) -> None:
+def judge_depth(
+    value: Mapping[str, Array],
+    band: Array,
+    found: Mapping[str, str],
+    unit: str | float | None,
+    passbands: Sequence[str],
+    origin: str,
+) -> None:
+    """Refuse a unit that a name or a column states where the errors prove that it is another. Arguments: see `say_depth`; the unit.
+
+    Raises:
+        ValueError: they are those of no survey, or FLUXCAL is in nJy.
+    """
+    refuse_depth(value["flux_err"], band, found, passbands, origin)
+    if unit == "fluxcal" and "flux_unit" not in found:
+        refuse_other_fluxcal(value, band, found, passbands, origin)
+
+
+def refuse_other_fluxcal(
+    value: Mapping[str, Array], band: Array, found: Mapping[str, str], passbands: Sequence[str], origin: str
+) -> None:
+    """Raise ValueError where fluxes that are called FLUXCAL have the depth of the survey in nJy alone. Arguments: see `say_depth`."""
+    offset = depth_offset(value["flux_err"], band, passbands)
+    if offset is None or unit_by_depth(offset) != "njy" or _bright(offset + ZERO_POINT, value):
+        return
+    deeper = offset + ZERO_POINT
+    if abs(deeper) > float(FACTS["depth_refuted"]):
+        raise ValueError(
+            f"{origin}: {found['flux']} has errors of a survey {_compared(deeper)} at zero point {ZERO_POINT}, and of its depth in nJy, in which "
+            f"SNANA simulates since April 2026, and nothing states the zero point ({FACTS['snana_zero_point']}): give the unit of your file with "
+            f"{option('--flux-unit njy', 'flux_unit=njy')} or {option('--flux-unit fluxcal', 'flux_unit=fluxcal')}"
+        )
+
+
+def refuse_depth(flux_err: Array, band: Array, found: Mapping[str, str], passbands: Sequence[str], origin: str) -> None:
     """Raise ValueError where errors in the unit that is taken are larger than those of any survey. See `say_depth`."""
-    offset = depth_offset(flux_err, band, rows.form.passbands.names)
+    offset = depth_offset(flux_err, band, passbands)
     if offset is not None and offset + ZERO_POINT < -float(FACTS["depth_impossible"]):
         raise ValueError(
-            f"{rows.origin}: {rows.found['flux']} is in another unit than its name or a column says: its errors would be those of a survey "
+            f"{origin}: {found['flux']} is in another unit than its name or a column says: its errors would be those of a survey "
             f"{_compared(offset + ZERO_POINT)}: convert it, or state the unit with {GIVE_UNIT}, one of {', '.join(ZERO_POINTS)} or the AB zero point"
         )
 
@@ -126,7 +161,7 @@ def proved_unit(rows: Named, value: Mapping[str, Array], band: Array) -> str | f
     offset = depth_offset(value["flux_err"], band, form.passbands.names)
     by_depth = unit_by_depth(offset)
     if form.default_unit is not None:
-        _say_default(form.default_unit, offset, value, flux, origin)
+        say_default(form.default_unit, offset, value, flux, origin)
         return form.default_unit
     if by_depth is not None:
         message = "%s: nothing states the unit of %s; it is taken as %s, the only unit that gives the depth of the survey: if that is wrong, give %s"
@@ -141,7 +176,7 @@ def proved_unit(rows: Named, value: Mapping[str, Array], band: Array) -> str | f
     )
 
 
-def _say_default(unit: str | float, offset: float | None, value: Mapping[str, Array], name: str, origin: str) -> None:
+def say_default(unit: str | float, offset: float | None, value: Mapping[str, Array], name: str, origin: str) -> None:
     """Log that the unit of the model or card is taken: a warning where the errors do not have the survey's depth in it.
 
     Raises:
@@ -188,7 +223,7 @@ def only_unit(column: pa.ChunkedArray, name: str, origin: str) -> str | None:
         ValueError: they state several, or one that is unknown.
     """
     given = [unit for unit in coded(column)[0] if not is_blank(unit)]
-    units = {unit.casefold().replace("μ", "u") for unit in given}
+    units = {short_unit(unit) for unit in given}
     if len(units) > 1 or not units <= set(ZERO_POINTS):
         raise ValueError(
             f"{origin}: column {name} has {', '.join(given)}: all fluxes must be in one of the units {', '.join(ZERO_POINTS)}; convert them, "
