@@ -286,7 +286,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     other = tmp_path / "observations.hdf5"
     other.touch()
     with pytest.raises(
-        ValueError, match=r"unknown kind of file '.hdf5': .parquet, .pq, .csv, .csv.gz, .*\.fits.* are read"
+        ValueError, match=r"unknown kind of file '.hdf5': .parquet, .parq, .pq, .csv, .csv.gz, .*\.fits.* are read"
     ):
         Table(other, ZTF).read()
     packed = tmp_path / "observations.json.gz"

@@ -44,11 +44,8 @@ class Unreadable(ValueError):
     """Nothing of a source can be read, whatever comes."""
 
 
-PASSING = (
-    ImportError,
-    OSError,
-    Unreadable,
-)  # it is not about one item: a package is missing, the disk or network fails
+# nothing is wrong with one item: a package is missing, the disk or network fails, or all items are alike
+PASSING = (ImportError, OSError, Unreadable)
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,11 @@ class Form(TableOptions):
         """The settings of a reader that has them as attributes."""
         return cls(**{each.name: getattr(reader, each.name) for each in fields(cls)})
 
+    @property
+    def of_model(self) -> bool:
+        """Whether light curves are read for a trained model, and not by the card of a survey: then labels are not read."""
+        return self.columns.get("label", "") is None
+
     def found(self, names: Iterable[str], origin: str, sure: Container[str] = tuple(ALIASES)) -> dict[str, str]:
         """Our name -> the file's column, for each of ours that a file with columns `names` has.
 

@@ -102,13 +102,17 @@ def _refuse_counts(names: Sequence[str], flux: str, form: Form, origin: str) -> 
 
 
 def _refuse_foreign(names: Sequence[str], form: Form, origin: str) -> None:
-    """Raise ValueError if the columns are those of another survey than the passbands are of, and none says who took each row."""
+    """Raise ValueError if the columns are those of another survey than the passbands are of, and none says who took each row.
+
+    A card may state passbands of its own for the letters of a survey that is known; those of a model are what they are.
+    """
     plain = {each: name for name in names for each in (plain_name(name), without_prefix(name))}
     if form.passbands.systems.isdisjoint(FACTS["systems"]) or not plain.keys().isdisjoint(NAMING):
         return
     for survey, forms in FACTS["forms"].items():
         form_found = next((columns for columns in forms if plain.keys() >= set(columns)), None)
-        if form_found and survey.casefold() not in form.passbands.systems:
+        stated = survey.casefold() in FACTS["systems"] and not form.of_model
+        if form_found and not stated and survey.casefold() not in form.passbands.systems:
             raise ValueError(
                 f"{origin} has the columns of {survey} ({', '.join(plain[each] for each in form_found)}), whose passbands are not those of the model "
                 f"or card ({', '.join(form.passbands.names)}): use a model or card of {survey}"
