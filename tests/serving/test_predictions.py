@@ -19,7 +19,7 @@ from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.network.history import ADAPTED, history
 from tlclass.network.released import RELEASED
 from tlclass.predict import main
-from tlclass.serving.batch import model_for, output_for, predict_in_parts
+from tlclass.serving.batch import model_for, predict_in_parts
 from tlclass.serving.predictions import predict
 from tlclass.serving.recognise import Traits, say_photometry, say_survey
 from tlclass.serving.request import Request
@@ -255,13 +255,13 @@ def test_proportions_are_estimated_from_all_parts_together(
     write(curves, path)
     monkeypatch.setattr(door, "parts", partial(door.parts, rows=len(curves.mjd) // 4))
     output = tmp_path / "found.parquet"
-    done = predict_in_parts(released_model, path, request, {}, output_for(output, path))
+    objects, _, prior = predict_in_parts(released_model, path, request, {}, output)
     whole = predict(released_model, curves, request=request)
-    assert pq.read_metadata(output).num_row_groups > 1 and done.objects == 30
+    assert pq.read_metadata(output).num_row_groups > 1 and objects == 30
     found = pq.read_table(output)
     assert np.allclose(probabilities(found.to_pandas()), probabilities(whole.to_pandas()), atol=1e-6, equal_nan=True)
     about = json.loads(whole.schema.metadata[b"tlclass.predictions"])
-    assert done.prior == about["prior"] and "estimated" in done.prior
+    assert prior == about["prior"] and "estimated" in prior
 
 
 def test_what_is_unusual_about_an_input_is_logged_once_for_all_its_parts(
@@ -276,7 +276,7 @@ def test_what_is_unusual_about_an_input_is_logged_once_for_all_its_parts(
     whole = sorted(record.getMessage() for record in caplog.records)
     caplog.clear()
     monkeypatch.setattr(door, "parts", partial(door.parts, rows=len(curves.mjd) // 4))
-    predict_in_parts(model, path, Request(), {}, output_for(output, path))
+    predict_in_parts(model, path, Request(), {}, output)
     assert pq.read_metadata(output).num_row_groups > 1
     assert sorted(record.getMessage() for record in caplog.records) == whole
     assert any("ztfi" in message for message in whole) and any("are no detections" in message for message in whole)

@@ -26,7 +26,8 @@ from tlclass.surveys.tables.columns import Form, refuse_absent
 from tlclass.surveys.tables.facts import Facts
 from tlclass.surveys.tables.kinds import plain
 from tlclass.surveys.tables.lists import holds_lists
-from tlclass.surveys.tables.measured import is_photflag, kind_of, measured
+from tlclass.surveys.tables.measured import has_photflag, measured
+from tlclass.surveys.tables.named import Named
 from tlclass.surveys.tables.observations import converted, observation_columns
 from tlclass.surveys.tables.quantities import stated_in_rows, usable
 from tlclass.surveys.tables.units import judge_depth, only_unit, say_default, say_depth
@@ -185,29 +186,29 @@ class Reading:
         found = usable(observation_columns(table.column_names, self.form, ROWS), table.schema, self.form, True)
         self._say_absent(table.column_names)
         self._said_flags = self._said_flags or say_unread_flags(table.column_names, found.values(), ROWS)
-        table = plain(table.select(list(dict.fromkeys(found.values()))), ROWS)
-        rows = measured(table, found, self.form, ROWS)
-        facts = Facts(self._unit(rows.table, found), relative=False, rounded=False, signed=rows.signed, bits=True)
+        given = Named(plain(table.select(list(dict.fromkeys(found.values()))), ROWS), found, self.form, ROWS)
+        rows = measured(given)
+        facts = Facts(self._unit(rows.rows), relative=False, rounded=False, signed=rows.signed, bits=True)
         if rows.need_sign and rows.have_none and ("is_positive" in found or not rows.signed):
             raise ValueError(
                 "nothing says whether its difference is positive or negative (isdiffpos): state --positive if all are"
             )
-        seen, _ = converted(rows, found, self.form, ROWS, facts, part=True)
-        if kind_of(found, self.form) == "flux":
+        seen, _ = converted(rows, facts, part=True)
+        if given.kind == "flux":
             self._judge_unit(seen, found, facts.unit)
-        if is_photflag(found.get("detected", "")):
+        if has_photflag(found):
             self._say_no_bits(seen)
         good = np.isfinite(seen["mjd"]) & (seen["object_id"].astype(str) != "")
-        given = np.zeros(len(good), SEEN)
+        kept = np.zeros(len(good), SEEN)
         for name in ("mjd", "flux", "flux_err", "detected"):
-            given[name] = seen[name]
-        given["band"] = seen["passband"]
-        given["rank"] = ~(np.isfinite(seen["flux"]) & (seen["flux_err"] > 0))
-        about = self._about(table, found)
+            kept[name] = seen[name]
+        kept["band"] = seen["passband"]
+        kept["rank"] = ~(np.isfinite(seen["flux"]) & (seen["flux_err"] > 0))
+        about = _about(given)
         for row in np.flatnonzero(good).tolist():
             _refuse_id(str(seen["object_id"][row]), origin)
             name = str(seen["object_id"][row])
-            yield Arrival(name, given[row : row + 1], about[name], origin)
+            yield Arrival(name, kept[row : row + 1], about[name], origin)
         for _ in range(len(table) - int(np.count_nonzero(good))):
             yield Nameless(origin)
 
@@ -257,20 +258,13 @@ class Reading:
             log.warning("%s; rows without it are used all the same", error)
             self._said_absent = True
 
-    def _about(self, table: pa.Table, found: Mapping[str, str]) -> dict[str, tuple[float, ...]]:
-        """What the rows state of each object."""
-        ids, stated = stated_in_rows(table, found, self.form, ROWS)
-        known = {"issued": np.zeros(len(ids)), **stated}
-        unknown = np.full(len(ids), np.nan)
-        rows = np.stack([known.get(name, unknown) for name in ABOUT], axis=1).tolist()
-        return {name: tuple(row) for name, row in zip(ids, rows, strict=True)}
-
-    def _unit(self, table: pa.Table, found: Mapping[str, str]) -> str | float | None:
-        if kind_of(found, self.form) != "flux":
+    def _unit(self, rows: Named) -> str | float | None:
+        found = rows.found
+        if rows.kind != "flux":
             return None
         unit = self.form.stated_unit(found)
         if unit is None and "flux_unit" in found:
-            unit = only_unit(table[found["flux_unit"]], found["flux_unit"], ROWS)
+            unit = only_unit(rows["flux_unit"], found["flux_unit"], ROWS)
         if unit is None and "zero_point" not in found:
             unit = self.form.default_unit
             if unit is None:
@@ -284,6 +278,15 @@ class Reading:
                 )  # fmt: skip
                 self._said_unit = True
         return unit
+
+
+def _about(rows: Named) -> dict[str, tuple[float, ...]]:
+    """What the rows state of each object."""
+    ids, stated = stated_in_rows(rows)
+    known = {"issued": np.zeros(len(ids)), **stated}
+    unknown = np.full(len(ids), np.nan)
+    values = np.stack([known.get(name, unknown) for name in ABOUT], axis=1).tolist()
+    return {name: tuple(row) for name, row in zip(ids, values, strict=True)}
 
 
 def for_model(passbands: Passbands, settings: Mapping[str, Any], schema: Path | None = None) -> Reading:

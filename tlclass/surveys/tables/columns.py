@@ -56,6 +56,7 @@ ADD_ID = "add a column with its name"
 _ANY = frozenset(
     name for names in (*ALIASES.values(), *WEAK.values(), *COUNTS.values(), NAMES, CONTEXT_NAMES) for name in names
 )
+BRIGHTNESS = {"flux": ("flux", "flux_err"), "mag": ("mag", "mag_err")}
 SHIFTS = {"peakt": 2458000 - 2400000.5}  # days to MJD; peakt is JD - 2458000
 SCALES = {"a_v": 1 / R_V}  # A_V to E(B-V)
 
@@ -250,6 +251,15 @@ class Form(TableOptions):
         if ((values + JULIAN > low) & (values + JULIAN < high)).all():
             return f"these are Julian dates: call the column jd, or give {option(f'--time-offset {JULIAN}', f'time_offset={JULIAN}')}"
         return f"give the days to add with {option('--time-offset DAYS', 'time_offset=DAYS')}"
+
+    def kind(self, found: Mapping[str, str]) -> str:
+        """`flux` or `mag`: what the mapping names; else fluxes where there are both columns; else magnitudes where there are any."""
+        for kind, pair in BRIGHTNESS.items():
+            if any(self.columns.get(name) for name in pair):
+                return kind
+        if set(BRIGHTNESS["flux"]) <= set(found):
+            return "flux"
+        return "mag" if "mag" in found or ("limiting_mag" in found and "flux" not in found) else "flux"
 
     def stated_unit(self, found: Mapping[str, str]) -> str | float | None:
         """The unit of the fluxes by the settings or else by the name of their column; None if neither says, or SNANA's zero points do."""
