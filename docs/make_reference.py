@@ -13,7 +13,7 @@ from typing import Any
 from tlclass.config import CONF
 from tlclass.experiments.composition import compose
 from tlclass.experiments.plan import Paths, Pretraining, Scalars
-from tlclass.experiments.usage import commented
+from tlclass.experiments.usage import LABELS, commented
 from tlclass.inputs.augmentation import Augmentation
 from tlclass.inputs.split import Protocol
 from tlclass.training.settings import FitSettings
@@ -58,7 +58,6 @@ WORDS = {
     "tuple": "list",
 }
 OTHERS = {
-    "labels": WORDS["Labels"],
     "sizes": "whole number per survey",
     "trust": "true, false or list of packages",
 }  # of `train.yaml`, with their kinds
@@ -113,6 +112,7 @@ def rows(place: str, kind: type, documented: type, default: Mapping[str, Any]) -
 
 def others() -> Iterator[str]:
     """A line of the table per setting that is no field of the plan."""
+    yield f"| `labels` | {WORDS['Labels']} | `all` | {LABELS}. |"
     lines = (CONF / "train.yaml").read_text(encoding="utf-8").splitlines()
     yield from (
         f"| `{name}` | {OTHERS[name]} | `{value}` | {text}. |"

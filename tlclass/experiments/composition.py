@@ -124,7 +124,7 @@ def with_plus(word: str, folders: Sequence[Path]) -> str:
     name = key.lstrip("+")
     if not equals or not name.isidentifier() or not (name in ROLES or (CONF / name).is_dir()):
         return word
-    if NO_NAME.fullmatch(value):
+    if NO_NAME.fullmatch(value) and name != "data_fraction":  # which `as_labels` reads
         group = "survey" if name in ROLES else name
         known = ", ".join(sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")}))
         raise ValueError(f"{word}: give the name of a choice, one of {known}, or leave {name} out")
@@ -137,7 +137,7 @@ def as_labels(word: str) -> list[str]:
     Raises:
         ValueError: it is no label budget.
     """
-    key, _, value = word.lstrip("+").partition("=")
+    key, _, value = word.partition("=")
     if key == "data_fraction":
         names = [name for name in value.split(",") if name != "count"]
         return [f"labels={','.join(_amount(Labels.of(name)) for name in names)}"] if names else []

@@ -10,6 +10,7 @@ WIDTH = 118
 GROUP = re.compile(r"  - (?P<name>[\w@.]+): (?P<option>(?!null)\S+)(?: +# .*)?")
 KEY = re.compile(r"(?P<indent> *)(?P<name>\w+):(?: (?P<value>[^#]*?))?(?: *# (?P<comment>.*))?$")
 
+LABELS = "labels of the target that are used: a number (100), a percentage (5%), or all"
 ADDED = ("experiment", "arm", "debug")  # groups of which no file is chosen by default
 
 USAGE = """\
@@ -25,10 +26,11 @@ Pretrain on a source survey, transfer to a target survey with few labels, score 
 def help_text() -> str:
     """The text."""
     lines = (CONF / "train.yaml").read_text(encoding="utf-8").split("\nhydra:")[0].splitlines()
-    defaults = [f"{found['name']}={found['option']}" for line in lines if (found := GROUP.fullmatch(line))]
+    chosen = [found for line in lines if (found := GROUP.fullmatch(line)) and found["name"] != "data_fraction"]
+    defaults = [f"{found['name']}={found['option']}" for found in chosen]  # labels are below
     groups = f"groups with their defaults: {' '.join(defaults)}; none by default: {' '.join(f'{n}=...' for n in ADDED)}"
     listed = "names in a group: tlclass train 'GROUP=?'"
-    keys = [_shown(*key) for key in commented(lines)]
+    keys = [_shown("labels", "all", LABELS), *(_shown(*key) for key in commented(lines))]
     return "\n".join([USAGE, *textwrap.wrap(groups, WIDTH, subsequent_indent="  "), listed, "", "keys:", *keys, ""])
 
 

@@ -98,7 +98,7 @@ class Labels:
 
     @classmethod
     def of(cls, value: Any, place: str = "labels") -> "Labels":
-        """From `100`, `"5%"`, `"all"`, or the names of before: `"n100"`, `"5pct"`, `"full"`.
+        """From `100`, `"5%"`, `"all"`, or the names of `conf/data_fraction/`: `"n100"`, `"5pct"`, `"full"`.
 
         Args:
             value: see above.
