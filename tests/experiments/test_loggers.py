@@ -2,6 +2,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from lightning.pytorch.loggers import CSVLogger
 
@@ -47,6 +48,15 @@ def test_scores_reach_every_logger_under_the_name_of_their_part(run: Run) -> Non
         "choice/full/val_loss": "0.125",
     }.items() <= found.items()
     assert "test/n_test" not in found
+
+
+def test_a_resumed_job_appends_to_its_metrics(run: Run) -> None:
+    for step, metrics in enumerate(({"train/loss": 0.5}, {"train/loss": 0.25, "val/loss": 0.75})):
+        with logged({"csv": CSV}, run) as (logger,):
+            logger.log_metrics(metrics, step)
+    rows = pd.read_csv(run.folder / "metrics.csv")
+    assert rows["step"].tolist() == [0, 1] and rows["train/loss"].tolist() == [0.5, 0.25]
+    assert rows["val/loss"].isna().tolist() == [True, False]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow 3.17 on SQLAlchemy 2.1
