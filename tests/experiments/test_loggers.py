@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from tests.conftest import Job, compose
 from tlclass.experiments.logged_run import Run, job_run, number_of, pretraining_run, remember
@@ -48,6 +49,13 @@ def test_scores_reach_every_logger_under_the_name_of_their_part(run: Run) -> Non
         "choice/full/val_loss": "0.125",
     }.items() <= found.items()
     assert "test/n_test" not in found
+
+
+def test_every_task_of_slurm_logs_its_own_job(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rank_zero_only, "rank", 2)  # as after `srun --ntasks=3`
+    with logged({"csv": CSV}, run) as made:
+        log_scores(made, ROW)
+    assert (run.folder / "metrics.csv").exists()
 
 
 def test_a_resumed_job_appends_to_its_metrics(run: Run) -> None:

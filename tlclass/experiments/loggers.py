@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from tlclass.experiments.cards import TARGET, opened, resolve
 from tlclass.experiments.logged_run import Run, number_of, remember
@@ -121,7 +122,11 @@ def _about(run: Run) -> dict[str, Any]:
 
 @contextmanager
 def logged(cards: Mapping[str, Any], run: Run, trust: Trust = False) -> Iterator[list[Logger]]:
-    """The loggers of `make_loggers`; their runs end with the block, and are marked as failed if it raises."""
+    """The loggers of `make_loggers`; their runs end with the block, and are marked as failed if it raises.
+
+    Lightning's loggers write in its first process alone. Every process that comes here is one, whatever number SLURM gave it.
+    """
+    rank_zero_only.rank = 0
     loggers, succeeded = make_loggers(cards, run, trust), False
     try:
         yield loggers
