@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from tests.conftest import Job, compose
 from tlclass.experiments.logged_run import Run, job_run, number_of, pretraining_run, remember

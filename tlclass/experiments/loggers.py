@@ -7,9 +7,9 @@ from csv import reader
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from tlclass.experiments.cards import TARGET, opened, resolve
 from tlclass.experiments.logged_run import Run, number_of, remember
@@ -126,7 +126,7 @@ def logged(cards: Mapping[str, Any], run: Run, trust: Trust = False) -> Iterator
 
     Lightning's loggers write in its first process alone. Every process that comes here is one, whatever number SLURM gave it.
     """
-    rank_zero_only.rank = 0
+    rank_zero_only.rank = 0  # type: ignore[attr-defined]
     loggers, succeeded = make_loggers(cards, run, trust), False
     try:
         yield loggers
