@@ -526,6 +526,14 @@ def test_a_rotated_file_is_followed_by_a_new_one(how: str, running: bool, tmp_pa
     assert len(lines(old)) == 99 and lines(path) == ([{"x": 99}] if running else [])
 
 
+def test_a_full_disk_is_named_with_the_file(tmp_path: Path) -> None:
+    with Store(tmp_path / "s", "m") as store:
+        output = outputs.Lines(Path("/dev/full"), store, outputs.PREDICTIONS)
+        with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+            output.write([{"x": 1.0}])
+        output.close()
+
+
 def test_a_file_that_is_removed_before_its_turn_ends_nothing(
     trained: Trained, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

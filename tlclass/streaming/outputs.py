@@ -6,6 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -99,9 +100,12 @@ class Lines(Output):
             if self._is_moved():
                 self.file.close()
                 self.file = self._opened()
-            self.file.write("".join(as_json(row) + "\n" for row in rows).encode())
-            self.file.flush()
-            os.fsync(self.file.fileno())
+            try:
+                self.file.write("".join(as_json(row) + "\n" for row in rows).encode())
+                self.file.flush()
+                os.fsync(self.file.fileno())
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(self.path)) from error
         self._note()
         return []
 
@@ -121,7 +125,8 @@ class Lines(Output):
 
     def close(self) -> None:
         """See `Output`."""
-        self.file.close()
+        with suppress(OSError):  # of what could not be written, which `write` said
+            self.file.close()
 
 
 class Parts(Output):
