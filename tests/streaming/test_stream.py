@@ -29,7 +29,7 @@ from tlclass.network.checkpoint import TrainedModel
 from tlclass.stream import main
 from tlclass.streaming import outputs, run, sources
 from tlclass.streaming.kafka import settings
-from tlclass.streaming.reading import for_model
+from tlclass.streaming.reading import Rejected, for_model
 from tlclass.streaming.state import Live
 from tlclass.streaming.store import Store
 from tlclass.surveys import door
@@ -456,6 +456,12 @@ def test_a_json_document_over_several_lines_is_one(
     (tmp_path / name).write_text(text)
     assert stream(tmp_path / name)[-1]["n_observations"] == 6
     assert not lines(tmp_path / "state" / "dead_letters.jsonl")
+
+
+@pytest.mark.parametrize("mjd", [0, -5, 900.5])
+def test_a_row_whose_time_is_no_date_is_rejected(mjd: float, trained: Trained) -> None:
+    (read,) = reading(trained("ztf-alerts"), flux_unit="fluxcal").rows([{**ROW, "mjd": mjd}], "here")
+    assert isinstance(read, Rejected) and "are not Modified Julian Dates" in read.reason
 
 
 def test_rows_that_measure_nothing_are_not_held(trained: Trained) -> None:
