@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -26,9 +27,9 @@ from tests.streaming.conftest import of_batch, reading
 from tlclass.extras import install
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.stream import main
-from tlclass.streaming import outputs, run
+from tlclass.streaming import outputs, run, sources
 from tlclass.streaming.kafka import settings
-from tlclass.streaming.reading import Unreadable, for_model
+from tlclass.streaming.reading import Rejected, Unreadable, for_model
 from tlclass.streaming.state import Live
 from tlclass.streaming.store import Store
 from tlclass.surveys import door
@@ -470,6 +471,12 @@ def test_a_json_document_over_several_lines_is_one(
     assert not lines(tmp_path / "state" / "dead_letters.jsonl")
 
 
+@pytest.mark.parametrize("mjd", [0, -5, 900.5])
+def test_a_row_whose_time_is_no_date_is_rejected(mjd: float, trained: Trained) -> None:
+    (read,) = reading(trained("ztf-alerts"), flux_unit="fluxcal").rows([{**ROW, "mjd": mjd}], "here")
+    assert isinstance(read, Rejected) and "are not Modified Julian Dates" in read.reason
+
+
 def test_rows_that_measure_nothing_are_not_held(trained: Trained) -> None:
     found = reading(trained("ztf"), flux_unit="ujy")
     row = {"object_id": "a", "mjd": 59000.3, "band": "g", "flux": None, "flux_err": None, "upper_limit": True}
@@ -502,6 +509,61 @@ def test_lines_of_another_state_are_not_cut_off(tmp_path: Path) -> None:
         file.write("{half")  # of a kill
     lines_of(tmp_path / "a", "moved/a.jsonl")
     assert len(lines(tmp_path / "moved" / "a.jsonl")) == 4
+
+
+@pytest.mark.parametrize("how", ["rename", "create", "copytruncate"])
+@pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
+def test_a_rotated_file_is_followed_by_a_new_one(how: str, running: bool, tmp_path: Path) -> None:
+    path, old = tmp_path / "o.jsonl", tmp_path / "o.jsonl.1"
+
+    def rotate() -> None:
+        if how == "copytruncate":
+            shutil.copy(path, old)
+            os.truncate(path, 0)
+            return
+        path.rename(old)
+        if how == "create":
+            path.touch()
+
+    with Store(tmp_path / "s", "m") as store:
+        output = outputs.Lines(path, store, outputs.PREDICTIONS)
+        output.write([{"x": number} for number in range(99)])
+        store.commit(-1.0, 0)
+        if running:
+            rotate()
+            output.write([{"x": 99}])
+            store.commit(-1.0, 0)
+        output.close()
+    if not running:
+        rotate()
+    with Store(tmp_path / "s", "m") as store:
+        output = outputs.Lines(path, store, outputs.PREDICTIONS)
+        output.write([{"x": 100}])
+        output.close()  # killed before the commit
+    with Store(tmp_path / "s", "m") as store:
+        outputs.Lines(path, store, outputs.PREDICTIONS).close()
+    assert len(lines(old)) == 99 and lines(path) == ([{"x": 99}] if running else [])
+
+
+def test_a_full_disk_is_named_with_the_file(tmp_path: Path) -> None:
+    with Store(tmp_path / "s", "m") as store:
+        output = outputs.Lines(Path("/dev/full"), store, outputs.PREDICTIONS)
+        with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+            output.write([{"x": 1.0}])
+        output.close()
+
+
+def test_a_file_that_is_removed_before_its_turn_ends_nothing(
+    trained: Trained, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a", "b", "c"):
+        write_rows(tmp_path / f"{name}.jsonl", 2)
+    with Store(tmp_path / "s", "m") as store:
+        for item in sources.Folder(tmp_path, reading(trained("ztf-alerts"))).items(store, lambda without: None):
+            (tmp_path / "b.jsonl").unlink(missing_ok=True)
+            last = item
+    assert last is not None and any("c.jsonl" in place for place in last.place)
+    assert "b.jsonl was removed before it was read" in caplog.text
 
 
 def test_two_streams_do_not_write_one_file_at_the_same_time(tmp_path: Path) -> None:

@@ -233,11 +233,11 @@ def are_relative(values: Array) -> bool:
     return bool(len(others)) and bool(np.median(others) < RELATIVE)
 
 
-def no_dates(mjd: Array) -> Array:
-    """(n,) bool, the times that are no Modified Julian Dates; none where all are within `RELATIVE` days of zero."""
+def no_dates(mjd: Array, relative: bool | None = None) -> Array:
+    """(n,) bool, the times that are no Modified Julian Dates; none where all are within `RELATIVE` days of zero, unless `relative` is False."""
     known = np.isfinite(mjd)
     outside = known & ((mjd < MJD_RANGE[0]) | (mjd > MJD_RANGE[1]))
-    return outside & bool((np.abs(mjd[known]) >= RELATIVE).any())
+    return outside & (relative is False or bool((np.abs(mjd[known]) >= RELATIVE).any()))
 
 
 def refuse_no_dates(mjd: Array, origin: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from tlclass.arrays import Array
 
 DROPPED = -1
+TO_LIST = "write labels as it does, or add the label to a class in target.taxonomy.members or to target.taxonomy.dropped (its card is in conf/taxonomy)"
 
 
 def _bare(label: str) -> str:
@@ -82,8 +83,7 @@ class Taxonomy:
             rest = f" and {len(self.dropped) - 8} more" if len(self.dropped) > 8 else ""
             raise ValueError(
                 f"{origin}: unknown class label {', '.join(unknown)}; the taxonomy maps {', '.join(self.classes)} "
-                f"and drops {', '.join(self.dropped[:8]) or 'nothing'}{rest}: write labels as it does, or "
-                "add the label to a class in target.taxonomy.members or to target.taxonomy.dropped (its card is in conf/taxonomy)"
+                f"and drops {', '.join(self.dropped[:8]) or 'nothing'}{rest}: {TO_LIST}"
             )
         return np.array(index, dtype=np.int64)[code]
 

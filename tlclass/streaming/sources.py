@@ -124,11 +124,17 @@ class Folder:
 
     def _of(self, file: Path, name: str, start: int) -> Iterator[Item]:
         """What a file holds, from item number `start` on."""
-        number, size = 0, file.stat().st_size
+        number = 0
         try:
+            size = file.stat().st_size
             for number, read in enumerate(self._read(file), 1):
                 if number > start:
                     yield Item(read, {f"at {name}": number})
+        except FileNotFoundError:
+            if file.exists():
+                raise
+            log.warning("%s was removed before it was read", file)
+            return
         except PASSING:
             raise
         except Exception as error:

@@ -14,7 +14,7 @@ from tlclass.seeds import stream
 from tlclass.training.losses import CrossEntropy, Loss
 from tlclass.training.metrics import classification_scores
 from tlclass.training.schedules import Constant, Schedule
-from tlclass.training.settings import EVEN, FitSettings, MakeOptimizer
+from tlclass.training.settings import FitSettings, MakeOptimizer
 from tlclass.training.task import FitTask
 from tlclass.wording import in_python, reworded
 
@@ -56,10 +56,10 @@ class ClassifierTask(FitTask):
         classes: Sequence[str],
         encoder: str | Mapping[str, Any] = "gru",
         head: str | Mapping[str, Any] = "linear",
-        learning_rate: float = 1e-3,
-        class_weights: bool = True,
-        truncate: float = 0.0,
-        truncation: str = EVEN,
+        learning_rate: float = FitSettings.learning_rate,
+        class_weights: bool = FitSettings.class_weights,
+        truncate: float = FitSettings.truncate,
+        truncation: str = FitSettings.truncation,
         seed: int = 0,
         loss: Loss | None = None,
         optimizer: MakeOptimizer = torch.optim.Adam,

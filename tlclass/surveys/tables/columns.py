@@ -226,7 +226,7 @@ class Form(TableOptions):
         values = known_times(values, relative)
         shift = SHIFTS.get(plain) or self.time_offset or (JULIAN if plain == "jd" else 0.0)
         mjd = values + shift if shift else values
-        outside = no_dates(mjd)
+        outside = no_dates(mjd, relative)
         if outside.any():
             given = values[np.flatnonzero(outside)[0]]
             remedy = self._remedy(values[np.isfinite(mjd)] if are_relative(values) else values[outside], plain)
