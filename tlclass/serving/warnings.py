@@ -21,7 +21,7 @@ def warnings_for(
 
     Args:
         model: what it was trained on.
-        given: all light curves.
+        given: all light curves, without what is left out.
         used: those that are classified, as the network sees them.
         left_out: passband -> (n,) observations of each object that were left out because the model was not trained on it.
         cuts: what the model's selection removed.
@@ -35,9 +35,31 @@ def warnings_for(
             found[given.object_id[number]].append(
                 f"{counts[number]} observations in {band} left out, which the model was not trained on"
             )
-    for number, text in _far(model, used):
+    for number, text in [*_elsewhere(model, given, used), *_far(model, used)]:
         found[used.object_id[number]].append(text)
     return ["; ".join(parts) for parts in found.values()]
+
+
+def _elsewhere(model: TrainedModel, given: LightCurves, used: LightCurves) -> list[tuple[int, str]]:
+    """(object, which of its detections lie outside the window and may be another event than those inside, or the transient itself)."""
+    place = {name: number for number, name in enumerate(given.object_id.tolist())}
+    whole = given.take(np.array([place[name] for name in used.object_id.tolist()], dtype=np.int64))
+    whole = whole.keep(whole.detected)
+    (low, high), days = model.selection.window, whole.mjd - used.trigger_mjd[whole.owner]
+    early = np.bincount(whole.owner[days <= low], minlength=len(used))
+    first, brightest, inside = np.zeros((3, len(used)))
+    np.minimum.at(first, whole.owner, days)
+    np.maximum.at(brightest, whole.owner, whole.flux)
+    np.maximum.at(inside, whole.owner[days < high], whole.flux[days < high])
+    when = np.zeros(len(used))
+    peak = whole.flux == brightest[whole.owner]
+    when[whole.owner[peak]] = days[peak]
+    found = [
+        (number, f"left out {early[number]} detection(s) up to {-first[number]:.0f} d before time zero")
+        for number in np.flatnonzero(early).tolist()
+    ]
+    later = "its brightest detection lies {:.0f} d after time zero, beyond the window: if the first ones are another event, leave them out"
+    return found + [(number, later.format(when[number])) for number in np.flatnonzero(brightest > inside).tolist()]
 
 
 def _far(model: TrainedModel, used: LightCurves) -> list[tuple[int, str]]:
