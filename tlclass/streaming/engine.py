@@ -117,7 +117,8 @@ class Engine:
                 k,
                 replace(
                     seen[k].live, steps=int(lengths[row]), detections=int(selected.detected[here].sum()),
-                    zero=float(selected.trigger_mjd[row]), first=float(selected.mjd[here.start]), last=float(selected.mjd[here.stop - 1]), kept=_kept(selected, here, keep), networks=networks,
+                    zero=float(selected.trigger_mjd[row]), first=float(selected.mjd[here.start]),
+                    last=float(selected.mjd[here.stop - 1]), kept=_kept(selected, here, keep), networks=networks,
                 ),
                 said,
             )  # fmt: skip
