@@ -60,6 +60,16 @@ def test_a_detection_long_before_changes_a_warning_alone() -> None:
     assert model.predict(other).warning.str.contains("its brightest detection lies 915 d after time zero").all()
 
 
+@pytest.mark.parametrize("offset", [-150, 0, 150])
+def test_a_baseline_off_zero_is_warned_of(offset: float) -> None:
+    generator, days = np.random.default_rng(0), np.arange(-100, 20)
+    rows = pd.DataFrame({"object_id": "a", "mjd": 59000.0 + days, "band": "r", "flux_err": 60.0})
+    rows["fluxcal"] = generator.normal(offset, 60, len(days)) + np.where(days < 0, 0, 3000)
+    (warning,) = tlclass.load_model("ztf").predict(rows).warning
+    assert ("subtract the baseline" in warning) == (offset != 0), warning
+    assert offset == 0 or f"zero that are no detections lie {offset / 60:+.1f}"[:-1] in warning
+
+
 def test_every_observation_ends_with_the_whole_light_curve(released_model: TrainedModel) -> None:
     curves = make_curves(12)
     each = predict(released_model, curves, request=Request(every_observation=True)).to_pandas()
