@@ -44,6 +44,32 @@ def test_a_day_gives_what_a_truncated_light_curve_gives(released_model: TrainedM
     assert len(cut) and np.allclose(probabilities(same), probabilities(cut), atol=1e-5)
 
 
+def test_a_detection_long_before_changes_a_warning_alone() -> None:
+    model, days = tlclass.load_model("ztf"), np.arange(12) * 3.0
+    rows = pd.DataFrame({"object_id": "a", "mjd": 59000 + days, "band": ["g", "r"] * 6})
+    rows["fluxcal"] = 300 + 3000 * np.exp(-(((days - 15) / 10) ** 2))
+    rows = rows.assign(flux_err=60.0)
+    plain = model.predict(rows, at_days=[0, 10, 70])
+    for days_before in ([500], [900, 500, 499]):
+        early = [rows.head(1).assign(mjd=59000.0 - since) for since in days_before]
+        found = model.predict(pd.concat([rows, *early]), at_days=[0, 10, 70])
+        assert found.drop(columns="warning").equals(plain.drop(columns="warning"))
+        assert found.warning.str.contains(f"^left out {len(early)} detection.* up to {days_before[0]} d before").all()
+    assert (plain.warning == "").all()
+    other = pd.concat([rows, *(rows.head(1).assign(mjd=58100.0 + k) for k in range(3))])
+    assert model.predict(other).warning.str.contains("its brightest detection lies 915 d after time zero").all()
+
+
+@pytest.mark.parametrize("offset", [-150, 0, 150])
+def test_a_baseline_off_zero_is_warned_of(offset: float) -> None:
+    generator, days = np.random.default_rng(0), np.arange(-100, 20)
+    rows = pd.DataFrame({"object_id": "a", "mjd": 59000.0 + days, "band": "r", "flux_err": 60.0})
+    rows["fluxcal"] = generator.normal(offset, 60, len(days)) + np.where(days < 0, 0, 3000)
+    (warning,) = tlclass.load_model("ztf").predict(rows).warning
+    assert ("subtract the baseline" in warning) == (offset != 0), warning
+    assert offset == 0 or f"zero that are no detections lie {offset / 60:+.1f}"[:-1] in warning
+
+
 def test_every_observation_ends_with_the_whole_light_curve(released_model: TrainedModel) -> None:
     curves = make_curves(12)
     each = predict(released_model, curves, request=Request(every_observation=True)).to_pandas()

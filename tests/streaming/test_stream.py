@@ -223,6 +223,14 @@ def test_an_object_expires_and_what_comes_later_is_too_late(stream: Callable[...
         assert store.get(["old"]) == {"old": None}, "its id is still known"
 
 
+def test_one_detection_long_before_does_not_make_an_object_too_late(stream: Callable[..., Any], tmp_path: Path) -> None:
+    times = [59000.0, *(59150.0 + k for k in range(6))]
+    rows = [ROW | {"object_id": name, "mjd": mjd} for mjd in times for name in ("other", "a")][1:]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    said = stream(tmp_path / "rows.jsonl", "--batch", "1")
+    assert [row["n_observations"] for row in said if row["object_id"] == "a"] == [3, 4, 5, 6]
+
+
 def _identity(tmp_path: Path) -> str:
     with sqlite3.connect(tmp_path / "state" / "state.sqlite") as db:
         return str(json.loads(db.execute("SELECT value FROM facts WHERE name = 'model'").fetchone()[0]))
@@ -387,16 +395,20 @@ def test_what_was_not_committed_is_cut_off(tmp_path: Path) -> None:
 
 def test_nothing_is_stored_before_the_commit(tmp_path: Path) -> None:
     with Store(tmp_path / "s", "m") as store:
-        store.put("a", Live(), 1.0)
+        store.put("a", Live(), 1.0, False)
         store.set_fact("at", 3)
     with Store(tmp_path / "s", "m") as store:
         assert store.get(["a"]) == {} and store.fact("at") is None
-        store.put("a", Live(), 1.0)
+        store.put("a", Live(), 1.0, False)
         store.commit(0.5, 10)
         assert len(store) == 1 and store.commit(2.0, 10) == 1
         assert len(store) == 0 and store.get(["a"]) == {"a": None}
         store.commit(20.0, 10)
         assert store.get(["a"]) == {}
+        store.put("few", Live(), 21.0, True)
+        store.commit(20.5, 10)
+        assert len(store) == 1 and store.commit(22.0, 10) == 1
+        assert len(store) == 0 and store.get(["few"]) == {}
 
 
 def test_asked_to_stop_it_commits_and_goes_on_later(

@@ -121,9 +121,9 @@ def select(
     check(curves, origin)
     model.passbands.wavelengths(curves.passbands, origin)
     kept, left_out = (curves, {}) if asked.keep_passbands else trained_passbands(model, curves)
-    selected, cuts = model.selection.select(kept)
+    selected, cuts = model.selection.select(kept, move_on=True)
     account.add(curves, kept, left_out, cuts)
-    return selected, warnings_for(model, curves, selected, left_out, cuts)
+    return selected, warnings_for(model, kept, selected, left_out, cuts)
 
 
 def trained_passbands(model: TrainedModel, curves: LightCurves) -> tuple[LightCurves, dict[str, Array]]:
