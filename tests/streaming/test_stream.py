@@ -224,8 +224,8 @@ def test_an_object_expires_and_what_comes_later_is_too_late(stream: Callable[...
 
 
 def test_one_detection_long_before_does_not_make_an_object_too_late(stream: Callable[..., Any], tmp_path: Path) -> None:
-    times = [59000.0, *(59150.0 + k for k in range(6))]
-    rows = [ROW | {"object_id": name, "mjd": mjd} for mjd in times for name in ("other", "a")][1:]
+    nights = [("a", 59000.0), *(("other", 59150.0 + k) for k in range(6)), *(("a", 59160.0 + k) for k in range(6))]
+    rows = [ROW | {"object_id": name, "mjd": mjd} for name, mjd in nights]
     (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     said = stream(tmp_path / "rows.jsonl", "--batch", "1")
     assert [row["n_observations"] for row in said if row["object_id"] == "a"] == [3, 4, 5, 6]
