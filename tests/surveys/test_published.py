@@ -396,6 +396,32 @@ def test_the_metadata_of_parquet_state_the_unit_of_fluxes(
     assert door.read(tmp_path / "b.parquet", BANDS).flux == pytest.approx(30 * 10 ** (-0.4 * 3.9), rel=1e-5), "a column"
 
 
+@pytest.mark.parametrize(
+    ("units", "more", "options", "flux"),
+    [
+        ({"flux": "ct / s", "flux_err": "ct / s"}, {"zp": 27.5}, {}, 30),
+        ({"flux": "nmgy", "flux_err": "nmgy"}, {"zp": 22.5}, {}, 3000),
+        ({"flux": "nmgy", "flux_err": "nmgy"}, {}, {"flux_unit": 22.5}, 3000),
+        ({"sky": "uJy"}, {"sky": 2.0}, {"default_unit": "fluxcal"}, 30),
+        ({"mine": "uJy", "flux": "nJy"}, {"mine": 9.0}, {"columns": {"flux": "mine"}, "default_unit": "fluxcal"}, 9),
+    ],
+)
+def test_units_of_counts_and_of_other_columns_say_nothing_of_the_fluxes(
+    units: dict[str, str], more: dict[str, float], options: dict[str, Any], flux: float, tmp_path: Path
+) -> None:
+    rows = pd.DataFrame({"object_id": "a", "mjd": 59000.12 + np.arange(6), "band": "g", "flux": 30.0, "flux_err": 2.0})
+    table = pa.Table.from_pandas(rows.assign(**more))
+    fields = [
+        field.with_metadata({"unit": units[field.name]}) if field.name in units else field for field in table.schema
+    ]
+    pq.write_table(pa.table(table.columns, schema=pa.schema(fields)), tmp_path / "a.parquet")
+    for curves in (
+        door.read(tmp_path / "a.parquet", BANDS, options),
+        *door.parts(tmp_path / "a.parquet", BANDS, options, rows=2),
+    ):
+        assert curves.flux == pytest.approx(flux, rel=1e-5)
+
+
 def test_cells_that_astropy_masks_in_parquet_are_missing(tmp_path: Path) -> None:
     rows = {"object_id": ["a"] * 4, "mjd": 59000.1 + np.arange(4), "band": ["g"] * 4, "flux_err": [2.0] * 4}
     masked = {"flux_ujy": [30.0, 9e9, 30.0, 30.0], "flux_ujy.mask": [False, True, False, False]}

@@ -125,7 +125,7 @@ class Judgement:
         self._bits = self._bits or (has_photflag(rows.found) and bool(flagged(rows).any()))
         self._far |= bool((far >= RELATIVE).any())
         self._outside |= bool((far < RELATIVE).any())
-        if rows.kind == "flux" and "flux_unit" in rows:
+        if rows.kind == "flux" and "flux_unit" in rows and rows.form.flux_unit is None:
             name = rows.found["flux_unit"]
             unit = only_unit(rows["flux_unit"], name, rows.origin)
             self._units |= {unit} if unit else set()

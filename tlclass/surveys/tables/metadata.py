@@ -1,19 +1,20 @@
 """What files say of their columns beside the cells: the unit of fluxes, in FITS headers and the metadata of Parquet."""
 
 import re
-from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 
-from tlclass.lightcurves.photometry import short_unit, without_prefix
+from tlclass.lightcurves.photometry import ZERO_POINTS, short_unit, without_prefix
 from tlclass.lightcurves.voids import is_blank
 from tlclass.surveys.tables.kinds import refuse_two_units
 from tlclass.surveys.tables.names import ALIASES, WEAK
 
-COUNTED = ("adu", "dn", "ct", "count", "electron")  # units whose zero point another column states
+# Units whose zero point another column states: counts, also of a second
+COUNTED = re.compile(r"(adu|dn|ct|count|electron|e-?|photon)s?(\s*(/\s*s|s-1))?")
 FLUXES = {*ALIASES["flux"], *WEAK["flux"]}
 ERRORS = {*ALIASES["flux_err"], *WEAK["flux_err"]}
+ZEROS = set(ALIASES["zero_point"])
 UNIT = "flux_unit"  # column that a table gets where its metadata state the unit of its fluxes
 STATING = (b"unit", b"units")  # keys of a field's metadata
 # Astropy's YAML; the VOTable in Parquet (IVOA note VOParquet)
@@ -40,22 +41,25 @@ def units_of(schema: pa.Schema) -> dict[str, str]:
 
 
 def unit_of_fluxes(schema: pa.Schema, origin: str) -> str | None:
-    """The unit that metadata state of the fluxes; None if they state none, or counts, or a column of units is there.
+    """The unit that metadata state of the fluxes; None if they state none, several or counts, or a column states it.
+
+    The settings may name any column as the fluxes, so a unit of janskys in another one counts as well.
 
     Raises:
         ValueError: the errors are in another unit.
     """
-    stated = units_of(schema)
-    if not stated or UNIT in map(without_prefix, schema.names):
+    stated = {name: short_unit(unit) for name, unit in units_of(schema).items()}
+    called = {name for name in schema.names if without_prefix(name) in FLUXES}
+    if not called <= stated.keys() or UNIT in map(without_prefix, schema.names):
         return None
-    fluxes, errors = (_of(stated, names) for names in (FLUXES, ERRORS))
-    refuse_two_units(fluxes, errors, origin)
-    units = fluxes or {unit for unit in stated.values() if short_unit(unit).endswith("jy")}
-    return next(iter(units)) if len(units) == 1 and not units <= set(COUNTED) else None
-
-
-def _of(stated: dict[str, str], names: Iterable[str]) -> set[str]:
-    return {unit for column, unit in stated.items() if without_prefix(column) in names}
+    fluxes = {stated[name] for name in called}
+    refuse_two_units(fluxes, {unit for name, unit in stated.items() if without_prefix(name) in ERRORS}, origin)
+    units = fluxes | {unit for unit in stated.values() if unit.endswith("jy")}
+    if len(units) != 1:
+        return None
+    unit = units.pop()
+    by_zero_point = unit not in ZERO_POINTS and not ZEROS.isdisjoint(map(without_prefix, schema.names))
+    return None if by_zero_point or COUNTED.fullmatch(unit) else unit
 
 
 def schema_with_unit(schema: pa.Schema, origin: str) -> pa.Schema:
