@@ -22,7 +22,7 @@ from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.network.classifier import build_classifier
 from tlclass.network.inference import logits_of
 from tlclass.network.released import model_folder
-from tlclass.serving.batch import output_for, predict_in_parts
+from tlclass.serving.batch import predict_in_parts
 from tlclass.serving.request import Request
 from tlclass.surveys import door
 
@@ -99,9 +99,7 @@ def main() -> None:
         print(f"  the paper's network, padded to {PADDED}   {rate:8.0f}   x1")
         read = cpu_seconds(lambda: door.read(many, paper.passbands, {}, paper.input), given.repeats)
         for name, model in (("the paper's network, `predict`", paper), ("three networks of ztf-alerts", released)):
-            seconds = cpu_seconds(
-                lambda model=model: predict_in_parts(model, many, Request(), {}, output_for(out, many)), given.repeats
-            )
+            seconds = cpu_seconds(lambda model=model: predict_in_parts(model, many, Request(), {}, out), given.repeats)
             print(f"  {name:<35}{given.objects / seconds:8.0f}   x{given.objects / seconds / rate:.0f}")
         print(f"  reading alone                      {given.objects / read:8.0f}")
 

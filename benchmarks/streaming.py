@@ -155,7 +155,7 @@ def rate(live: list[int], updates: int) -> None:
     for number in live:
         with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "state.sqlite", "m") as store:
             for k in range(number):
-                store.put(f"object{k:012d}", made[k % len(made)], 60200.0)
+                store.put(f"object{k:012d}", made[k % len(made)], 60200.0, False)
                 if k % 20_000 == 19_999:
                     store.commit(0, 1e9)
             store.commit(0, 1e9)
@@ -323,13 +323,13 @@ def stores(objects: int, size: int) -> None:
     rounds = [[names[k] for k in generator.integers(0, objects, BATCH)] for _ in range(100)]
     with tempfile.TemporaryDirectory() as folder:
         with Store(Path(folder) / "s.sqlite", "m") as store:
-            store._changed = dict.fromkeys(names, (1.0, value))
+            store._changed = dict.fromkeys(names, (1.0, value, False))
             store.commit(0, 1)
             start = time.perf_counter()
             for some in rounds:
                 marks = ",".join("?" * len(some))
                 store.db.execute(f"SELECT id, state FROM objects WHERE id IN ({marks})", some).fetchall()
-                store._changed = dict.fromkeys(some, (1.0, value))
+                store._changed = dict.fromkeys(some, (1.0, value, False))
                 store.commit(0, 1)
             print(
                 f"SQLite {ours.sqlite3.sqlite_version}: {100 * BATCH / (time.perf_counter() - start):.0f} updates per second"

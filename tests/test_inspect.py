@@ -110,7 +110,11 @@ def test_an_unknown_label_is_a_violation_with_its_count(inspect: Inspect, change
     folder = changed(lambda objects, seen: (objects.replace({"class": {"TDE": "TED"}}), seen))
     code, said = inspect("survey=bts", data=folder)
     assert code == 1
-    assert "the label 'TED' (16) belongs to no class" in said and "no object of class TDE" in said
+    assert (
+        "the label 'TED' (16) belongs to no class" in said
+        and "survey.taxonomy.members" in said
+        and "no object of class TDE" in said
+    )
 
 
 def test_a_single_class_is_a_violation(inspect: Inspect, changed: Callable[..., Path]) -> None:

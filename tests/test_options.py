@@ -44,6 +44,7 @@ def test_a_word_where_a_number_belongs_is_refused(kind: type, option: str, answe
     ("option", "value", "answer"),
     [
         ("batch_size", 1.5, "is 1.5: give a whole number"),
+        ("batch_size", 1e2, "is 100.0: give a whole number without a decimal point or exponent, 100"),
         ("max_epochs", True, "is True: give a whole number"),
         ("max_epochs", None, "is None: give a whole number"),
         ("learning_rate", float("nan"), "is nan: give a finite number"),

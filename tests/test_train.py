@@ -60,13 +60,28 @@ def test_cuda_devices_that_are_not_there_are_missed_once_and_not_in_every_job(
 
 
 def test_jobs_that_fail_for_one_reason_are_one_line_at_the_end(
-    train_cli: CLI, capsys: pytest.CaptureFixture[str]
+    train_cli: CLI, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def run_job(plan: object, folder: Path, words: object) -> dict[str, float]:
+        (folder / "result.json").touch()
+        return {"auroc_macro": 0.5}
+
+    monkeypatch.setattr("tlclass.experiments.run.run_job", run_job)
+    monkeypatch.setattr(train, "write_report", lambda folder: None)
     with pytest.raises(SystemExit) as stop:
-        train_cli(SCRATCH, "model.hidden=0", "seed=0,1,2", "-m")
+        train_cli(SCRATCH, "model.hidden=8,0", "seed=0,1,2", "-m")
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert stop.value.code == 1 and len(lines) == 1 and lines[0].startswith("error: 3 jobs (")
     assert all(f"seed{seed}" in lines[0] for seed in range(3)) and lines[0].count("model.hidden is 0") == 1
+
+
+def test_a_sweep_of_wrong_jobs_alone_begins_none(
+    train_cli: CLI, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(capsys, train_cli, SCRATCH, "model.hidden=0", "seed=0,1", "-m").startswith(
+        "error: 2 jobs (seed=0, seed=1): model.hidden is 0"
+    )
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_refused_job_leaves_no_empty_folder_and_a_path_through_a_file_says_so(

@@ -28,21 +28,22 @@ def _run(given: argparse.Namespace) -> str:
 
     from tlclass import plugins
     from tlclass.network.released import named_model
-    from tlclass.serving.batch import as_csv, output_for
+    from tlclass.serving.batch import as_csv, opened, refuse_output
     from tlclass.serving.choosing import choose, read_ids
     from tlclass.surveys import door
 
     torch.set_num_threads(1)
     plugins.use(given.trust)
     labelling = Labelling(given.strategy, random=given.random, where=given.where)
-    output = output_for(given.output, given.input) if given.output else None
+    if given.output is not None:
+        refuse_output(given.output, given.input)
     model = named_model(given.model)
     labelled = read_ids(given.labelled, model.passbands) if given.labelled else []
     curves = door.read(given.input, model.passbands, reading_options(given), model.input)
     table = choose(model, curves, given.n, labelling, labelled, given.seed, str(given.input))
-    if output is None:
+    if given.output is None:
         return as_csv(table)
-    with output.opened(table.schema) as writer:
+    with opened(given.output, table.schema) as writer:
         writer.write(table)
     return f"{len(table)} of {len(curves)} objects to {given.output}\n"
 

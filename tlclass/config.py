@@ -2,10 +2,20 @@
 
 import errno
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 _PACKAGE = Path(__file__).parent
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
+
+
+def stated(group: str) -> Mapping[str, Any]:
+    """The settings of a group in `conf/train.yaml`: the defaults in Python too."""
+    found: dict[str, Any] = yaml.safe_load((CONF / "train.yaml").read_text(encoding="utf-8"))[group]
+    return found
 
 
 def cache_folder(given: str | Path | None = None) -> Path:

@@ -208,11 +208,11 @@ def nearest(word: str, known: Sequence[str] | Mapping[str, Any]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _no_truth(kind: str) -> BeforeValidator:
-    """Refuse true and false where a number is wanted; Python would take them as 1 and 0."""
+def _no_other(kind: str) -> BeforeValidator:
+    """Refuse true and false, which Python would take as 1 and 0, and 1.0 as a whole number: the job of `seed=1.0` would be another than that of `seed=1`."""
 
     def refuse(value: Any) -> Any:
-        if isinstance(value, bool):
+        if isinstance(value, bool) or (kind == "int" and isinstance(value, float)):
             raise PydanticCustomError(f"{kind}_type", "a number is expected")
         return value
 
@@ -241,7 +241,9 @@ def _place(found: ErrorDetails, what: str) -> str:
 
 def _allowed(found: ErrorDetails) -> str | None:
     """What may stand there."""
-    kind = found["type"]
+    kind, given = found["type"], found["input"]
+    if kind == "int_type" and isinstance(given, float) and given.is_integer():
+        return f"{KINDS['int']} without a decimal point or exponent, {int(given)}"
     if kind == "literal_error":
         return f"one of {found['ctx']['expected']}"
     if kind == "greater_than":
@@ -267,9 +269,9 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
 def _plain(annotation: Any) -> Any:
     """The plain types of an annotation, in which true and false are no numbers; anything else is `Any`."""
     if annotation is int:
-        return Annotated[int, _no_truth("int")]
+        return Annotated[int, _no_other("int")]
     if annotation is float:
-        return Annotated[float, Field(allow_inf_nan=False), _no_truth("float")]
+        return Annotated[float, Field(allow_inf_nan=False), _no_other("float")]
     if annotation in (Any, bool, str, Path, type(None), ...):
         return annotation
     origin, arguments = get_origin(annotation), get_args(annotation)

@@ -51,7 +51,7 @@ def _run(given: argparse.Namespace, source: "Path | Survey") -> str:
 
     from tlclass import plugins
     from tlclass.network.history import history
-    from tlclass.serving.batch import output_for, predict_in_parts
+    from tlclass.serving.batch import predict_in_parts, refuse_output
     from tlclass.serving.request import Request
 
     torch.set_num_threads(1)
@@ -60,12 +60,12 @@ def _run(given: argparse.Namespace, source: "Path | Survey") -> str:
         at_days=given.at_days or (), every_observation=given.every_observation, embedding=given.embedding, top=given.top,
         coverage=given.coverage, prior=given.prior, keep_passbands=given.keep_passbands,
     )  # fmt: skip
-    output = output_for(given.output, source)
+    refuse_output(given.output, source)
     options = reading_options(given)
     model, named = _model(given.model, source, options)
-    done = predict_in_parts(model, source, request, options, output)
-    prior = f"; {done.prior}" if done.prior else ""
-    return f"{named}: {done.objects} objects, {done.silent} not classifiable, to {given.output} ({history(model)}){prior}\n"
+    objects, silent, prior = predict_in_parts(model, source, request, options, given.output)
+    assumed = f"; {prior}" if prior else ""
+    return f"{named}: {objects} objects, {silent} not classifiable, to {given.output} ({history(model)}){assumed}\n"
 
 
 def _model(given: str | None, source: "Path | Survey", options: dict[str, Any]) -> tuple["TrainedModel", str]:

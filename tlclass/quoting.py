@@ -16,6 +16,7 @@ REMEDIES = {  # of errors of the operating system, by number
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
     errno.EFBIG: _ROOM,
+    errno.ENOLCK: "this file system has no locks, so put results, models and cache on another",
 }
 
 

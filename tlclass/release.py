@@ -42,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         unknown = [name for name in given.names if name not in known]
         if unknown:
             raise ValueError(f"no release {', '.join(unknown)}: choose from {', '.join(known)}")
+        if given.set and given.folder.resolve() == RELEASED.resolve():
+            raise ValueError(
+                f"--set {given.set[0]} makes other models than those that ship with the package: give --folder FOLDER, which leaves those as they are"
+            )
         chosen = [known[name] for name in given.names or known]
         check_data(chosen, words)
         pretrain_all(chosen, words, given.jobs)

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from tlclass import stopping
 from tlclass.config import CONF
 from tlclass.experiments import sweep
-from tlclass.experiments.composition import CONFIG_DIR, as_hydra_wants, one_sentence, plain
+from tlclass.experiments.composition import CONFIG_DIR, MULTIRUN, as_hydra_wants, one_sentence, plain
 from tlclass.experiments.result import RESULT, OtherJob
 from tlclass.experiments.usage import help_text
 from tlclass.options import lost_process, reported_mistakes
@@ -26,7 +26,6 @@ from tlclass.training.leavings import words_of
 
 log = logging.getLogger(__name__)
 
-MULTIRUN = ("-m", "--multirun")
 # a value follows
 VALUED = (*CONFIG_DIR, "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's environment variable

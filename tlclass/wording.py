@@ -1,6 +1,8 @@
 """How options of a reader are called where a message is read: on the command lines of `tlclass train` and `predict`, and in Python."""
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 READER = "target.reader."
 _SETTING = rf"(?:{re.escape(READER)}|trust=)\S+"
@@ -56,6 +58,19 @@ def of_survey(message: str) -> str:
     'unknown setting survey.reader: set survey=bts'
     """
     return _SURVEY.sub("survey", in_settings(message))
+
+
+@contextmanager
+def reworded(words: Callable[[str], str]) -> Iterator[None]:
+    """Put a mistake that the block raises into other words.
+
+    Raises:
+        ValueError: the mistake.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(words(str(error))) from error
 
 
 def _arguments(settings: str) -> str:

@@ -1,10 +1,12 @@
 """A list of sources, on the command line and in an experiment; what cannot be a choice of a group."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import compose
+from tests.conftest import compose, refused
 from tlclass.experiments import composition
 from tlclass.experiments.composition import without_lists
 
@@ -60,8 +62,31 @@ def test_a_group_without_a_name_is_answered_with_own_choices_too(tmp_path: Path)
         (["+experiment="], r"experiment=: give the name of a choice, one of best_transfer, "),
         (["target=3"], r"^target=3: give the name of a choice, one of alerts_simulated, bts, "),
         (["experiment=ztf2bts", "experiment=ztf2lsst"], r"^experiment is given more than once: give one"),
+        (
+            ["augmentation@pretrain.augmentation=sparse", "augmentation@pretrain.augmentation=none"],
+            r"^augmentation@pretrain.augmentation is given more than once: give one",
+        ),
     ],
 )
 def test_a_group_takes_one_name(words: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         compose(words)
+
+
+@pytest.mark.parametrize("word", ["seed=0,1", "seed=range(0,3)", "arm=choice(full,head_only)"])
+def test_several_values_need_a_sweep(word: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{re.escape(word)} has several values: add -m to run all of them"):
+        compose([word])
+
+
+def test_of_two_values_the_one_that_counts_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    assert compose(["seed=1", "labels=40", "seed=2"])["seed"] == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "seed=1 and seed=2 are both given: the last one counts"
+    ]
+
+
+def test_another_configuration_is_answered_with_how_recipes_are_chosen(
+    train_cli: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "'foo': recipes are chosen with experiment=NAME" in refused(capsys, train_cli, "--config-name", "foo")

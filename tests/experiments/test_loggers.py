@@ -2,7 +2,9 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import CSVLogger
 
 from tests.conftest import Job, compose
@@ -47,6 +49,22 @@ def test_scores_reach_every_logger_under_the_name_of_their_part(run: Run) -> Non
         "choice/full/val_loss": "0.125",
     }.items() <= found.items()
     assert "test/n_test" not in found
+
+
+def test_every_task_of_slurm_logs_its_own_job(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rank_zero_only, "rank", 2)  # as after `srun --ntasks=3`
+    with logged({"csv": CSV}, run) as made:
+        log_scores(made, ROW)
+    assert (run.folder / "metrics.csv").exists()
+
+
+def test_a_resumed_job_appends_to_its_metrics(run: Run) -> None:
+    for step, metrics in enumerate(({"train/loss": 0.5}, {"train/loss": 0.25, "val/loss": 0.75})):
+        with logged({"csv": CSV}, run) as (logger,):
+            logger.log_metrics(metrics, step)
+    rows = pd.read_csv(run.folder / "metrics.csv")
+    assert rows["step"].tolist() == [0, 1] and rows["train/loss"].tolist() == [0.5, 0.25]
+    assert rows["val/loss"].isna().tolist() == [True, False]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow 3.17 on SQLAlchemy 2.1

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import compose
 from tlclass.atomic import write_json
-from tlclass.experiments.result import config_key, finished, read_results, write_job, write_result
+from tlclass.experiments.result import METRICS, config_key, finished, read_results, write_job, write_result
 
 DATA = {"target": "files"}
 
@@ -65,13 +65,14 @@ def test_another_job_in_the_same_place_is_an_error_that_names_both_values_unless
 ) -> None:
     write_job(tmp_path, OLD, DATA)
     write_json(tmp_path / left, {"config_key": "old"})
+    (tmp_path / METRICS).write_text("step\n7\n")
     with pytest.raises(ValueError, match=r"overwrite=true") as refused:
         finished(tmp_path, settings, data, overwrite=False)
     assert all(part in str(refused.value) for part in (str(tmp_path), *parts)), refused.value
     assert "seed" not in str(refused.value)  # which is the same
     assert (tmp_path / left).exists()  # refusing loses nothing
     assert finished(tmp_path, settings, data, overwrite=True) is None
-    assert not (tmp_path / left).exists()
+    assert not (tmp_path / left).exists() and not (tmp_path / METRICS).exists()
 
 
 def test_of_many_differences_the_first_are_named_and_the_rest_counted(tmp_path: Path) -> None:

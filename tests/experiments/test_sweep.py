@@ -161,16 +161,16 @@ def test_a_sweep_leaves_what_each_of_its_jobs_sets(train_cli: CLI, untrained: li
 def test_a_job_that_is_refused_leaves_nothing_beside_the_result_of_another(
     train_cli: CLI, untrained: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The folder of `seed=0` holds a result; the settings of the second command are wrong for each of its jobs."""
+    """The folder of `seed=0` holds a result; the settings of the second command are wrong for its jobs without a source."""
     folder = tmp_path / "results" / "default"
     train_cli(SCRATCH, "labels=50", "seed=0,1", "-m")
     with pytest.raises(SystemExit) as stop:
-        train_cli(SCRATCH, "labels=50", "seed=0,2", "fit.batch_size=0", "-m")
+        train_cli("freeze_policy=full,from_scratch", "labels=50", "seed=0,2", "adapt=distill", "-m")
     message = said(capsys)
-    assert stop.value.code == 1 and message.startswith("error: 2 jobs (") and "fit.batch_size is 0" in message
+    assert stop.value.code == 1 and message.startswith("error: 2 jobs (") and "arm=from_scratch has none" in message
     assert not list(folder.rglob("failed.json"))
     last = sweep.last_command(folder)
-    assert last is not None and sorted(last.refused) == [0, 1] and "fit.batch_size" in last.refused[0]
+    assert last is not None and sorted(last.refused) == [2, 3] and "adapt=distill" in last.refused[2]
 
 
 def test_a_folder_of_another_job_is_named_in_the_sweep_alone(tmp_path: Path) -> None:

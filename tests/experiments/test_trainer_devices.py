@@ -25,6 +25,16 @@ def test_a_machine_without_so_many_gpus_is_named_before_anything_is_read(
     assert "trainer=cuda" in str(caught.value) and "CUDA device" in str(caught.value)
 
 
+@pytest.mark.parametrize("more", [{}, {"SLURM_NTASKS_PER_NODE": "4", "SLURM_NNODES": "2"}], ids=["ntasks", "per node"])
+@pytest.mark.parametrize("options", [{"devices": 1}, {"devices": 2}, {"devices": 2, "strategy": "ddp_spawn"}], ids=str)
+def test_tasks_of_slurm_are_jobs_of_their_own(
+    options: dict[str, Any], more: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"SLURM_NTASKS": "4", "SLURM_PROCID": "2", "SLURM_JOB_NAME": "train", **more}.items():
+        monkeypatch.setenv(name, value)
+    devices.refuse_unusable({"accelerator": "cpu", **options})
+
+
 def test_options_are_tried_without_a_word_of_lightning(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "lightning.pytorch"):
         devices.refuse_unusable({"accelerator": "cpu", "devices": 1})

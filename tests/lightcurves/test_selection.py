@@ -54,6 +54,35 @@ def test_the_second_detection_must_be_more_than_the_gap_later() -> None:
     assert Trigger("second_detection", gap_days=0.49).time_zero(curves) == [2.5]
 
 
+def test_time_zero_moves_on_where_a_window_passes_with_too_little() -> None:
+    event = [(k, 9, True) for k in range(0, 12, 3)]
+    early = {
+        "nothing": [], "alone": [(-500, 9, True)], "forced": [(-500, 9, True), *((-499 + k, 0, False) for k in range(9))],
+        "twice": [(-500, 9, True), (-499, 9, True)], "thrice": [(-900, 9, True), (-500, 9, True), (-499, 9, True)],
+    }  # fmt: skip
+    curves = survey(
+        {name: [*rows, *event] for name, rows in early.items()} | {"quiet": [(0, 9, True), (100, 1, False)]}
+    )
+    assert not Selection(min_observations=3).moved_on(curves).any()
+    assert Selection().moved_on(curves).tolist() == [0, 0, 0, -500, -500, 0]
+    later = Selection(trigger=Trigger("second_detection"), min_observations=3).moved_on(curves)
+    assert later[:3].tolist() == [3, 0, 0] and later[3] == 3 and np.isnan(later[5])
+    assert Selection(min_observations=3).select(curves)[0].object_id.tolist() == ["nothing", "forced"], "in training"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_comes_later_moves_no_time_zero_that_has_passed(seed: int) -> None:
+    generator, rule = np.random.default_rng(seed), Selection(min_observations=3)
+    times = {f"o{k}": np.sort(generator.uniform(0, 900, 12)) for k in range(20)}
+    curves = survey({name: [(t, 9, generator.random() < 0.6) for t in each] for name, each in times.items()})
+    zero = rule.moved_on(curves)
+    assert (zero > rule.trigger.time_zero(curves)).any()
+    for wait in (0.0, 5.0, 40.0, 200.0):
+        known = curves.keep(curves.mjd <= (zero + wait)[curves.owner])
+        assert wait > 70 or np.array_equal(rule.moved_on(known), zero, equal_nan=True)
+        assert (rule.moved_on(known) <= zero)[np.isfinite(zero)].all()
+
+
 @pytest.mark.parametrize(
     ("rule", "why"),
     [

@@ -166,6 +166,37 @@ def test_the_first_part_is_at_the_light_curve_and_the_last_one_at_the_latent_vec
     assert (order[0], order[-1]) == (encoder.parts[0], encoder.parts[-1])
 
 
+class Unmasked(Encoder):
+    """Ignores the lengths; `shape` chooses a further mistake."""
+
+    parts = ("layer",)
+
+    def __init__(self, n_channels: int, shape: str = "right"):
+        super().__init__()
+        self.layer, self.shape = torch.nn.Linear(n_channels, 6), shape
+        if shape != "unknown":
+            self.out_features = 6
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor, metadata: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) if self.shape == "wrong" else self.layer(x).mean(1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ("right", r"^the vectors of Unmasked change with what stands behind the end .*: let forward use `lengths`"),
+        ("wrong", r"^forward of Unmasked gives a tensor of shape \(2, 6, 6\) .*\(2, out_features\) = \(2, 6\)$"),
+        ("unknown", r"^Unmasked has no out_features: "),
+    ],
+)
+def test_an_encoder_that_breaks_the_rules_is_refused_before_it_is_trained(
+    shape: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENCODERS, "unmasked", Unmasked)
+    with pytest.raises(ValueError, match=message):
+        build_classifier({"name": "unmasked", "shape": shape}, {"name": "linear"}, 4, 5, 0)
+
+
 def test_wrong_parts_are_refused_with_both_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = Least(CHANNELS)
     encoder.parts = ("layers", "latent")

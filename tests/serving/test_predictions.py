@@ -19,7 +19,7 @@ from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.network.history import ADAPTED, history
 from tlclass.network.released import RELEASED
 from tlclass.predict import main
-from tlclass.serving.batch import model_for, output_for, predict_in_parts
+from tlclass.serving.batch import model_for, predict_in_parts
 from tlclass.serving.predictions import predict
 from tlclass.serving.recognise import Traits, say_photometry, say_survey
 from tlclass.serving.request import Request
@@ -42,6 +42,32 @@ def test_a_day_gives_what_a_truncated_light_curve_gives(released_model: TrainedM
     cut = predict(released_model, enough).to_pandas().set_index("object_id")
     same = found[found.at_days == 40.0].set_index("object_id").loc[cut.index]
     assert len(cut) and np.allclose(probabilities(same), probabilities(cut), atol=1e-5)
+
+
+def test_a_detection_long_before_changes_a_warning_alone() -> None:
+    model, days = tlclass.load_model("ztf"), np.arange(12) * 3.0
+    rows = pd.DataFrame({"object_id": "a", "mjd": 59000 + days, "band": ["g", "r"] * 6})
+    rows["fluxcal"] = 300 + 3000 * np.exp(-(((days - 15) / 10) ** 2))
+    rows = rows.assign(flux_err=60.0)
+    plain = model.predict(rows, at_days=[0, 10, 70])
+    for days_before in ([500], [900, 500, 499]):
+        early = [rows.head(1).assign(mjd=59000.0 - since) for since in days_before]
+        found = model.predict(pd.concat([rows, *early]), at_days=[0, 10, 70])
+        assert found.drop(columns="warning").equals(plain.drop(columns="warning"))
+        assert found.warning.str.contains(f"^left out {len(early)} detection.* up to {days_before[0]} d before").all()
+    assert (plain.warning == "").all()
+    other = pd.concat([rows, *(rows.head(1).assign(mjd=58100.0 + k) for k in range(3))])
+    assert model.predict(other).warning.str.contains("its brightest detection lies 915 d after time zero").all()
+
+
+@pytest.mark.parametrize("offset", [-150, 0, 150])
+def test_a_baseline_off_zero_is_warned_of(offset: float) -> None:
+    generator, days = np.random.default_rng(0), np.arange(-100, 20)
+    rows = pd.DataFrame({"object_id": "a", "mjd": 59000.0 + days, "band": "r", "flux_err": 60.0})
+    rows["fluxcal"] = generator.normal(offset, 60, len(days)) + np.where(days < 0, 0, 3000)
+    (warning,) = tlclass.load_model("ztf").predict(rows).warning
+    assert ("subtract the baseline" in warning) == (offset != 0), warning
+    assert offset == 0 or f"zero that are no detections lie {offset / 60:+.1f}"[:-1] in warning
 
 
 def test_every_observation_ends_with_the_whole_light_curve(released_model: TrainedModel) -> None:
@@ -255,13 +281,13 @@ def test_proportions_are_estimated_from_all_parts_together(
     write(curves, path)
     monkeypatch.setattr(door, "parts", partial(door.parts, rows=len(curves.mjd) // 4))
     output = tmp_path / "found.parquet"
-    done = predict_in_parts(released_model, path, request, {}, output_for(output, path))
+    objects, _, prior = predict_in_parts(released_model, path, request, {}, output)
     whole = predict(released_model, curves, request=request)
-    assert pq.read_metadata(output).num_row_groups > 1 and done.objects == 30
+    assert pq.read_metadata(output).num_row_groups > 1 and objects == 30
     found = pq.read_table(output)
     assert np.allclose(probabilities(found.to_pandas()), probabilities(whole.to_pandas()), atol=1e-6, equal_nan=True)
     about = json.loads(whole.schema.metadata[b"tlclass.predictions"])
-    assert done.prior == about["prior"] and "estimated" in done.prior
+    assert prior == about["prior"] and "estimated" in prior
 
 
 def test_what_is_unusual_about_an_input_is_logged_once_for_all_its_parts(
@@ -276,7 +302,7 @@ def test_what_is_unusual_about_an_input_is_logged_once_for_all_its_parts(
     whole = sorted(record.getMessage() for record in caplog.records)
     caplog.clear()
     monkeypatch.setattr(door, "parts", partial(door.parts, rows=len(curves.mjd) // 4))
-    predict_in_parts(model, path, Request(), {}, output_for(output, path))
+    predict_in_parts(model, path, Request(), {}, output)
     assert pq.read_metadata(output).num_row_groups > 1
     assert sorted(record.getMessage() for record in caplog.records) == whole
     assert any("ztfi" in message for message in whole) and any("are no detections" in message for message in whole)

@@ -12,7 +12,7 @@ import yaml
 
 from tests.conftest import refused, run_process
 from tests.serving.conftest import RECIPE
-from tlclass import models
+from tlclass import models, release
 from tlclass.network import released
 from tlclass.network.checkpoint import TrainedModel, load_model
 from tlclass.predict import main
@@ -95,6 +95,13 @@ def test_an_unknown_name_lists_the_released_ones() -> None:
 def shipped(released_folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(released, "RELEASED", released_folder.parent)
     return released_folder.name
+
+
+def test_a_trial_leaves_the_models_that_ship_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in released.RELEASED.rglob("*")}
+    sentence = refused(capsys, release.main, ["ztf-alerts", "--set", "seed=1", "--set", "members=2"])
+    assert "--set seed=1 makes other models" in sentence and "--folder FOLDER" in sentence
+    assert {path: path.stat().st_mtime_ns for path in released.RELEASED.rglob("*")} == before
 
 
 def test_the_model_is_found_by_the_survey(

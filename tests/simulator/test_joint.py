@@ -54,14 +54,16 @@ def test_an_object_enters_if_one_survey_accepts_it_with_what_all_observe(observa
     ztf, lsst = observatories.look("SNIa", 0).values()
     together = observatories.observe("SNIa", 0)
     chosen = ztf.accepted | lsst.accepted
-    parts = ztf.of(chosen), lsst.of(chosen)
-    assert np.array_equal(together.counts, parts[0].counts + parts[1].counts)
-    assert (together.counts > 0).all() and len(together.mjd) == together.counts.sum()
-    assert np.array_equal(together.columns["seen by ztf"], parts[0].counts > 0)
+    parts = [
+        seen.of(chosen, tuple(observatory.simulation.bands))
+        for seen, observatory in zip((ztf, lsst), observatories.each.values(), strict=True)
+    ]
+    assert np.array_equal(together.lengths, parts[0].lengths + parts[1].lengths)
+    assert (together.lengths > 0).all() and len(together.mjd) == together.lengths.sum()
+    assert np.array_equal(together.extra["seen by ztf"], parts[0].lengths > 0)
     assert np.allclose(np.sort(together.flux), np.sort(np.concatenate([part.flux for part in parts])))
-    assert (together.band[np.isin(together.mjd, parts[1].mjd)] >= 2).all()  # g and r of ZTF come first
-    earliest = np.nanmin([part.columns["trigger_mjd"] for part in parts], axis=0)
-    assert np.array_equal(together.columns["trigger_mjd"], earliest)
+    assert (together.passband[np.isin(together.mjd, parts[1].mjd)] >= 2).all()  # g and r of ZTF come first
+    assert np.array_equal(together.trigger_mjd, np.nanmin([part.trigger_mjd for part in parts], axis=0))
 
 
 def test_light_curves_are_in_order_of_time_and_say_who_observes(

@@ -17,9 +17,11 @@ from tests.streaming.conftest import MODELS, of_batch, reading, run
 from tlclass.inputs.encoding import ENCODINGS, encode, remembered
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.network.checkpoint import TrainedModel
+from tlclass.serving.predictions import predict
 from tlclass.streaming.arrivals import Arrival
 from tlclass.streaming.engine import NOTHING_NEW, STEP, Engine, Said
 from tlclass.streaming.state import Live, from_bytes, to_bytes
+from tlclass.surveys import door
 
 Trained = Callable[[str], TrainedModel]
 ROUNDING = 3e-6  # of float32, for made-up light curves; real ones agree to 1e-6 (benchmarks/streaming.py)
@@ -141,6 +143,23 @@ def test_what_rows_state_of_the_host_counts_as_in_the_batch(trained: Trained, se
     arrivals = list(reading(model).rows([rows[k] for k in generator.permutation(len(rows))], "t"))
     said = last_words(model, arrivals, 7)  # type: ignore[arg-type]
     assert told and all(is_same(said[name], expected[name]) for name in told)
+
+
+@pytest.mark.parametrize("name", ["ztf", "ztf-forced", "lsst"])
+def test_time_zero_moves_on_as_in_the_batch(name: str, trained: Trained) -> None:
+    model, n, error = trained(name), 300, 5.0 if name == "lsst" else 50.0
+    generator = np.random.default_rng(7)
+    frame = pd.DataFrame({
+        "object_id": [f"o{k}" for k in generator.integers(0, 20, n)], "mjd": 59000.123 + np.sort(generator.uniform(0, 600, n)),
+        "band": generator.choice(["g", "r"], n), "fluxcal": error * generator.normal(4, 4, n), "flux_err": error,
+    })  # fmt: skip
+    warned = predict(model, door.read(frame, model.passbands, {}, model.input)).to_pandas().warning
+    assert warned.str.contains("before time zero").sum() > 2
+    expected = of_batch(model, frame)
+    arrivals = list(reading(model).rows(frame.to_dict("records"), "t"))
+    batch = {key: value for key, value in expected.items() if value is not None}
+    said = last_words(model, arrivals, 1)  # type: ignore[arg-type]
+    assert len(batch) > 3 and all(is_same(said[key], value) for key, value in batch.items())
 
 
 def test_what_was_seen_before_is_nothing_new(trained: Trained, packets: list[Packet]) -> None:

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -26,9 +27,9 @@ from tests.streaming.conftest import of_batch, reading
 from tlclass.extras import install
 from tlclass.network.checkpoint import TrainedModel
 from tlclass.stream import main
-from tlclass.streaming import outputs, run
+from tlclass.streaming import outputs, run, sources
 from tlclass.streaming.kafka import settings
-from tlclass.streaming.reading import for_model
+from tlclass.streaming.reading import Rejected, Unreadable, for_model
 from tlclass.streaming.state import Live
 from tlclass.streaming.store import Store
 from tlclass.surveys import door
@@ -222,6 +223,14 @@ def test_an_object_expires_and_what_comes_later_is_too_late(stream: Callable[...
         assert store.get(["old"]) == {"old": None}, "its id is still known"
 
 
+def test_one_detection_long_before_does_not_make_an_object_too_late(stream: Callable[..., Any], tmp_path: Path) -> None:
+    nights = [("a", 59000.0), *(("other", 59150.0 + k) for k in range(6)), *(("a", 59160.0 + k) for k in range(6))]
+    rows = [ROW | {"object_id": name, "mjd": mjd} for name, mjd in nights]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    said = stream(tmp_path / "rows.jsonl", "--batch", "1")
+    assert [row["n_observations"] for row in said if row["object_id"] == "a"] == [3, 4, 5, 6]
+
+
 def _identity(tmp_path: Path) -> str:
     with sqlite3.connect(tmp_path / "state" / "state.sqlite") as db:
         return str(json.loads(db.execute("SELECT value FROM facts WHERE name = 'model'").fetchone()[0]))
@@ -281,11 +290,24 @@ def test_messages_without_framing_need_the_schema_too(trained: Trained, tmp_path
     assert "schema id 4042322160): save alerts" in bad.reason
 
 
-def test_a_unit_of_the_model_that_does_not_fit_the_errors_is_doubted(
-    trained: Trained, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize(
+    ("names", "error"),
+    [(("flux", "flux_err"), 3.0), (("FLUXCAL", "FLUXCALERR"), 3000.0), (("flux_njy", "flux_err_njy"), 3e10)],
+)
+def test_a_unit_that_predict_refuses_ends_a_stream(names: tuple[str, str], error: float, trained: Trained) -> None:
+    model = trained("ztf-alerts")
+    seen = dict(zip(names, (10 * error, error), strict=True))
+    rows = pd.DataFrame({"object_id": "a", "band": "g", "mjd": 59000.25 + np.arange(60), **seen})
+    with pytest.raises(ValueError, match="--flux-unit") as refused:
+        door.read(rows, model.passbands, trained=model.input)
+    with pytest.raises(Unreadable, match="give an empty --state") as ended:
+        list(reading(model).table(pa.Table.from_pandas(rows), "rows"))
+    assert str(ended.value).split(": ")[1][:40] == str(refused.value).split(": ")[1][:40]
+
+
+def test_a_unit_that_is_far_from_the_depth_is_doubted(trained: Trained, caplog: pytest.LogCaptureFixture) -> None:
     rows = [{"object_id": "a", "band": "g", "mjd": 59000.25 + k, "flux": 30.0, "flux_err": 3.0} for k in range(60)]
-    read = list(reading(trained("ztf-alerts")).table(pa.Table.from_pylist(rows), "rows"))
+    read = list(reading(trained("ztf-alerts"), flux_unit="fluxcal").table(pa.Table.from_pylist(rows), "rows"))
     assert len(read) == 60 and caplog.text.count("mag deeper than this one: check the unit") == 1
 
 
@@ -373,16 +395,20 @@ def test_what_was_not_committed_is_cut_off(tmp_path: Path) -> None:
 
 def test_nothing_is_stored_before_the_commit(tmp_path: Path) -> None:
     with Store(tmp_path / "s", "m") as store:
-        store.put("a", Live(), 1.0)
+        store.put("a", Live(), 1.0, False)
         store.set_fact("at", 3)
     with Store(tmp_path / "s", "m") as store:
         assert store.get(["a"]) == {} and store.fact("at") is None
-        store.put("a", Live(), 1.0)
+        store.put("a", Live(), 1.0, False)
         store.commit(0.5, 10)
         assert len(store) == 1 and store.commit(2.0, 10) == 1
         assert len(store) == 0 and store.get(["a"]) == {"a": None}
         store.commit(20.0, 10)
         assert store.get(["a"]) == {}
+        store.put("few", Live(), 21.0, True)
+        store.commit(20.5, 10)
+        assert len(store) == 1 and store.commit(22.0, 10) == 1
+        assert len(store) == 0 and store.get(["few"]) == {}
 
 
 def test_asked_to_stop_it_commits_and_goes_on_later(
@@ -457,6 +483,12 @@ def test_a_json_document_over_several_lines_is_one(
     assert not lines(tmp_path / "state" / "dead_letters.jsonl")
 
 
+@pytest.mark.parametrize("mjd", [0, -5, 900.5])
+def test_a_row_whose_time_is_no_date_is_rejected(mjd: float, trained: Trained) -> None:
+    (read,) = reading(trained("ztf-alerts"), flux_unit="fluxcal").rows([{**ROW, "mjd": mjd}], "here")
+    assert isinstance(read, Rejected) and "are not Modified Julian Dates" in read.reason
+
+
 def test_rows_that_measure_nothing_are_not_held(trained: Trained) -> None:
     found = reading(trained("ztf"), flux_unit="ujy")
     row = {"object_id": "a", "mjd": 59000.3, "band": "g", "flux": None, "flux_err": None, "upper_limit": True}
@@ -489,6 +521,61 @@ def test_lines_of_another_state_are_not_cut_off(tmp_path: Path) -> None:
         file.write("{half")  # of a kill
     lines_of(tmp_path / "a", "moved/a.jsonl")
     assert len(lines(tmp_path / "moved" / "a.jsonl")) == 4
+
+
+@pytest.mark.parametrize("how", ["rename", "create", "copytruncate"])
+@pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
+def test_a_rotated_file_is_followed_by_a_new_one(how: str, running: bool, tmp_path: Path) -> None:
+    path, old = tmp_path / "o.jsonl", tmp_path / "o.jsonl.1"
+
+    def rotate() -> None:
+        if how == "copytruncate":
+            shutil.copy(path, old)
+            os.truncate(path, 0)
+            return
+        path.rename(old)
+        if how == "create":
+            path.touch()
+
+    with Store(tmp_path / "s", "m") as store:
+        output = outputs.Lines(path, store, outputs.PREDICTIONS)
+        output.write([{"x": number} for number in range(99)])
+        store.commit(-1.0, 0)
+        if running:
+            rotate()
+            output.write([{"x": 99}])
+            store.commit(-1.0, 0)
+        output.close()
+    if not running:
+        rotate()
+    with Store(tmp_path / "s", "m") as store:
+        output = outputs.Lines(path, store, outputs.PREDICTIONS)
+        output.write([{"x": 100}])
+        output.close()  # killed before the commit
+    with Store(tmp_path / "s", "m") as store:
+        outputs.Lines(path, store, outputs.PREDICTIONS).close()
+    assert len(lines(old)) == 99 and lines(path) == ([{"x": 99}] if running else [])
+
+
+def test_a_full_disk_is_named_with_the_file(tmp_path: Path) -> None:
+    with Store(tmp_path / "s", "m") as store:
+        output = outputs.Lines(Path("/dev/full"), store, outputs.PREDICTIONS)
+        with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+            output.write([{"x": 1.0}])
+        output.close()
+
+
+def test_a_file_that_is_removed_before_its_turn_ends_nothing(
+    trained: Trained, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a", "b", "c"):
+        write_rows(tmp_path / f"{name}.jsonl", 2)
+    with Store(tmp_path / "s", "m") as store:
+        for item in sources.Folder(tmp_path, reading(trained("ztf-alerts"))).items(store, lambda without: None):
+            (tmp_path / "b.jsonl").unlink(missing_ok=True)
+            last = item
+    assert last is not None and any("c.jsonl" in place for place in last.place)
+    assert "b.jsonl was removed before it was read" in caplog.text
 
 
 def test_two_streams_do_not_write_one_file_at_the_same_time(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_snana_files_enter_too_and_state_their_unit(tmp_path: Path) -> None:
     bands = Passbands.from_mapping({f"des{b}": {"wavelength": 0.5, "aliases": [b]} for b in "griz"})
     curves = door.read(next((tmp_path / "text" / "SNIa").glob("*.dat")), bands)
     assert len(curves) == 1 and len(curves.mjd)
-    for option, flag in (("flux_unit", "--flux-unit"), ("time_offset", "--time-offset"), ("positive", "--positive")):
+    for option, flag in (("time_offset", "--time-offset"), ("positive", "--positive")):
         with pytest.raises(ValueError, match=rf"state their own {option}: leave out {flag}"):
             door.read(tmp_path / "text" / "SNIa", bands, {option: 1})
 

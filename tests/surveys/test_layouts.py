@@ -72,7 +72,7 @@ REFUSED: dict[str, tuple[str, str, Passbands, str]] = {
         raw.ASASSN,
         "asassn.csv",
         ZTF,
-        r"asassn.csv has the columns of ASAS-SN .*train with a card of ASAS-SN",
+        r"asassn.csv has the columns of ASAS-SN .*use a model or card of ASAS-SN",
     ),
 }
 

@@ -182,3 +182,10 @@ def test_columns_that_are_not_read_may_be_of_any_kind_in_memory_too() -> None:
     other = pa.array([[("depth", 24.5)]], pa.map_(pa.string(), pa.float64()))
     table = pa.table({"object_id": ["a"], **lists, "about": other})
     assert len(door.read(table, BANDS, {"flux_unit": "fluxcal"}).mjd) == 2
+
+
+def test_two_list_columns_of_one_name_are_an_error() -> None:
+    lists = {"mjd": [[60001.25]], "band": [["g"]], "flux": [[9.0]], "flux_err": [[1.0]]}
+    table = pa.table({"object_id": ["a"], **lists}).append_column("flux", pa.array([[8.0]]))
+    with pytest.raises(ValueError, match=r"the column\(s\) flux appear twice: rename or remove one of each"):
+        door.read(table, BANDS)

@@ -1,5 +1,6 @@
 """Light curves read in parts are those read at once, bit for bit, whatever the format, the order of the rows and the size of the parts."""
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,15 +8,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import equal_curves, make_curves
 from tests.data.raw_alerts import write_ztf_alerts
+from tests.data.raw_snana import write_pair
 from tests.data.raw_tables import LAYOUTS, alerts, plain, write, write_nested
 from tests.surveys.test_alerts import ZTF
 from tests.surveys.test_nested import FORMS, objects, rows
+from tests.surveys.test_snana import CURVE, LSST
 from tests.surveys.test_table import BANDS, LAWFUL, STATED, few_alerts
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check, concatenate
@@ -135,9 +140,48 @@ def test_files_of_this_package(suffix: str, tmp_path: Path) -> None:
 
 def test_an_object_in_two_files_is_found(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write_nested(rows("plain", alerts()), objects(alerts()), tmp_path / f"{name}.parquet")
-    with pytest.raises(ValueError, match=r"13 object id"):
-        joined(Nested(tmp_path, BANDS, default_unit="fluxcal").read_parts(40))
+        write_nested(rows("plain", alerts()), objects(alerts()), tmp_path / "nested" / f"{name}.parquet")
+        write_pair(tmp_path / "snana" / name, name, {"1": CURVE})
+    with pytest.raises(ValueError, match=r"nested: 13 object id\(s\) are in more than one place"):
+        joined(door.parts(tmp_path / "nested", BANDS, {"default_unit": "fluxcal"}, rows=40))
+    with pytest.raises(
+        ValueError, match=r"snana: 1 object id\(s\) are in more than one place.* or give each file by itself"
+    ):
+        joined(door.parts(tmp_path / "snana", LSST))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_warnings_are_those_of_the_whole_once(nested: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    frame = plain(alerts()).assign(isdiffpos="f", flag=0)
+    path = tmp_path / "t.parquet"
+    write_nested(frame, objects(alerts()), path) if nested else write(frame, path)
+    reader = (Nested if nested else Table)(path, passbands=BANDS, default_unit="fluxcal")  # type: ignore[call-arg]
+    said = []
+    for read in (reader.read, lambda: joined(reader.read_parts(40, 25))):
+        caplog.clear()
+        read()
+        said.append(sorted(record.getMessage() for record in caplog.records if record.levelno == logging.WARNING))
+    assert len(said[0]) == 2 and said[0] == said[1]
+
+
+def test_files_that_are_all_of_one_object_are_warned_of_in_parts_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = plain(alerts()).assign(object_id="target")
+    for day in range(3):
+        write(frame.assign(mjd=frame.mjd + day), tmp_path / f"{day}.csv")
+    joined(Table(folder=tmp_path, passbands=BANDS, **STATED).read_parts(40), 1)
+    assert "all 3 files are of one object, 'target'" in caplog.text
+
+
+def test_fluxes_of_the_science_image_in_lists_are_refused_in_parts_too(tmp_path: Path) -> None:
+    forced = [{"midpointMjdTai": 60000.25 + k, "band": "r", "psfFlux": 9e4, "psfFluxErr": 1e3} for k in range(9)]
+    table = pa.Table.from_pylist([{"diaObjectId": name, "diaObjectForcedSource": forced} for name in (5, 6, 7)])
+    pq.write_table(table, tmp_path / "n.parquet")
+    reader = Nested(tmp_path / "n.parquet", BANDS)
+    for read in (reader.read, lambda: joined(reader.read_parts(9))):
+        with pytest.raises(ValueError, match=r"psfFlux of such a table is the brightness in the science image"):
+            read()
 
 
 def test_packets(tmp_path: Path) -> None:
@@ -145,6 +189,21 @@ def test_packets(tmp_path: Path) -> None:
     reader = AlertPackets(tmp_path, ZTF)
     assert equal_curves(joined(reader.read_parts(60)), reader.read())
     assert equal_curves(joined(reader.read_parts(10**6), 1), reader.read())
+
+
+def test_packets_of_which_few_have_a_label(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_ztf_alerts(tmp_path / "packets", objects=6, packets=3)
+    last = AlertPackets(tmp_path / "packets", ZTF).read().object_id[-1]
+    labels = tmp_path / "labels.csv"
+    labels.write_text(f"object_id,label\n{last},TDE\n")
+    reader = AlertPackets(tmp_path / "packets", ZTF, labels=labels)
+    with caplog.at_level("INFO"):
+        assert equal_curves(joined(reader.read_parts(60)), reader.read())
+    assert caplog.text.count("1 of 6 objects have a label") == 2, "in parts and at once"
+    labels.write_text("object_id,label\nelsewhere,TDE\n")
+    for read in (reader.read, lambda: joined(reader.read_parts(60))):
+        with pytest.raises(ValueError, match=r"labels\.csv: none of its .*objects is among .* and has a label"):
+            read()
 
 
 def test_no_temporary_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,54 @@ def test_forced_photometry_of_pan_starrs_names_its_camera() -> None:
 
 def test_a_file_of_another_survey_is_known_by_its_columns() -> None:
     rows = table(Camera="bA", FWHM=1.5, Limit=17.2)
-    with pytest.raises(ValueError, match=r"has the columns of ASAS-SN .*train with a card of ASAS-SN"):
+    with pytest.raises(ValueError, match=r"has the columns of ASAS-SN .*use a model or card of ASAS-SN"):
         door.read(rows, ZTF, {"flux_unit": "mjy"})
+
+
+def test_a_table_of_rubin_is_none_of_ztf() -> None:
+    rubin = table().rename(
+        columns={"object_id": "diaObjectId", "mjd": "midpointMjdTai", "flux": "psfFlux", "flux_err": "psfFluxErr"}
+    )
+    for prefix in ("", "r:", "lsst_diaSource_"):
+        rows = rubin.add_prefix(prefix)
+        said = rf"has the columns of LSST \({prefix}diaObjectId\).*use a model or card of LSST"
+        with pytest.raises(ValueError, match=said):
+            door.read(rows, ZTF)
+        assert len(door.read(rows, BANDS).mjd) == N
+
+
+def test_a_locus_of_antares_may_hold_alerts_of_two_surveys(tmp_path: Path) -> None:
+    ztf = pd.DataFrame(
+        {
+            "ant_mjd": TIMES, "ant_survey": 1, "ant_passband": ["g", "R"] * 3, "ant_mag": 20.0, "ant_magerr": 0.1, "ztf_object_id": "ZTF21a",
+            "ztf_candid": np.arange(N) + 10**15, "ztf_fid": [1, 2] * 3, "ztf_isdiffpos": "t", "ztf_jd": TIMES + 2400000.5,
+        }
+    )  # fmt: skip
+    about = {
+        "ant_mjd": TIMES + 0.1, "ant_survey": 4, "ant_passband": ["g", "r"] * 3, "ant_mag": 22.0, "ant_magerr": 0.1,
+    }  # fmt: skip
+    source = {
+        "diaObjectId": 7, "diaSourceId": np.arange(N) + 10**14, "band": ["g", "r"] * 3, "midpointMjdTai": TIMES + 0.1, "psfFlux": FLUX,
+        "psfFluxErr": ERROR,
+    }  # fmt: skip
+    rubin = pd.DataFrame(about | {f"lsst_diaSource_{name}": values for name, values in source.items()})
+    locus = pd.concat([ztf, rubin]).assign(locus_id="ANT1")
+    locus.to_csv(tmp_path / "locus.csv", index=False)
+    for given in (locus, tmp_path / "locus.csv"):
+        of_ztf = door.read(given, ZTF)
+        assert of_ztf.object_id.tolist() == ["ZTF21a"] and of_ztf.flux == pytest.approx([1000] * N, rel=1e-5)
+        named = {"columns": {"object_id": "locus_id"}, "unknown_passbands": "drop"}
+        for bands, flux in ((ZTF, [1000] * N), (BANDS, FLUX * 10 ** (-0.4 * 3.9))):
+            curves = door.read(given, bands, named)
+            assert curves.object_id.tolist() == ["ANT1"] and curves.flux == pytest.approx(flux, rel=1e-5)
+            assert sum(curves.dropped.values()) == N
+
+
+def test_the_id_of_the_survey_counts_before_the_name_of_a_broker() -> None:
+    rows = table(locus_id="ANT1").rename(columns=lambda name: name.replace("object_id", "ztf_object_id"))
+    assert door.read(rows, ZTF, {"flux_unit": "njy"}).object_id.tolist() == ["a"]
+    named = rows.rename(columns={"ztf_object_id": "lsst_diaSource_diaObjectId"})
+    assert door.read(named, BANDS, {"flux_unit": "njy"}).object_id.tolist() == ["a"]
 
 
 def test_flags_of_published_forced_photometry_void_rows(caplog: pytest.LogCaptureFixture) -> None:
@@ -307,3 +354,110 @@ def test_a_large_json_file_is_not_read_whole_to_refuse_it(tmp_path: Path, monkey
     monkeypatch.setattr(files, "LOOKED_AT", 100)
     with pytest.raises(ValueError, match="if it has a record on each line, tlclass stream reads it"):
         door.read(tmp_path / "a.json", ZTF)
+
+
+def _of_astropy(rows: pd.DataFrame, path: Path) -> None:
+    from astropy.table import Table as AstropyTable
+
+    table = AstropyTable({name: rows[name].to_numpy(str if name in ("object_id", "band") else None) for name in rows})
+    table["flux"].unit = table["flux_err"].unit = "uJy"
+    table.write(path)
+
+
+def _of_arrow(rows: pd.DataFrame, path: Path) -> None:
+    table = pa.Table.from_pandas(rows)
+    fields = [field.with_metadata({"unit": "microJy"}) if "flux" in field.name else field for field in table.schema]
+    pq.write_table(pa.table(table.columns, schema=pa.schema(fields)), path)
+
+
+def _of_a_votable(rows: pd.DataFrame, path: Path) -> None:
+    fields = "".join(f'<FIELD name="{name}" datatype="double" unit="uJy"/>' for name in ("flux", "flux_err"))
+    table = pa.Table.from_pandas(rows).replace_schema_metadata({"IVOA.VOTable-Parquet.content": fields})
+    pq.write_table(table, path)
+
+
+def _of_lists(rows: pd.DataFrame, path: Path) -> None:
+    fields = {name: {"unit": "uJy"} if "flux" in name else None for name in rows if name != "object_id"}
+    kinds = [pa.field(name, pa.list_(pa.array(rows[name]).type), metadata=about) for name, about in fields.items()]
+    lists = pa.schema([pa.field("object_id", pa.string()), *kinds])
+    pq.write_table(pa.table([["a"], *([rows[name].tolist()] for name in fields)], schema=lists), path)
+
+
+@pytest.mark.parametrize("writer", [_of_astropy, _of_arrow, _of_a_votable, _of_lists])
+def test_the_metadata_of_parquet_state_the_unit_of_fluxes(
+    writer: Callable[[pd.DataFrame, Path], None], tmp_path: Path
+) -> None:
+    rows = pd.DataFrame({"object_id": "a", "mjd": 59000.12 + np.arange(6), "band": "g", "flux": 30.0, "flux_err": 2.0})
+    writer(rows, tmp_path / "a.parquet")
+    for curves in (door.read(tmp_path / "a.parquet", BANDS), *door.parts(tmp_path / "a.parquet", BANDS, rows=2)):
+        assert curves.flux == pytest.approx(30 * 10 ** (0.4 * 3.6), rel=1e-5)
+    table = pq.read_table(tmp_path / "a.parquet")
+    pq.write_table(table.append_column("flux_unit", [["njy"] * len(table)]), tmp_path / "b.parquet")
+    assert door.read(tmp_path / "b.parquet", BANDS).flux == pytest.approx(30 * 10 ** (-0.4 * 3.9), rel=1e-5), "a column"
+
+
+@pytest.mark.parametrize(
+    ("units", "more", "options", "flux"),
+    [
+        ({"flux": "ct / s", "flux_err": "ct / s"}, {"zp": 27.5}, {}, 30),
+        ({"flux": "nmgy", "flux_err": "nmgy"}, {"zp": 22.5}, {}, 3000),
+        ({"flux": "nmgy", "flux_err": "nmgy"}, {}, {"flux_unit": 22.5}, 3000),
+        ({"sky": "uJy"}, {"sky": 2.0}, {"default_unit": "fluxcal"}, 30),
+        ({"mine": "uJy", "flux": "nJy"}, {"mine": 9.0}, {"columns": {"flux": "mine"}, "default_unit": "fluxcal"}, 9),
+    ],
+)
+def test_units_of_counts_and_of_other_columns_say_nothing_of_the_fluxes(
+    units: dict[str, str], more: dict[str, float], options: dict[str, Any], flux: float, tmp_path: Path
+) -> None:
+    rows = pd.DataFrame({"object_id": "a", "mjd": 59000.12 + np.arange(6), "band": "g", "flux": 30.0, "flux_err": 2.0})
+    table = pa.Table.from_pandas(rows.assign(**more))
+    fields = [
+        field.with_metadata({"unit": units[field.name]}) if field.name in units else field for field in table.schema
+    ]
+    pq.write_table(pa.table(table.columns, schema=pa.schema(fields)), tmp_path / "a.parquet")
+    for curves in (
+        door.read(tmp_path / "a.parquet", BANDS, options),
+        *door.parts(tmp_path / "a.parquet", BANDS, options, rows=2),
+    ):
+        assert curves.flux == pytest.approx(flux, rel=1e-5)
+
+
+def test_cells_that_astropy_masks_in_parquet_are_missing(tmp_path: Path) -> None:
+    rows = {"object_id": ["a"] * 4, "mjd": 59000.1 + np.arange(4), "band": ["g"] * 4, "flux_err": [2.0] * 4}
+    masked = {"flux_ujy": [30.0, 9e9, 30.0, 30.0], "flux_ujy.mask": [False, True, False, False]}
+    pq.write_table(pa.table(rows | masked), tmp_path / "a.parquet")
+    for curves in (door.read(tmp_path / "a.parquet", BANDS), *door.parts(tmp_path / "a.parquet", BANDS, rows=2)):
+        assert len(curves.mjd) == 3 and curves.dropped == {"with a missing or infinite flux": 1}
+
+
+@pytest.mark.parametrize("name", ["Flux [nJy]", "flux (nanoJansky)", "flux_nJy"])
+def test_a_unit_may_be_written_in_brackets_or_in_full(name: str) -> None:
+    rows = {"object_id": ["a"] * 3, "mjd": [59000.1, 59001.1, 59002.1], "band": ["g"] * 3}
+    fluxes = {name: [3000.0] * 3, name.replace("ux", "ux_err"): [200.0] * 3}
+    assert door.read(pd.DataFrame(rows | fluxes), BANDS).flux == pytest.approx(3000 * 10 ** (-0.4 * 3.9), rel=1e-5)
+    column = pd.DataFrame({**rows, "flux": 3000.0, "flux_err": 200.0, "unit": "nanojanskys"})
+    assert door.read(column, BANDS).flux == pytest.approx(3000 * 10 ** (-0.4 * 3.9), rel=1e-5)
+
+
+def test_a_butler_calls_parquet_parq(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"diaObjectId": 7, "midpointMjdTai": 59000.1 + np.arange(3), "band": "g"})
+    rows.assign(psfFlux=3000.0, psfFluxErr=200.0).to_parquet(tmp_path / "a.parq")
+    assert len(door.read(tmp_path / "a.parq", BANDS).mjd) == 3
+
+
+def test_forced_photometry_of_fpbot_and_of_zuds_is_read() -> None:
+    """Columns of fpbot (simeonreusch/fpbot) and zuds: obsmjd, filtercode, and limits as magnitudes."""
+    fpbot = table(magzp=31.4, upper_limit=20.9, clrcoeff=-0.05, mag=19.0, mag_err=0.1)
+    fpbot = fpbot.rename(columns={"mjd": "obsmjd", "flux": "ampl", "flux_err": "ampl_err"})
+    columns = {"flux": "ampl", "flux_err": "ampl_err"}
+    assert door.read(fpbot, ZTF, {"columns": columns}).flux == pytest.approx(FLUX * 10 ** (-0.4 * 3.9), rel=1e-5)
+    with pytest.raises(ValueError, match="no column gives the sign of the differences"):
+        door.read(fpbot.drop(columns="upper_limit"), ZTF)
+    zuds = table(zp=31.4, lim_mag=20.9).rename(columns={"mjd": "obsmjd", "band": "filtercode"})
+    zuds["filtercode"] = "z" + zuds["filtercode"]
+    assert door.read(zuds, ZTF).passband.tolist() == [0, 1] * 3
+
+
+def test_rows_that_a_broker_calls_bad_are_counted_as_such() -> None:
+    rows = magnitudes(isdiffpos=["t"] * (N - 1) + [None], tag=["valid"] * (N - 1) + ["badquality"])
+    assert door.read(rows, ZTF).dropped == {"that the broker or survey calls of bad quality": 1}

@@ -4,7 +4,8 @@ import gzip
 import json
 import logging
 import re
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.conftest import equal_curves
 from tests.data.raw_rows import OBJECT, TABLES, WRITERS, frame, with_header
 from tests.data.raw_tables import alerts, antares, fluxes, write, write_nested, ztf
-from tlclass.lightcurves.curves import NO_ID, TOO_BRIGHT, LightCurves
+from tlclass.lightcurves.curves import NO_ID, TOO_BRIGHT, LightCurves, concatenate
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import FACTS, SNR, UNKNOWN_PASSBAND, known_extinction
 from tlclass.lightcurves.voids import VOIDS, Void
@@ -50,7 +52,31 @@ SPELLINGS = {
 
 
 def read(reader: str, rows: dict[str, Any], folder: Path, bands: Passbands = BANDS, **options: Any) -> LightCurves:
-    return door.read(WRITERS[reader](rows, folder), bands, options)
+    """What a reader makes of rows; a table is also read in parts, which must say the same."""
+    path = WRITERS[reader](rows, folder)
+    try:
+        curves = door.read(path, bands, options)
+    except ValueError as error:
+        if reader in TABLES:
+            with quiet(), pytest.raises(ValueError, match=re.escape(str(error))):
+                list(door.parts(path, bands, options, rows=1))
+        raise
+    if reader in TABLES:
+        with quiet():
+            parts = list(door.parts(path, bands, options, rows=1))
+        assert equal_curves(concatenate(parts), curves)
+        assert concatenate(parts).dropped == curves.dropped
+    return curves
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without messages: they came when the whole was read."""
+    logger = logging.getLogger("tlclass")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(level)
 
 
 @pytest.mark.parametrize("reader", WRITERS)
@@ -187,6 +213,19 @@ def test_the_time_of_a_flagged_row_does_not_matter(reader: str, tmp_path: Path) 
 def test_a_flag_that_no_rule_knows_is_named(reader: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     read(reader, {**ROWS, "FLAG": [0, 1, 0]}, tmp_path)
     assert "column FLAG may flag bad rows and is not read" in caplog.text
+
+
+@pytest.mark.parametrize("reader", [*TABLES, *SNANA])
+def test_fluxcal_of_the_depth_of_the_survey_in_njy_is_refused(
+    reader: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    scale = 10 ** (0.4 * 3.9)
+    rows = {**ROWS, "flux": [20 * scale, 40 * scale, -10 * scale], "flux_err": [2 * scale] * 3}
+    with pytest.raises(ValueError, match=r"FLUXCAL has errors of .* nJy, .*ZP_FLUXCAL.*--flux-unit njy"):
+        read(reader, rows, tmp_path)
+    assert read(reader, rows, tmp_path, flux_unit="njy").flux == pytest.approx([20, 40, -10], rel=1e-5)
+    assert read(reader, rows, tmp_path, flux_unit="fluxcal").flux == pytest.approx(rows["flux"], rel=1e-5)
+    assert re.search(r"FLUXCAL has errors of a survey 3\.\d mag shallower", caplog.text)
 
 
 def test_rows_of_a_stream_follow_the_same_rules(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,6 +16,7 @@ from tlclass.inspection.account import inspect_survey
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.curves import LightCurves, check, concatenate
 from tlclass.lightcurves.passbands import Passbands
+from tlclass.serving.surveys import load_survey
 from tlclass.surveys import PlasticcCSV, Survey, Table, Union
 from tlclass.surveys.survey import cached, matching, reader_key
 
@@ -285,7 +286,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     other = tmp_path / "observations.hdf5"
     other.touch()
     with pytest.raises(
-        ValueError, match=r"unknown kind of file '.hdf5': .parquet, .pq, .csv, .csv.gz, .*\.fits.* are read"
+        ValueError, match=r"unknown kind of file '.hdf5': .parquet, .parq, .pq, .csv, .csv.gz, .*\.fits.* are read"
     ):
         Table(other, ZTF).read()
     packed = tmp_path / "observations.json.gz"
@@ -399,6 +400,29 @@ def test_an_unknown_class_label_names_the_survey_and_the_count(data: Path, tmp_p
     )
     with pytest.raises(ValueError, match=r"bts: unknown class label 'TED' \(16\); the taxonomy maps SN Ia, SN II"):
         survey("bts", tmp_path).load(cache)
+
+
+@pytest.mark.parametrize(
+    ("rows", "objects", "said"),
+    [
+        ({}, {"tns_type": "SN Ia"}, r"with target.reader.columns.label=COLUMN, e.g. tns_type of objects.csv"),
+        (
+            {"class": "SN Ia"},
+            {},
+            r"class of rows.csv stands beside observations.*\[\['object_id', 'class'\]\].drop_duplicates",
+        ),
+        ({}, {"class": ""}, r"add a table of objects with object_id and class"),
+        ({}, {"class": "Ia"}, r"'Ia' \(1\) \(did you mean SN Ia\?\)"),
+    ],
+)
+def test_where_classes_may_stand_is_said(
+    rows: dict[str, str], objects: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    seen = pd.DataFrame({"object_id": "a", "mjd": [59000.1, 59001.2], "band": "g", "fluxcal": 90.0, "fluxcalerr": 9.0})
+    seen.assign(**rows).to_csv(tmp_path / "rows.csv", index=False)
+    pd.DataFrame({"object_id": ["a"], "redshift": 0.1, **objects}).to_csv(tmp_path / "objects.csv", index=False)
+    with pytest.raises(ValueError, match=said):
+        load_survey("table", tmp_path).load(tmp_path / "cache")
 
 
 def test_a_card_with_a_wrong_key_is_one_sentence(data: Path) -> None:

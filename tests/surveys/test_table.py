@@ -38,8 +38,8 @@ from tlclass.lightcurves.selection import Selection
 from tlclass.surveys import Nested, Table, door
 
 LAWFUL = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-LSST_NUMBERS = {"ztfg": ["g", "ZTF_g", "1"], "ztfr": ["r", "R", "2"]}
-BANDS = type(ZTF).from_mapping({name: {"wavelength": 0.5, "aliases": names} for name, names in LSST_NUMBERS.items()})
+NAMES = {"ztfg": ["g", "ZTF_g", "1"], "ztfr": ["r", "R", "2"], "lssty": []}  # of two surveys: tables of both are read
+BANDS = type(ZTF).from_mapping({name: {"wavelength": 0.5, "aliases": names} for name, names in NAMES.items()})
 STATED = {"default_unit": "fluxcal", "positive": True}  # what these tables do not say
 
 

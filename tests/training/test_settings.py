@@ -1,15 +1,6 @@
 import pytest
-import yaml
 
-from tlclass.config import CONF
-from tlclass.inputs.split import Protocol
 from tlclass.training.settings import FitSettings, name_overruled
-
-
-def test_the_defaults_in_python_are_those_of_the_configuration() -> None:
-    stated = yaml.safe_load((CONF / "train.yaml").read_text(encoding="utf-8"))
-    for kind, group in ((FitSettings, "fit"), (Protocol, "protocol")):
-        assert vars(kind()) == vars(kind()) | stated[group], group
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,16 @@ def test_the_history_holds_every_validation_and_the_start(module: LightCurveData
     assert history["seconds"].is_monotonic_increasing and history["seconds"][0] > 0
 
 
+def test_a_task_of_slurm_has_a_fit_of_its_own(
+    module: LightCurveDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"SLURM_NTASKS": "4", "SLURM_PROCID": "2", "SLURM_JOB_NAME": "train"}.items():
+        monkeypatch.setenv(name, value)
+    settings = FitSettings(**{**vars(HASTY), "max_epochs": 1})
+    summary = fit(network(), module, settings, tmp_path / "fit", PROCESS)
+    assert summary.epochs == 1
+
+
 def test_a_finished_fit_is_only_loaded(module: LightCurveDataModule, tmp_path: Path) -> None:
     classifier, summary, _ = trained(module, HASTY, tmp_path)
     again = network(seed=9)

@@ -4,7 +4,7 @@ import copy
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from tlclass.network.transfer import FreezePolicy, TransferReport
 from tlclass.options import build
 from tlclass.plugins import Trust
 from tlclass.surveys import Survey
+from tlclass.surveys.reader import InMemory
 from tlclass.training.calibration import fit_sets
 from tlclass.training.card import EVALUATIONS
 from tlclass.training.distillation import Distillation, distil, loaded_whole, refuse_few
@@ -133,21 +134,6 @@ def distil_once(
                 return
     log.info("adapt=%s: networks from %s", how.name, store)
     networks.load_state_dict(safetensors.torch.load_file(store / WEIGHTS))
-
-
-@dataclass(frozen=True)
-class InMemory:
-    """A reader of light curves that are in memory already."""
-
-    curves: LightCurves
-
-    def files(self) -> list[Path]:
-        """There are none."""
-        return []
-
-    def read(self) -> LightCurves:
-        """The light curves."""
-        return self.curves
 
 
 def adapt_model(

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from tlclass.options import nearest
+from tlclass.wording import reworded
 
 # Groups whose entries are not all in the cards; what builds them refuses a misspelt one and names those it knows.
 OPEN = re.compile(
@@ -55,10 +56,8 @@ def _refuse_unknown_sizes_of(card: Path, folders: Sequence[Path]) -> None:
     if not re.search(rf"^{SIZES}:", text, re.MULTILINE):
         return
     for name in yaml.safe_load(text)[SIZES] or ():
-        try:
+        with reworded(lambda said: f"{card}: {said}"):
             _refuse_unknown_size(f"{SIZES}.{name}", folders)
-        except ValueError as error:
-            raise ValueError(f"{card}: {error}") from None
 
 
 def _refuse_unknown_size(name: str, folders: Sequence[Path]) -> None:

@@ -9,18 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ValueType
+from hydra.core.override_parser.types import Override, ValueType
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from tlclass import stopping
 from tlclass.experiments.axes import replaced, subdir, varied
-from tlclass.experiments.composition import without_lists
+from tlclass.experiments.composition import plain, without_lists
 from tlclass.experiments.devices import NO_DEVICE, cuda_devices
-from tlclass.experiments.sweep import Ledger, open_ledger
-from tlclass.options import Size, checked
-from tlclass.quoting import shortened
+from tlclass.experiments.sweep import Ledger, by_reason, open_ledger
+from tlclass.options import MISTAKES, Size, checked
+from tlclass.quoting import sentence, shortened
+from tlclass.wording import in_settings
+
+HERE = ("basic", "joblib")  # launchers whose jobs run on this machine
 
 
 class SweepLedger(Callback):
@@ -40,6 +44,8 @@ class SweepLedger(Callback):
         settle_axes(config)
         jobs = jobs_of(config)
         refuse_twice(jobs or ())
+        if config.hydra.runtime.choices["hydra/launcher"] in HERE:
+            refuse_wrong(config)
         self.ledger = open_ledger(Path(config.hydra.sweep.dir), jobs)
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -124,6 +130,28 @@ def refuse_twice(jobs: Sequence[str]) -> None:
         _exit(f"the sweep has the job {shortened(twice)} more than once: give each value of an axis once")
 
 
+def refuse_wrong(config: DictConfig) -> None:
+    """Exit if every job of a sweep has wrong settings, before any begins; what is wrong with some only, these jobs say.
+
+    Raises:
+        SystemExit: 2.
+    """
+    from tlclass.experiments.plan import plan_from
+
+    reasons = {}
+    for job, words in zip(jobs_of(config) or (), itertools.product(*values_of(config)), strict=False):
+        settings = GlobalHydra.instance().config_loader().load_sweep_config(config, list(words))
+        with open_dict(settings):
+            del settings["hydra"]
+        try:
+            plan_from(plain(settings))
+            return
+        except MISTAKES as error:
+            reasons[job] = in_settings(sentence(error))
+    if reasons:
+        _exit("\nerror: ".join(by_reason(reasons)))
+
+
 def _exit(message: str) -> NoReturn:
     """End the command; Hydra turns other exceptions of a callback into warnings."""
     sys.stderr.write(f"error: {message}\n")
@@ -137,14 +165,27 @@ def jobs_of(config: DictConfig) -> list[str] | None:
     """
     if config.hydra.runtime.choices.get("hydra/sweeper") != "basic":
         return None
-    words = [*(f"{name}={value}" for name, value in (config.hydra.sweeper.params or {}).items())]
-    overrides = OverridesParser.create().parse_overrides([*words, *as_written(config.hydra.overrides.task)])
-    given = {override.get_key_element(): override for override in overrides}
+    given = given_in(config)
     if any(override.value_type is ValueType.GLOB_CHOICE_SWEEP for override in given.values()):
         return None  # which the sweeper alone expands
     axes = [
-        [f"{key.lstrip('+')}={value}" for value in o.sweep_string_iterator()]
-        for key, o in given.items()
-        if o.is_sweep_override()
+        values
+        for values, override in zip(values_of(config), given.values(), strict=True)
+        if override.is_sweep_override()
     ]
-    return [" ".join(job) for job in itertools.product(*axes)]
+    return [" ".join(word.lstrip("+") for word in job) for job in itertools.product(*axes)]
+
+
+def values_of(config: DictConfig) -> list[list[str]]:
+    """The words of each setting of the command line and of the sweep: one, or those of its axis."""
+    return [
+        [f"{key}={value}" for value in o.sweep_string_iterator()] if o.is_sweep_override() else [str(o.input_line)]
+        for key, o in given_in(config).items()
+    ]
+
+
+def given_in(config: DictConfig) -> dict[str, Override]:
+    """Key -> its setting in the experiment's sweep, which the command line replaces."""
+    words = [*(f"{name}={value}" for name, value in (config.hydra.sweeper.params or {}).items())]
+    overrides = OverridesParser.create().parse_overrides([*words, *as_written(config.hydra.overrides.task)])
+    return {override.get_key_element(): override for override in overrides}

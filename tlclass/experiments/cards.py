@@ -14,6 +14,7 @@ from tlclass.options import MISTAKES, build
 from tlclass.plugins import Trust, packages
 from tlclass.quoting import shortened
 from tlclass.surveys import Several, Survey
+from tlclass.wording import reworded
 
 TARGET = "_target_"
 # Where the dataclasses are defined that a card may build, and the functions beside them.
@@ -180,7 +181,5 @@ def _built(node: Any, trust: Trust, what: str) -> Any:
     options = {key: _built(value, trust, f"{what}.{key}") for key, value in node.items() if key != TARGET}
     if TARGET not in node:
         return options
-    try:
+    with reworded(lambda said: said if what in said else f"{what}: {said}"):
         return build(resolve(node[TARGET], trust, what), options, what)
-    except ValueError as error:
-        raise ValueError(str(error) if what in str(error) else f"{what}: {error}") from error

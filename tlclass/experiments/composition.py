@@ -1,6 +1,7 @@
 """Compose the settings of a job from command-line overrides; everything that is specific to Hydra."""
 
 import functools
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +17,14 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from tlclass.config import CONF
 from tlclass.experiments.additions import with_added
 from tlclass.experiments.devices import workers
-from tlclass.experiments.words import quoted, readable
+from tlclass.experiments.words import is_axis, quoted, readable
 from tlclass.extras import install
 from tlclass.inputs.split import Labels
 from tlclass.options import MISTAKES, lost_process, nearest
 from tlclass.quoting import sentence
 from tlclass.wording import in_settings
+
+log = logging.getLogger(__name__)
 
 Settings = dict[str, Any]
 OPTIONAL = ("experiment", "debug")  # groups that are absent unless chosen: Hydra wants a + before them
@@ -29,6 +32,7 @@ PARTS = ("passbands", "population", "taxonomy")  # groups that are parts of a su
 BESIDE = ("source", "paths", "trust", "sizes", "hydra")  # settings that are not the survey's
 ROLES = ("source", "target")  # of a survey: each card of conf/survey is a choice of both groups
 CONFIG_DIR = ("--config-dir", "-cd")
+MULTIRUN = ("-m", "--multirun")
 NO_NAME = re.compile(r"|null|true|false|[-+.\d]+", re.IGNORECASE)  # what cannot be the name of a choice
 NOISE = ("full_key", "object_type", "See https://hydra.cc")  # beginnings of lines that say nothing to a user
 EXTRAS = {"joblib": "joblib", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}  # of launchers
@@ -83,8 +87,39 @@ def as_hydra_wants(words: Sequence[str], own: Sequence[Path] = ()) -> list[str]:
     refuse_role(words, "survey", "target")
     folders = [CONF, *own, *own_folders(words)]
     name_surveys(folders)
-    given = readable(words, multirun=bool({"-m", "--multirun"} & set(words)))
-    return [without_lists(with_added(word, folders)) for one in given for word in as_labels(with_plus(one, folders))]
+    multirun = bool({*MULTIRUN, "hydra.mode=MULTIRUN"} & set(words))
+    given = [
+        without_lists(with_added(word, folders))
+        for one in readable(words, multirun)
+        for word in as_labels(with_plus(one, folders))
+    ]
+    axis = next((word for word in given if not multirun and is_axis(word)), None)
+    if axis:
+        raise ValueError(f"{axis} has several values: add -m to run all of them, or write a list in brackets")
+    name_repeated(given)
+    return given
+
+
+def name_repeated(words: Sequence[str]) -> None:
+    """Log which value counts where a setting has two.
+
+    Raises:
+        ValueError: two choices of a group are given.
+    """
+    known: dict[str, str] = {}
+    for word in words:
+        key, equals, _ = word.lstrip("+").partition("=")
+        before = known.get(key, word) if equals and not word.startswith("-") else word
+        if before != word:
+            if is_group(key.partition("@")[0]):
+                raise ValueError(f"{key} is given more than once: give one, or several with commas and -m")
+            log.warning("%s and %s are both given: the last one counts", before, word)
+        known[key] = word
+
+
+def is_group(name: str) -> bool:
+    """Whether its values are choices, files of a folder in `conf/`."""
+    return name.isidentifier() and (name in ROLES or (CONF / name).is_dir())
 
 
 def name_surveys(folders: Sequence[Path]) -> None:
@@ -122,7 +157,7 @@ def with_plus(word: str, folders: Sequence[Path]) -> str:
     """
     key, equals, value = word.partition("=")
     name = key.lstrip("+")
-    if not equals or not name.isidentifier() or not (name in ROLES or (CONF / name).is_dir()):
+    if not equals or not is_group(name):
         return word
     if NO_NAME.fullmatch(value) and name != "data_fraction":  # which `as_labels` reads
         group = "survey" if name in ROLES else name
@@ -244,13 +279,15 @@ def choices_with(name: str, group: str) -> list[str]:
 
 def in_words(error: BaseException) -> str:
     """Hydra's message without its internals; its hint often hides in the cause."""
-    resolved = re.match(r"ValueError raised while resolving interpolation: (.*)", str(error))
-    if isinstance(error, OmegaConfBaseException) and resolved:
-        return resolved[1]
+    refused = of_resolver(error)
+    if refused:
+        return refused
     text = f"{error}: {error.__cause__}" if isinstance(error, HydraException) and error.__cause__ else str(error)
-    several = re.search(r"Ambiguous value for argument '([^']*)'", text)
-    if several:
-        return f"{several[1]} has several values: add -m to run all of them, or write a list in brackets"
+    if isinstance(error, MissingConfigException) and not error.options and "/" not in str(error.missing_cfg_file):
+        return (
+            f"{str(error).split('. ')[0]}: recipes are chosen with experiment=NAME; --config-name is the name of a file in your "
+            "folder of --config-dir FOLDER"
+        )
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         if group == "hydra/launcher" and name in EXTRAS:
@@ -285,13 +322,17 @@ def in_words(error: BaseException) -> str:
             f"the experiment already has {twice[1]} as a source, so a list cannot name it again: leave the list out, "
             "and add another survey to the experiment's with +survey@source.parts.NAME=NAME"
         )
-    double = re.match(r"Multiple values for (\w+)\.", text)
-    if double:
-        return f"{double[1]} is given more than once: give one, or several with commas and -m"
     if isinstance(error, OverrideParseException) and "=" not in error.override:
         return f"'{error.override}' is not a setting: write KEY=VALUE, such as labels=100"
     lines = text.split("Config search path")[0].splitlines()
     return " ".join(line.strip() for line in lines if line.strip() and not line.strip().startswith(NOISE))
+
+
+def of_resolver(error: BaseException) -> str:
+    """What a resolver of ours, such as `labels_name`, says against a value; empty if the error is another."""
+    while isinstance(error, OmegaConfBaseException) and (inner := error.__cause__ or error.__context__):
+        error = inner
+    return str(error) if isinstance(error, ValueError) and not isinstance(error, OmegaConfBaseException) else ""
 
 
 def one_sentence(error: BaseException) -> str | None:

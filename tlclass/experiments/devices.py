@@ -35,13 +35,15 @@ def refuse_unusable(trainer: Mapping[str, Any]) -> None:
 def _refusal(trainer: Mapping[str, Any]) -> str:
     """What Lightning says against these options; empty if nothing."""
     import lightning as L
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
     speaker = logging.getLogger("lightning.pytorch")
     level = speaker.level
     speaker.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(action="ignore"):
-            L.Trainer(**trainer, logger=False, enable_progress_bar=False, enable_checkpointing=False)
+            own = LightningEnvironment()  # as in a fit
+            L.Trainer(**trainer, plugins=own, logger=False, enable_progress_bar=False, enable_checkpointing=False)
     except Exception as error:  # Lightning has no common kind for them
         return sentence(error)
     finally:

@@ -3,8 +3,8 @@
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from tlclass.experiments.cards import TARGET, build_part, opened, refuse_untrust
 from tlclass.options import build, nearest
 from tlclass.plugins import Trust
 from tlclass.training.settings import FitSettings
+from tlclass.wording import reworded
 
 GROUPS = ("loss", "optimizer", "schedule")
 OPEN = {  # packages whose classes these groups may name beside those of tlclass
@@ -53,18 +54,14 @@ def fit_from(config: Mapping[str, Any], trust: Trust, where: str = "") -> FitSet
         )
 
 
-@contextmanager
-def named_from(where: str) -> Iterator[None]:
+def named_from(where: str) -> AbstractContextManager[None]:
     """Name what a class refuses as the user writes it: with the place of its group in front, e.g. `pretrain.`.
 
     Raises:
         ValueError: the one that is raised inside.
     """
-    try:
-        yield
-    except ValueError as error:
-        groups = "fit|loss|optimizer|schedule|protocol|augmentation"
-        raise ValueError(re.sub(rf"(?<![.\w])({groups})\.", rf"{where}\1.", str(error))) from None
+    groups = "fit|loss|optimizer|schedule|protocol|augmentation"
+    return reworded(lambda said: re.sub(rf"(?<![.\w])({groups})\.", rf"{where}\1.", said))
 
 
 def optimizer_from(card: Any, trust: Trust, what: str) -> Callable[..., torch.optim.Optimizer]:

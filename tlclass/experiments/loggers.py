@@ -1,12 +1,15 @@
 """Loggers of a job from the cards of `conf/logger/`: each names a Lightning logger, or a function that makes one."""
 
 import inspect
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from csv import reader
+from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from tlclass.experiments.cards import TARGET, opened, resolve
 from tlclass.experiments.logged_run import Run, number_of, remember
@@ -53,9 +56,20 @@ def _made(name: str, card: Any, run: Run, trust: Trust) -> Logger:
 
 
 def csv(run: Run) -> Logger:
-    """`metrics.csv` in the job's folder."""
-    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # the job's folder, its own files
-    return CSVLogger(run.folder, name="", version="")
+    """`metrics.csv` in the job's folder; a job that is resumed appends to it."""
+    logger = CSVLogger(run.folder, name="", version="")
+    logger._experiment = _Rows(str(run.folder))
+    return logger
+
+
+class _Rows(ExperimentWriter):
+    """Keeps the rows that are there, where Lightning would delete them."""
+
+    def _check_log_dir_exists(self) -> None:
+        path = Path(self.metrics_file_path)
+        if path.is_file():
+            with path.open(newline="", encoding="utf-8") as file:
+                self.metrics_keys = next(reader(file), [])
 
 
 def tensorboard(run: Run) -> Logger:
@@ -108,7 +122,11 @@ def _about(run: Run) -> dict[str, Any]:
 
 @contextmanager
 def logged(cards: Mapping[str, Any], run: Run, trust: Trust = False) -> Iterator[list[Logger]]:
-    """The loggers of `make_loggers`; their runs end with the block, and are marked as failed if it raises."""
+    """The loggers of `make_loggers`; their runs end with the block, and are marked as failed if it raises.
+
+    Lightning's loggers write in its first process alone. Every process that comes here is one, whatever number SLURM gave it.
+    """
+    rank_zero_only.rank = 0  # type: ignore[attr-defined]
     loggers, succeeded = make_loggers(cards, run, trust), False
     try:
         yield loggers

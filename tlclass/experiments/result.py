@@ -17,6 +17,7 @@ RESULT = "result.json"
 JOB = "job.json"  # what a job that began is
 CHECKPOINTS = "checkpoints"  # folder of an unfinished fit
 RUNS = "runs.json"  # numbers of the job's runs in dashboards
+METRICS = "metrics.csv"  # of `logger=csv`
 DESCRIPTIVE = ("citation", "n_jobs")  # at any depth of the settings
 VOLATILE = ("paths", "logger", "tags", "notes", "overwrite", "progress", "threads", "launcher", "trust")
 # of `trainer`: how a fit is run; whatever else is given to Lightning (precision, gradient_clip_val) decides the result
@@ -84,7 +85,7 @@ def finished(folder: Path, settings: Mapping[str, Any], data: Mapping[str, str],
         if not overwrite and any((folder / name).exists() for name in (RESULT, CHECKPOINTS)):
             raise OtherJob(f"{folder} holds a job {difference}")
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-        for name in (RESULT, RUNS):
+        for name in (RESULT, RUNS, METRICS):
             (folder / name).unlink(missing_ok=True)
     row = _read(folder / RESULT)
     return row and {name: float("nan") if value is None else value for name, value in row.items()}

@@ -25,6 +25,7 @@ from tlclass.network.checkpoint import DESCRIPTION, load_model
 from tlclass.network.inference import encode_all
 from tlclass.seeds import stream
 from tlclass.training.leavings import read_predictions
+from tlclass.wording import reworded
 
 log = logging.getLogger(__name__)
 CHOSEN = "labelling.json"  # of a round: the ids chosen in it; beside a finished job: of all rounds
@@ -118,12 +119,9 @@ def refuse_untrained(arm: Arm, trial: Job, sources: Sources) -> None:
     advice = "draw the first labels at random, e.g. labelling.initial=30"
     if not arm.needs_source:
         raise ValueError(f"arm={arm.name} cannot predict before it has labels: {advice}")
-    try:
+    why = "labelling chooses the first labels by predictions of the source model"
+    with reworded(lambda said: f"{why}: {said}; or {advice}"):
         arm.check(trial, sources)
-    except ValueError as error:
-        raise ValueError(
-            f"labelling chooses the first labels by predictions of the source model: {error}; or {advice}"
-        ) from error
 
 
 def seen_by(trial: Job, drawn: Array) -> tuple[Pool, Columns]:

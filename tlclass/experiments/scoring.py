@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,9 @@ from tlclass.training.leavings import SPLIT, Row
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Scored:
-    """How a model does on a survey.
-
-    Attributes:
-        row: coordinates and scores, by the names that a job's row has.
-        notes: what must be known to read the scores, a sentence each.
-    """
-
-    row: Row
-    notes: list[str]
-
-
 def score_model(
     model: TrainedModel, home: Path, survey: Survey, protocol: Protocol, cache: Path, folder: Path
-) -> Scored:
+) -> tuple[Row, list[str]]:
     """Score a model on a survey's labelled objects; leaves its predictions in a folder.
 
     Args:
@@ -46,6 +33,9 @@ def score_model(
         protocol: `remainder` scores all objects, `fixed` those of the test part.
         cache: folder of the parsed surveys.
         folder: for the predictions; see `tlclass.training.evaluation.score`.
+
+    Returns:
+        Coordinates and scores, by the names that a job's row has; and what must be known to read them, a sentence each.
 
     Raises:
         FileNotFoundError, ValueError: the survey cannot be read, lacks what the model takes, or has too few classes of the model.
@@ -68,7 +58,7 @@ def score_model(
     class_map = survey.taxonomy.class_map(model.classes)
     same = class_map == tuple(range(len(data.classes)))
     scores = evaluate(model, data, folder, None if same else class_map)
-    return Scored(coordinates(model, home, survey, protocol, seen, len(tested)) | scores, notes)
+    return coordinates(model, home, survey, protocol, seen, len(tested)) | scores, notes
 
 
 def metadata_that_lack(model: TrainedModel, curves: LightCurves, survey: Survey) -> list[str]:

@@ -31,6 +31,15 @@ def readable(words: Sequence[str], multirun: bool = False) -> list[str]:
     return [_readable(word, multirun) for word in words]
 
 
+def is_axis(word: str) -> bool:
+    """Whether the word gives several values, one for each job of a sweep.
+
+    >>> is_axis("seed=0,1"), is_axis("seed=range(0,3)"), is_axis("tags=[a,b]")
+    (True, True, False)
+    """
+    return _parses(word) and _parser().parse_override(word).is_sweep_override()
+
+
 def quoted(text: str) -> str:
     r"""The text between quotes as Hydra reads them.
 

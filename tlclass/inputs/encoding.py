@@ -17,7 +17,8 @@ class Encoding(Protocol):
     """Turns observations into channels. Causal: a row depends on earlier rows of its own object only.
 
     An implementation is a frozen dataclass of plain numbers, listed in `ENCODINGS`, so that it can be
-    stored with a model.
+    stored with a model. It may have two more methods: `remembers`, see `remembered`, and `photometry`, which
+    gives what was `Observed` from (n_obs, len(channels)); but for rounding the same numbers as before.
     """
 
     @property
@@ -29,13 +30,6 @@ class Encoding(Protocol):
 
         `wavelength` is (n_obs,) in micrometres.
         """
-
-
-class Invertible(Protocol):
-    """An encoding from which the photometry can be read again."""
-
-    def photometry(self, x: Array) -> "Observed":
-        """What was observed, from (n_obs, len(channels)); but for rounding the same numbers as before."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +72,7 @@ class Paper:
         ).astype(np.float32)
 
     def photometry(self, x: Array) -> Observed:
-        """See `Invertible`."""
+        """See `Encoding`."""
         wavelength, time, flux, flux_err = x[:, :4].astype(np.float64).T
         days = time * self.time_scale - self.time_offset
         return Observed(days, wavelength, flux * self.flux_scale, flux_err * self.flux_scale)
@@ -114,7 +108,7 @@ class Asinh:
         return np.stack([wavelength, time, flux, relative], axis=1).astype(np.float32)
 
     def photometry(self, x: Array) -> Observed:
-        """See `Invertible`; the error of a flux below 1e-5 of it is not known well."""
+        """See `Encoding`; the error of a flux below 1e-5 of it is not known well."""
         wavelength, time, flux, relative = x[:, :4].astype(np.float64).T
         flux = np.sinh(flux) * self.flux_scale
         share = np.minimum(10.0**relative, 1 - 1e-7)

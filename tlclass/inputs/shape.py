@@ -32,7 +32,7 @@ def statistics(encoded: Encoded, encoding: Encoding) -> Array | None:
     flux: the mean of what is later than 5 d after the first detection, by the errors, as a share of the highest flux since that
     detection. Mean day: of the days since the first detection, weighted by (flux / error)^2.
 
-    None for an encoding from which the photometry cannot be read (`tlclass.inputs.encoding.Invertible`).
+    None for an encoding from which the photometry cannot be read (`tlclass.inputs.encoding.Encoding`).
     """
     if not hasattr(encoding, "photometry"):
         return None

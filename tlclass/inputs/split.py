@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from tlclass.arrays import Array
+from tlclass.config import stated
 from tlclass.quoting import one_of
 from tlclass.seeds import stream
 
 TEST_KINDS = ("remainder", "fixed", "development", "tuning")
 LABELLINGS = ("random", "bright")
+DEFAULT = stated("protocol")
 BRIGHT = 0.25  # of the pool: the brightest quarter is likely to be labelled where no magnitude is given
 
 
@@ -34,12 +36,12 @@ class Protocol:
         bright_width: number of magnitudes over which the chance falls.
     """
 
-    test: str = "remainder"
-    test_fraction: float = 0.2
-    validation_fraction: float = 0.2
-    labelling: str = "random"
-    bright_limit: float | None = None
-    bright_width: float = 0.3
+    test: str = DEFAULT["test"]
+    test_fraction: float = DEFAULT["test_fraction"]
+    validation_fraction: float = DEFAULT["validation_fraction"]
+    labelling: str = DEFAULT["labelling"]
+    bright_limit: float | None = DEFAULT["bright_limit"]
+    bright_width: float = DEFAULT["bright_width"]
 
     def __post_init__(self) -> None:
         """Raise ValueError for an unknown kind of test part, or shares that leave a part empty."""

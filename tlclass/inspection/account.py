@@ -19,9 +19,10 @@ from tlclass.lightcurves.curves import LightCurves, refuse_none
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import MJD_RANGE, magnitude_of_flux
 from tlclass.lightcurves.selection import alerts_alone
-from tlclass.lightcurves.taxonomy import DROPPED, Taxonomy
+from tlclass.lightcurves.taxonomy import DROPPED, TO_LIST, Taxonomy
 from tlclass.surveys.reader import pieces_of
 from tlclass.surveys.survey import Survey, label_counts
+from tlclass.wording import of_survey
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 ORDER = "ugrizy"  # of the wavelengths, by the last letter of a passband's name
@@ -153,7 +154,7 @@ def _with_unknown_dropped(survey: Survey, cache: Path) -> tuple[Survey, list[str
     path, _ = _also_dropping(survey, unknown).parsed(cache)
     unknown |= taxonomy.unlisted(label_counts(path))
     violations = [
-        f"the label '{label}' ({count}) belongs to no class and is not listed as dropped: add it to the taxonomy"
+        f"the label '{label}' ({count}) belongs to no class and is not listed as dropped; the taxonomy maps {', '.join(taxonomy.classes)}: {of_survey(TO_LIST)}"
         for label, count in unknown.items()
     ]
     return _also_dropping(survey, unknown), violations

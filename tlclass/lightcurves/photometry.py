@@ -43,20 +43,32 @@ CONTRADICTED = "whose flux differs by more than the errors from another row of t
 
 _PREFIX = re.compile(rf"^(?:(?:{'|'.join(FACTS['prefixes'])})[_.:])+")
 _UNIT = re.compile(r"(?:^|flux|[^a-z])([num]?jy)")
+_LONG_UNIT = re.compile(r"(micro|μ|nano|milli|[unm])?(jansky|jy)s?(?![a-z])")
 
 
 @functools.lru_cache(4096)  # each name is asked for once per word that it might mean
 def plain_name(column: str) -> str:
     """Lower case, without Fink's prefix (`i:`) or the struct a column stands in (`lightcurve.`), or ATLAS's `###`, or a comma after it;
-    `_` for blanks, u for the micro sign. A struct of names and ids (TNS: `instrument.name`) is called after itself.
+    `_` for blanks and brackets, units in short (`short_unit`). A struct of names and ids (TNS: `instrument.name`) is called after itself.
 
-    >>> plain_name("i:magpsf"), plain_name("unforced mag"), plain_name("diaSource.psfFlux"), plain_name("instrument.name")
-    ('magpsf', 'unforced_mag', 'psfflux', 'instrument')
+    >>> plain_name("i:magpsf"), plain_name("Flux [nJy]"), plain_name("diaSource.psfFlux"), plain_name("instrument.name")
+    ('magpsf', 'flux_njy', 'psfflux', 'instrument')
     """
     column = column.strip().strip(",").casefold()
     if "." in column and column.endswith((".name", ".id")):
         column = column.removesuffix(".name").replace(".id", "_id")
-    return re.sub(r"^([a-z]:|.*\.|#+)", "", column).strip().replace(" ", "_").replace("μ", "u")
+    return short_unit(re.sub(r"[ (\[]+", "_", re.sub(r"^([a-z]:|.*\.|#+)", "", column).strip().rstrip(")]")))
+
+
+def short_unit(text: str) -> str:
+    """Text in lower case with units of flux in their short form.
+
+    >>> short_unit("flux_microjy"), short_unit("nanoJansky"), short_unit("μJy")
+    ('flux_ujy', 'njy', 'ujy')
+    """
+    return _LONG_UNIT.sub(
+        lambda unit: (unit[1] or "").replace("micro", "u").replace("μ", "u")[:1] + "jy", text.casefold()
+    )
 
 
 @functools.lru_cache(4096)
@@ -76,7 +88,7 @@ def unit_of_name(column: str) -> str | None:
     ('ujy', 'njy', None)
     """
     plain = without_prefix(column)
-    found = _UNIT.search(plain.replace("microjy", "ujy"))
+    found = _UNIT.search(plain)
     names: Mapping[str, str] = FACTS["flux_names"]
     return found[1] if found else names.get(plain)
 
@@ -221,11 +233,11 @@ def are_relative(values: Array) -> bool:
     return bool(len(others)) and bool(np.median(others) < RELATIVE)
 
 
-def no_dates(mjd: Array) -> Array:
-    """(n,) bool, the times that are no Modified Julian Dates; none where all are within `RELATIVE` days of zero."""
+def no_dates(mjd: Array, relative: bool | None = None) -> Array:
+    """(n,) bool, the times that are no Modified Julian Dates; none where all are within `RELATIVE` days of zero, unless `relative` is False."""
     known = np.isfinite(mjd)
     outside = known & ((mjd < MJD_RANGE[0]) | (mjd > MJD_RANGE[1]))
-    return outside & bool((np.abs(mjd[known]) >= RELATIVE).any())
+    return outside & (relative is False or bool((np.abs(mjd[known]) >= RELATIVE).any()))
 
 
 def refuse_no_dates(mjd: Array, origin: str) -> None:

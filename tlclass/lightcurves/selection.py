@@ -17,6 +17,7 @@ from tlclass.seeds import uniform_by_name
 
 log = logging.getLogger(__name__)
 FORCED = 0.02  # share of observations of flux / error below `MEASURED`, above which photometry is forced
+ALONE = 2  # detections in its window, without which time zero moves on
 SOME = 50  # observations without which nothing is said of the kind of photometry
 PHOTOMETRY_KINDS = {  # which observations each kind leaves out
     "forced": "none",
@@ -263,11 +264,15 @@ class Selection:
         self.account(len(curves), cuts, origin)
         return selected
 
-    def select(self, curves: LightCurves) -> tuple[LightCurves, list[Cut]]:
-        """Apply the selection without logging; return the selected light curves, and what each rule removed, in order."""
+    def select(self, curves: LightCurves, move_on: bool = False) -> tuple[LightCurves, list[Cut]]:
+        """Apply the selection without logging; return the selected light curves, and what each rule removed, in order.
+
+        Args:
+            curves: see `LightCurves`. move_on: whether time zero is that of `moved_on`, as in predictions; training leaves such objects out.
+        """
         near = self.trigger.near_survey_trigger(curves)
         seen = self.photometry.apply(near)
-        zero = self.trigger.time_zero(seen)
+        zero = self.moved_on(seen) if move_on else self.trigger.time_zero(seen)
         triggered = replace(seen, trigger_mjd=zero).take(np.isfinite(zero))
         (low, high), days = self.window, triggered.days
         inside = triggered.keep((days > low) & (days < high))
@@ -285,6 +290,33 @@ class Selection:
             Cut.of(first, ~enough, f"with fewer than {least} {what} {between}"),
         ]
         return first.take(enough), cuts
+
+    def few(self, observations: Array, detections: Array) -> Array:
+        """Whether so many in its window leave open that time zero is none of the transient."""
+        return np.asarray((observations < self.min_observations) | (detections < ALONE))
+
+    def moved_on(self, curves: LightCurves) -> Array:
+        """(n,) MJD of the trigger by its rule, but not at detections that are probably none of the transient.
+
+        Where a window has passed with too `few` in it, and detections follow, the first of those counts as the first. So what is
+        observed later never moves a time zero that has enough in its window.
+
+        Args:
+            curves: after `photometry` was applied.
+        """
+        zero = self.trigger.time_zero(curves)
+        if self.trigger.rule == "column":
+            return zero
+        (low, high), days, owner = self.window, curves.mjd - zero[curves.owner], curves.owner
+        inside, later = (days > low) & (days < high), curves.detected & (days >= high)
+        seen, found, after = (
+            np.bincount(owner[rows], minlength=len(curves)) for rows in (inside, inside & curves.detected, later)
+        )
+        again = self.few(seen, found) & (after > 0)
+        if again.any():
+            next_one = self.moved_on(replace(curves, detected=later).take(again))
+            zero[again] = np.where(np.isfinite(next_one), next_one, zero[again])
+        return zero
 
     def account(self, total: int, cuts: Sequence[Cut], origin: str) -> None:
         """Log how many of `total` objects, and how many observations, each cut removed.

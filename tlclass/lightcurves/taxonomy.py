@@ -11,6 +11,7 @@ import numpy as np
 from tlclass.arrays import Array
 
 DROPPED = -1
+TO_LIST = "write labels as it does, or add the label to a class in target.taxonomy.members or to target.taxonomy.dropped (its card is in conf/taxonomy)"
 
 
 def _bare(label: str) -> str:
@@ -82,8 +83,7 @@ class Taxonomy:
             rest = f" and {len(self.dropped) - 8} more" if len(self.dropped) > 8 else ""
             raise ValueError(
                 f"{origin}: unknown class label {', '.join(unknown)}; the taxonomy maps {', '.join(self.classes)} "
-                f"and drops {', '.join(self.dropped[:8]) or 'nothing'}{rest}: write labels as it does, or "
-                "add the label to a class in target.taxonomy.members or to target.taxonomy.dropped (its card is in conf/taxonomy)"
+                f"and drops {', '.join(self.dropped[:8]) or 'nothing'}{rest}: {TO_LIST}"
             )
         return np.array(index, dtype=np.int64)[code]
 
@@ -92,10 +92,11 @@ class Taxonomy:
         return {name: count for name, count in sorted(labels.items()) if name and self.index_of(name.strip()) is None}
 
     def _alike(self, label: str) -> str:
-        """A question that names the listed label which differs in case, blanks, `-` and `_` alone; empty if none does."""
+        """A question that names the listed label which differs in case, blanks, `-`, `_` and `SN` alone; empty if none does."""
         listed = (*self.classes, *(name for labels in self.members.values() for name in labels), *self.dropped)
         known = {_bare(name): name for name in reversed(listed)}  # of several the first
-        return f" (did you mean {known[_bare(label)]}?)" if _bare(label) in known else ""
+        bare = next((each for each in (_bare(label), _bare(f"SN {label}")) if each in known), None)
+        return f" (did you mean {known[bare]}?)" if bare else ""
 
     def without(self, classes: Sequence[str]) -> "Taxonomy":
         """The same with these classes and their labels dropped."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tlclass.network.encoders import Encoder, GRUEncoder, refuse_wrong_parts
+from tlclass.network.encoders import Encoder, GRUEncoder, refuse_padding, refuse_wrong_parts
 from tlclass.network.heads import Head, build_head
 from tlclass.network.transformer import TransformerEncoder
 from tlclass.options import build_named
@@ -63,7 +63,7 @@ def build_classifier(
         seed: of the initial weights, which depend on nothing else; None leaves them to a later load.
 
     Raises:
-        ValueError: unknown encoder or head, or an encoder whose `parts` are not its parts.
+        ValueError: unknown encoder or head, or an encoder whose `parts` are not its parts, or whose new vectors depend on padding.
     """
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
@@ -71,6 +71,8 @@ def build_classifier(
         built = build_named(ENCODERS, encoder, "model", n_channels=n_channels)
         refuse_wrong_parts(built)
         classifier = Classifier(built, build_head(head, built.out_features, n_classes))
+        if seed is not None:
+            refuse_padding(built, n_channels, len(encoder.get("metadata", ())))
     if seed is not None:
         classifier.initialise(torch.Generator().manual_seed(seed))
     return classifier

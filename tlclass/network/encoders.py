@@ -78,12 +78,41 @@ class Encoder(nn.Module):
 
 
 def refuse_wrong_parts(encoder: Encoder) -> None:
-    """Raise ValueError if `parts` does not name the submodules that hold the encoder's parameters."""
+    """Raise ValueError if `parts` does not name the submodules that hold the encoder's parameters, or the interface is not there."""
+    for name in ("parts", "out_features"):
+        if not isinstance(encoder, Encoder) or not hasattr(encoder, name):
+            raise ValueError(
+                f"{type(encoder).__name__} has no {name}: make it a subclass of tlclass.network.encoders.Encoder and set {name} (docs: A new encoder)"
+            )
     held = {name.split(".")[0] for name, _ in encoder.named_parameters()}
     if held != set(encoder.parts):
         raise ValueError(
             f"the parts of {type(encoder).__name__} are {', '.join(encoder.parts)}, but its parameters are in "
             f"{', '.join(sorted(held))}: name these in `parts`, in order from the light curve to the latent vector"
+        )
+
+
+def refuse_padding(encoder: Encoder, n_channels: int, n_metadata: int) -> None:
+    """Raise ValueError if the vectors are of another shape than stated, or depend on what stands behind the end of a light curve.
+
+    Light curves in a batch are padded to the longest, so its predictions would depend on the others.
+    """
+    x = torch.linspace(-1.0, 1.0, 2 * 6 * n_channels).reshape(2, 6, n_channels)
+    lengths, other = torch.tensor([6, 3]), x.clone()
+    other[1, 3:] = 0.5
+    training = encoder.training
+    encoder.eval()
+    with torch.no_grad():
+        one, same = (encoder(each, lengths, torch.zeros(2, n_metadata)) for each in (x, other))
+    encoder.train(training)
+    kind = type(encoder).__name__
+    if one.shape != (2, encoder.out_features):
+        raise ValueError(
+            f"forward of {kind} gives a tensor of shape {tuple(one.shape)} for 2 light curves: it must be (2, out_features) = (2, {encoder.out_features})"
+        )
+    if not torch.allclose(one, same, rtol=1e-3, atol=1e-5):
+        raise ValueError(
+            f"the vectors of {kind} change with what stands behind the end of a light curve in a padded batch: let forward use `lengths` to leave that out"
         )
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,15 +35,6 @@ log = logging.getLogger(__name__)
 OUTPUTS = (".parquet", ".csv", ".jsonl")
 
 
-@dataclass(frozen=True)
-class Done:
-    """What was predicted: `objects`, of which `silent` cannot be classified, under the class proportions `prior`."""
-
-    objects: int
-    silent: int
-    prior: str
-
-
 class Writer(Protocol):
     """Takes tables of predictions one after the other."""
 
@@ -54,29 +45,19 @@ class Writer(Protocol):
         """Finish the file."""
 
 
-@dataclass(frozen=True)
-class Output:
-    """A file of predictions that is to be written; the suffix of `path` is its form."""
-
-    path: Path
-
-    @contextmanager
-    def opened(self, schema: pa.Schema) -> Iterator[Writer]:
-        """A writer; the file appears when the block ends without an error."""
-        with atomic_path(self.path) as temporary:
-            writer = _open(temporary, self.path.suffix, schema)
-            try:
-                yield writer
-            finally:
-                writer.close()
+@contextmanager
+def opened(path: Path, schema: pa.Schema) -> Iterator[Writer]:
+    """A writer of predictions, whose form is the suffix of `path`; the file appears when the block ends without an error."""
+    with atomic_path(path) as temporary:
+        writer = _open(temporary, path.suffix, schema)
+        try:
+            yield writer
+        finally:
+            writer.close()
 
 
-def output_for(path: Path, given: Path | Survey) -> Output:
-    """The output `path`, checked before anything is read.
-
-    Raises:
-        ValueError: `path` is not the name of a table, or is a file of the input `given`.
-    """
+def refuse_output(path: Path, given: Path | Survey) -> None:
+    """Raise ValueError, before anything is read, if `path` is not the name of a table, or is a file of the input `given`."""
     if path.suffix not in OUTPUTS:
         raise ValueError(f"output {path}: choose a name that ends in {', '.join(OUTPUTS)}")
     if path.exists():
@@ -87,16 +68,18 @@ def output_for(path: Path, given: Path | Survey) -> Output:
             raise ValueError(
                 f"output {path} is a file of the input {door.name_of(given)} and would replace it: choose another name"
             )
-    return Output(path)
 
 
 def predict_in_parts(
-    model: TrainedModel, source: Path | Survey, request: Request, options: Mapping[str, Any], output: Output
-) -> Done:
+    model: TrainedModel, source: Path | Survey, request: Request, options: Mapping[str, Any], output: Path
+) -> tuple[int, int, str]:
     """Read, classify and write part after part; a survey is read as its card says.
 
     Where the class proportions are estimated from the input, it is read and classified twice; memory then holds one part, and
     the probabilities of all objects (8 bytes or less a class).
+
+    Returns:
+        How many objects there are, how many of them cannot be classified, and under which class proportions.
 
     Raises:
         FileNotFoundError, ValueError: see `tlclass.surveys.door.read` and `tlclass.serving.predictions.predict`.
@@ -105,22 +88,22 @@ def predict_in_parts(
         usable(model.sets, request.coverage)  # before anything is read
     origin = door.name_of(source)
 
-    def opened() -> Iterator[LightCurves]:
+    def parts() -> Iterator[LightCurves]:
         return door.parts(source, model.passbands, options, model.input)
 
     if request.prior == ESTIMATE:
-        request = replace(request, prior=_proportions(model, opened(), origin, request))
+        request = replace(request, prior=_proportions(model, parts(), origin, request))
     objects = silent = 0
-    tables = predict_each(model, opened(), origin, request)
+    tables = predict_each(model, parts(), origin, request)
     with _progress() as bar:
         first = next(tables)
-        with output.opened(first.schema) as writer:
+        with opened(output, first.schema) as writer:
             for table in chain([first], tables):
                 writer.write(table)
                 objects += len(pc.unique(table["object_id"]))
                 silent += _silent(table)
                 bar(objects)
-    return Done(objects, silent, json.loads(first.schema.metadata[ABOUT])["prior"])
+    return objects, silent, json.loads(first.schema.metadata[ABOUT])["prior"]
 
 
 def _proportions(model: TrainedModel, parts: Iterator[LightCurves], origin: str, request: Request) -> Estimated:
@@ -231,21 +214,8 @@ def _open(path: Path, suffix: str, schema: pa.Schema) -> Writer:
         return _Lines(path)
     if suffix == ".csv":
         return _Flat(path, schema)
-    writer: Writer = _Parquet(path, schema)
+    writer: Writer = pq.ParquetWriter(path, schema)  # a row group a part
     return writer
-
-
-class _Parquet:
-    """Parquet, a row group a part."""
-
-    def __init__(self, path: Path, schema: pa.Schema):
-        self.writer = pq.ParquetWriter(path, schema)
-
-    def write(self, table: pa.Table) -> None:
-        self.writer.write_table(table.replace_schema_metadata(self.writer.schema.metadata))
-
-    def close(self) -> None:
-        self.writer.close()
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from tlclass.serving.request import Request
 from tlclass.surveys.tables.cells import text
 from tlclass.surveys.tables.columns import Form
 from tlclass.surveys.tables.files import TABLES, is_kind, read_table, refuse_prediction, schema_of
+from tlclass.wording import reworded
 
 log = logging.getLogger(__name__)
 TOP = 2  # classes of an object that the list names
@@ -131,12 +132,8 @@ def read_ids(path: Path, passbands: Passbands) -> list[str]:
             ) from None
     names = schema_of(path).names
     refuse_prediction(path, names)
-    try:
+    with reworded(lambda said: f"{said.partition(': choose')[0]}: remove one of them, or call the right one class"):
         found = Form(passbands).found(names, str(path), sure=("object_id", "label"))
-    except ValueError as error:
-        raise ValueError(
-            f"{str(error).partition(': choose')[0]}: remove one of them, or call the right one class"
-        ) from error
     if "object_id" not in found:
         raise ValueError(f"{path} lacks the column object_id; it has {listed(names)}: call the column of object ids so")
     columns = [found[name] for name in ("object_id", "label") if name in found]

@@ -66,15 +66,15 @@ def evaluate(
     folder = output or Path("evaluate") / _short(model) / survey.name
     refuse_used(folder, str(model))
     protocol = replace(build(Protocol, settings["protocol"], "protocol"), test="fixed" if test_part else "remainder")
-    scored = score_model(trained, home, survey, protocol, cache_folder(settings["paths"]["cache"]), folder)
+    row, notes = score_model(trained, home, survey, protocol, cache_folder(settings["paths"]["cache"]), folder)
     found = intervals(folder)
-    text = write_evaluation(scored.row, found, scored.notes, folder)
-    contents = {"model": str(model), **scored.row, "notes": scored.notes, "intervals": found}
+    text = write_evaluation(row, found, notes, folder)
+    contents = {"model": str(model), **row, "notes": notes, "intervals": found}
     write_json(folder / SCORES, contents)
     written = f"written into {folder}: scores.json, predictions.parquet, report.md, report.html, figures"
     if title is not None:
         place = home if home.is_dir() else home.parent
-        add_to_card(place, title, scored.row, scored.notes)
+        add_to_card(place, title, row, notes)
         written += f"\nthe card {place / CARD} shows the scores under '{title}'"
     return f"{text}\n\n{written}\n"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from tlclass.serving.request import Prior, Request
 from tlclass.surveys import door
 from tlclass.surveys.saying import Together
 from tlclass.training.card import card
-from tlclass.wording import in_python
+from tlclass.wording import in_python, reworded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,7 +140,7 @@ class Model:
         return frame
 
     def _read(self, source: door.Source, options: Mapping[str, Any]) -> LightCurves:
-        with _said_in_python():
+        with reworded(in_python):
             return door.read(source, self.trained.passbands, options, self.trained.input)
 
     def table(self, source: door.Source, request: Request, options: Mapping[str, Any]) -> pa.Table:
@@ -155,19 +154,10 @@ class Model:
     def _read_each(self, parts: Iterable[pa.Table], options: Mapping[str, Any]) -> Iterator[LightCurves]:
         together = Together()
         for part in parts:
-            with together, _said_in_python():
+            with together, reworded(in_python):
                 (curves,) = door.parts(part, self.trained.passbands, options, self.trained.input)
             yield curves
         together.log()
-
-
-@contextmanager
-def _said_in_python() -> Iterator[None]:
-    """Put a mistake into the words of `Model.predict`."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(in_python(str(error))) from error
 
 
 def load_model(name: str | Path) -> Model:
@@ -177,5 +167,5 @@ def load_model(name: str | Path) -> Model:
         FileNotFoundError: there is none; the message names the released ones.
         ValueError: its files are damaged or from a newer version.
     """
-    with _said_in_python():
+    with reworded(in_python):
         return Model(named_model(name))

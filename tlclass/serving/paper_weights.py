@@ -11,6 +11,7 @@ import numpy as np
 
 from tlclass.arrays import Array
 from tlclass.extras import needs
+from tlclass.wording import reworded
 
 LAYOUT = "GRU, GRU, dense tanh [beside it a linear one of the object's numbers], dense ReLU, dense ReLU, dense softmax"
 ACTIVATIONS = {"state": "tanh", "joint": "relu", "latent": "relu", "head": "softmax", "context": "linear"}
@@ -82,10 +83,8 @@ def read_paper_weights(path: Path) -> PaperWeights:
     readers = {".h5": _from_keras, ".hdf5": _from_keras, ".onnx": _from_onnx}
     if path.suffix not in readers:
         raise ValueError(f"{path}: give a Keras file (.h5) or an ONNX graph (.onnx)")
-    try:
+    with reworded(lambda said: f"{path}: {said}"):
         return readers[path.suffix](path)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def _from_keras(path: Path) -> PaperWeights:

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from tlclass.serving.account import Account
 from tlclass.serving.priors import reweighed
 from tlclass.serving.request import Request
 from tlclass.serving.warnings import warnings_for
+from tlclass.wording import reworded
 
 ABOUT = b"tlclass.predictions"  # key of the table's metadata: what made it
 
@@ -120,9 +121,9 @@ def select(
     check(curves, origin)
     model.passbands.wavelengths(curves.passbands, origin)
     kept, left_out = (curves, {}) if asked.keep_passbands else trained_passbands(model, curves)
-    selected, cuts = model.selection.select(kept)
+    selected, cuts = model.selection.select(kept, move_on=True)
     account.add(curves, kept, left_out, cuts)
-    return selected, warnings_for(model, curves, selected, left_out, cuts)
+    return selected, warnings_for(model, kept, selected, left_out, cuts)
 
 
 def trained_passbands(model: TrainedModel, curves: LightCurves) -> tuple[LightCurves, dict[str, Array]]:
@@ -136,15 +137,6 @@ def trained_passbands(model: TrainedModel, curves: LightCurves) -> tuple[LightCu
     return (curves.keep(~strange[curves.passband]), left_out) if left_out else (curves, {})
 
 
-@contextmanager
-def _of_both(model: TrainedModel, origin: str) -> Iterator[None]:
-    """Name the input and the model in what is refused."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{origin} and the model {model.folder or model.survey}: {error}") from None
-
-
 class Classified:
     """The model's output for the selected light curves, at each of V views.
 
@@ -156,14 +148,15 @@ class Classified:
         self.model, self.curves, self.selected, self.asked = model, curves, selected, asked
         number = {name: place for place, name in enumerate(curves.object_id)}
         self.place = np.array([number[name] for name in selected.object_id], dtype=np.int64)
-        with _of_both(model, origin):
+        both = partial(reworded, lambda said: f"{origin} and the model {model.folder or model.survey}: {said}")
+        with both():
             encoded = encode(selected, model.passbands, model.encoding, model.metadata)
         self.views, self.rows = _views_and_rows(encoded, self.place, len(curves), selected.mjd, asked)
         self.latents = _latents(model, encoded, self.views)
         self.shape = statistics(encoded, model.encoding)
         self.observations = torch.from_numpy(self.views.observations)
         self.logits = logits_of(model.members, self.latents)
-        with _of_both(model, origin):
+        with both():
             refuse_lost(self.logits)
         self.plain = log_probabilities(model.calibration, self.logits, self.observations)
 

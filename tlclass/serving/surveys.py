@@ -8,7 +8,7 @@ from tlclass.experiments.cards import build_survey
 from tlclass.experiments.composition import about_survey, compose
 from tlclass.experiments.words import written
 from tlclass.surveys import Several, Survey
-from tlclass.wording import of_survey
+from tlclass.wording import of_survey, reworded
 
 
 def load_survey(name: str, data: str | Path = "data", **changes: object) -> Survey | Several:
@@ -25,10 +25,8 @@ def load_survey(name: str, data: str | Path = "data", **changes: object) -> Surv
     """
     words = [f"{key.replace('__', '.')}={written(value)}" for key, value in changes.items()]
     card = [f"source={name}", f"paths.data={Path(data).resolve()}", *(f"source.{word}" for word in words)]
-    try:
+    with reworded(_of_python):
         return build_survey(compose(card)["source"])
-    except ValueError as error:
-        raise ValueError(_of_python(str(error))) from error
 
 
 def _of_python(message: str) -> str:
@@ -52,11 +50,9 @@ def stated_survey(words: Sequence[str], config_dir: str | None, trust: Sequence[
     Raises:
         ValueError: a word means nothing, or the card is of several surveys of different objects.
     """
-    try:
+    with reworded(of_survey):
         settings = compose([about_survey(word) for word in words], config_dir)
         survey = build_survey(settings["target"], trust or settings["trust"])
-    except ValueError as error:
-        raise ValueError(of_survey(str(error))) from error
     if not isinstance(survey, Survey):
         raise ValueError(f"{words[0]} is of several surveys of different objects: classify one at a time")
     return survey

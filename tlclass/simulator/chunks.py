@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Protocol, Self
 
+import numpy as np
+
 from tlclass import stopping
-from tlclass.arrays import Array
+from tlclass.lightcurves.curves import LightCurves
 
 CHUNK = 1024  # trials of one class drawn from one random stream; never change it for the last chunk
 AHEAD = 8  # chunks per process that may wait to be collected
 
 
-@dataclass(frozen=True)
-class Observed:
-    """Accepted objects of a chunk: flat observations, `counts` and `columns` per object."""
-
-    counts: Array
-    mjd: Array
-    band: Array
-    flux: Array
-    flux_err: Array
-    detected: Array
-    columns: Mapping[str, Array]
-
-    def head(self, n: int) -> Observed:
-        """Keep the first `n` objects."""
-        m = int(self.counts[:n].sum())
-        flat = (self.mjd[:m], self.band[:m], self.flux[:m], self.flux_err[:m], self.detected[:m])
-        return Observed(self.counts[:n], *flat, {key: values[:n] for key, values in self.columns.items()})
-
-
 class Observer(Protocol):
     """What is observed with: it can be pickled, and a chunk depends on nothing but its number."""
 
-    def observe(self, name: str, chunk: int) -> Observed:
-        """Accepted objects of one chunk of class `name`."""
+    def observe(self, name: str, chunk: int) -> LightCurves:
+        """Accepted objects of one chunk of class `name`, without names and labels."""
 
 
 class Chunks:
@@ -67,7 +49,7 @@ class Chunks:
         if self.executor is not None:
             self.executor.shutdown(cancel_futures=True)
 
-    def of_class(self, name: str, wanted: int) -> Iterator[Observed]:
+    def of_class(self, name: str, wanted: int) -> Iterator[LightCurves]:
         """Chunks with `wanted` accepted objects of class `name` in all.
 
         Raises:
@@ -80,8 +62,8 @@ class Chunks:
             for batch in self._observe(name, range(chunk, chunk + wave)):
                 stopping.check()
                 if found < wanted:
-                    yield batch.head(wanted - found)
-                    found += min(batch.counts.size, wanted - found)
+                    yield batch.take(np.arange(min(len(batch), wanted - found)))
+                    found += min(len(batch), wanted - found)
             chunk += wave
             accepted = found / (chunk * CHUNK)
             if found == 0 and chunk >= 20:
@@ -90,7 +72,7 @@ class Chunks:
                     "loosen trigger or limits"
                 )
 
-    def _observe(self, name: str, chunks: range) -> Iterator[Observed]:
+    def _observe(self, name: str, chunks: range) -> Iterator[LightCurves]:
         if self.executor is None:
             return (self.observer.observe(name, chunk) for chunk in chunks)
         return self.executor.map(_observe_in_worker, [name] * len(chunks), chunks)
@@ -104,5 +86,5 @@ def _start_worker(observer: Observer, parent: int) -> None:
     _worker["observer"] = observer
 
 
-def _observe_in_worker(name: str, chunk: int) -> Observed:
+def _observe_in_worker(name: str, chunk: int) -> LightCurves:
     return _worker["observer"].observe(name, chunk)

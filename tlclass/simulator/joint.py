@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from tlclass.lightcurves.by_survey import SEEN_BY, named_surveys
-from tlclass.lightcurves.curves import LightCurves
+from tlclass.lightcurves.curves import OBSERVATION_DTYPES, LightCurves, with_passbands
 from tlclass.lightcurves.selection import Selection
 from tlclass.lightcurves.taxonomy import Taxonomy
-from tlclass.simulator.chunks import Observed
 from tlclass.simulator.gathering import Progress, observed_in_parts
 from tlclass.simulator.instrument import Band
 from tlclass.simulator.survey import VERSION, Observatory, Simulation
@@ -111,13 +110,11 @@ class Observatories:
         """Draw the pools."""
         self.each = {name: Observatory(simulation) for name, simulation in surveys.items()}
 
-    def observe(self, name: str, chunk: int) -> Observed:
-        """Observe one chunk of class `name` with all surveys; the objects that one of them accepts."""
-        seen = list(self.look(name, chunk).values())
-        accepted = np.logical_or.reduce([one.accepted for one in seen])
-        shifts = np.cumsum([0, *(len(survey.edges) for survey in self.each.values())])
-        observed = [one.of(accepted) for one in seen]
-        return _together(dict(zip(self.each, observed, strict=True)), shifts.tolist())
+    def observe(self, name: str, chunk: int) -> LightCurves:
+        """The objects of one chunk of class `name` that one of the surveys accepts; see `tlclass.simulator.chunks.Observer`."""
+        seen = self.look(name, chunk)
+        accepted = np.logical_or.reduce([one.accepted for one in seen.values()])
+        return _together({k: one.of(accepted, tuple(self.each[k].simulation.bands)) for k, one in seen.items()})
 
     def look(self, name: str, chunk: int) -> dict[str, Any]:
         """What each survey sees of one chunk of class `name`, `Seen` by survey."""
@@ -131,20 +128,20 @@ class Observatories:
         }
 
 
-def _together(observed: Mapping[str, Observed], shifts: list[int]) -> Observed:
-    """The observations of the same objects by several surveys, in order of time; codes of bands are shifted by so much."""
+def _together(observed: Mapping[str, LightCurves]) -> LightCurves:
+    """The observations of the same objects by several surveys, in order of time."""
     parts = list(observed.values())
-    owner = np.concatenate([np.repeat(np.arange(part.counts.size), part.counts) for part in parts])
-    mjd = np.concatenate([part.mjd for part in parts])
-    order = np.lexsort((mjd, owner))
-    band = np.concatenate([part.band + np.uint8(shift) for part, shift in zip(parts, shifts, strict=False)])
-    flat = [np.concatenate([getattr(p, key) for p in parts])[order] for key in ("flux", "flux_err", "detected")]
-    columns = dict(parts[0].columns)
-    columns["trigger_mjd"] = np.fmin.reduce([part.columns["trigger_mjd"] for part in parts])  # the earliest
-    columns["days_trigger_to_peak"] = np.fmax.reduce([part.columns["days_trigger_to_peak"] for part in parts])
-    columns |= {_seen(name): part.counts > 0 for name, part in observed.items()}
-    counts = np.sum([part.counts for part in parts], axis=0)
-    return Observed(counts, mjd[order], band[order], flat[0], flat[1], flat[2], columns)
+    names = tuple(dict.fromkeys(chain.from_iterable(part.passbands for part in parts)))
+    parts = [with_passbands(part, names) for part in parts]
+    order = np.lexsort([np.concatenate([getattr(part, key) for part in parts]) for key in ("mjd", "owner")])
+    columns = (*OBSERVATION_DTYPES, "passband")
+    flat: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts])[order] for name in columns}
+    extra = dict(parts[0].extra)
+    extra["days_trigger_to_peak"] = np.fmax.reduce([part.extra["days_trigger_to_peak"] for part in parts])
+    extra |= {_seen(name): part.lengths > 0 for name, part in observed.items()}
+    trigger = np.fmin.reduce([part.trigger_mjd for part in parts])  # the earliest
+    offsets = np.sum([part.offsets for part in parts], axis=0)
+    return replace(parts[0], **flat, offsets=offsets, trigger_mjd=trigger, extra=extra)
 
 
 def _seen(survey: str) -> str:

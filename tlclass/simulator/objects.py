@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlclass.arrays import Array
-from tlclass.simulator.chunks import CHUNK, Observed
+from tlclass.lightcurves.curves import LightCurves, pack
+from tlclass.simulator.chunks import CHUNK
 from tlclass.simulator.histories import Histories
 from tlclass.simulator.instrument import Visits
 
@@ -59,10 +60,12 @@ class Seen:
     accepted: Array
     columns: dict[str, Array]
 
-    def of(self, chosen: Array) -> Observed:
-        """The kept observations of the objects where the (n,) mask is true."""
+    def of(self, chosen: Array, passbands: tuple[str, ...]) -> LightCurves:
+        """The kept observations, in these passbands, of the objects where the (n,) mask is true; without names and labels."""
         visits, keep = self.visits, self.keep & chosen[self.visits.objects]
         counts = np.bincount(visits.objects[keep], minlength=CHUNK)[chosen]
-        columns = {key: values[chosen] for key, values in self.columns.items()}
-        flat = (visits.mjd[keep], visits.band[keep], self.flux[keep], self.flux_err[keep], self.detected[keep])
-        return Observed(counts, *flat, columns)
+        observed = {name: getattr(self, name)[keep] for name in ("flux", "flux_err", "detected")}
+        observed |= {"mjd": visits.mjd[keep], "passband": visits.band[keep]}
+        columns = {name: values[chosen] for name, values in self.columns.items()}
+        offsets = np.append(0, np.cumsum(counts)).astype(np.int64)
+        return pack(columns, np.full(len(counts), ""), observed, offsets, passbands)

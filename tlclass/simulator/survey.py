@@ -16,7 +16,7 @@ from tlclass.lightcurves.curves import LightCurves
 from tlclass.options import nearest
 from tlclass.simulator.bands import Bands, band_flux
 from tlclass.simulator.cadence import NightlyCadence, PairCadence, build_pool, parse_cadence
-from tlclass.simulator.chunks import CHUNK, Observed
+from tlclass.simulator.chunks import CHUNK
 from tlclass.simulator.gathering import Progress, observed_in_parts
 from tlclass.simulator.histories import Histories, evolve
 from tlclass.simulator.hosts import Hosts
@@ -193,12 +193,12 @@ class Observatory:
             simulation.seed,
         )
 
-    def observe(self, name: str, chunk: int) -> Observed:
-        """Observe one chunk of class `name` and return the accepted objects."""
+    def observe(self, name: str, chunk: int) -> LightCurves:
+        """See `tlclass.simulator.chunks.Observer`."""
         simulation = self.simulation
         rng = np.random.default_rng([simulation.seed, simulation.population.index(name), chunk])
         seen = self.look(self.draw(name, rng), rng)
-        return seen.of(seen.accepted)
+        return seen.of(seen.accepted, tuple(simulation.bands))
 
     def draw(self, name: str, rng: Generator, hosts: Hosts | None = None) -> Objects:
         """A chunk of objects of class `name`, as they are whoever looks at them; without `hosts` theirs are as this survey knows them."""

@@ -78,6 +78,8 @@ class Engine:
         again = [k for k, each in enumerate(seen) if each.changed and not each.in_order]
         onward = [k for k, each in enumerate(seen) if each.changed and each.in_order and len(each.new)]
         names = [arrival.object_id for _, arrival in objects]
+        moved = self._moved_on(onward, seen, names)
+        again, onward = [*again, *moved], [k for k in onward if k not in moved]
         for chosen, way, how in ((again, self._again, RECOMPUTED), (onward, self._onward, STEP)):
             if not chosen:
                 continue
@@ -91,14 +93,11 @@ class Engine:
         """Everything from all rows."""
         ids, place = [names[k] for k in chosen], {names[k]: k for k in chosen}
         lives = [seen[k].live for k in chosen]
-        curves = self._usable(
-            light_curves(ids, [live.rows for live in lives], [live.about for live in lives], self.names)
-        )
-        selected, _ = self.model.selection.select(curves)
+        selected = self._selected(lives, ids)
         kept_ids = set(selected.object_id.tolist())
         for k, live in zip(chosen, lives, strict=True):
             if names[k] not in kept_ids:
-                yield k, replace(live, steps=0, networks=(), kept=np.empty(0, KEPT)), None
+                yield k, replace(live, steps=0, detections=0, networks=(), kept=np.empty(0, KEPT)), None
         if not len(selected):
             return
         encoded = encode(selected, self.model.passbands, self.model.encoding, self.model.metadata)
@@ -117,7 +116,8 @@ class Engine:
             yield (
                 k,
                 replace(
-                    seen[k].live, steps=int(lengths[row]), zero=float(selected.trigger_mjd[row]), first=float(selected.mjd[here.start]),
+                    seen[k].live, steps=int(lengths[row]), detections=int(selected.detected[here].sum()),
+                    zero=float(selected.trigger_mjd[row]), first=float(selected.mjd[here.start]),
                     last=float(selected.mjd[here.stop - 1]), kept=_kept(selected, here, keep), networks=networks,
                 ),
                 said,
@@ -157,17 +157,37 @@ class Engine:
             latents.append(latent)
             networks.append(states)
         keep = remembered(self.model.encoding, both)
+        found = np.bincount(new.owner[new.detected], minlength=len(new))
         total = torch.from_numpy(np.array([live.steps for live in lives]) + new.lengths)
         for row, said in enumerate(self._said(latents, total, self._shape_of(lives, new.object_id.tolist()))):
             here = slice(int(both.offsets[row]), int(both.offsets[row + 1]))
             yield (
                 chosen[row],
                 replace(
-                    lives[row], steps=int(total[row]), last=float(both.mjd[here.stop - 1]), kept=_kept(both, here, keep),
-                    networks=tuple(states[row] for states in networks),
+                    lives[row], steps=int(total[row]), detections=lives[row].detections + int(found[row]),
+                    last=float(both.mjd[here.stop - 1]), kept=_kept(both, here, keep), networks=tuple(states[row] for states in networks),
                 ),
                 said,
             )  # fmt: skip
+
+    def _moved_on(self, chosen: list[int], seen: "list[_Seen]", names: list[str]) -> list[int]:
+        """Which of these get another time zero, because there is too little in a window that has passed."""
+        end = self.model.selection.window[1]
+        late = [k for k in chosen if self.few(seen[k].live) and (seen[k].new["mjd"] >= seen[k].live.zero + end).any()]
+        if not late:
+            return []
+        selected = self._selected([seen[k].live for k in late], [names[k] for k in late])
+        zero = dict(zip(selected.object_id.tolist(), selected.trigger_mjd.tolist(), strict=True))
+        return [k for k in late if zero.get(names[k]) != seen[k].live.zero]
+
+    def few(self, live: Live) -> bool:
+        """Whether later detections may move its time zero."""
+        return bool(self.model.selection.few(np.array(live.steps), np.array(live.detections)))
+
+    def _selected(self, lives: list[Live], ids: list[str]) -> LightCurves:
+        """What is classified of all rows of objects."""
+        curves = light_curves(ids, [live.rows for live in lives], [live.about for live in lives], self.names)
+        return self.model.selection.select(self._usable(curves), move_on=True)[0]
 
     def _usable(self, curves: LightCurves) -> LightCurves:
         return curves.keep(self.trained[curves.passband])
@@ -176,8 +196,7 @@ class Engine:
         """The same from all rows of objects that the networks have seen up to their last one."""
         if self.model.novelty is None or self.model.novelty.shape is None:
             return None
-        curves = light_curves(ids, [live.rows for live in lives], [live.about for live in lives], self.names)
-        selected, _ = self.model.selection.select(self._usable(curves))
+        selected = self._selected(lives, ids)
         shape = self._shape(encode(selected, self.model.passbands, self.model.encoding, self.model.metadata))
         place = {name: row for row, name in enumerate(selected.object_id.tolist())}
         return None if shape is None else shape[[place[name] for name in ids]]

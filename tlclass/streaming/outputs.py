@@ -6,8 +6,9 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -55,20 +56,17 @@ class Output:
 class Lines(Output):
     """A file of JSON, an object a line; what lies beyond its committed length was never said and is cut off at the start.
 
+    Where the file is moved away meanwhile, as logrotate does, a new one begins.
+
     Args:
         path: the file. store: knows the length. name: under which.
     """
 
     def __init__(self, path: Path, store: Store, name: str):
         path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self.option = path, "-o" if name == PREDICTIONS else "--dead-letters"
         self.store, self.length, self.end = store, f"length of {name}", f"end of {name}"
-        self.file = path.open("a+b")
-        if path.is_file() and not taken(self.file):
-            self.file.close()
-            option = "-o" if name == PREDICTIONS else "--dead-letters"
-            raise ValueError(
-                f"another stream writes {path} now: give another file with {option}, or end that stream first"
-            )
+        self.file = self._opened()
         size, committed = self.file.seek(0, 2), store.fact(self.length)
         ours = committed is not None and (not size or self._ends_at(committed))
         if size and not ours and name == PREDICTIONS:
@@ -76,16 +74,38 @@ class Lines(Output):
             raise _of_another_state(path)
         if ours and committed < size:
             self.file.truncate(committed)
-        elif not ours:
+        else:
             self._note()
             store.commit(-math.inf, 0)
+
+    def _opened(self) -> IO[bytes]:
+        file = self.path.open("a+b")
+        self.movable = self.path.is_file()
+        if self.movable and not taken(file):
+            file.close()
+            raise ValueError(
+                f"another stream writes {self.path} now: give another file with {self.option}, or end that stream first"
+            )
+        return file
+
+    def _is_moved(self) -> bool:
+        try:
+            return self.movable and not os.path.samestat(self.path.stat(), os.fstat(self.file.fileno()))
+        except FileNotFoundError:
+            return True
 
     def write(self, rows: Sequence[Row]) -> list[str]:
         """See `Output`."""
         if rows:
-            self.file.write("".join(as_json(row) + "\n" for row in rows).encode())
-            self.file.flush()
-            os.fsync(self.file.fileno())
+            if self._is_moved():
+                self.file.close()
+                self.file = self._opened()
+            try:
+                self.file.write("".join(as_json(row) + "\n" for row in rows).encode())
+                self.file.flush()
+                os.fsync(self.file.fileno())
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(self.path)) from error
         self._note()
         return []
 
@@ -105,7 +125,8 @@ class Lines(Output):
 
     def close(self) -> None:
         """See `Output`."""
-        self.file.close()
+        with suppress(OSError):  # of what could not be written, which `write` said
+            self.file.close()
 
 
 class Parts(Output):

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tlclass.lightcurves.curves import LONGEST_TEXT
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.photometry import detected_by_snr
+from tlclass.lightcurves.photometry import ZERO_POINT, depth_offset, detected_by_snr, zero_point_of
 from tlclass.quoting import as_text, listed, sentence, shortened
 from tlclass.streaming.arrivals import ABOUT, SEEN, UNKNOWN, Arrival, packet_times
 from tlclass.surveys import AlertPackets
@@ -26,18 +26,26 @@ from tlclass.surveys.tables.columns import Form, refuse_absent
 from tlclass.surveys.tables.facts import Facts
 from tlclass.surveys.tables.kinds import plain
 from tlclass.surveys.tables.lists import holds_lists
-from tlclass.surveys.tables.measured import is_photflag, kind_of, measured
+from tlclass.surveys.tables.measured import has_photflag, measured
+from tlclass.surveys.tables.named import Named
 from tlclass.surveys.tables.observations import converted, observation_columns
 from tlclass.surveys.tables.quantities import stated_in_rows, usable
-from tlclass.surveys.tables.units import only_unit, say_depth
+from tlclass.surveys.tables.units import judge_depth, only_unit, say_default, say_depth
 
 log = logging.getLogger(__name__)
 Packet = Mapping[str, Any]
 
 ROWS = "rows of a table"
-PASSING = (ImportError, OSError)  # nothing is wrong with the content: a package is missing, the disk or network fails
 ENOUGH = 50  # rows by which the unit is judged
 NEITHER = "it is neither JSON nor an Avro file: if it is an alert that Kafka sends without its schema, as Fink does, give that with --schema FILE.avsc"
+
+
+class Unreadable(ValueError):
+    """Nothing of a source can be read, whatever comes."""
+
+
+# nothing is wrong with one item: a package is missing, the disk or network fails, or all items are alike
+PASSING = (ImportError, OSError, Unreadable)
 
 
 @dataclass(frozen=True)
@@ -163,6 +171,8 @@ class Reading:
         """Rows of a table of observations, one arrival each; if one of them is wrong, the others are right all the same."""
         try:
             found = list(self._converted(table, origin))
+        except PASSING:
+            raise
         except Exception as error:
             if len(table) > 1:
                 for row in range(len(table)):
@@ -176,40 +186,56 @@ class Reading:
         found = usable(observation_columns(table.column_names, self.form, ROWS), table.schema, self.form, True)
         self._say_absent(table.column_names)
         self._said_flags = self._said_flags or say_unread_flags(table.column_names, found.values(), ROWS)
-        table = plain(table.select(list(dict.fromkeys(found.values()))), ROWS)
-        rows = measured(table, found, self.form, ROWS)
-        facts = Facts(self._unit(rows.table, found), relative=False, rounded=False, signed=rows.signed, bits=True)
+        given = Named(plain(table.select(list(dict.fromkeys(found.values()))), ROWS), found, self.form, ROWS)
+        rows = measured(given)
+        facts = Facts(self._unit(rows.rows), relative=False, rounded=False, signed=rows.signed, bits=True)
         if rows.need_sign and rows.have_none and ("is_positive" in found or not rows.signed):
             raise ValueError(
                 "nothing says whether its difference is positive or negative (isdiffpos): state --positive if all are"
             )
-        seen, _ = converted(rows, found, self.form, ROWS, facts, part=True)
-        if facts.unit is not None:
-            self._say_depth(seen, found)
-        if is_photflag(found.get("detected", "")):
+        seen, _ = converted(rows, facts, part=True)
+        if given.kind == "flux":
+            self._judge_unit(seen, found, facts.unit)
+        if has_photflag(found):
             self._say_no_bits(seen)
         good = np.isfinite(seen["mjd"]) & (seen["object_id"].astype(str) != "")
-        given = np.zeros(len(good), SEEN)
+        kept = np.zeros(len(good), SEEN)
         for name in ("mjd", "flux", "flux_err", "detected"):
-            given[name] = seen[name]
-        given["band"] = seen["passband"]
-        given["rank"] = ~(np.isfinite(seen["flux"]) & (seen["flux_err"] > 0))
-        about = self._about(table, found)
+            kept[name] = seen[name]
+        kept["band"] = seen["passband"]
+        kept["rank"] = ~(np.isfinite(seen["flux"]) & (seen["flux_err"] > 0))
+        about = _about(given)
         for row in np.flatnonzero(good).tolist():
             _refuse_id(str(seen["object_id"][row]), origin)
             name = str(seen["object_id"][row])
-            yield Arrival(name, given[row : row + 1], about[name], origin)
+            yield Arrival(name, kept[row : row + 1], about[name], origin)
         for _ in range(len(table) - int(np.count_nonzero(good))):
             yield Nameless(origin)
 
-    def _say_depth(self, seen: Mapping[str, Any], found: Mapping[str, str]) -> None:
-        """Warn once, by the first rows, of a unit in which the errors are far from the depth of the survey."""
+    def _judge_unit(self, seen: Mapping[str, Any], found: Mapping[str, str], unit: str | float | None) -> None:
+        """Judge once, by the first rows, a unit in which the errors are far from the depth of the survey, as that of a table is.
+
+        Raises:
+            Unreadable: a table in this unit would be refused.
+        """
         if not len(seen["passband"]) or sum(len(band) for _, _, band in self._first) >= ENOUGH:
             return
         self._first.append((seen["flux"], seen["flux_err"], seen["passband"]))
         flux, flux_err, band = (np.concatenate(each) for each in zip(*self._first, strict=True))
-        if len(band) >= ENOUGH:
-            say_depth({"flux": flux, "flux_err": flux_err}, band, found, self.form.passbands.names, ROWS)
+        if len(band) < ENOUGH:
+            return
+        value, names = {"flux": flux, "flux_err": flux_err}, self.form.passbands.names
+        try:
+            if self._said_unit and unit is not None:
+                offset = depth_offset(flux_err, band, names)
+                given = None if offset is None else offset + ZERO_POINT - zero_point_of(unit)
+                say_default(unit, given, value, found["flux"], ROWS)
+                return
+            if self.form.flux_unit is None:
+                judge_depth(value, band, found, unit, names, ROWS)
+        except ValueError as error:
+            raise Unreadable(f"{error}; and give an empty --state: the first {len(band)} rows were read") from error
+        say_depth(value, band, found, names, ROWS)
 
     def _say_no_bits(self, seen: Mapping[str, Any]) -> None:
         """Warn once where PHOTFLAG calls none of the first bright rows a detection: a whole table would be decided by flux / error."""
@@ -232,20 +258,13 @@ class Reading:
             log.warning("%s; rows without it are used all the same", error)
             self._said_absent = True
 
-    def _about(self, table: pa.Table, found: Mapping[str, str]) -> dict[str, tuple[float, ...]]:
-        """What the rows state of each object."""
-        ids, stated = stated_in_rows(table, found, self.form, ROWS)
-        known = {"issued": np.zeros(len(ids)), **stated}
-        unknown = np.full(len(ids), np.nan)
-        rows = np.stack([known.get(name, unknown) for name in ABOUT], axis=1).tolist()
-        return {name: tuple(row) for name, row in zip(ids, rows, strict=True)}
-
-    def _unit(self, table: pa.Table, found: Mapping[str, str]) -> str | float | None:
-        if kind_of(found, self.form) != "flux":
+    def _unit(self, rows: Named) -> str | float | None:
+        found = rows.found
+        if rows.kind != "flux":
             return None
         unit = self.form.stated_unit(found)
         if unit is None and "flux_unit" in found:
-            unit = only_unit(table[found["flux_unit"]], found["flux_unit"], ROWS)
+            unit = only_unit(rows["flux_unit"], found["flux_unit"], ROWS)
         if unit is None and "zero_point" not in found:
             unit = self.form.default_unit
             if unit is None:
@@ -259,6 +278,15 @@ class Reading:
                 )  # fmt: skip
                 self._said_unit = True
         return unit
+
+
+def _about(rows: Named) -> dict[str, tuple[float, ...]]:
+    """What the rows state of each object."""
+    ids, stated = stated_in_rows(rows)
+    known = {"issued": np.zeros(len(ids)), **stated}
+    unknown = np.full(len(ids), np.nan)
+    values = np.stack([known.get(name, unknown) for name in ABOUT], axis=1).tolist()
+    return {name: tuple(row) for name, row in zip(ids, values, strict=True)}
 
 
 def for_model(passbands: Passbands, settings: Mapping[str, Any], schema: Path | None = None) -> Reading:

@@ -157,7 +157,7 @@ class Stream:
                 rows += [] if again else [self._row(arrival.object_id, live, said)]
             lives[arrival.object_id] = live
             self._tick(arrival)
-            self.store.put(arrival.object_id, live, self._deadline(live))
+            self.store.put(arrival.object_id, live, self._deadline(live), self.engine.few(live))
         self.metrics.counts["predictions"] += len(rows)
         return rows
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tlclass.quoting import sentence
-from tlclass.streaming.reading import PASSING, Read, Reading, Rejected, refuse_lists
+from tlclass.streaming.reading import PASSING, Read, Reading, Rejected, Unreadable, refuse_lists
 from tlclass.streaming.store import Store
 from tlclass.surveys.alerts.files import CONTAINER, TARS, decoded, packet_files, packets_in
 from tlclass.surveys.tables.batches import Batches
@@ -124,11 +124,17 @@ class Folder:
 
     def _of(self, file: Path, name: str, start: int) -> Iterator[Item]:
         """What a file holds, from item number `start` on."""
-        number, size = 0, file.stat().st_size
+        number = 0
         try:
+            size = file.stat().st_size
             for number, read in enumerate(self._read(file), 1):
                 if number > start:
                     yield Item(read, {f"at {name}": number})
+        except FileNotFoundError:
+            if file.exists():
+                raise
+            log.warning("%s was removed before it was read", file)
+            return
         except PASSING:
             raise
         except Exception as error:
@@ -218,7 +224,7 @@ class StandardInput:
         try:
             for number, item in enumerate(self._found(), 1):
                 self.waiting.put(Item(item(f"standard input, number {number}"), sent=time.time()))
-        except (*PASSING, Unreadable) as error:
+        except PASSING as error:
             self.waiting.put(error)
         except Exception as error:
             self.waiting.put(Item([Rejected("standard input", sentence(error))]))
@@ -285,10 +291,6 @@ def _cells(line: bytes) -> list[str]:
         return next(csv.reader([line.decode("utf-8-sig").rstrip("\r\n")]))
     except (UnicodeDecodeError, csv.Error):
         raise ValueError("it is not a line of CSV in UTF-8: give JSON lines, CSV or Avro packets") from None
-
-
-class Unreadable(ValueError):
-    """Nothing of a source can be read, whatever comes."""
 
 
 class _Resumed(io.RawIOBase):

@@ -26,7 +26,7 @@ class Live:
         rows: every distinct row that arrived, in order of time.
         about: see `tlclass.streaming.arrivals.Arrival`.
         contested: whether two rows of one exposure are equally good.
-        steps: how many selected observations the networks have seen; 0: there is no network state.
+        steps: how many selected observations the networks have seen; 0: there is no network state. detections: how many of them are such.
         zero, first, last: MJD of time zero, and of the first and last of those observations.
         kept: those that the encoding of the next needs.
         networks: state of each network of the ensemble.
@@ -37,6 +37,7 @@ class Live:
     about: tuple[float, ...] = NOTHING_KNOWN
     contested: bool = False
     steps: int = 0
+    detections: int = 0
     zero: float = np.nan
     first: float = np.nan
     last: float = np.nan
@@ -53,7 +54,8 @@ def to_bytes(live: Live) -> bytes:
         shapes.append([[name, array.dtype.str, list(array.shape)] for name, array in network.items()])
         arrays += network.values()
     about = [*live.about, live.zero, live.first, live.last]
-    head = json.dumps([len(live.rows), len(live.kept), len(live.reported), live.contested, live.steps, shapes]).encode()
+    counts = [len(live.rows), len(live.kept), len(live.reported), live.contested, live.steps, live.detections]
+    head = json.dumps([*counts, shapes]).encode()
     return b"".join([struct.pack(FACTS, len(head), *about), head, *(array.tobytes() for array in arrays)])
 
 
@@ -61,7 +63,7 @@ def from_bytes(content: bytes) -> Live:
     """What `to_bytes` stored."""
     length, *about = struct.unpack_from(FACTS, content)
     start = struct.calcsize(FACTS)
-    rows, kept, reported, is_contested, steps, shapes = json.loads(content[start : start + length])
+    rows, kept, reported, is_contested, steps, detections, shapes = json.loads(content[start : start + length])
     place = start + length
 
     def take(dtype: Any, shape: list[int]) -> Array:
@@ -74,4 +76,4 @@ def from_bytes(content: bytes) -> Live:
     seen, needed, said = take(SEEN, [rows]), take(KEPT, [kept]), take("f8", [reported])
     networks = tuple({name: take(kind, shape) for name, kind, shape in network} for network in shapes)
     *told, zero, first, last = about
-    return Live(seen, tuple(told), is_contested, steps, zero, first, last, needed, networks, said)
+    return Live(seen, tuple(told), is_contested, steps, detections, zero, first, last, needed, networks, said)

@@ -12,13 +12,13 @@ from typing import Any
 from tlclass.streaming.state import Live, from_bytes, to_bytes
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS objects (id TEXT PRIMARY KEY, deadline REAL NOT NULL, state BLOB);
+CREATE TABLE IF NOT EXISTS objects (id TEXT PRIMARY KEY, deadline REAL NOT NULL, state BLOB, few INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS live ON objects (deadline) WHERE state IS NOT NULL;
 CREATE INDEX IF NOT EXISTS finished ON objects (deadline) WHERE state IS NULL;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS outbox (number INTEGER PRIMARY KEY AUTOINCREMENT, row TEXT NOT NULL);
 """
-FORMAT = 2  # of the stored objects (`tlclass.streaming.state`); 1, which states none, knew no host galaxies
+FORMAT = 3  # of the stored objects (`tlclass.streaming.state`); 1 is not stated in its files
 CACHE = 65_536  # KB
 AT_ONCE = 500  # ids in one query
 
@@ -27,7 +27,7 @@ class Store:
     """The state of a stream; a kill at any time leaves what the last commit left.
 
     An object whose window has passed keeps its id alone, so that later alerts of it are known to be too late, and goes after another
-    `forget` days.
+    `forget` days. One with too few observations goes at once: later alerts of it may be of another event, as in `predict`.
 
     Args:
         path: of the file, made if it is not there.
@@ -39,7 +39,7 @@ class Store:
 
     def __init__(self, path: Path, model: str):
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.path, self._changed = path, dict[str, tuple[float, bytes]]()
+        self.path, self._changed = path, dict[str, tuple[float, bytes, bool]]()
         self._facts: dict[str, Any] = {}
         self._known: set[str] = set()  # live objects that were asked for since the last commit
         try:
@@ -84,9 +84,9 @@ class Store:
         self._known |= {name for name, live in found.items() if live is not None}
         return found | {name: from_bytes(self._changed[name][1]) for name in names if name in self._changed}
 
-    def put(self, name: str, live: Live, deadline: float) -> None:
-        """Remember an object until `deadline` (MJD), with the next commit."""
-        self._changed[name] = (deadline, to_bytes(live))
+    def put(self, name: str, live: Live, deadline: float, few: bool) -> None:
+        """Remember an object until `deadline` (MJD), with the next commit; `few`: and forget it then."""
+        self._changed[name] = (deadline, to_bytes(live), few)
 
     def fact(self, name: str, otherwise: Any = None) -> Any:
         """What was stored under this name: how far a source or an output has come."""
@@ -128,12 +128,12 @@ class Store:
     def _write(self, now: float, forget: float, sent: Sequence[str], delivered: int) -> int:
         write = self.db.executemany
         write(
-            "INSERT INTO objects VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET deadline = excluded.deadline, state = excluded.state",
-            [(name, deadline, state) for name, (deadline, state) in self._changed.items()],
+            "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)",
+            [(name, *changed) for name, changed in self._changed.items()],
         )
-        gone = self.db.execute(
-            "UPDATE objects SET state = NULL WHERE deadline < ? AND state IS NOT NULL", (now,)
-        ).rowcount
+        passed = "WHERE deadline < ? AND state IS NOT NULL"
+        gone = self.db.execute(f"DELETE FROM objects {passed} AND few", (now,)).rowcount
+        gone += self.db.execute(f"UPDATE objects SET state = NULL {passed}", (now,)).rowcount
         self.set_fact("live", len(self) + len(self._changed.keys() - self._known) - gone)
         write("INSERT OR REPLACE INTO facts VALUES (?, ?)", [(n, json.dumps(v)) for n, v in self._facts.items()])
         write("INSERT INTO outbox (row) VALUES (?)", [(row,) for row in sent])

@@ -1,6 +1,7 @@
 """Read light curves to classify from a file or folder of any format, or from a table in memory."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -10,11 +11,12 @@ import pyarrow as pa
 
 from tlclass.lightcurves.arrow import readable
 from tlclass.lightcurves.curves import LightCurves, log_dropped, refuse_none
+from tlclass.lightcurves.ids import Seen
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.options import checked_options, nearest
 from tlclass.surveys.alerts.reader import AlertPackets
 from tlclass.surveys.alerts.tables import holds_packets
-from tlclass.surveys.reader import ROWS, Reader, parts_of
+from tlclass.surveys.reader import ROWS, InMemory, Reader, parts_of
 from tlclass.surveys.snana.fits import SnanaFits
 from tlclass.surveys.snana.text import SnanaText
 from tlclass.surveys.survey import Survey
@@ -64,23 +66,12 @@ def read(
     """
     if isinstance(source, LightCurves):
         return source
-    curves = _read(source, passbands, _checked(options or {}), trained or {})
+    stated = _checked(options or {})
+    with readable(source, "light curves") if isinstance(source, str | Path) else nullcontext():
+        curves = _reader(source, passbands, stated, trained or {}).read()
     refuse_none(len(curves), name_of(source))
     log_dropped(curves.dropped, len(curves.mjd), name_of(source))
     return curves
-
-
-def _read(source: Source, passbands: Passbands, stated: Settings, trained: Settings) -> LightCurves:
-    if isinstance(source, LightCurves):
-        return source
-    if isinstance(source, Survey):
-        return _reader_of(source, stated).read()
-    settings = reader_settings(stated, trained)
-    if not isinstance(source, str | Path):
-        return _read_table(_arrow(source), passbands, settings, stated)
-    path = Path(source)
-    with readable(path, "light curves"):
-        return _kind_of(path).open(path, passbands, settings, stated).read()
 
 
 def parts(
@@ -96,28 +87,32 @@ def parts(
     of that size, as their `read_parts` say; what is decided of a whole table is decided of it all the same. What is dropped is only counted.
 
     Raises:
-        FileNotFoundError, ValueError: see `read`. That there is no light curve is found at the end.
+        FileNotFoundError, ValueError: see `read`. That there is no light curve, or that an id stands in two parts, is found at the end.
     """
-    objects = 0
-    for part in _parts(source, passbands, options or {}, trained or {}, rows):
+    objects, seen = 0, Seen()
+    for part in parts_of(_reader(source, passbands, _checked(options or {}), trained or {}), rows):
         objects += len(part)
+        seen.look(part.object_id)
         yield part
     refuse_none(objects, name_of(source))
+    repeated = len(seen.repeated())
+    if repeated:
+        raise ValueError(
+            f"{name_of(source)}: {repeated} object id(s) are in more than one place: an object must have one row in one file; merge its rows, "
+            "or give each file by itself"
+        )
 
 
-def _parts(
-    source: Source, passbands: Passbands, options: Settings, trained: Settings, rows: int
-) -> Iterator[LightCurves]:
-    stated = _checked(options)
+def _reader(source: Source, passbands: Passbands, stated: Settings, trained: Settings) -> Reader:
+    """What reads a source; of a table in memory it has been read."""
+    if isinstance(source, LightCurves):
+        return InMemory(source)
     if isinstance(source, Survey):
-        yield from parts_of(_reader_of(source, stated), rows)
-        return
-    if not isinstance(source, str | Path):
-        yield _read(source, passbands, stated, trained)
-        return
-    path = Path(source)
-    reader = _kind_of(path).open(path, passbands, reader_settings(stated, dict(trained)), stated)
-    yield from parts_of(reader, rows)
+        return _reader_of(source, stated)
+    settings = reader_settings(stated, trained)
+    if isinstance(source, str | Path):
+        return _kind_of(Path(source)).open(Path(source), passbands, settings, stated)
+    return InMemory(_read_table(_arrow(source), passbands, settings, stated))
 
 
 def name_of(source: Source) -> str:
@@ -207,13 +202,15 @@ def _packets(path: Path, passbands: Passbands, settings: Settings, stated: Setti
 
 
 def _open_fits(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
-    _refuse_others("SNANA FITS files state their", stated, ("unknown_passbands",))
-    return SnanaFits(path, passbands, **_given(settings, "unknown_passbands"))
+    _refuse_others("SNANA FITS files state their", stated, ("flux_unit", "unknown_passbands"))
+    return SnanaFits(path, passbands, **_given(settings, "flux_unit", "unknown_passbands"))
 
 
 def _open_text(path: Path, passbands: Passbands, settings: Settings, stated: Settings) -> Reader:
-    _refuse_others("SNANA text files state their", stated, ("unknown_passbands", "detection_snr"))
-    return SnanaText(path, passbands, label_key=None, **_given(settings, "unknown_passbands", "detection_snr"))
+    _refuse_others("SNANA text files state their", stated, ("flux_unit", "unknown_passbands", "detection_snr"))
+    return SnanaText(
+        path, passbands, label_key=None, **_given(settings, "flux_unit", "unknown_passbands", "detection_snr")
+    )
 
 
 def _given(settings: Settings, *names: str) -> dict[str, Any]:

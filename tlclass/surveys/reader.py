@@ -1,6 +1,7 @@
 """What a file format needs to be read as a survey, and how it is read in parts."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +26,21 @@ class Reader(Protocol):
 
     def read(self) -> LightCurves:
         """All light curves in canonical units, unselected, labels as the files state them."""
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A reader of light curves that are in memory already."""
+
+    curves: LightCurves
+
+    def files(self) -> list[Path]:
+        """There are none."""
+        return []
+
+    def read(self) -> LightCurves:
+        """The light curves."""
+        return self.curves
 
 
 def pieces_of(reader: Any) -> list[Reader]:

@@ -140,12 +140,9 @@ class Survey:
         """Raise ValueError if no object of a parsed file has a label, or one has an unknown label."""
         labels = label_counts(path)
         if labels and not any(labels):
-            advice = (
-                "give a table of them, target.reader.labels=FILE"
-                if hasattr(self.reader, "labels")
-                else "add a table of objects with one, or name its column with target.reader.columns.label=COLUMN"
+            raise ValueError(
+                f"{self.name}: none of its {sum(labels.values())} objects has a class label: {_label_advice(self.reader)}"
             )
-            raise ValueError(f"{self.name}: none of its {sum(labels.values())} objects has a class label: {advice}")
         unknown = Counter(self.taxonomy.unlisted(labels))
         self.taxonomy.encode(np.array(list(unknown.elements()), dtype=str), self.name)
 
@@ -288,3 +285,12 @@ def _contents(files: Sequence[Path]) -> str:
 
 def _hash(content: object) -> str:
     return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+
+def _label_advice(reader: Reader) -> str:
+    """What to do where no object has a label."""
+    if hasattr(reader, "label_advice"):
+        return str(reader.label_advice())
+    if hasattr(reader, "labels"):
+        return "give a table of them, target.reader.labels=FILE"
+    return "add a table of objects with one, or name its column with target.reader.columns.label=COLUMN"

@@ -1,8 +1,7 @@
 """`ClassifierTask`: the same training for a user who assembles data, network and Lightning's trainer by hand."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +14,9 @@ from tlclass.seeds import stream
 from tlclass.training.losses import CrossEntropy, Loss
 from tlclass.training.metrics import classification_scores
 from tlclass.training.schedules import Constant, Schedule
-from tlclass.training.settings import EVEN, FitSettings, MakeOptimizer
+from tlclass.training.settings import FitSettings, MakeOptimizer
 from tlclass.training.task import FitTask
-from tlclass.wording import in_python
+from tlclass.wording import in_python, reworded
 
 
 class ClassifierTask(FitTask):
@@ -57,10 +56,10 @@ class ClassifierTask(FitTask):
         classes: Sequence[str],
         encoder: str | Mapping[str, Any] = "gru",
         head: str | Mapping[str, Any] = "linear",
-        learning_rate: float = 1e-3,
-        class_weights: bool = True,
-        truncate: float = 0.0,
-        truncation: str = EVEN,
+        learning_rate: float = FitSettings.learning_rate,
+        class_weights: bool = FitSettings.class_weights,
+        truncate: float = FitSettings.truncate,
+        truncation: str = FitSettings.truncation,
         seed: int = 0,
         loss: Loss | None = None,
         optimizer: MakeOptimizer = torch.optim.Adam,
@@ -72,7 +71,7 @@ class ClassifierTask(FitTask):
         ) = checked_arguments(ClassifierTask.__init__, locals()).values()  # fmt: skip
         channels, classes = list(channels), list(classes)
         encoder, head = options_of(encoder, "encoder", "gru"), options_of(head, "head", "linear")
-        with _said_in_python():
+        with reworded(_of_task):
             settings = FitSettings(
                 learning_rate=learning_rate, class_weights=class_weights, truncate=truncate, truncation=truncation,
                 loss=loss or CrossEntropy(), optimizer=optimizer, schedule=schedule or Constant(),
@@ -131,10 +130,6 @@ def options_of(named: str | Mapping[str, Any], what: str, example: str) -> dict[
     return dict(named)
 
 
-@contextmanager
-def _said_in_python() -> Iterator[None]:
-    """Put a mistake into the words of `ClassifierTask`."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(re.sub("^model(?=[ .:])", "encoder", in_python(str(error)).removeprefix("fit."))) from error
+def _of_task(message: str) -> str:
+    """A message in the words of `ClassifierTask`."""
+    return re.sub("^model(?=[ .:])", "encoder", in_python(message).removeprefix("fit."))

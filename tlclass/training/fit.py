@@ -17,6 +17,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.loggers.logger import DummyLogger
@@ -191,7 +192,8 @@ def _trainer(
 ) -> L.Trainer:
     """Lightning's trainer for one fit; over several devices with processes that begin inside the fit.
 
-    Lightning's own choice for several devices, `ddp`, would start the command once more for each.
+    Lightning's own choice for several devices, `ddp`, would start the command once more for each. Where SLURM or MPI started several
+    processes, each has a fit of its own; Lightning would make them one.
     """
     given = {
         "use_distributed_sampler": False,  # the sampler shares the batches out itself
@@ -233,7 +235,7 @@ def _run(
             folder,
             process.trainer,
             callbacks=[*own, *copy.deepcopy(list(process.callbacks)), shown],
-            plugins=[WholeCheckpoints()],
+            plugins=[WholeCheckpoints(), LightningEnvironment()],
             logger=logger or (DummyLogger() if process.callbacks else False),  # some callbacks need one
             enable_progress_bar=process.bar,
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from tlclass.config import stated
 from tlclass.quoting import one_of
 from tlclass.training.losses import CrossEntropy, Loss
 from tlclass.training.schedules import Constant, Schedule
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 
 MONITORS = {"val/loss": "min", "val/auroc_macro": "max"}
 EVEN, EARLY = TRUNCATIONS = ("even", "early")
+DEFAULT = stated("fit")
 
 MakeOptimizer = Callable[..., torch.optim.Optimizer]  # takes parameter groups
 
@@ -52,20 +54,20 @@ class FitSettings:
         ValueError: a number is out of range, or two contradict each other.
     """
 
-    learning_rate: float = 1e-3
-    l2_sp: float = 0.0
-    average: float = 0.0
-    class_weights: bool = True
-    truncate: float = 0.0
-    truncation: str = EVEN
-    balance: bool = False
-    batch_size: int = 128
-    max_epochs: int = 100
-    min_steps: int = 1000
-    patience_epochs: int = 10
-    patience_steps: int = 200
-    validate_every_steps: int = 5
-    monitor: str = "val/loss"
+    learning_rate: float = DEFAULT["learning_rate"]
+    l2_sp: float = DEFAULT["l2_sp"]
+    average: float = DEFAULT["average"]
+    class_weights: bool = DEFAULT["class_weights"]
+    truncate: float = DEFAULT["truncate"]
+    truncation: str = DEFAULT["truncation"]
+    balance: bool = DEFAULT["balance"]
+    batch_size: int = DEFAULT["batch_size"]
+    max_epochs: int = DEFAULT["max_epochs"]
+    min_steps: int = DEFAULT["min_steps"]
+    patience_epochs: int = DEFAULT["patience_epochs"]
+    patience_steps: int = DEFAULT["patience_steps"]
+    validate_every_steps: int = DEFAULT["validate_every_steps"]
+    monitor: str = DEFAULT["monitor"]
     loss: Loss = field(default_factory=CrossEntropy)
     optimizer: MakeOptimizer = torch.optim.Adam
     schedule: Schedule = field(default_factory=Constant)

@@ -125,8 +125,13 @@ class AlertPackets:
             with together:
                 return self.merged(parts, part)
 
-        yield from in_parts(in_order(self._parse, files, Path(self.path).name, size), rows, merged)
+        labelled = 0
+        for curves in in_parts(in_order(self._parse, files, Path(self.path).name, size), rows, merged):
+            labelled += len(curves)
+            yield curves
         together.log()
+        if self.labels is not None and not labelled:
+            raise ValueError(f"{self.labels}: none of its objects is among those of {self.path} and has a label")
 
     def read_table(self, table: pa.Table) -> LightCurves:
         """The same of a table in memory with a row per packet; `path` is what messages call it."""
@@ -177,7 +182,7 @@ class AlertPackets:
         tell(log, logging.INFO, message, str(self.path), survey, counts=(len(heads), len(names)))
         objects = {"object_id": names, **_newest_heads(heads, owner)}
         if self.labels is not None:
-            objects["label"] = self._labels(names)
+            objects["label"] = self._labels(names, part)
             labelled = objects["label"] != ""
             objects = {name: column[labelled] for name, column in objects.items()}
             rows = rows[labelled[owner[rows["packet"]]]]
@@ -206,7 +211,7 @@ class AlertPackets:
         names = [self.passbands.called(name.decode(errors="replace"), SYSTEMS[survey]) for name in given.tolist()]
         return np.array(names, dtype=object)[number]
 
-    def _labels(self, names: Array) -> Array:
+    def _labels(self, names: Array, part: bool) -> Array:
         """(n,) str, the label of each object, empty where the table has none or a blank or "-"."""
         path = Path(self.labels or "")
         present = schema_of(path).names
@@ -225,12 +230,13 @@ class AlertPackets:
         known = dict(zip(ids.tolist(), values.tolist(), strict=True))
         labels = np.array([known.get(name, "") for name in names.tolist()])
         found = np.count_nonzero(labels != "")
-        if not found:
+        if not found and not part:
             raise ValueError(
                 f"{path}: none of its {len(ids)} objects is among the {len(names)} objects of {self.path} and has a label: "
                 f"one of the table is '{ids[0] if len(ids) else ''}', one of the packets '{names[0]}'"
             )
-        log.info("%s: %d of %d objects have a label in %s; the others are left out", self.path, found, len(names), path)
+        message = "%s: %d of %d objects have a label in %s; the others are left out"
+        tell(log, logging.INFO, message, str(self.path), path, counts=(int(found), len(names)))
         return labels
 
     def _parse(self, file: Path) -> Parsed:

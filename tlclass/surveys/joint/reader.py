@@ -24,6 +24,7 @@ from tlclass.surveys.joint.spilling import Spill
 from tlclass.surveys.reader import parts_of
 from tlclass.surveys.survey import Survey, matching
 from tlclass.surveys.tables.files import existing
+from tlclass.wording import reworded
 
 log = logging.getLogger(__name__)
 
@@ -92,11 +93,8 @@ class Joint:
     def _read(self, name: str, rows: int | None = None) -> Iterator[LightCurves]:
         """Light curves of a survey, about so many observations at a time, None: all. Mistakes name it, and its settings as the user writes them."""
         reader = self.surveys[name].reader
-        try:
+        with reworded(lambda said: f"{name}: {said.replace('target.reader.', f'target.surveys.{name}.reader.')}"):
             yield from [reader.read()] if rows is None else parts_of(reader, rows)
-        except ValueError as error:
-            said = str(error).replace("target.reader.", f"target.surveys.{name}.reader.")
-            raise ValueError(f"{name}: {said}") from error
 
     def _own(self, name: str, curves: LightCurves, matches: Matches) -> LightCurves:
         """Light curves of a survey as they enter: chosen, near its own trigger, with the joint ids."""

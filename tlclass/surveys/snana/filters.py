@@ -15,6 +15,12 @@ SLOAN = "ugriz"  # filters that surveys have nearly alike
 CODES = frozenset("abcd")  # a survey whose FILTERS have all of these numbers them through the alphabet: fghij for UBVri
 
 
+def is_foreign(survey: str, passbands: Passbands) -> bool:
+    """Whether a header's SURVEY is another than the passbands are of."""
+    ours = [name for system in passbands.systems for name in FACTS["systems"].get(system, ())]
+    return bool(survey and ours) and not any(name in survey.casefold() for name in ours)
+
+
 def passband_names(raw: Array, survey: str, filters: str, passbands: Passbands, origin: str) -> Array:
     """(n,) band names to look up, of the names (n,) in files whose header says SURVEY and FILTERS.
 
@@ -23,8 +29,7 @@ def passband_names(raw: Array, survey: str, filters: str, passbands: Passbands, 
     for a filter of some other survey.
     """
     known = FACTS["snana_surveys"].get(survey.upper(), {})
-    ours = [name for system in passbands.systems for name in FACTS["systems"].get(system, ())]
-    foreign = bool(survey and ours) and not any(name in survey.casefold() for name in ours)
+    foreign = is_foreign(survey, passbands)
     sloan = "" if set(filters.casefold()) >= CODES else SLOAN
     names, codes = np.unique(raw.astype(str), return_inverse=True)
     translated = [

@@ -30,7 +30,7 @@ from tlclass.lightcurves.voids import columns_read, voided
 from tlclass.quoting import listed, shortened
 from tlclass.surveys.saying import say_no_bits, say_unread_flags, tell
 from tlclass.surveys.snana.binary import header_and_rows
-from tlclass.surveys.snana.filters import passband_names
+from tlclass.surveys.snana.filters import is_foreign, passband_names
 from tlclass.surveys.snana.header import (
     CORRECTED_KEY,
     FAKE_KEY,
@@ -38,6 +38,7 @@ from tlclass.surveys.snana.header import (
     ZERO_POINT_KEY,
     first_known,
     flux_factors,
+    judge_unit,
     refuse_corrected,
     simulated,
 )
@@ -71,6 +72,7 @@ class SnanaFits:
         label: regular expression for the names of the pairs' folders; its group is the raw class label.
         prefix_ids: write ids as `label/SNID`, for sets that number each model's objects anew.
         unknown_passbands: `error`, or `drop` to leave out their rows with a count.
+        flux_unit: of FLUXCAL, see `tlclass.surveys.tables.columns.TableOptions`; None: what the headers state, else zero point 27.5.
     """
 
     folder: Path
@@ -78,6 +80,7 @@ class SnanaFits:
     label: str = "(.+)"
     prefix_ids: bool = False
     unknown_passbands: str = "error"
+    flux_unit: str | float | None = None
 
     @staticmethod
     def accepts(path: Path) -> list[Path]:
@@ -125,7 +128,7 @@ class SnanaFits:
             )
         label = match.group(match.lastindex or 0)
         prefix = f"{label}/" if self.prefix_ids else ""
-        return SnanaPair(head, _phot_of(head), self.passbands, label, prefix, self.unknown_passbands)
+        return SnanaPair(head, _phot_of(head), self.passbands, label, prefix, self.unknown_passbands, self.flux_unit)
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class SnanaPair:
         passbands: to resolve BAND (or FLT).
         label: the raw class label of all objects.
         prefix: goes before every SNID.
-        unknown_passbands: see `SnanaFits`.
+        unknown_passbands, flux_unit: see `SnanaFits`.
     """
 
     head: Path
@@ -146,6 +149,7 @@ class SnanaPair:
     label: str
     prefix: str = ""
     unknown_passbands: str = "error"
+    flux_unit: str | float | None = None
 
     def files(self) -> list[Path]:
         """The two files."""
@@ -180,9 +184,11 @@ class SnanaPair:
         dated = mjd >= 0  # nor where the date is a code for "unknown"
         more["without a date (MJD < 0)"] = int(np.count_nonzero(~dated & ~void))
         keep = dated & ~void
-        factor = _flux_factors(header, objects, str(self.head))[owner[keep]]
-        observations, known, unknown = self._observations(seen[keep], owner[keep], factor, header)
+        factor, taken = flux_factors(_zero_points(header, objects), self.flux_unit, str(self.head))
+        observations, known, unknown = self._observations(seen[keep], owner[keep], factor[owner[keep]], header)
         observations = {name: column[known] for name, column in observations.items()}
+        doubtful = taken & (not is_foreign(_survey(header), self.passbands))
+        judge_unit(observations, doubtful[observations["owner"]], self.passbands.names, str(self.phot))
         series = observations["owner"] * 256 + observations["passband"]
         once, repeated = once_per_exposure(observations, series, is_rounded(observations["mjd"]))
         observations = {name: column[once] for name, column in observations.items()}
@@ -211,7 +217,7 @@ class SnanaPair:
         self, seen: Array, owner: Array, factor: Array, header: fits.Header
     ) -> tuple[dict[str, Array], Array, dict[str, int]]:
         """Columns of the rows that stay, which are of a known passband, and the others by reason; `factor` (n,) of their fluxes."""
-        origin, survey = str(self.phot), str(header.get("SURVEY", "")).strip()
+        origin, survey = str(self.phot), _survey(header)
         raw, filters = _text(_field(seen, self.phot, "BAND", "FLT"), self.phot), str(header.get("FILTERS", ""))
         names = passband_names(raw, survey, filters, self.passbands, origin)
         columns = seen.dtype.names or ()
@@ -304,11 +310,15 @@ def _object_columns(objects: Array) -> dict[str, Array]:
     return columns
 
 
-def _flux_factors(header: fits.Header, objects: Array, origin: str) -> Array:
-    """(n,) factors of the fluxes of the objects: files of 2025 may have their zero point as a column."""
+def _survey(header: fits.Header) -> str:
+    return str(header.get("SURVEY", "")).strip()
+
+
+def _zero_points(header: fits.Header, objects: Array) -> Array:
+    """(n,) zero points that the file states of the objects: files of 2025 may have them as a column."""
     if ZERO_POINT_KEY in (objects.dtype.names or ()):
-        return flux_factors(objects[ZERO_POINT_KEY].astype(np.float64), origin)
-    return flux_factors(np.full(len(objects), header.get(ZERO_POINT_KEY, np.nan), dtype=np.float64), origin)
+        return np.asarray(objects[ZERO_POINT_KEY], dtype=np.float64)
+    return np.full(len(objects), header.get(ZERO_POINT_KEY, np.nan), dtype=np.float64)
 
 
 def _trigger(stated: Array, owner: Array, mjd: Array, flags: Array, header: fits.Header) -> Array:

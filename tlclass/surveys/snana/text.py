@@ -29,7 +29,7 @@ from tlclass.lightcurves.photometry import (
 from tlclass.lightcurves.voids import NAMES, columns_read, integer, is_blank, voided
 from tlclass.quoting import listed, sentence
 from tlclass.surveys.saying import say_no_bits, say_unread_flags
-from tlclass.surveys.snana.filters import passband_names
+from tlclass.surveys.snana.filters import is_foreign, passband_names
 from tlclass.surveys.snana.header import (
     CORRECTED_KEY,
     FAKE_KEY,
@@ -37,6 +37,7 @@ from tlclass.surveys.snana.header import (
     ZERO_POINT_KEY,
     first_known,
     flux_factors,
+    judge_unit,
     refuse_corrected,
     simulated,
 )
@@ -74,6 +75,7 @@ class SnanaText:
         pattern: of the file names; with `.dat`, files named `.txt` and packed ones are read too.
         prefix_ids: put the folder's name before the object ids, where SNIDs repeat from folder to folder.
         unknown_passbands, detection_snr: see `tlclass.surveys.Table`.
+        flux_unit: of FLUXCAL, see `SnanaFits`.
     """
 
     folder: Path
@@ -83,6 +85,7 @@ class SnanaText:
     prefix_ids: bool = False
     unknown_passbands: str = "error"
     detection_snr: float = SNR
+    flux_unit: str | float | None = None
 
     @staticmethod
     def accepts(path: Path) -> list[Path]:
@@ -132,17 +135,20 @@ class SnanaText:
         dropped |= unknown
         good &= known
         flags = np.concatenate([item.photflag for item in found])
-        factor = self._flux_factors(found)[owner]
+        factor, taken = self._flux_factors(found)
         survey = np.unique([item.header.get("SURVEY", "") for item in found], return_inverse=True)[1][owner]
         observations = {
             "object_id": owner,
             "passband": band,
             "detected": self._detected(flags, seen, survey, good),
             **seen,
-            "flux": known_numbers(seen["flux"], "fluxes") * factor,
-            "flux_err": seen["flux_err"] * factor,
+            "flux": known_numbers(seen["flux"], "fluxes") * factor[owner],
+            "flux_err": seen["flux_err"] * factor[owner],
         }
         observations = {name: column[good] for name, column in observations.items()}
+        foreign = np.array([is_foreign(item.header.get("SURVEY", ""), self.passbands) for item in found])
+        doubtful = (taken & ~foreign)[observations["object_id"]]
+        judge_unit(observations, doubtful, self.passbands.names, str(self.folder))
         series = observations["object_id"] * 256 + observations["passband"]
         once, repeated = once_per_exposure(observations, series, is_rounded(observations["mjd"]))
         packed = from_columns(
@@ -167,11 +173,11 @@ class SnanaText:
             "trigger_mjd": np.where(np.isnan(first), stated["trigger_mjd"], first),
         }
 
-    def _flux_factors(self, found: Sequence["_Object"]) -> Array:
-        """(n,) factors of the fluxes of the objects."""
+    def _flux_factors(self, found: Sequence["_Object"]) -> tuple[Array, Array]:
+        """(n,) factors of the fluxes of the objects, and (n,) bool where nothing states them."""
         for item in found:
             refuse_corrected(integer(item.header.get(CORRECTED_KEY, "")) or 0, str(item.file))
-        return flux_factors(_header_numbers(found, "zero_point", ZERO_POINT_KEY), str(self.folder))
+        return flux_factors(_header_numbers(found, "zero_point", ZERO_POINT_KEY), self.flux_unit, str(self.folder))
 
     def _passbands(self, found: Sequence["_Object"], good: Array) -> tuple[Array, Array, dict[str, int]]:
         """Codes of the observations' passbands, which are known, and the others by reason; of the good ones alone, as end marks have none."""

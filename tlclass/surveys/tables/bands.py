@@ -12,11 +12,9 @@ from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import FACTS, plain_name
 from tlclass.lightcurves.voids import is_blank
 from tlclass.surveys.tables.cells import coded, text
-from tlclass.surveys.tables.columns import Form
+from tlclass.surveys.tables.named import Named
 from tlclass.surveys.tables.names import CONTEXT
 from tlclass.surveys.tables.units import is_ab
-
-Columns = Mapping[str, pa.ChunkedArray]
 
 _WORD = "(?<![a-z0-9]){}(?![a-z0-9])"  # a short name is no part of another word
 _NAMED = re.compile(
@@ -27,9 +25,7 @@ _NAMED = re.compile(
 )
 
 
-def passbands_of(
-    column: Columns, found: Mapping[str, str], form: Form, origin: str
-) -> tuple[Array, Array, dict[str, int]]:
+def passbands_of(rows: Named) -> tuple[Array, Array, dict[str, int]]:
     """(n,) uint8 codes of the rows' passbands, (n,) bool where they are known, and the others counted by reason.
 
     A name is only taken as one of the survey's passbands if no column says that another instrument took the row, or, where
@@ -38,17 +34,17 @@ def passbands_of(
     Raises:
         ValueError: a passband is unknown and the settings do not say to drop such rows.
     """
-    names = text(column["band"])
-    own = FACTS["band_columns"].get(plain_name(found["band"]), {})
+    names, passbands = text(rows["band"]), rows.form.passbands
+    own = FACTS["band_columns"].get(plain_name(rows.found["band"]), {})
     if own:
-        meant = {name: _meant(name, own, form.passbands) for name in set(names.tolist())}
+        meant = {name: _meant(name, own, passbands) for name in set(names.tolist())}
         names = np.array([meant[name] for name in names.tolist()], dtype=object)
-    context = {file_name: column[name] for name, file_name in found.items() if name.startswith(CONTEXT)}
-    names = marked(names, strangers(context, form.passbands))
-    if form.unknown_passbands == "drop" and "zero_point_system" in column:
-        systems = text(column["zero_point_system"])
+    context = {column: rows[name] for name, column in rows.found.items() if name.startswith(CONTEXT)}
+    names = marked(names, strangers(context, passbands))
+    if rows.form.unknown_passbands == "drop" and "zero_point_system" in rows:
+        systems = text(rows["zero_point_system"])
         names = marked(names, np.array([("" if is_ab(system) else system) for system in systems], dtype=object))
-    return form.passbands.resolved(names, origin, form.unknown_passbands)
+    return passbands.resolved(names, rows.origin, rows.form.unknown_passbands)
 
 
 def _meant(name: str, own: Mapping[str, str], passbands: Passbands) -> str:
@@ -57,7 +53,7 @@ def _meant(name: str, own: Mapping[str, str], passbands: Passbands) -> str:
     return name if passbands.systems.isdisjoint(FACTS["systems"]) and not passbands.knows(meant) else meant
 
 
-def strangers(context: Columns, passbands: Passbands) -> Array | None:
+def strangers(context: Mapping[str, pa.ChunkedArray], passbands: Passbands) -> Array | None:
     """(n,) text, who took each row, where that is another survey than the passbands are of; empty elsewhere.
 
     Args:

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 
 from tlclass import stopping
 from tlclass.lightcurves.arrow import parquet, readable
-from tlclass.surveys.tables.files import FITS, PARQUET, is_kind, opened, parse_options, read_table, schema_of
+from tlclass.surveys.tables.files import FITS, PARQUET, held, is_kind, opened, parse_options, read_table, schema_of
 from tlclass.surveys.tables.fits_table import fits_table
 from tlclass.surveys.tables.kinds import plain, refuse_doubles
+from tlclass.surveys.tables.metadata import with_unit
 from tlclass.surveys.tables.names import CONTEXT, FLAG, NUMBERS, TEXT
 
 BLOCK = 8 << 20  # bytes of a CSV file that are parsed at once
@@ -75,13 +76,14 @@ class Batches:
 
     def _parquet(self, columns: list[str]) -> Iterator[pa.Table]:
         file = parquet(self.path)
-        schema = None
-        for batch in file.iter_batches(self.rows, columns=columns):
+        whole, own = file.schema_arrow, held(columns, file.schema_arrow)
+        empty = True
+        for batch in file.iter_batches(self.rows, columns=own):
             batch.validate(full=True)
-            schema = batch.schema
-            yield pa.Table.from_batches([batch])
-        if schema is None:
-            yield file.read(columns=columns)
+            empty = False
+            yield with_unit(pa.Table.from_batches([batch]), str(self.path), whole)
+        if empty:
+            yield with_unit(file.read(columns=own), str(self.path), whole)
 
     def _csv(self, columns: list[str]) -> Iterator[pa.Table]:
         try:

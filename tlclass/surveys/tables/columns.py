@@ -12,6 +12,7 @@ from tlclass.dust import R_V
 from tlclass.lightcurves.curves import HOST_NUMBERS, ROW_NUMBERS
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import (
+    FACTS,
     JULIAN,
     MJD_RANGE,
     RELATIVE,
@@ -27,7 +28,7 @@ from tlclass.lightcurves.photometry import (
 from tlclass.lightcurves.voids import NAMES, columns_read
 from tlclass.quoting import listed, shortened
 from tlclass.surveys.saying import say_unread_flags, tell
-from tlclass.surveys.tables.kinds import refuse_doubles
+from tlclass.surveys.tables.kinds import MASK, refuse_doubles
 from tlclass.surveys.tables.names import (
     ALIASES,
     CONTEXT,
@@ -35,6 +36,7 @@ from tlclass.surveys.tables.names import (
     COUNTS,
     ERRORS,
     FLAG,
+    MASKED,
     OBSERVATION_COLUMNS,
     PHOTOZ,
     PHOTOZ_ERR,
@@ -54,6 +56,7 @@ ADD_ID = "add a column with its name"
 _ANY = frozenset(
     name for names in (*ALIASES.values(), *WEAK.values(), *COUNTS.values(), NAMES, CONTEXT_NAMES) for name in names
 )
+BRIGHTNESS = {"flux": ("flux", "flux_err"), "mag": ("mag", "mag_err")}
 SHIFTS = {"peakt": 2458000 - 2400000.5}  # days to MJD; peakt is JD - 2458000
 SCALES = {"a_v": 1 / R_V}  # A_V to E(B-V)
 
@@ -111,6 +114,11 @@ class Form(TableOptions):
         """The settings of a reader that has them as attributes."""
         return cls(**{each.name: getattr(reader, each.name) for each in fields(cls)})
 
+    @property
+    def of_model(self) -> bool:
+        """Whether light curves are read for a trained model, and not by the card of a survey: then labels are not read."""
+        return self.columns.get("label", "") is None
+
     def found(self, names: Iterable[str], origin: str, sure: Container[str] = tuple(ALIASES)) -> dict[str, str]:
         """Our name -> the file's column, for each of ours that a file with columns `names` has.
 
@@ -124,7 +132,7 @@ class Form(TableOptions):
         _refuse_renamed(names, origin)
         given = {ours: column for ours, column in self.columns.items() if column in names}
         skipped = [ours for ours, column in self.columns.items() if column is None]
-        free = [(column, plain_name(column)) for column in names if column not in given.values()]
+        free = [(column, plain_name(column)) for column in self._own(names) if column not in given.values()]
         sought = {
             ours: _only(ours, free, origin, ours in sure)
             for ours in ALIASES
@@ -139,7 +147,16 @@ class Form(TableOptions):
         found = found if counts is None else {"zero_point": counts, **found}
         flags = {f"{FLAG}{column}": column for column in columns_read(names)}
         context = {f"{CONTEXT}{column}": column for column, plain in free if plain in CONTEXT_NAMES}
-        return {**found, **flags, **context}
+        read = {**found, **flags, **context}
+        return read | {f"{MASKED}{column}": column + MASK for column in read.values() if column + MASK in names}
+
+    def _own(self, names: Sequence[str]) -> list[str]:
+        """These columns without those that are called after another survey, where some are called after that of the passbands (`ztf_fid`)."""
+        survey = {name: plain_name(name).partition("_")[0] for name in names}
+        others = set(FACTS["systems"]) - self.passbands.systems
+        if self.passbands.systems.isdisjoint(survey.values()):
+            return list(names)
+        return [name for name in names if survey[name] not in others]
 
     def knows(self, column: str) -> bool:
         """Whether a file's column of this name may be read at all."""
@@ -209,7 +226,7 @@ class Form(TableOptions):
         values = known_times(values, relative)
         shift = SHIFTS.get(plain) or self.time_offset or (JULIAN if plain == "jd" else 0.0)
         mjd = values + shift if shift else values
-        outside = no_dates(mjd)
+        outside = no_dates(mjd, relative)
         if outside.any():
             given = values[np.flatnonzero(outside)[0]]
             remedy = self._remedy(values[np.isfinite(mjd)] if are_relative(values) else values[outside], plain)
@@ -234,6 +251,15 @@ class Form(TableOptions):
         if ((values + JULIAN > low) & (values + JULIAN < high)).all():
             return f"these are Julian dates: call the column jd, or give {option(f'--time-offset {JULIAN}', f'time_offset={JULIAN}')}"
         return f"give the days to add with {option('--time-offset DAYS', 'time_offset=DAYS')}"
+
+    def kind(self, found: Mapping[str, str]) -> str:
+        """`flux` or `mag`: what the mapping names; else fluxes where there are both columns; else magnitudes where there are any."""
+        for kind, pair in BRIGHTNESS.items():
+            if any(self.columns.get(name) for name in pair):
+                return kind
+        if set(BRIGHTNESS["flux"]) <= set(found):
+            return "flux"
+        return "mag" if "mag" in found or ("limiting_mag" in found and "flux" not in found) else "flux"
 
     def stated_unit(self, found: Mapping[str, str]) -> str | float | None:
         """The unit of the fluxes by the settings or else by the name of their column; None if neither says, or SNANA's zero points do."""
@@ -295,28 +321,28 @@ def _refuse_renamed(names: Sequence[str], origin: str) -> None:
 
 def _only(ours: str, free: Sequence[tuple[str, str]], origin: str, sure: bool) -> str | None:
     """The column that means `ours`: by its full name, else by its name without the table's, else by a weaker name."""
-    for names in (free, [(column, without_prefix(column)) for column, _ in free]):
+    bare = [(column, without_prefix(column)) for column, _ in free]
+    weak = [column for names in (free, bare) for name in WEAK.get(ours, ()) for column, plain in names if plain == name]
+    for names in (free, bare):
         exact = [column for column, plain in names if plain in ALIASES[ours]]
+        plain_of = dict(names)
         if len(exact) > 1 and ours in HOST_NUMBERS:
-            plain_of = dict(names)
             exact.sort(key=lambda column: ALIASES[ours].index(plain_of[column]))
         elif len(exact) > 1:
             if sure:
                 refuse_doubles(exact, origin)
-            plain_of = dict(names)
             best = TWINS.get(tuple(sorted((plain_of[column] for column in exact), key=ALIASES[ours].index)))
-            several = names is not free or sum("." not in column for column in exact) == 1
+            several = names is bare or sum("." not in column for column in exact) == 1
             same = ours == "object_id" and several and len({plain_of[column] for column in exact}) == 1
             # `same`: the id of the object in several records of an alert, or also in a list of its own
             if best or same:
                 exact.sort(key=lambda column: column.count("."))
                 return next(column for column in exact if same or plain_of[column] == best)
-            if sure:
+            if sure and not (names is bare and weak):
                 raise ValueError(
                     f"{origin}: the columns {' and '.join(map(shortened, exact))} both mean {ours}: choose one with {naming(ours)}"
                 )
             exact = []
-        weak = [column for name in WEAK.get(ours, ()) for column, plain in names if plain == name]
-        if exact or weak:
-            return (exact + weak)[0]
-    return None
+        if exact:
+            return exact[0]
+    return weak[0] if weak else None

@@ -17,8 +17,9 @@ from tlclass.quoting import shortened
 from tlclass.surveys.snana.fits import HEAD_NAME
 from tlclass.surveys.tables.fits_table import fits_table
 from tlclass.surveys.tables.kinds import plain, refuse_doubles
+from tlclass.surveys.tables.metadata import schema_with_unit, with_unit
 
-PARQUET = (".parquet", ".pq")
+PARQUET = (".parquet", ".parq", ".pq")
 TSV = (".tsv", ".tsv.gz")  # columns between tabs
 CSV = (".csv", ".csv.gz", *TSV)
 FITS = (".fits", ".fits.gz")
@@ -111,7 +112,7 @@ def schema_of(path: Path) -> pa.Schema:
     """
     with readable(path, "a table"):
         if is_kind(path, PARQUET):
-            return pq.read_schema(path)
+            return schema_with_unit(pq.read_schema(path), str(path))
         if is_kind(path, FITS):
             return fits_table(path).schema
         if is_kind(path, CSV):
@@ -211,9 +212,10 @@ def read_table(
         if is_kind(path, FITS):
             return plain(fits_table(path).select(list(columns)), str(path))
         if is_kind(path, PARQUET):  # not read_table: it adds columns of the path
-            table = parquet(path).read(columns=list(columns))
+            file = parquet(path)
+            table = file.read(columns=held(columns, file.schema_arrow))
             table.validate(full=True)
-            return plain(table, str(path))
+            return plain(with_unit(table, str(path), file.schema_arrow).select(list(columns)), str(path))
         kinds = dict.fromkeys(text, pa.dictionary(pa.int32(), pa.string()))
         try:
             table = _read_csv(path, columns, kinds | dict.fromkeys(number, pa.float64()))
@@ -222,6 +224,11 @@ def read_table(
                 raise
             table = _read_csv(path, columns, kinds | dict.fromkeys(number, pa.string()))
         return plain(_with_ids_as_given(table, path, ids), str(path))
+
+
+def held(columns: Sequence[str], schema: pa.Schema) -> list[str]:
+    """Those of these columns that a file has itself; the others come from its metadata."""
+    return [name for name in columns if name in schema.names]
 
 
 def _read_csv(path: Path, columns: Sequence[str], kinds: dict[str, pa.DataType], **options: Any) -> pa.Table:

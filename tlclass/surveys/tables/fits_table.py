@@ -5,18 +5,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from tlclass.lightcurves.photometry import without_prefix
 from tlclass.quoting import listed, sentence
-from tlclass.surveys.tables.kinds import refuse_two_units
-from tlclass.surveys.tables.names import ALIASES, WEAK
-
-COUNTED = ("adu", "dn", "ct", "count", "electron")  # units whose zero point another column states
-FLUXES = {*ALIASES["flux"], *WEAK["flux"]}
-ERRORS = {*ALIASES["flux_err"], *WEAK["flux_err"]}
-UNIT = "flux_unit"  # column that a table gets where the header states the unit of its fluxes
+from tlclass.surveys.tables.metadata import with_unit
 
 
 def fits_table(path: Path) -> pa.Table:
@@ -45,16 +37,11 @@ def _read(path: Path, _time: int, _size: int) -> pa.Table:
         raise ValueError(
             f"{path}: the column(s) {listed(wide)} have several values in a row: write one row per observation, or remove them"
         )
-    units, of_errors = (
-        {str(table[name].unit) for name in table.colnames if without_prefix(name) in names and table[name].unit}
-        for names in (FLUXES, ERRORS)
-    )
-    refuse_two_units(units, of_errors, str(path))
     table.convert_bytestring_to_unicode()
     plain = pa.Table.from_pandas(table.to_pandas(), preserve_index=False).replace_schema_metadata(None)
-    if len(units) == 1 and UNIT not in map(without_prefix, table.colnames) and not units <= set(COUNTED):
-        plain = plain.append_column(UNIT, pa.array(np.repeat([*units], len(plain)), pa.string()))
-    return plain
+    kinds = zip(plain.schema, (table[name].unit for name in table.colnames), strict=True)
+    fields = [field.with_metadata({"unit": str(unit)}) if unit else field for field, unit in kinds]
+    return with_unit(pa.table(plain.columns, schema=pa.schema(fields)), str(path))
 
 
 def _only_table(path: Path) -> int:

@@ -18,7 +18,8 @@ from tlclass.surveys.tables.columns import Form, say
 from tlclass.surveys.tables.facts import Facts, Judgement
 from tlclass.surveys.tables.files import schema_of
 from tlclass.surveys.tables.measured import measured
-from tlclass.surveys.tables.objects import Listing, Stated, pack
+from tlclass.surveys.tables.named import Named
+from tlclass.surveys.tables.objects import Listing, Stated, pack, say_one_object
 from tlclass.surveys.tables.observations import ROUNDED, Observations, converted, joined, observation_columns
 from tlclass.surveys.tables.quantities import stated_in_rows, usable
 
@@ -39,37 +40,40 @@ class Rows:
 
     def __init__(self, files: Sequence[Path], form: Form, rows: int, decisive: int):
         self.form, self.order, self.dropped, self.stated = form, Order(), dict[str, int](), Stated()
-        together = Together()
-        with together:
+        self._together = Together()
+        with self._together:
             self.files = [_file(path, form, min(rows, BATCH)) for path in files]
             self.facts = [self._decided(batches, decisive) for batches in self.files]
-        together.log()
+        self._together.log()
         self.rounded = any(facts.rounded for facts in self.facts)
 
     def _decided(self, batches: Batches, decisive: int) -> Facts:
         """The first pass over a file."""
-        origin = str(batches.path)
-        tell(log, logging.INFO, "%s: reading the table in parts", origin)
+        tell(log, logging.INFO, "%s: reading the table in parts", str(batches.path))
         before = copy.copy(self.order)
-        judgement = Judgement(batches.found, self.form, origin, decisive)
-        for table in batches:
-            judgement.look(measured(table, batches.found, self.form, origin))
-            ids = table[batches.found["object_id"]]
+        judgement = Judgement(decisive)
+        for rows in self._rows(batches):
+            judgement.look(measured(rows))
+            ids = rows["object_id"]
             self.order.look(*coded(ids), bool(pa.types.is_integer(ids.type)))
         if batches.again:
             self.order = before
             return self._decided(batches, decisive)
         return judgement.facts()
 
+    def _rows(self, batches: Batches) -> Iterator[Named]:
+        return (Named(table, batches.found, self.form, str(batches.path)) for table in batches)
+
     def chunks(self) -> Iterator[pa.Table]:
         """The second pass over all files: converted rows."""
         for batches, facts in zip(self.files, self.facts, strict=True):
-            for table in batches:
-                rows = measured(table, batches.found, self.form, str(batches.path))
-                seen, dropped = converted(rows, batches.found, self.form, str(batches.path), facts, part=True)
+            for rows in self._rows(batches):
+                with self._together:
+                    seen, dropped = converted(measured(rows), facts, part=True)
+                    self.stated.add(*stated_in_rows(rows))
                 self.dropped = sum_dropped([self.dropped, dropped])
-                self.stated.add(*stated_in_rows(table, batches.found, self.form, str(batches.path)))
-                yield _as_table(seen, coded(table[batches.found["object_id"]])[0])
+                yield _as_table(seen, coded(rows["object_id"])[0])
+        self._together.log()
 
     def parts(self, rows: int) -> Iterator[pa.Table]:
         """Converted rows of a part of the objects at a time, about so many."""
@@ -107,6 +111,7 @@ def in_parts(
         kept += len(curves.mjd)
         counts = sum_dropped([counts, curves.dropped])
         yield curves
+    say_one_object(source.stated, len(files), origin)
     if objects is not None and len(objects.unseen()["object_id"]):
         nothing = {"object_id": np.empty(0, dtype=str)} | {name: np.empty(0) for name in NO_ROW}
         yield pack(objects.unseen(), nothing, form, origin, {}, part=True)

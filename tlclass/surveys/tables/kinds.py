@@ -9,17 +9,20 @@ import pyarrow.compute as pc
 from tlclass.lightcurves.curves import LONGEST_TEXT
 from tlclass.quoting import listed, shortened
 
+MASK = ".mask"  # behind the name of a column: where astropy writes to Parquet which of its cells are masked
 TOO_LONG = "are longer than {most} characters, e.g. {example}: an id, class or band is expected; name its column, or shorten them"
 
 
 def plain(table: pa.Table, origin: str) -> pa.Table:
-    """The table with columns of numbers, text, truth or dates, as the rest of the package reads them.
+    """The table with columns of numbers, text, truth or dates, as the rest of the package reads them; masked cells are missing.
 
     Raises:
         ValueError: a column is of another kind, or holds texts that are too long; names the file and the column.
     """
     for place, name in enumerate(table.column_names):
         column = _plain(table.column(place), f"{origin}: column {shortened(name)}")
+        if name + MASK in table.column_names and pa.types.is_boolean(table[name + MASK].type):
+            column = pc.if_else(table[name + MASK], None, column)
         if column is not table.column(place):
             table = table.set_column(place, name, column)
     return table

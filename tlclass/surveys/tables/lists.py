@@ -38,7 +38,6 @@ def read_known(file: Path, form: Form) -> tuple[pa.Table, list[str]]:
         known, unread = known_leaves(parquet, form)
         table = parquet.read(columns=known)
         table.validate(full=True)
-    kinds.refuse_doubles(table.column_names, str(file))
     return table, unread
 
 

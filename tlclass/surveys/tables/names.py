@@ -61,11 +61,11 @@ WEAK = {
     "object_id": (
         "locus_id", "iauid", "iau_name", "ztf_id", "ztf_name", "objid", "cid", "object_name", "object", "transient", "event", "name", "id", "_healpix_29",
     ),
-    "mjd": ("jd", "time"),
-    "band": ("fid",),
+    "mjd": ("obsmjd", "jd", "time"),
+    "band": ("filtercode", "fid"),
     "zero_point_system": ("system", "mag_system"),
-    "flux": ("psfflux", "forcediffimflux", "ujy", "fnu_microjy"),
-    "flux_err": ("psffluxerr", "forcediffimfluxunc", "dujy", "fnu_microjy_unc", "error"),
+    "flux": ("psfflux", "forcediffimflux", "ujy", "fnu_ujy"),
+    "flux_err": ("psffluxerr", "forcediffimfluxunc", "dujy", "fnu_ujy_unc", "error"),
     "flux_unit": ("unit", "units"),
     "detected": ("photflag",),
     "is_limit": ("limit",),
@@ -86,6 +86,7 @@ TWINS: dict[tuple[str, ...], str] = {
 }
 CONTEXT_NAMES = (*FACTS["context"], *FACTS["context_if_named"], *FACTS["context_codes"])
 FLAG, CONTEXT = "flag ", "context "  # before a file's column in `found`: flags that void rows, and who took them
+MASKED = "masked "  # the same of the column that says which of its cells are masked
 OBSERVATION_COLUMNS = (
     "object_id", "mjd", "band", "flux", "flux_err", "flux_unit", "zero_point", "zero_point_system", "detected", "mag", "mag_err", "is_positive",
     "limiting_mag", "quality", "is_limit", "alert_id", "forced",

@@ -11,20 +11,17 @@ import pyarrow.parquet as pq
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.arrow import readable
 from tlclass.lightcurves.curves import LightCurves, check, concatenate
-from tlclass.lightcurves.ids import Seen
 from tlclass.lightcurves.passbands import Passbands
-from tlclass.lightcurves.photometry import FACTS, without_prefix
 from tlclass.surveys.alerts.tables import holds_packets
 from tlclass.surveys.saying import Together
-from tlclass.surveys.tables import kinds
-from tlclass.surveys.tables.columns import Form, TableOptions, refuse_absent
+from tlclass.surveys.tables.columns import Form, TableOptions
 from tlclass.surveys.tables.facts import DECISIVE
 from tlclass.surveys.tables.files import PARQUET, TABLES, existing, is_kind, schema_of, tables_below, tables_in
-from tlclass.surveys.tables.lists import chosen_column, flattened, holds_lists, plain_columns, read_known
-from tlclass.surveys.tables.nested_parts import batches_of, in_parts, objects_at_once
-from tlclass.surveys.tables.objects import object_columns, objects_of, pack
-from tlclass.surveys.tables.observations import joined, observation_columns, observations_of
-from tlclass.surveys.tables.quantities import usable, without_row_numbers
+from tlclass.surveys.tables.lists import holds_lists, read_known
+from tlclass.surveys.tables.metadata import with_unit
+from tlclass.surveys.tables.nested_parts import Catalogue, batches_of, in_parts, objects_at_once
+from tlclass.surveys.tables.objects import pack
+from tlclass.surveys.tables.observations import joined, observations_of
 
 HATS = ("hats.properties", "properties")  # what a catalogue says of itself; IVOA note on HATS, `dataproduct_type`
 
@@ -92,19 +89,12 @@ class Nested(TableOptions):
             decisive: see `tlclass.surveys.tables.facts.DECISIVE`.
 
         Raises:
-            FileNotFoundError, ValueError: see `read`. That an id stands in two parts is found at the end.
+            FileNotFoundError, ValueError: see `read`.
         """
-        seen, together = Seen(), Together()
+        together = Together()
         for file in self.files():
-            for part in self._file_in_parts(file, rows, decisive, together):
-                seen.look(part.object_id)
-                yield part
+            yield from self._file_in_parts(file, rows, decisive, together)
         together.log()
-        repeated = len(seen.repeated())
-        if repeated:
-            raise ValueError(
-                f"{self.path}: {repeated} object id(s) are in more than one place: an object must have one row in one file; merge its rows"
-            )
 
     def _file_in_parts(self, file: Path, rows: int, decisive: int, together: Together) -> Iterator[LightCurves]:
         if file.suffix == ".arrow":
@@ -124,7 +114,7 @@ class Nested(TableOptions):
                 # counted once a file
                 yield replace(check(part, str(file)), dropped=part.dropped if number == 0 else {})
         else:
-            yield from in_parts(file, objects, self.form(), decisive)
+            yield from in_parts(file, objects, self.form(), decisive, together)
 
     def read_file(self, file: Path) -> LightCurves:
         """The light curves of one file."""
@@ -150,24 +140,12 @@ def nested_curves(table: pa.Table, form: Form, origin: str, unread: Sequence[str
     Raises:
         ValueError: a column is missing, ambiguous or holds what it should not, a band is unknown, ids repeat.
     """
-    plain = plain_columns(table.schema)
-    refuse_absent({origin: [*plain, *unread]}, form, origin)
-    found = usable(object_columns([*plain, *unread], form, origin), table.schema, form, False)
-    about = objects_of(kinds.plain(table.select(list(dict.fromkeys(found.values()))), origin), found, form, origin)
-    observations = flattened(table, found["object_id"], plain, form, origin, unread)
-    structs = _structs(table, plain, form, origin)
-    found = without_row_numbers(observation_columns([*observations.column_names, *unread, *structs], form, origin))
-    seen, dropped = observations_of(observations, found, form, origin)
+    table = with_unit(table, origin)
+    catalogue = Catalogue(table.schema, unread, form, origin)
+    about = catalogue.objects(table)
+    seen, dropped = observations_of(catalogue.observations(table))
     seen, repeated = joined([seen])
     return pack(about, seen, form, origin, {**dropped, **repeated})
-
-
-def _structs(table: pa.Table, plain: Sequence[str], form: Form, origin: str) -> list[str]:
-    """Names of the nested columns that observations come from, where they say that fluxes are of the science image."""
-    nested = [name for name in table.column_names if name not in plain]
-    chosen = chosen_column(nested, form, origin)
-    telling = FACTS["science_image"]["flux"]["tables"]
-    return [name for name in nested if chosen in (None, name) and without_prefix(name) in telling]
 
 
 def _refuse_shared(files: Sequence[Path], parts: Sequence[LightCurves]) -> None:

@@ -1,6 +1,6 @@
-"""One file with a row per object and list columns that is larger than memory: some objects at a time."""
+"""Files with a row per object and list columns: what their columns mean, and those larger than memory some objects at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,17 @@ from tlclass import stopping
 from tlclass.lightcurves import arrow
 from tlclass.lightcurves.arrow import readable
 from tlclass.lightcurves.curves import LightCurves, refuse_unusable, sum_dropped
+from tlclass.lightcurves.photometry import FACTS, without_prefix
+from tlclass.surveys.saying import Together
 from tlclass.surveys.tables import kinds
 from tlclass.surveys.tables.cells import text
 from tlclass.surveys.tables.columns import Form, refuse_absent
 from tlclass.surveys.tables.facts import Judgement
-from tlclass.surveys.tables.lists import flattened, known_leaves, plain_columns
+from tlclass.surveys.tables.files import held
+from tlclass.surveys.tables.lists import chosen_column, flattened, known_leaves, plain_columns
 from tlclass.surveys.tables.measured import measured
+from tlclass.surveys.tables.metadata import with_unit
+from tlclass.surveys.tables.named import Named
 from tlclass.surveys.tables.objects import Objects, object_columns, objects_of, pack
 from tlclass.surveys.tables.observations import converted, joined, observation_columns
 from tlclass.surveys.tables.quantities import usable, without_row_numbers
@@ -24,50 +29,93 @@ from tlclass.surveys.tables.quantities import usable, without_row_numbers
 VALUE_SIZE = 2  # bytes of a value in a file, between a fraction of one (a flag, a repeated name) and eight: rather too many parts than too large ones
 
 
-def in_parts(file: Path, objects: int, form: Form, decisive: int) -> Iterator[LightCurves]:
-    """Light curves of so many objects of a file at a time; `decisive`: see `tlclass.surveys.tables.facts.DECISIVE`."""
+class Catalogue:
+    """What the columns of a table with a row per object and list columns mean, whether it is read at once or in parts.
+
+    Args:
+        schema: of the columns that are read. unread: names of the others. form: how columns become ours. origin: what to call it in messages.
+
+    Raises:
+        ValueError: a column of objects is missing or ambiguous, or two columns have one name.
+    """
+
+    def __init__(self, schema: pa.Schema, unread: Sequence[str], form: Form, origin: str):
+        kinds.refuse_doubles(schema.names, origin)
+        self.unread, self.form, self.origin = unread, form, origin
+        self.plain = plain_columns(schema)
+        refuse_absent({origin: [*self.plain, *unread]}, form, origin)
+        self.found = usable(object_columns([*self.plain, *unread], form, origin), schema, form, False)
+        self.columns = list(dict.fromkeys(self.found.values()))
+
+    def objects(self, table: pa.Table) -> Objects:
+        """What the rows of the table say of their objects.
+
+        Raises:
+            ValueError: a column holds what it should not.
+        """
+        return objects_of(
+            Named(kinds.plain(table.select(self.columns), self.origin), self.found, self.form, self.origin)
+        )
+
+    def observations(self, table: pa.Table) -> Named:
+        """The observations in the lists of the table, a row each.
+
+        Raises:
+            ValueError: a column is missing, ambiguous or holds what it should not.
+        """
+        flat = flattened(table, self.found["object_id"], self.plain, self.form, self.origin, self.unread)
+        names = [*flat.column_names, *self.unread, *self._telling(table)]
+        found = without_row_numbers(observation_columns(names, self.form, self.origin))
+        return Named(flat, found, self.form, self.origin)
+
+    def _telling(self, table: pa.Table) -> list[str]:
+        """Names of the nested columns that observations come from, where they say that fluxes are of the science image."""
+        nested = [name for name in table.column_names if name not in self.plain]
+        chosen = chosen_column(nested, self.form, self.origin)
+        telling = FACTS["science_image"]["flux"]["tables"]
+        return [name for name in nested if chosen in (None, name) and without_prefix(name) in telling]
+
+
+def in_parts(file: Path, objects: int, form: Form, decisive: int, together: Together) -> Iterator[LightCurves]:
+    """Light curves of so many objects of a file at a time.
+
+    Args:
+        file: a table. objects: at once. form: how its columns become ours. decisive: see `tlclass.surveys.tables.facts.DECISIVE`.
+        together: holds messages about the parts back.
+
+    Raises:
+        ValueError: see `Nested.read`.
+    """
     origin = str(file)
     with readable(file, "a table"):
-        whole = arrow.parquet(file)
-        known, unread = known_leaves(whole, form)
+        known, unread = known_leaves(arrow.parquet(file), form)
         schema = next(iter(batches_of(file, 1, known))).schema
-    kinds.refuse_doubles(schema.names, origin)
-    plain = plain_columns(schema)
-    about, column = _about(whole, plain, unread, form, origin)
-    judgement = found = None
-    for table in batches_of(file, objects, known):
-        flat = flattened(table, column, plain, form, origin)
-        found = found or without_row_numbers(observation_columns([*flat.column_names, *unread], form, origin))
-        judgement = judgement or Judgement(found, form, origin, decisive)
-        judgement.look(measured(flat, found, form, origin))
-    if judgement is None or found is None:
-        return
-    facts = judgement.facts()
+    with together:
+        catalogue = Catalogue(schema, unread, form, origin)
+        with readable(file, "a table"):
+            whole = arrow.parquet(file)
+            table = whole.read(columns=held(catalogue.columns, whole.schema_arrow))
+        about = catalogue.objects(table)
+        judgement = Judgement(decisive)
+        for table in batches_of(file, objects, known):
+            judgement.look(measured(catalogue.observations(table)))
+        facts = judgement.facts()
     start = total = kept = 0
     counts: dict[str, int] = {}
     for table in batches_of(file, objects, known):
-        flat = flattened(table, column, plain, form, origin)
-        seen, dropped = converted(measured(flat, found, form, origin), found, form, origin, facts, part=True)
+        with together:
+            seen, dropped = converted(measured(catalogue.observations(table)), facts, part=True)
         total += len(seen["mjd"])
         seen, repeated = joined([seen])
-        named = int(np.count_nonzero(text(table[column]) != ""))  # objects without an id are left out
+        named = int(
+            np.count_nonzero(text(table[catalogue.found["object_id"]]) != "")
+        )  # objects without an id are left out
         here = {name: values[start : start + named] for name, values in about.items()}
         curves = pack(here, seen, form, origin, sum_dropped([dropped, repeated]), part=True)
         start, kept, counts = start + named, kept + len(curves.mjd), sum_dropped([counts, curves.dropped])
         yield curves
     if total and not kept:
         refuse_unusable(total, counts, origin)
-
-
-def _about(
-    parquet: pq.ParquetFile, plain: list[str], unread: list[str], form: Form, origin: str
-) -> tuple[Objects, str]:
-    """What the columns without lists say of all objects, and which of them holds the ids."""
-    refuse_absent({origin: [*plain, *unread]}, form, origin)
-    found = usable(object_columns([*plain, *unread], form, origin), parquet.schema_arrow, form, False)
-    with readable(origin, "a table"):
-        table = parquet.read(columns=plain)
-    return objects_of(kinds.plain(table, origin), found, form, origin), found["object_id"]
 
 
 def objects_at_once(metadata: pq.FileMetaData, rows: int) -> int | None:
@@ -90,4 +138,4 @@ def batches_of(file: Path, objects: int, columns: list[str] | None) -> Iterator[
                 return
             batch.validate(full=True)
         stopping.check()
-        yield pa.Table.from_batches([batch], schema=batch.schema)
+        yield with_unit(pa.Table.from_batches([batch], schema=batch.schema), str(file))

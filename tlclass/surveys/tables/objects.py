@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from tlclass.arrays import Array
 from tlclass.lightcurves.curves import (
@@ -22,9 +21,10 @@ from tlclass.lightcurves.curves import (
 from tlclass.lightcurves.selection import first_mjd
 from tlclass.lightcurves.voids import blank, says_yes
 from tlclass.quoting import shortened
-from tlclass.surveys.tables.cells import column_values, flags, identifiers, text
+from tlclass.surveys.tables.cells import column_values, text
 from tlclass.surveys.tables.columns import Form, naming
-from tlclass.surveys.tables.names import OBJECT_COLUMNS, PHOTOZ
+from tlclass.surveys.tables.named import Named
+from tlclass.surveys.tables.names import MASKED, OBJECT_COLUMNS, PHOTOZ
 from tlclass.surveys.tables.observations import Observations
 from tlclass.surveys.tables.quantities import number_of
 
@@ -41,40 +41,41 @@ def object_columns(names: Sequence[str], form: Form, origin: str) -> dict[str, s
     Raises:
         ValueError: a column is missing or ambiguous.
     """
-    found = {name: column for name, column in form.found(names, origin).items() if name in OBJECT_COLUMNS}
+    found = {
+        name: column
+        for name, column in form.found(names, origin).items()
+        if name in OBJECT_COLUMNS or name.startswith(MASKED)
+    }
     mapped = [name for name in OBJECT_COLUMNS if form.columns.get(name) is not None and name not in ROW_NUMBERS]
     form.needed(found, names, ["object_id", *mapped], origin)
     return found | {name: name for name in form.extra if name in names}
 
 
-def objects_of(table: pa.Table, found: Mapping[str, str], form: Form, origin: str) -> Objects:
+def objects_of(rows: Named) -> Objects:
     """The object columns of a table in our names and units: degrees, MJD, E(B-V); labels "-" and "" are empty.
 
     Rows without an id are left out: they cannot be used.
 
     Args:
-        table: of objects.
-        found: the result of `object_columns`.
-        form: how its columns become ours.
-        origin: what to call it in messages.
+        rows: of a table of objects; its columns are those of `object_columns`.
 
     Raises:
         ValueError: a column holds what it should not.
     """
-    ids = identifiers(table[found["object_id"]], found["object_id"], origin)
-    table = table.filter(pa.array(ids != ""))
+    ids = rows.ids()
+    rows = rows.where(ids != "")
     columns = {"object_id": ids[ids != ""]}
-    if "label" in found:
-        label = np.char.strip(text(table[found["label"]]).astype(str))
+    if "label" in rows:
+        label = np.char.strip(text(rows["label"]).astype(str))
         columns["label"] = np.where(blank(label), "", label)
     for name in (*OBJECT_NUMBERS, "peak_mjd"):
-        if name in found:
-            columns[name] = number_of(name, table[found[name]], form, found[name], origin)
+        if name in rows:
+            columns[name] = number_of(rows, name)
     photoz, error = (columns.pop(name, np.full(len(columns["object_id"]), np.nan)) for name in HOST_NUMBERS)
-    columns |= known_hosts(photoz, error) if PHOTOZ in found else {}
-    if SIMULATED in found:
-        columns[SIMULATED] = flags(table[found[SIMULATED]], says_yes, found[SIMULATED], origin)
-    return columns | {name: column_values(table[name]) for name in form.extra if name in found}
+    columns |= known_hosts(photoz, error) if PHOTOZ in rows else {}
+    if SIMULATED in rows:
+        columns[SIMULATED] = rows.flags(SIMULATED, says_yes)
+    return columns | {name: column_values(rows[name]) for name in rows.form.extra if name in rows}
 
 
 def one_row_each(objects: Objects, origin: str) -> Objects:
@@ -197,6 +198,14 @@ class Stated:
         rows = np.stack(list(settled(stated, owner, len(names)).values()), axis=1).tolist()
         self._known.update(zip(names, rows, strict=True))
         self._held = []
+
+
+def say_one_object(stated: Stated, files: int, origin: str) -> None:
+    """Warn if the rows of several files are all of one object."""
+    ids = sorted(set(stated.ids) - {""})
+    if files > 2 and len(ids) == 1:
+        message = "%s: all %d files are of one object, '%s': if they are of several, name their column of object ids with %s, or add one"
+        log.warning(message, origin, files, ids[0], naming("object_id"))
 
 
 def completed(objects: Objects, stated: Objects) -> Objects:

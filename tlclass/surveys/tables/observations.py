@@ -24,29 +24,21 @@ from tlclass.lightcurves.photometry import (
 from tlclass.lightcurves.voids import says_yes
 from tlclass.surveys.saying import say_no_bits, tell
 from tlclass.surveys.tables.bands import passbands_of
-from tlclass.surveys.tables.cells import coded, column_values, flags, identifiers, is_flag, numbers
-from tlclass.surveys.tables.columns import Form, naming
+from tlclass.surveys.tables.cells import coded, is_flag
+from tlclass.surveys.tables.columns import BRIGHTNESS, Form, naming
 from tlclass.surveys.tables.facts import Facts, Judgement, times
 from tlclass.surveys.tables.kinds import refuse_two_units
-from tlclass.surveys.tables.measured import (
-    BRIGHTNESS,
-    Measured,
-    flagged,
-    is_photflag,
-    kind_of,
-    marks_no_detection,
-    measured,
-    sign_of,
-)
-from tlclass.surveys.tables.names import CONTEXT, COUNTS, FLAG, OBSERVATION_COLUMNS, WEAK
+from tlclass.surveys.tables.measured import Measured, flagged, has_photflag, marks_no_detection, measured, sign_of
+from tlclass.surveys.tables.named import Named
+from tlclass.surveys.tables.names import CONTEXT, COUNTS, FLAG, MASKED, OBSERVATION_COLUMNS, WEAK
 from tlclass.surveys.tables.units import GIVE_UNIT, flux_factor, refuse_other_systems
 
 log = logging.getLogger(__name__)
 Observations = dict[str, Array]
-Columns = Mapping[str, pa.ChunkedArray]
 
 ROUNDED = "rounded"  # of observations: whether their times are too coarse to tell exposures apart
 _PLACE = ("object_id", "mjd", "band")
+NAMING = (*FACTS["context"], *FACTS["context_codes"])  # columns that say who took a row
 
 
 def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[str, str]:
@@ -58,9 +50,9 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
     found = {
         name: column
         for name, column in form.found(names, origin, OBSERVATION_COLUMNS).items()
-        if name in (*OBSERVATION_COLUMNS, *ROW_NUMBERS) or name.startswith((FLAG, CONTEXT))
+        if name in (*OBSERVATION_COLUMNS, *ROW_NUMBERS) or name.startswith((FLAG, CONTEXT, MASKED))
     }
-    kind = kind_of(found, form)
+    kind = form.kind(found)
     stated = kind == "flux" and _states_unit(found, form)
     stated_unit = found.get("flux_unit", "")
     if kind == "mag" and (plain_name(stated_unit) in ("unit", "units") or stated_unit.endswith(".name")):
@@ -110,14 +102,21 @@ def _refuse_counts(names: Sequence[str], flux: str, form: Form, origin: str) -> 
 
 
 def _refuse_foreign(names: Sequence[str], form: Form, origin: str) -> None:
-    """Raise ValueError if the columns are those of another survey than the passbands are of."""
-    plain = {plain_name(name) for name in names}
-    other = next((survey for survey, columns in FACTS["forms"].items() if plain.issuperset(columns)), None)
-    if other and not form.passbands.systems.isdisjoint(FACTS["systems"]):
-        raise ValueError(
-            f"{origin} has the columns of {other} ({', '.join(FACTS['forms'][other])}), whose passbands are not those of the model or card "
-            f"({', '.join(form.passbands.names)}): train with a card of {other} and its passbands"
-        )
+    """Raise ValueError if the columns are those of another survey than the passbands are of, and none says who took each row.
+
+    A card may state passbands of its own for the letters of a survey that is known; those of a model are what they are.
+    """
+    plain = {each: name for name in names for each in (plain_name(name), without_prefix(name))}
+    if form.passbands.systems.isdisjoint(FACTS["systems"]) or not plain.keys().isdisjoint(NAMING):
+        return
+    for survey, forms in FACTS["forms"].items():
+        form_found = next((columns for columns in forms if plain.keys() >= set(columns)), None)
+        stated = survey.casefold() in FACTS["systems"] and not form.of_model
+        if form_found and not stated and survey.casefold() not in form.passbands.systems:
+            raise ValueError(
+                f"{origin} has the columns of {survey} ({', '.join(plain[each] for each in form_found)}), whose passbands are not those of the model "
+                f"or card ({', '.join(form.passbands.names)}): use a model or card of {survey}"
+            )
 
 
 def _refuse_science(names: Sequence[str], kind: str, column: str, origin: str) -> None:
@@ -130,112 +129,93 @@ def _refuse_science(names: Sequence[str], kind: str, column: str, origin: str) -
         )
 
 
-def observations_of(
-    table: pa.Table, found: Mapping[str, str], form: Form, origin: str
-) -> tuple[Observations, dict[str, int]]:
+def observations_of(rows: Named) -> tuple[Observations, dict[str, int]]:
     """The rows that measure a flux, as `tlclass.lightcurves.curves.from_columns` wants them, and the others by reason.
 
     Fluxes are taken where there is a flux column, else difference magnitudes. What a row means is decided by the rules of
     `tlclass.lightcurves.photometry`.
 
     Args:
-        table: of observations.
-        found: the result of `observation_columns`.
-        form: how its columns become ours.
-        origin: what to call it in messages.
+        rows: of a table of observations; its columns are those of `observation_columns`.
 
     Raises:
         ValueError: a column holds what it should not; the unit or the sign of the fluxes is not stated; a band is unknown.
     """
-    rows = measured(table, found, form, origin)
-    judgement = Judgement(found, form, origin)
-    judgement.look(rows)
-    return converted(rows, found, form, origin, judgement.facts())
+    found, judgement = measured(rows), Judgement()
+    judgement.look(found)
+    return converted(found, judgement.facts())
 
 
-def converted(
-    rows: Measured, found: Mapping[str, str], form: Form, origin: str, facts: Facts, part: bool = False
-) -> tuple[Observations, dict[str, int]]:
+def converted(given: Measured, facts: Facts, part: bool = False) -> tuple[Observations, dict[str, int]]:
     """The same of rows that are a table or a part of one, given what holds for the whole of it.
 
     Raises:
         ValueError: a column holds what it should not, or a band is unknown.
     """
-    kind, table, dropped = kind_of(found, form), rows.table, dict(rows.dropped)
-    mjd = times(table[found["mjd"]], found["mjd"], form, origin, facts.relative)
-    table, mjd = _without(np.isnan(mjd), NO_TIME, table, mjd, dropped)  # end marks have no passband either
-    band, known, unknown = passbands_of({name: table[column] for name, column in found.items()}, found, form, origin)
-    band = band[known]
-    if unknown:
-        table, mjd, dropped = table.filter(pa.array(known)), mjd[known], dropped | unknown
-    ids = identifiers(table[found["object_id"]], found["object_id"], origin)
+    rows, dropped = given.rows, dict(given.dropped)
+    mjd = times(rows, facts.relative)
+    timed = ~np.isnan(mjd)  # end marks have no passband either
+    rows, mjd = rows.where(timed), mjd[timed]
+    band, known, unknown = passbands_of(rows)
+    rows, mjd, band = rows.where(known), mjd[known], band[known]
+    ids = rows.ids()
     named = ids != ""
-    table, mjd = _without(~named, NO_ID, table, mjd, dropped)
-    band = band[named]
-    column = {name: table[file_name] for name, file_name in found.items()}
-    seen = {
-        "object_id": ids[named],
-        "mjd": mjd,
-        "passband": band,
-    }
-    seen |= _brightness(column, found, kind, facts, origin)
-    seen["detected"] = _detected(column, found, seen, form, facts, origin, logging.DEBUG if part else logging.INFO)
+    rows, mjd, band = rows.where(named), mjd[named], band[named]
+    left_out = {NO_TIME: int(np.count_nonzero(~timed)), **unknown, NO_ID: int(np.count_nonzero(~named))}
+    dropped |= {reason: n for reason, n in left_out.items() if n}
+    seen = {"object_id": ids[named], "mjd": mjd, "passband": band, **_brightness(rows, facts)}
+    seen["detected"] = _detected(rows, seen, facts, logging.DEBUG if part else logging.INFO)
     return seen | {ROUNDED: np.full(len(band), facts.rounded)}, dropped
 
 
-def _without(out: Array, reason: str, table: pa.Table, mjd: Array, dropped: dict[str, int]) -> tuple[pa.Table, Array]:
-    """The table and its times without these rows (n,), which are counted."""
-    if not out.any():
-        return table, mjd
-    dropped[reason] = int(np.count_nonzero(out))
-    return table.filter(pa.array(~out)), mjd[~out]
-
-
-def _brightness(column: Columns, found: Mapping[str, str], kind: str, facts: Facts, origin: str) -> Observations:
+def _brightness(rows: Named, facts: Facts) -> Observations:
     """Flux and error (n,) at zero point 27.5."""
-    if kind == "mag":
-        refuse_other_systems(column, found, origin)
-        if not {"mag", "mag_err"} <= set(column):
-            return {name: np.empty(len(column["mjd"])) for name in ("flux", "flux_err")}
-        error = numbers(column_values(column["mag_err"]), found["mag_err"], origin)
-        positive = _positive(column, found, facts, origin)
-        flux = flux_of_magnitude(numbers(column_values(column["mag"]), found["mag"], origin), error, positive)
-        return dict(zip(("flux", "flux_err"), flux, strict=True))
-    value = {name: numbers(column_values(column[name]), found[name], origin) for name in ("flux", "flux_err")}
+    if rows.kind == "mag":
+        refuse_other_systems(rows)
+        if not {"mag", "mag_err"} <= set(rows.found):
+            return {name: np.empty(len(rows)) for name in BRIGHTNESS["flux"]}
+        flux = flux_of_magnitude(rows.numbers("mag"), rows.numbers("mag_err"), _positive(rows, facts))
+        return dict(zip(BRIGHTNESS["flux"], flux, strict=True))
+    value = {name: rows.numbers(name) for name in BRIGHTNESS["flux"]}
     value["flux"] = known_numbers(value["flux"], "fluxes")
-    if "is_positive" in column:
-        wrong = (value["flux"] > 0) & ~_positive(column, found, facts, origin)
+    if "is_positive" in rows:
+        wrong = (value["flux"] > 0) & ~_positive(rows, facts)
         value["flux"] = np.where(wrong, -value["flux"], value["flux"])
         if wrong.any():
             message = "%s: %d of %d fluxes are above zero where column %s says that the difference is negative: they are taken as negative"
-            tell(log, logging.WARNING, message, origin, found["is_positive"], counts=(int(wrong.sum()), len(wrong)))
-    factor = flux_factor(column, found, facts.unit, origin)
+            tell(
+                log,
+                logging.WARNING,
+                message,
+                rows.origin,
+                rows.found["is_positive"],
+                counts=(int(wrong.sum()), len(wrong)),
+            )
+    factor = flux_factor(rows, facts.unit)
     return {name: values * factor for name, values in value.items()}
 
 
-def _detected(
-    column: Columns, found: Mapping[str, str], seen: Observations, form: Form, facts: Facts, origin: str, level: int
-) -> Array:
+def _detected(rows: Named, seen: Observations, facts: Facts, level: int) -> Array:
     """(n,) bool: stated by a flag or because alerts are detections, else measured by signal to noise.
 
     A PHOTFLAG that calls no row of the table a detection states nothing.
     """
-    kind, rising = kind_of(found, form), np.asarray(seen["flux"] > 0)
-    no_bits = "detected" in found and is_photflag(found["detected"]) and not facts.bits
+    least, rising = rows.form.detection_snr, np.asarray(seen["flux"] > 0)
+    no_bits = has_photflag(rows.found) and not facts.bits
     loud = logging.DEBUG if level == logging.DEBUG else logging.WARNING
     if no_bits:
-        say_no_bits(seen["flux"], seen["flux_err"], form.detection_snr, origin, loud)
-    elif "detected" in found:
-        stated = flagged(column["detected"], found["detected"], origin)
-        _say_faint(stated, seen, found["detected"], origin, loud)
-        return stated & rising if kind == "mag" else stated
-    if marks_no_detection(found, form):
-        return ~flags(column["is_limit"], is_flag, found["is_limit"], origin)
-    alert = _alerts(column, found, kind, facts, origin)
-    by_snr = detected_by_snr(seen["flux"], seen["flux_err"], form.detection_snr)
+        say_no_bits(seen["flux"], seen["flux_err"], least, rows.origin, loud)
+    elif "detected" in rows:
+        stated = flagged(rows)
+        _say_faint(stated, seen, rows.found["detected"], rows.origin, loud)
+        return stated & rising if rows.kind == "mag" else stated
+    if marks_no_detection(rows):
+        return ~rows.flags("is_limit", is_flag)
+    alert = _alerts(rows, facts)
+    by_snr = detected_by_snr(seen["flux"], seen["flux_err"], least)
     if not alert.all() and not no_bits:
         message = "%s: no column says which rows are detections: %d of %d with flux / error of %g or more count as such (detection_snr)"
-        tell(log, level, message, origin, form.detection_snr, counts=(int(by_snr[~alert].sum()), len(alert)))
+        tell(log, level, message, rows.origin, least, counts=(int(by_snr[~alert].sum()), len(alert)))
     return np.where(alert, rising & detected_by_snr(seen["flux"], seen["flux_err"], ALERT_SNR), by_snr)
 
 
@@ -247,25 +227,25 @@ def _say_faint(stated: Array, seen: Observations, name: str, origin: str, level:
         tell(log, level, message, origin, ALERT_SNR, name, counts=(int(faint.sum()), int(stated.sum())))
 
 
-def _alerts(column: Columns, found: Mapping[str, str], kind: str, facts: Facts, origin: str) -> Array:
+def _alerts(rows: Named, facts: Facts) -> Array:
     """(n,) bool, the rows that an alert stream sent: detections of its pipeline, not forced photometry."""
-    n = len(column["mjd"])
+    found = rows.found
     names, known = {plain_name(name) for name in found.values()}, FACTS["detection"]
     of_forced = [name for name, own in found.items() if plain_name(own) in known["forced"] and name != "forced"]
-    sent = "alert_id" in column and plain_name(found["alert_id"]) not in WEAK["alert_id"]  # any record has an _id
+    sent = "alert_id" in rows and plain_name(found["alert_id"]) not in WEAK["alert_id"]  # any record has an _id
     if of_forced and not sent:
-        return np.zeros(n, dtype=bool)
-    alert = np.full(n, kind == "mag" and bool(names & set(known["alerts"]) or facts.signed))
-    if "alert_id" in column:
-        ids = column["alert_id"]
+        return np.zeros(len(rows), dtype=bool)
+    alert = np.full(len(rows), rows.kind == "mag" and bool(names & set(known["alerts"]) or facts.signed))
+    if "alert_id" in rows:
+        ids = rows["alert_id"]
         alert = ~_is_empty(ids) if sent else alert
         if not (pa.types.is_integer(ids.type) or pa.types.is_floating(ids.type) or pa.types.is_null(ids.type)):
             named = pc.match_substring_regex(pc.cast(ids, pa.string()), known["forced_ids"])
             alert &= ~np.asarray(pc.fill_null(named, False).to_numpy())
     for name in of_forced:  # where alerts stand in the same table, these are empty
-        alert &= _is_empty(column[name])
-    if "forced" in column:
-        alert = alert & ~flags(column["forced"], says_yes, found["forced"], origin)
+        alert &= _is_empty(rows[name])
+    if "forced" in rows:
+        alert = alert & ~rows.flags("forced", says_yes)
     return alert
 
 
@@ -273,13 +253,13 @@ def _is_empty(column: pa.ChunkedArray) -> Array:
     return np.asarray(pc.is_null(column, nan_is_null=True).to_numpy())
 
 
-def _positive(column: Columns, found: Mapping[str, str], facts: Facts, origin: str) -> Array:
+def _positive(rows: Named, facts: Facts) -> Array:
     """(n,) bool, the sign of the subtraction; without one the settings say that it is positive."""
-    if "is_positive" in column:
-        return flags(column["is_positive"], says_yes, found["is_positive"], origin, missing=True)
+    if "is_positive" in rows:
+        return rows.flags("is_positive", says_yes, missing=True)
     if facts.signed:
-        return flags(column["quality"], lambda status: sign_of(status) != "negative", found["quality"], origin)
-    return np.ones(len(column["mjd"]), dtype=bool)
+        return rows.flags("quality", lambda status: sign_of(status) != "negative")
+    return np.ones(len(rows), dtype=bool)
 
 
 def joined(parts: Sequence[Observations]) -> tuple[Observations, dict[str, int]]:

@@ -13,55 +13,49 @@ from tlclass.lightcurves.photometry import known_extinction, known_numbers, know
 from tlclass.surveys.saying import tell
 from tlclass.surveys.tables.cells import coded, column_values, is_text, numbers
 from tlclass.surveys.tables.columns import Form, scale_of
+from tlclass.surveys.tables.named import Named
 from tlclass.surveys.tables.names import WEAK
 
 log = logging.getLogger(__name__)
 
 
-def number_of(
-    name: str, column: pa.ChunkedArray, form: Form, file_name: str, origin: str, spared: Collection[str] = HOST_NUMBERS
-) -> Array:
+def number_of(rows: Named, name: str, spared: Collection[str] = HOST_NUMBERS) -> Array:
     """(n,) a quantity of objects in our unit, NaN where unknown.
 
     Args:
-        name: ours. column: its cells. form: how columns become ours. file_name: of the column. origin: what to call the input in messages.
+        rows: of a table. name: ours, of one of its columns.
         spared: names whose cells may hold anything in a column that nobody named: what is no number says nothing, and is counted.
 
     Raises:
         ValueError: a cell holds what it should not.
     """
-    values = column_values(column)
-    if name in spared and name not in form.columns:
-        values = _numbers_alone(values, name, file_name, origin)
+    values, column = column_values(rows[name]), rows.found[name]
+    if name in spared and name not in rows.form.columns:
+        values = _numbers_alone(values, name, column, rows.origin)
     if name in ("ra", "dec") and values.dtype == object:
         values = np.array([_degrees(value, 15 if name == "ra" else 1) for value in values], dtype=object)
-    number = numbers(values, file_name, origin)
+    number = numbers(values, column, rows.origin)
     if name in ("trigger_mjd", "peak_mjd"):
-        return form.days(number, file_name, origin)
+        return rows.form.days(number, column, rows.origin)
     if name in ("ra", "dec"):
         return known_position(number, name)
-    number = known_numbers(number) * scale_of(file_name)
+    number = known_numbers(number) * scale_of(column)
     return known_extinction(number) if name == "mwebv" else number
 
 
-def stated_in_rows(
-    table: pa.Table, found: Mapping[str, str], form: Form, origin: str
-) -> tuple[list[str], dict[str, Array]]:
+def stated_in_rows(rows: Named) -> tuple[list[str], dict[str, Array]]:
     """Ids of the objects in a table of observations, and what its rows state of each: `ROW_NUMBERS`, (n,); nothing without such a column.
-
-    Args:
-        table: of observations, every row. found: our name -> its column. form, origin: see `number_of`.
 
     Raises:
         ValueError: a cell of a column that the settings name is no number.
     """
-    ids, owner = coded(table[found["object_id"]])
-    names = [name for name in ROW_NUMBERS if name in found]
+    ids, owner = coded(rows["object_id"])
+    names = [name for name in ROW_NUMBERS if name in rows]
     if not names:
         return ids, {}
     stated = {name: np.full(len(owner), np.nan) for name in ROW_NUMBERS}
     for name in names:
-        stated[name] = number_of(name, table[found[name]], form, found[name], origin, spared=ROW_NUMBERS)
+        stated[name] = number_of(rows, name, spared=ROW_NUMBERS)
     known = owner >= 0
     return ids, settled({name: values[known] for name, values in stated.items()}, owner[known], len(ids))
 

@@ -1,6 +1,7 @@
 """Any survey as tables: of objects, one row each, and of observations, one row each (long format)."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow as pa
 from tlclass.lightcurves.curves import LightCurves, sum_dropped
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.photometry import ZERO_POINT, known_numbers, plain_name
-from tlclass.quoting import listed
+from tlclass.quoting import listed, shortened
 from tlclass.surveys.saying import Together
 from tlclass.surveys.tables.batches import rows_of
 from tlclass.surveys.tables.cells import column_values, numbers
@@ -28,7 +29,9 @@ from tlclass.surveys.tables.files import (
 )
 from tlclass.surveys.tables.in_parts import in_parts
 from tlclass.surveys.tables.kinds import plain
-from tlclass.surveys.tables.names import CONTEXT, FLAG, NUMBERS, SNANA_ZERO_POINT, TEXT
+from tlclass.surveys.tables.metadata import with_unit
+from tlclass.surveys.tables.named import Named
+from tlclass.surveys.tables.names import CONTEXT, FLAG, NUMBERS, OBSERVATION_COLUMNS, SNANA_ZERO_POINT, TEXT
 from tlclass.surveys.tables.nested import is_nested, is_packets, tables_at
 from tlclass.surveys.tables.objects import (
     Listing,
@@ -41,12 +44,15 @@ from tlclass.surveys.tables.objects import (
     one_row_each,
     pack,
     refuse_unlisted,
+    say_one_object,
 )
 from tlclass.surveys.tables.observations import Observations, joined, observation_columns, observations_of
 from tlclass.surveys.tables.quantities import stated_in_rows, usable
 from tlclass.surveys.tables.units import GIVE_UNIT
 
 log = logging.getLogger(__name__)
+
+LABEL = re.compile("class|type|label|target|taxon")  # in the names of columns that may hold labels
 
 
 @dataclass(frozen=True)
@@ -141,9 +147,7 @@ class Table(TableOptions):
         if form.flux_unit is None and not any(_zero_points(file) for file in self._roles()["observations"]):
             for path in files:
                 _refuse_zero_points(path)
-        tables = [
-            one_row_each(objects_of(*_read(path, form, object_columns), form, str(path)), str(path)) for path in files
-        ]
+        tables = [one_row_each(objects_of(_read(path, form, object_columns)), str(path)) for path in files]
         return merged(tables, origin) if tables else None
 
     def read_observations(self) -> tuple[Observations, dict[str, int]]:
@@ -159,16 +163,13 @@ class Table(TableOptions):
         parts, together = [], Together()
         for path in files:
             with together:
-                table, found = _read(path, form, observation_columns)
-                parts.append(observations_of(table, found, form, str(path)))
-                stated.add(*stated_in_rows(table, found, form, str(path)))
+                rows = _read(path, form, observation_columns)
+                parts.append(observations_of(rows))
+                stated.add(*stated_in_rows(rows))
         together.log()
         seen, repeated = joined([part for part, _ in parts])
         objects = stated.of(sorted(set(stated.ids) - {""}))
-        ids = objects["object_id"]
-        if len(files) > 2 and len(ids) == 1:
-            message = "%s: all %d files are of one object, '%s': if they are of several, name their column of object ids with %s, or add one"
-            log.warning(message, self.folder, len(files), ids[0], naming("object_id"))
+        say_one_object(stated, len(files), str(self.folder))
         return seen, sum_dropped([*(dropped for _, dropped in parts), repeated]), objects
 
     def _say_unread(self) -> None:
@@ -218,6 +219,34 @@ class Table(TableOptions):
             )
         return roles
 
+    def label_advice(self) -> str:
+        """What to do where no object has a label, by the columns that may hold labels."""
+        name_it = "target.reader.columns.label=COLUMN"
+        alike = {
+            role: [pair for file in files for pair in self._like_labels(file)] for role, files in self._roles().items()
+        }
+        if alike["objects"]:
+            file, name = alike["objects"][0]
+            return f"say which column holds the classes with {name_it}, e.g. {shortened(name)} of {file.name}"
+        if alike["observations"]:
+            file, name = alike["observations"][0]
+            ids = self.form().found(schema_of(file).names, str(file))["object_id"]
+            return (
+                f"{shortened(name)} of {file.name} stands beside observations, where classes are not read: write a table of objects, e.g. "
+                f"table[['{shortened(ids)}', '{shortened(name)}']].drop_duplicates().to_csv('objects.csv', index=False)"
+            )
+        return f"add a table of objects with object_id and class, or name the column of classes with {name_it}"
+
+    def _like_labels(self, file: Path) -> list[tuple[Path, str]]:
+        """Columns of a file that may hold labels by their names, and were not read."""
+        names = schema_of(file).names
+        read = (
+            self.form().found(names, str(file), OBSERVATION_COLUMNS).get("label")
+            if file in self._roles()["objects"]
+            else None
+        )
+        return [(file, name) for name in names if LABEL.search(plain_name(name)) and name != read]
+
     def form(self) -> Form:
         """How the columns are mapped to roles."""
         return Form.of(self)
@@ -229,14 +258,15 @@ def table_curves(table: pa.Table, form: Form, origin: str) -> LightCurves:
     Raises:
         ValueError: a column is missing, ambiguous or holds what it should not, or a band is unknown.
     """
+    table = with_unit(table, origin)
     _refuse_limits_alone({origin: table.column_names}, form)
     refuse_absent({origin: table.column_names}, form, origin)
     found = usable(observation_columns(table.column_names, form, origin), table.schema, form, True)
     say(found, table.column_names, origin)
-    table = plain(table.select(list(dict.fromkeys(found.values()))), origin)
-    seen, dropped = observations_of(table, found, form, origin)
+    rows = Named(plain(table.select(list(dict.fromkeys(found.values()))), origin), found, form, origin)
+    seen, dropped = observations_of(rows)
     stated = Stated()
-    stated.add(*stated_in_rows(table, found, form, origin))
+    stated.add(*stated_in_rows(rows))
     seen, repeated = joined([seen])
     return pack(stated.of(sorted(set(stated.ids) - {""})), seen, form, origin, sum_dropped([dropped, repeated]))
 
@@ -275,13 +305,12 @@ def _refuse_limits_alone(tables: Mapping[str, Sequence[str]], form: Form) -> Non
         )
 
 
-def _read(
-    path: Path, form: Form, choose: Callable[[list[str], Form, str], dict[str, str]]
-) -> tuple[pa.Table, dict[str, str]]:
-    """The columns of a file that its role needs, and our name -> the column."""
+def _read(path: Path, form: Form, choose: Callable[[list[str], Form, str], dict[str, str]]) -> Named:
+    """Those columns of a file that its role needs."""
     schema = schema_of(path)
     found = usable(choose(schema.names, form, str(path)), schema, form, choose is observation_columns)
     say(found, schema.names if choose is observation_columns else [], str(path))
     text = [column for name, column in found.items() if name in TEXT or name.startswith((FLAG, CONTEXT))]
     number = [column for name, column in found.items() if name in NUMBERS]
-    return read_table(path, list(dict.fromkeys(found.values())), text, number, [found["object_id"]]), found
+    table = read_table(path, list(dict.fromkeys(found.values())), text, number, [found["object_id"]])
+    return Named(table, found, form, str(path))

@@ -16,6 +16,7 @@ from tlclass.lightcurves.photometry import (
     fits_depth,
     flux_scale,
     scales,
+    short_unit,
     unit_by_depth,
     unit_by_magnitudes,
     zero_point_of,
@@ -23,42 +24,39 @@ from tlclass.lightcurves.photometry import (
 from tlclass.lightcurves.voids import is_blank
 from tlclass.surveys.saying import tell
 from tlclass.surveys.tables.cells import coded, column_values, numbers
-from tlclass.surveys.tables.columns import Form
+from tlclass.surveys.tables.named import Named
 from tlclass.wording import option
 
 log = logging.getLogger(__name__)
 AB = ("ab", "abmag", "ab_mag", "ab mag", "mag(ab)", "mag", "mags", "sdss", "ps1", "panstarrs", "ztf")
-Columns = Mapping[str, pa.ChunkedArray]
 
 BRIGHT = 20  # flux / error of objects whose own light makes the errors
 BRIGHTEST = 5  # mag by which it makes them larger, at most
 GIVE_UNIT = option("--flux-unit UNIT", "flux_unit=UNIT")
 
 
-def flux_factor(column: Columns, found: Mapping[str, str], unit: str | float | None, origin: str) -> Any:
+def flux_factor(rows: Named, unit: str | float | None) -> Any:
     """Factor to zero point 27.5; without a unit one per row, of the zero points in a column.
 
     Args:
-        column: our name -> the column of the table. found: our name -> its name in the file.
-        unit: see `tlclass.surveys.tables.facts.Facts`. origin: what to call the table in messages.
+        rows: of a table. unit: see `tlclass.surveys.tables.facts.Facts`.
 
     Raises:
         ValueError: the zero points are of another system than AB, or no numbers.
     """
     if unit is not None:
         return flux_scale(unit)
-    refuse_other_systems(column, found, origin)
-    return scales(numbers(column_values(column["zero_point"]), found["zero_point"], origin))
+    refuse_other_systems(rows)
+    return scales(rows.numbers("zero_point"))
 
 
-def say_unit(unit: str | float | None, found: Mapping[str, str], origin: str) -> None:
+def say_unit(rows: Named, unit: str | float | None) -> None:
     """Log which unit is taken."""
     if unit is None:
-        tell(
-            log, logging.INFO, "%s: fluxes are at the AB zero point of their row (column %s)", origin, found["zero_point"]
-        )  # fmt: skip
+        message = "%s: fluxes are at the AB zero point of their row (column %s)"
+        tell(log, logging.INFO, message, rows.origin, rows.found["zero_point"])
     else:
-        tell(log, logging.INFO, "%s: %s is taken as %s", origin, found["flux"], _spelled(unit))
+        tell(log, logging.INFO, "%s: %s is taken as %s", rows.origin, rows.found["flux"], _spelled(unit))
 
 
 def say_depth(
@@ -85,6 +83,40 @@ def _bright(deeper: float, value: Mapping[str, Array]) -> bool:
         return -BRIGHTEST < deeper < 0 and bool(np.nanmedian(np.abs(value["flux"]) / value["flux_err"]) > BRIGHT)
 
 
+def judge_depth(
+    value: Mapping[str, Array],
+    band: Array,
+    found: Mapping[str, str],
+    unit: str | float | None,
+    passbands: Sequence[str],
+    origin: str,
+) -> None:
+    """Refuse a unit that a name or a column states where the errors prove that it is another. Arguments: see `say_depth`; the unit.
+
+    Raises:
+        ValueError: they are those of no survey, or FLUXCAL is in nJy.
+    """
+    refuse_depth(value["flux_err"], band, found, passbands, origin)
+    if unit == "fluxcal" and "flux_unit" not in found:
+        refuse_other_fluxcal(value, band, found, passbands, origin)
+
+
+def refuse_other_fluxcal(
+    value: Mapping[str, Array], band: Array, found: Mapping[str, str], passbands: Sequence[str], origin: str
+) -> None:
+    """Raise ValueError where fluxes that are called FLUXCAL have the depth of the survey in nJy alone. Arguments: see `say_depth`."""
+    offset = depth_offset(value["flux_err"], band, passbands)
+    if offset is None or unit_by_depth(offset) != "njy" or _bright(offset + ZERO_POINT, value):
+        return
+    deeper = offset + ZERO_POINT
+    if abs(deeper) > float(FACTS["depth_refuted"]):
+        raise ValueError(
+            f"{origin}: {found['flux']} has errors of a survey {_compared(deeper)} at zero point {ZERO_POINT}, and of its depth in nJy, in which "
+            f"SNANA simulates since April 2026, and nothing states the zero point ({FACTS['snana_zero_point']}): give the unit of your file with "
+            f"{option('--flux-unit njy', 'flux_unit=njy')} or {option('--flux-unit fluxcal', 'flux_unit=fluxcal')}"
+        )
+
+
 def refuse_depth(flux_err: Array, band: Array, found: Mapping[str, str], passbands: Sequence[str], origin: str) -> None:
     """Raise ValueError where errors in the unit that is taken are larger than those of any survey. See `say_depth`."""
     offset = depth_offset(flux_err, band, passbands)
@@ -95,60 +127,56 @@ def refuse_depth(flux_err: Array, band: Array, found: Mapping[str, str], passban
         )
 
 
-def refuse_magnitudes(column: Columns, found: Mapping[str, str], flux: Array, origin: str) -> None:
+def refuse_magnitudes(rows: Named, flux: Array) -> None:
     """Raise ValueError where magnitudes in the same table contradict the unit of the fluxes (n,), which are at zero point 27.5 by it."""
-    implied = _unit_beside(column, found, flux, origin)
+    implied, magnitude = _unit_beside(rows, flux), rows.found.get("mag")
     if implied is not None and abs(implied - ZERO_POINT) > float(FACTS["depth_tolerance"]):
         raise ValueError(
-            f"{origin}: {found['flux']} is in another unit than its name or a column says: by the magnitudes beside it ({found['mag']}) its "
+            f"{rows.origin}: {rows.found['flux']} is in another unit than its name or a column says: by the magnitudes beside it ({magnitude}) its "
             f"fluxes are {abs(implied - ZERO_POINT):.1f} mag too {'bright' if implied > ZERO_POINT else 'faint'}: state the unit with "
-            f"{GIVE_UNIT}, or leave {found['mag']} out"
+            f"{GIVE_UNIT}, or leave {magnitude} out"
         )
 
 
-def _unit_beside(column: Columns, found: Mapping[str, str], flux: Array, origin: str) -> float | None:
+def _unit_beside(rows: Named, flux: Array) -> float | None:
     """The AB zero point that magnitudes in the same table give to these fluxes (n,); None if there are none, or no one does."""
-    if "mag" not in column:
-        return None
-    return unit_by_magnitudes(flux, magnitudes(column["mag"], found["mag"], origin))
+    return unit_by_magnitudes(flux, magnitudes(rows)) if "mag" in rows else None
 
 
-def proved_unit(
-    column: Columns, found: Mapping[str, str], value: Mapping[str, Array], band: Array, form: Form, origin: str
-) -> str | float:
+def proved_unit(rows: Named, value: Mapping[str, Array], band: Array) -> str | float:
     """The unit that magnitudes in the same table, the model's or card's own unit, or the survey's depth give; the log says which.
 
     Args:
-        column, found, origin: as above. value: `flux` and `flux_err` (n,) as the file has them. band: (n,) passband codes.
-        form: how columns become ours.
+        rows: of a table. value: `flux` and `flux_err` (n,) as the file has them. band: (n,) passband codes.
 
     Raises:
         ValueError: nothing states or proves the unit.
     """
-    by_magnitudes = _unit_beside(column, found, value["flux"], origin)
+    flux, form, origin = rows.found["flux"], rows.form, rows.origin
+    by_magnitudes = _unit_beside(rows, value["flux"])
     if by_magnitudes is not None:
         message = "%s: %s is at zero point %g, which the magnitudes beside it (%s) give"
-        tell(log, logging.INFO, message, origin, found["flux"], by_magnitudes, found["mag"])
+        tell(log, logging.INFO, message, origin, flux, by_magnitudes, rows.found["mag"])
         return by_magnitudes
     offset = depth_offset(value["flux_err"], band, form.passbands.names)
     by_depth = unit_by_depth(offset)
     if form.default_unit is not None:
-        _say_default(form.default_unit, offset, value, found["flux"], origin)
+        say_default(form.default_unit, offset, value, flux, origin)
         return form.default_unit
     if by_depth is not None:
         message = "%s: nothing states the unit of %s; it is taken as %s, the only unit that gives the depth of the survey: if that is wrong, give %s"
-        tell(log, logging.WARNING, message, origin, found["flux"], by_depth, GIVE_UNIT)
+        tell(log, logging.WARNING, message, origin, flux, by_depth, GIVE_UNIT)
         return by_depth
     if not len(value["flux"]):
         return "fluxcal"
     raise ValueError(
-        f"{origin}: nothing states the unit of {found['flux']} (median {np.nanmedian(np.abs(value['flux'])):.3g}): put it into the column's name "
+        f"{origin}: nothing states the unit of {flux} (median {np.nanmedian(np.abs(value['flux'])):.3g}): put it into the column's name "
         f"(flux_ujy, flux_njy, fluxcal), add a column flux_unit or zp (the AB zero point), or give it with {GIVE_UNIT}, one of "
         f"{', '.join(ZERO_POINTS)} or the AB zero point"
     )
 
 
-def _say_default(unit: str | float, offset: float | None, value: Mapping[str, Array], name: str, origin: str) -> None:
+def say_default(unit: str | float, offset: float | None, value: Mapping[str, Array], name: str, origin: str) -> None:
     """Log that the unit of the model or card is taken: a warning where the errors do not have the survey's depth in it.
 
     Raises:
@@ -179,13 +207,13 @@ def _spelled(unit: str | float) -> str:
     return unit if isinstance(unit, str) else f"zero point {unit:g}"
 
 
-def magnitudes(column: pa.ChunkedArray, name: str, origin: str) -> Array:
-    """Values as float64; a limit (`>20.1`, `<20.1`) is NaN."""
-    values = column_values(column)
+def magnitudes(rows: Named) -> Array:
+    """(n,) float64; a limit (`>20.1`, `<20.1`) is NaN."""
+    values = column_values(rows["mag"])
     if values.dtype == object:
         limits = np.isin(np.char.lstrip(values.astype(str)).astype("U1"), (">", "<"))
         values = np.where(limits, "", values)
-    return numbers(values, name, origin)
+    return numbers(values, rows.found["mag"], rows.origin)
 
 
 def only_unit(column: pa.ChunkedArray, name: str, origin: str) -> str | None:
@@ -195,7 +223,7 @@ def only_unit(column: pa.ChunkedArray, name: str, origin: str) -> str | None:
         ValueError: they state several, or one that is unknown.
     """
     given = [unit for unit in coded(column)[0] if not is_blank(unit)]
-    units = {unit.casefold().replace("μ", "u") for unit in given}
+    units = {short_unit(unit) for unit in given}
     if len(units) > 1 or not units <= set(ZERO_POINTS):
         raise ValueError(
             f"{origin}: column {name} has {', '.join(given)}: all fluxes must be in one of the units {', '.join(ZERO_POINTS)}; convert them, "
@@ -204,15 +232,15 @@ def only_unit(column: pa.ChunkedArray, name: str, origin: str) -> str | None:
     return units.pop() if units else None
 
 
-def refuse_other_systems(column: Columns, found: Mapping[str, str], origin: str) -> None:
+def refuse_other_systems(rows: Named) -> None:
     """Raise ValueError if zero points or magnitudes are of another system than AB."""
-    if "zero_point_system" not in column:
+    if "zero_point_system" not in rows:
         return
-    systems, codes = coded(column["zero_point_system"])
+    systems, codes = coded(rows["zero_point_system"])
     other = [system for code, system in enumerate(systems) if not is_ab(system) and (codes == code).any()]
     if other:
         raise ValueError(
-            f"{origin}: column {found['zero_point_system']} has {', '.join(other)}: only AB zero points are read; convert the fluxes or "
+            f"{rows.origin}: column {rows.found['zero_point_system']} has {', '.join(other)}: only AB zero points are read; convert the fluxes or "
             f"magnitudes, or leave those rows out with {option('--drop-unknown-passbands', 'unknown_passbands=drop')}"
         )
 
