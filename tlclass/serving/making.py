@@ -185,10 +185,10 @@ def needs_data(plan: Plan) -> bool:
 
 
 def _with_labels(plan: Plan) -> TrainedModel:
-    """What the job of this plan trains."""
-    with TemporaryDirectory() as temporary:
-        run_job(plan, Path(temporary) / "job")
-        return load_model(Path(temporary) / "job")
+    """What the job of this plan trains, or trained before; it stands beside the pretrained networks."""
+    folder = plan.paths.models / f"{plan.target.name}-trained-{plan.key}"
+    run_job(plan, folder)
+    return load_model(folder)
 
 
 def _without_labels(plan: Plan, sources: Sequence[TrainedModel]) -> TrainedModel:
