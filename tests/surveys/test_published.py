@@ -114,6 +114,8 @@ def test_a_table_of_rubin_is_none_of_ztf() -> None:
         with pytest.raises(ValueError, match=said):
             door.read(rows, ZTF)
         assert len(door.read(rows, BANDS).mjd) == N
+    counterpart = table().assign(lsst_diaObjectId=7)
+    assert door.read(counterpart, ZTF, {"flux_unit": "njy"}).object_id.tolist() == ["a"]
 
 
 def test_a_locus_of_antares_may_hold_alerts_of_two_surveys(tmp_path: Path) -> None:

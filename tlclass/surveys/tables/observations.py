@@ -62,7 +62,7 @@ def observation_columns(names: Sequence[str], form: Form, origin: str) -> dict[s
     if kind == "flux" and form.flux_unit is None:
         fluxes, errors = (filter(None, [unit_of_name(found.get(name, ""))]) for name in BRIGHTNESS["flux"])
         refuse_two_units(list(fluxes), list(errors), origin)
-    _refuse_foreign(names, form, origin)
+    _refuse_foreign(names, found, form, origin)
     if kind == "flux" and "flux" in found and not stated and "mag" not in found:
         _refuse_counts(names, found.get("flux", ""), form, origin)
     if kind in found and form.columns.get(kind) is None:
@@ -101,18 +101,21 @@ def _refuse_counts(names: Sequence[str], flux: str, form: Form, origin: str) -> 
         )
 
 
-def _refuse_foreign(names: Sequence[str], form: Form, origin: str) -> None:
+def _refuse_foreign(names: Sequence[str], found: Mapping[str, str], form: Form, origin: str) -> None:
     """Raise ValueError if the columns are those of another survey than the passbands are of, and none says who took each row.
 
-    A card may state passbands of its own for the letters of a survey that is known; those of a model are what they are.
+    A card may state passbands of its own for the letters of a survey that is known; those of a model are what they are. Columns of which none is
+    read may name the counterpart of an object in another survey.
     """
     plain = {each: name for name in names for each in (plain_name(name), without_prefix(name))}
     if form.passbands.systems.isdisjoint(FACTS["systems"]) or not plain.keys().isdisjoint(NAMING):
         return
+    known = {column for name, column in found.items() if not name.startswith(FLAG)}
     for survey, forms in FACTS["forms"].items():
-        form_found = next((columns for columns in forms if plain.keys() >= set(columns)), None)
+        form_found = next((columns for columns in forms if plain.keys() >= set(columns)), ())
         stated = survey.casefold() in FACTS["systems"] and not form.of_model
-        if form_found and not stated and survey.casefold() not in form.passbands.systems:
+        is_read = not known.isdisjoint(plain[each] for each in form_found)
+        if is_read and not stated and survey.casefold() not in form.passbands.systems:
             raise ValueError(
                 f"{origin} has the columns of {survey} ({', '.join(plain[each] for each in form_found)}), whose passbands are not those of the model "
                 f"or card ({', '.join(form.passbands.names)}): use a model or card of {survey}"
