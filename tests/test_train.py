@@ -1,5 +1,6 @@
 """The command line of training."""
 
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -81,6 +82,12 @@ def test_a_sweep_of_wrong_jobs_alone_begins_none(
     assert refused(capsys, train_cli, SCRATCH, "model.hidden=0", "seed=0,1", "-m").startswith(
         "error: 2 jobs (seed=0, seed=1): model.hidden is 0"
     )
+    with pytest.raises(SystemExit):
+        train_cli(SCRATCH, "target=foo,fooo", "-m")
+    assert re.fullmatch(
+        r"error: target=foo: target 'foo' is unknown.*\nerror: target=fooo: .*\n", capsys.readouterr().err
+    )
+    assert refused(capsys, train_cli, SCRATCH, "model.hidden=0", "-m").startswith("error: model.hidden is 0")
     assert not (tmp_path / "results").exists()
 
 

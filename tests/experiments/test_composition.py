@@ -63,8 +63,8 @@ def test_a_group_without_a_name_is_answered_with_own_choices_too(tmp_path: Path)
         (["target=3"], r"^target=3: give the name of a choice, one of alerts_simulated, bts, "),
         (["experiment=ztf2bts", "experiment=ztf2lsst"], r"^experiment is given more than once: give one"),
         (
-            ["augmentation@pretrain.augmentation=sparse", "augmentation@pretrain.augmentation=none"],
-            r"^augmentation@pretrain.augmentation is given more than once: give one",
+            ["+survey@source.parts.a=bts", "+survey@source.parts.a=plasticc"],
+            r"^survey@source.parts.a is given more than once: give one",
         ),
     ],
 )
@@ -80,9 +80,11 @@ def test_several_values_need_a_sweep(word: str) -> None:
 
 
 def test_of_two_values_the_one_that_counts_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    assert compose(["seed=1", "labels=40", "seed=2"])["seed"] == 2
+    settings = compose(["seed=1", "head=linear", "labels=40", "seed=2", "head=mlp"])
+    assert settings["seed"] == 2 and settings["head"]["name"] == "mlp"
     assert [record.getMessage() for record in caplog.records] == [
-        "seed=1 and seed=2 are both given: the last one counts"
+        "seed=1 and seed=2 are both given: the last one counts",
+        "head=linear and head=mlp are both given: the last one counts",
     ]
 
 

@@ -17,12 +17,11 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from tlclass import stopping
 from tlclass.experiments.axes import replaced, subdir, varied
-from tlclass.experiments.composition import plain, without_lists
+from tlclass.experiments.composition import one_sentence, plain, without_lists
 from tlclass.experiments.devices import NO_DEVICE, cuda_devices
 from tlclass.experiments.sweep import Ledger, by_reason, open_ledger
-from tlclass.options import MISTAKES, Size, checked
-from tlclass.quoting import sentence, shortened
-from tlclass.wording import in_settings
+from tlclass.options import Size, checked
+from tlclass.quoting import shortened
 
 HERE = ("basic", "joblib")  # launchers whose jobs run on this machine
 
@@ -140,16 +139,19 @@ def refuse_wrong(config: DictConfig) -> None:
 
     reasons = {}
     for job, words in zip(jobs_of(config) or (), itertools.product(*values_of(config)), strict=False):
-        settings = GlobalHydra.instance().config_loader().load_sweep_config(config, list(words))
-        with open_dict(settings):
-            del settings["hydra"]
         try:
+            settings = GlobalHydra.instance().config_loader().load_sweep_config(config, list(words))
+            with open_dict(settings):
+                del settings["hydra"]
             plan_from(plain(settings))
             return
-        except MISTAKES as error:
-            reasons[job] = in_settings(sentence(error))
+        except Exception as error:
+            said = one_sentence(error)
+            if said is None:  # no mistake of the user: the job fails with all that can be said
+                return
+            reasons[job] = said
     if reasons:
-        _exit("\nerror: ".join(by_reason(reasons)))
+        _exit("\nerror: ".join(by_reason(reasons)).removeprefix(": "))  # a single job has no name
 
 
 def _exit(message: str) -> NoReturn:

@@ -104,14 +104,14 @@ def name_repeated(words: Sequence[str]) -> None:
     """Log which value counts where a setting has two.
 
     Raises:
-        ValueError: two choices of a group are given.
+        ValueError: two choices of a group that is added are given, which Hydra refuses.
     """
     known: dict[str, str] = {}
     for word in words:
         key, equals, _ = word.lstrip("+").partition("=")
         before = known.get(key, word) if equals and not word.startswith("-") else word
         if before != word:
-            if is_group(key.partition("@")[0]):
+            if word.startswith("+") and is_group(key.partition("@")[0]):
                 raise ValueError(f"{key} is given more than once: give one, or several with commas and -m")
             log.warning("%s and %s are both given: the last one counts", before, word)
         known[key] = word
