@@ -177,7 +177,7 @@ def test_a_name_that_states_a_unit_wins_over_the_unit_of_the_model(model: Path, 
         ),
         (
             ["{model}", "{empty}", "-o", "{out}"],
-            "holds no table: put tables of observations and of objects (.parquet, .pq, .csv, ",
+            "holds no table: put tables of observations and of objects (.parquet, .parq, .pq, .csv, ",
         ),
         (["{model}", "{data}", "-o", "{out}.txt"], "choose a name that ends in .parquet, .csv, .jsonl"),
         (["{model}", "{data}", "-o", "{out}", "--column", "mjd"], "error: --column mjd: write it as NAME=COLUMN"),

@@ -38,9 +38,8 @@ def refuse_doubles(names: Sequence[str], origin: str) -> None:
 def refuse_two_units(fluxes: Collection[str], errors: Collection[str], origin: str) -> None:
     """Raise ValueError if the units that are stated of the fluxes and of their errors differ."""
     if fluxes and errors and set(fluxes) != set(errors):
-        raise ValueError(
-            f"{origin}: its fluxes are in {listed(sorted(fluxes))} and their errors in {listed(sorted(errors))}: convert them to one unit"
-        )
+        one, other = (listed(unit.replace("jy", "Jy") for unit in sorted(units)) for units in (fluxes, errors))
+        raise ValueError(f"{origin}: its fluxes are in {one} and their errors in {other}: convert them to one unit")
 
 
 def _plain(column: pa.ChunkedArray, what: str) -> pa.ChunkedArray:
