@@ -339,7 +339,7 @@ def test_columns_whose_name_states_the_unit_are_found(name: str) -> None:
 
 def test_fluxes_and_errors_whose_names_state_two_units_are_refused() -> None:
     rows = frame(ROWS).rename(columns={"FLUXCAL": "flux_uJy", "FLUXCALERR": "flux_err_nJy"})
-    with pytest.raises(ValueError, match=r"fluxes are in ujy and their errors in njy: convert them to one unit"):
+    with pytest.raises(ValueError, match=r"fluxes are in uJy and their errors in nJy: convert them to one unit"):
         door.read(rows, BANDS)
 
 
