@@ -9,12 +9,14 @@ import pytest
 import tlclass
 from tlclass.inputs.augmentation import Augmentation, augmentation_from, luminosity_distance
 from tlclass.inputs.datamodule import LightCurveDataModule
-from tlclass.inputs.farther import Conditions, Process, Visits, again, farther, hosts_at, parent_of
+from tlclass.inputs.farther import Conditions, Process, Visits, again, farther, hosts_at, parent_of, process_of
 from tlclass.inputs.split import Protocol, cross_validation
 from tlclass.lightcurves.curves import LightCurves
 from tlclass.lightcurves.selection import Photometry
+from tlclass.network.classifier import build_classifier
 from tlclass.surveys import Survey
 from tlclass.surveys.reader import Reader
+from tlclass.training.feature_cache import with_features
 
 COPIES = Augmentation(farther=2)
 
@@ -147,3 +149,38 @@ def test_what_copies_need_is_said(survey: Survey, cache: Path, caplog: pytest.Lo
     for wrong, message in ((-1, r"is -1: choose 0 \(off\) or a whole number"), (0.5, "is 0.5: give a whole number")):
         with pytest.raises(ValueError, match=rf"augmentation\.farther {message}"):
             augmentation_from({"farther": wrong})
+
+
+def test_what_is_no_redshift_gives_no_copies_and_no_hosts(survey: Survey, cache: Path) -> None:
+    whole, _ = survey.load(cache)
+    whole = survey.complete(cache, whole.object_id)
+    seen = Conditions.of(whole, survey.passbands.wavelengths(whole.passbands))
+    wrong = np.array([999.0, np.inf, np.nan, -9.0, 0.0])[np.arange(len(whole)) % 5]
+    assert len(farther(replace(whole, redshift=wrong), 1, seen, survey.passbands, 0)) == 0
+    some = np.arange(len(whole)) % 3 == 0
+    known = farther(whole.take(~some), 2, seen, survey.passbands, 0)
+    beside = farther(replace(whole, redshift=np.where(some, 999.0, whole.redshift)), 2, seen, survey.passbands, 0)
+    assert np.array_equal(beside.flux, known.flux)
+    assert np.array_equal(beside.host_photoz, known.host_photoz, equal_nan=True)
+
+
+def test_fluxes_of_which_no_process_is_found_are_no_copies() -> None:
+    mjd = np.repeat(np.arange(60000.0, 60020), 2)  # each time twice, in one passband
+    flux, error = np.full(40, 1.0), np.full(40, 0.1)
+    assert process_of(mjd, np.full(40, 0.6), flux, error, 60010.0) is not None
+    flux[20] = 1e14
+    assert process_of(mjd, np.full(40, 0.6), flux, error, 60010.0) is None
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+def test_features_are_made_where_no_copy_trains(survey: Survey, cache: Path, every_step: bool) -> None:
+    data = module(survey, cache)
+    alone = ~np.isin(data.curves.object_id[data.split.train], data.beside[0].parent)
+    part = data.holding(split=replace(data.split, train=data.split.train[alone]))
+    assert part.trained_on == alone.sum() and len(part.beside) == 1
+    network = build_classifier(
+        {"name": "gru", "hidden": 8, "dense": 8, "latent": 8, "metadata": []}, {"name": "linear"}, len(data.channels), 3
+    )
+    assert len(with_features(part, network.encoder, every_step).training_set(0)) == alone.sum()
+    copies = with_features(data, network.encoder, every_step).training_set(0)
+    assert len(copies) == data.trained_on > len(data.split.train)

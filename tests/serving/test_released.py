@@ -66,6 +66,7 @@ def test_a_recipe_with_labels_is_what_its_job_trains(released_words: list[str], 
     assert model.labels == 60 and model.sets is not None and model.novelty is not None
     assert "trained on 60 labels of real light curves of bts" in card and "release labelled --data FOLDER" in card
     assert "Test objects of bts" in card and model.training["source"] == "bts_simulated"
+    assert "Labels of bts: 60, seed 0." in card  # that of the draw of labels, not those of the sources
     assert load_model(tmp_path / "labelled").labels == 60
 
 

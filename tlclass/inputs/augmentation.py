@@ -56,9 +56,9 @@ class Augmentation:
         fainter: [low, high] in mag from 0; an object is dimmed by so much, drawn uniformly, in all passbands alike: labelled
             objects are bright, those to be classified are not (Boone 2019). What a larger distance changes beside the flux
             is `redshift`. It is set with `augmentation=fainter`.
-        farther: copies of each labelled light curve at larger redshifts, which join the training set; made once, see
-            `tlclass.inputs.farther`. They need forced photometry, and redshifts of the labelled objects. It is set with
-            `augmentation=farther`.
+        farther: how many copies of each labelled light curve at larger redshifts join the training set; made once, see
+            `tlclass.inputs.farther`. They need forced photometry, and redshifts of the labelled objects; a light curve with few
+            significant observations has fewer or none. Trees do not use them. It is set with `augmentation=farther`.
         snr: [low, high]; a threshold is drawn between them per object, and observations with |flux| / error below it are dropped.
             For alert photometry.
     """

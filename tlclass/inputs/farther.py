@@ -13,6 +13,7 @@ import numpy as np
 
 from tlclass.arrays import Array
 from tlclass.inputs.augmentation import luminosity_distance
+from tlclass.lightcurves.curves import FARTHEST as NO_REDSHIFT
 from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves, known_hosts
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.seeds import stream
@@ -141,7 +142,12 @@ def process_of(mjd: Array, wavelength: Array, flux: Array, error: Array, peak: f
     fewest, sure, significance = KNOWN
     if near.sum() < fewest or np.sort(flux[near] / error[near])[-sure] < significance:
         return None
-    return Process.of(mjd[near] - peak, wavelength[near], flux[near], error[near])
+    try:
+        return Process.of(mjd[near] - peak, wavelength[near], flux[near], error[near])
+    except (
+        np.linalg.LinAlgError
+    ):  # one time and passband twice, beside a flux that is larger by many orders of magnitude
+        return None
 
 
 def again(process: Process, redshift: float, seen: Conditions, rng: np.random.Generator) -> Iterator[Moved]:
@@ -196,7 +202,8 @@ def farther(curves: LightCurves, each: int, seen: Conditions, passbands: Passban
     """
     wavelengths = passbands.wavelengths(curves.passbands)
     found, parent, names = list[Moved](), list[int](), list[str]()
-    for number in np.flatnonzero(curves.redshift > 0):
+    known = (curves.redshift > 0) & (curves.redshift < NO_REDSHIFT)  # surveys write 999 where they know none
+    for number in np.flatnonzero(known):
         own = slice(*curves.offsets[number : number + 2])
         flux, error = curves.flux[own].astype(float), curves.flux_err[own].astype(float)
         if not (flux / error >= KNOWN[2]).any():
@@ -212,7 +219,7 @@ def farther(curves: LightCurves, each: int, seen: Conditions, passbands: Passban
         names += [f"{curves.object_id[number]}{COPY}{copy}" for copy in range(len(made))]
     rows = np.array(parent, dtype=np.int64)
     redshift = np.array([one.redshift for one in found])
-    near = curves.take((curves.redshift > 0) & np.isfinite(curves.host_photoz))
+    near = curves.take(known & np.isfinite(curves.host_photoz))
     hosts: dict[str, Any] = {name: np.full(len(rows), np.nan) for name in HOST_NUMBERS}
     if len(near) and len(rows):
         rng = np.random.default_rng(stream(seed, "farther"))

@@ -85,7 +85,7 @@ def _training(model: TrainedModel) -> str:
         lines.append(f"Source of the transfer: `{about['source']}`.")
     row = model.row
     if row.get("n_train") is not None:
-        lines.append(f"Labels of {row.get('target', model.survey)}: {model.labels}, seed {about.get('seed')}.")
+        lines.append(f"Labels of {row.get('target', model.survey)}: {model.labels}, seed {row.get('seed')}.")
     adapted = about.get(ADAPTED) or {}
     if adapted:
         lines.append(

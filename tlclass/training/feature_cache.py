@@ -23,9 +23,11 @@ def with_features(data: LightCurveDataModule, encoder: Encoder, every_step: bool
             the embedding of the first k + 1, which truncation in training needs; else one step, of all of it.
     """
     used = np.concatenate([data.split.train, data.split.val])
+    drawn = ((one, data.drawn(one)) for one in data.beside)
     beside = tuple(
-        replace(one, encoded=_features(one.encoded, data.drawn(one), encoder, every_step, data.device))
-        for one in data.beside
+        replace(one, encoded=_features(one.encoded, rows, encoder, every_step, data.device))
+        for one, rows in drawn
+        if len(rows)
     )
     return data.holding(encoded=_features(data.encoded, used, encoder, every_step, data.device), beside=beside)
 
