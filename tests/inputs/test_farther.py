@@ -141,7 +141,7 @@ def test_what_copies_need_is_said(survey: Survey, cache: Path, caplog: pytest.Lo
     alerts = replace(survey, selection=replace(survey.selection, photometry=Photometry("detections")))
     with pytest.raises(
         ValueError,
-        match=r"augmentation\.farther needs forced photometry of one survey, which lsst_sim.*choose augmentation=fainter",
+        match=r"augmentation\.farther needs forced photometry of one survey, which lsst_sim.*set augmentation\.farther=0",
     ):
         module(alerts, cache)
     assert module(replace(survey, reader=Nowhere(survey.reader)), cache).beside == ()

@@ -236,7 +236,7 @@ class LightCurveDataModule(L.LightningDataModule):
         if isinstance(self.survey, Several) or self.survey.selection.photometry.kind != "forced":
             raise ValueError(
                 f"augmentation.farther needs forced photometry of one survey, which {self.survey.name} is not: it must be known when an object was "
-                "observed; choose augmentation=fainter, or none"
+                "observed; set augmentation.farther=0"
             )
         pool, _ = pool_and_test(label, curves.object_id, self.protocol)
         rng = np.random.default_rng(stream(self.seed, "farther/visits"))
