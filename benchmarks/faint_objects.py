@@ -71,10 +71,11 @@ def moved(objects: pd.DataFrame, observations: pd.DataFrame) -> tuple[pd.DataFra
 
 
 def visits(own: pd.DataFrame) -> Visits:
-    """The visits of an object; an error is at most twice that of a faint observation in the passband."""
-    sky = own["band"].map(own.groupby("band")["flux_err"].quantile(0.3))
-    wavelength, error = own["band"].map(EFFECTIVE).to_numpy(), np.minimum(own["flux_err"], 2 * sky).to_numpy(float)
-    return Visits(own["mjd"].to_numpy(), own["band"].to_numpy(), wavelength, error)
+    """The visits of an object."""
+    band = own["band"].to_numpy(str)
+    return Visits.of(
+        own["mjd"].to_numpy(), band, own["band"].map(EFFECTIVE).to_numpy(), own["flux_err"].to_numpy(float)
+    )
 
 
 def kept(objects: pd.DataFrame, observations: pd.DataFrame, table: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:

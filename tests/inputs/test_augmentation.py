@@ -370,3 +370,11 @@ def test_mistakes_are_one_sentence(message: str) -> None:
 def test_a_name_in_place_of_the_options_is_answered_with_the_right_word() -> None:
     with pytest.raises(ValueError, match=r"augmentation is 'alerts': .* augmentation@pretrain.augmentation=NAME"):
         augmentation_from("alerts")  # type: ignore[arg-type]
+
+
+def test_what_is_no_redshift_is_unknown() -> None:
+    wrong = np.array([999.0, np.inf, -9.0, 0.0])
+    changed = apply(sample(4, redshift=wrong), redshift=[1.1, 1.1])
+    unknown = apply(sample(4), redshift=[1.1, 1.1])
+    assert np.array_equal(changed.redshift, wrong)
+    assert np.array_equal(changed.flux, unknown.flux) and np.array_equal(changed.mjd, unknown.mjd)

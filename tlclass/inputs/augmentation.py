@@ -8,7 +8,7 @@ import numpy as np
 
 from tlclass.arrays import Array
 from tlclass.dust import transmission
-from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves, concatenate, known_hosts
+from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves, concatenate, known_hosts, known_redshifts
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.lightcurves.selection import Selection, Trigger
 from tlclass.options import build
@@ -229,14 +229,14 @@ def redshifted(redshift: Array, factors: Sequence[float], rng: np.random.Generat
     """Draw f, the change of 1 + z; see `Augmentation.redshift`.
 
     Args:
-        redshift: (n,), NaN or <= 0 where unknown. factors: [low, high] of f.
+        redshift: (n,), see `known_redshifts`. factors: [low, high] of f.
         rng: of the draw.
 
     Returns:
         (n,) f, (n,) the new redshifts (unknown ones as they are), (n,) the factor on the flux.
     """
     low, high = factors
-    known = redshift > 0
+    known = known_redshifts(redshift)
     z = np.where(known, redshift, 1.0)
     nearest = np.where(known, (1 + z / 2) / (1 + z), low)
     farthest = np.where(known, (1 + 2 * z) / (1 + z), high)

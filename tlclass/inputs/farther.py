@@ -13,8 +13,7 @@ import numpy as np
 
 from tlclass.arrays import Array
 from tlclass.inputs.augmentation import luminosity_distance
-from tlclass.lightcurves.curves import FARTHEST as NO_REDSHIFT
-from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves, known_hosts
+from tlclass.lightcurves.curves import HOST_NUMBERS, LightCurves, known_hosts, known_redshifts
 from tlclass.lightcurves.passbands import Passbands
 from tlclass.seeds import stream
 
@@ -22,11 +21,11 @@ COPY = "~"  # between the id of an object and the number of its copy
 DAYS = -80, 150  # of a light curve, from maximum light
 KNOWN = 12, 4, 8.0  # observations, and how many of them have which signal to noise: less tells too little of the flux
 NIGHTS, MICRONS = (8, 16, 30, 60), 0.6  # length scales of the Gaussian process, in time one of these
-STRETCH, FARTHEST = 1.5, 3.4  # largest change of 1 + z, largest redshift
+STRETCH, LARGEST = 1.5, 3.4  # change of 1 + z and redshift of a copy, at most
 TRIES = 60  # redshifts and visits that are tried for one object
 VISITS, DETECTIONS = 8, 2  # fewest of a copy
 NEAR = 10  # a host's redshift is that of one of the objects so many places nearer or farther
-SKY = 0.3  # quantile of a light curve's errors in a passband: that of the sky; an error is at most twice that
+SKY = 0.3  # quantile of a light curve's errors in a passband that is the sky's
 SIGNIFICANCE = np.arange(0.25, 15, 0.5)  # flux / error at which the share of detections is measured
 
 
@@ -38,6 +37,11 @@ class Visits:
     passband: Array
     wavelength: Array
     error: Array
+
+    @classmethod
+    def of(cls, mjd: Array, passband: Array, wavelength: Array, error: Array) -> "Visits":
+        """Those of an object's observations; its own light adds to an error, so one is at most twice that of the sky."""
+        return cls(mjd, passband, wavelength, np.minimum(error, 2 * sky_error(passband, error)))
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,9 @@ class Conditions:
                 curves.flux[own].astype(float),
                 curves.flux_err[own].astype(float),
             )
-            sky = np.zeros(len(error))
-            for code in np.unique(passband):
-                sky[passband == code] = np.quantile(error[passband == code], SKY)
-            visits.append(Visits(curves.mjd[own], passband, wavelengths[passband], np.minimum(error, 2 * sky)))
+            visits.append(Visits.of(curves.mjd[own], passband, wavelengths[passband], error))
             bright = flux > 10 * error
-            variance.append(error[bright] ** 2 - sky[bright] ** 2)
+            variance.append(error[bright] ** 2 - sky_error(passband, error)[bright] ** 2)
             light.append(flux[bright])
         brighter = np.concatenate(light)
         photons = max(float(np.median(np.concatenate(variance) / brighter)), 0.0) if len(brighter) else 0.0
@@ -126,6 +127,14 @@ class Moved:
     true: Array
 
 
+def sky_error(passband: Array, error: Array) -> Array:
+    """(n,) error that the sky alone gives in the passband of each observation: a low quantile of the light curve's errors there."""
+    sky = np.zeros(len(error))
+    for code in np.unique(passband):
+        sky[passband == code] = np.quantile(error[passband == code], SKY)
+    return sky
+
+
 def matern(distance: Array) -> Array:
     """The Matern kernel of order 3/2."""
     scaled = np.sqrt(3) * np.abs(distance)
@@ -144,15 +153,13 @@ def process_of(mjd: Array, wavelength: Array, flux: Array, error: Array, peak: f
         return None
     try:
         return Process.of(mjd[near] - peak, wavelength[near], flux[near], error[near])
-    except (
-        np.linalg.LinAlgError
-    ):  # one time and passband twice, beside a flux that is larger by many orders of magnitude
+    except np.linalg.LinAlgError:  # one exposure twice, beside a flux that is larger by many orders of magnitude
         return None
 
 
 def again(process: Process, redshift: float, seen: Conditions, rng: np.random.Generator) -> Iterator[Moved]:
     """The object farther away, drawn by volume, wherever enough of its observations are detections."""
-    grid = np.linspace(redshift, max(min(STRETCH * (1 + redshift) - 1, FARTHEST), redshift + 0.02), 200)
+    grid = np.linspace(redshift, max(min(STRETCH * (1 + redshift) - 1, LARGEST), redshift + 0.02), 200)
     distance = luminosity_distance(grid)
     volume = (distance / (1 + grid)) ** 3
     for _ in range(TRIES):
@@ -202,7 +209,7 @@ def farther(curves: LightCurves, each: int, seen: Conditions, passbands: Passban
     """
     wavelengths = passbands.wavelengths(curves.passbands)
     found, parent, names = list[Moved](), list[int](), list[str]()
-    known = (curves.redshift > 0) & (curves.redshift < NO_REDSHIFT)  # surveys write 999 where they know none
+    known = known_redshifts(curves.redshift)
     for number in np.flatnonzero(known):
         own = slice(*curves.offsets[number : number + 2])
         flux, error = curves.flux[own].astype(float), curves.flux_err[own].astype(float)

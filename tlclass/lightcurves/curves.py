@@ -254,14 +254,19 @@ def settled(stated: Mapping[str, Array], owner: Array, n: int) -> dict[str, Any]
     return found
 
 
+def known_redshifts(redshift: Array | float) -> Array:
+    """(n,) bool, whether a number is a redshift: surveys write 0, -9 or 999 where they know none."""
+    return np.asarray((np.asarray(redshift) > 0) & (np.asarray(redshift) < FARTHEST))
+
+
 def known_hosts(photoz: Array, error: Array) -> dict[str, Any]:
     """(n,) `host_photoz` and `host_photoz_err` of redshifts as they are stated.
 
-    Both are NaN where there is no redshift between 0 and `FARTHEST`: surveys write 0, -9 or 999 where they know none. An error that is not
+    Both are NaN where the redshift is not known (`known_redshifts`). An error that is not
     stated, or beyond `FARTHEST`, is a usual one.
     """
     photoz, error = (np.asarray(values, dtype=np.float64) for values in (photoz, error))
-    known = (photoz > 0) & (photoz < FARTHEST)
+    known = known_redshifts(photoz)
     least, usual = HOST_ERRORS
     stated = (error >= 0) & (error < FARTHEST)
     error = np.where(stated, np.maximum(error, least * (1 + photoz)), usual * (1 + photoz))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tlclass.lightcurves.curves import FARTHEST
+from tlclass.lightcurves.curves import known_redshifts
 from tlclass.lightcurves.photometry import ALERT_SNR, FACTS, FRACTION, JULIAN, UPPER_LIMIT, ZERO_POINT, flux_scale
 from tlclass.lightcurves.voids import VOIDS, says_yes, void_reason
 from tlclass.surveys.tables.names import ALIASES, ERRORS, PHOTOZ
@@ -159,7 +159,7 @@ def _either(seen: Packet, new: str, old: str) -> Any:
 def _host(about: Packet) -> tuple[float, float]:
     """Photometric redshift and its error, of the first name that states one; NaN where nothing is stated, or something that is no number."""
     for name in ALIASES[PHOTOZ]:
-        if 0 < _known(about.get(name)) < FARTHEST:
+        if known_redshifts(_known(about.get(name))):
             errors = [_known(about.get(name + end)) for end in ERRORS]
             return _known(about[name]), next((error for error in errors if error == error), math.nan)
     return math.nan, math.nan
